@@ -1,0 +1,51 @@
+"""The bus of one process: rings wake the conductor, calls are answered by functions it registers.
+
+A ring carries no data and may be lost (claims poll as well). ``call`` is only for API requests that are
+synchronous by contract. May not: know what a verb means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ingot.domain import errors
+
+Answer = Callable[..., Awaitable[Any]]
+
+
+class MemoryBus:
+    """Rings and calls inside one event loop."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[str], None]] = []
+        self._answers: dict[str, Answer] = {}
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener(node_uuid)`` at every ring."""
+        self._listeners.append(listener)
+
+    def ring(self, node_uuid: str) -> None:
+        """Say that something about this node is worth a look."""
+        for listener in self._listeners:
+            listener(node_uuid)
+
+    def answer(self, verb: str, function: Answer) -> None:
+        """Let ``function(**payload)`` answer calls of ``verb``."""
+        self._answers[verb] = function
+
+    async def call(self, verb: str, within: float = 60.0, **payload: Any) -> Any:
+        """Ask the conductor and wait for its answer. Raises errors.Unreachable when none is there or in time."""
+        function = self._answers.get(verb)
+        if function is None:
+            raise errors.Unreachable(
+                "No conductor is running that could do this", hint="Start one with: ingot serve --only conductor."
+            )
+        try:
+            async with asyncio.timeout(within):
+                return await function(**payload)
+        except TimeoutError as error:
+            raise errors.TimedOut(
+                f"The conductor did not finish {verb} within {within:.0f} s", hint="The BMC may hang: try again."
+            ) from error

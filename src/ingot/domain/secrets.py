@@ -1,0 +1,73 @@
+"""Which values are secret, and how they are split from the rest of a free-form field.
+
+Why: the public part of ``driver_info`` and ``instance_info`` can be shown as it is stored, while secrets live
+sealed in a column of their own. May not: encrypt (that is store/seal.py). Invariant: merge(split(x)) == x.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MASK = "******"
+_WORDS = (
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "private_key",
+    "passphrase",
+    "kg_key",
+    "auth_key",
+    "priv_key",
+    "credential",
+)
+_INSTANCE = frozenset({"configdrive", "image_url", "image_pull_secret"})
+
+
+class Secret(str):
+    """Text that prints as asterisks; ``reveal`` gives the value to the one place that sends it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return MASK
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return "".join(self)
+
+
+def is_secret(key: str, *, instance: bool = False) -> bool:
+    """Whether the value under ``key`` is secret; ``instance``: also the private keys of instance_info."""
+    lowered = key.lower()
+    return any(word in lowered for word in _WORDS) or (instance and lowered in _INSTANCE)
+
+
+def split(
+    info: dict[str, Any], known: dict[str, Any], *, instance: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part ``info`` into its public form (secrets masked) and the secrets.
+
+    A value that is the mask itself means "unchanged": the secret in ``known`` is kept (clients that read, change
+    and write back a whole field must not destroy a password).
+    """
+    public: dict[str, Any] = {}
+    hidden: dict[str, Any] = {}
+    for key, value in info.items():
+        if value is None or not is_secret(key, instance=instance):
+            public[key] = value
+            continue
+        public[key] = MASK
+        hidden[key] = known.get(key, value) if value == MASK else value
+    return public, hidden
+
+
+def merge(public: dict[str, Any], hidden: dict[str, Any]) -> dict[str, Any]:
+    """The whole field again, secrets in place of their masks."""
+    return {**public, **hidden}

@@ -1,0 +1,65 @@
+"""A driver's manifest (driver.toml): what can be known of a driver without importing its code.
+
+It feeds the registry, ``/v1/drivers``, validation and masking of driver_info, docs and tests. May not: import
+driver code. Invariant: a manifest that does not fit the schema is an error that names the file and the key.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ingot.domain import errors, node
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One key of driver_info."""
+
+    name: str
+    summary: str
+    required: bool = False
+    secret: bool = False
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """One hardware type, or (``hardware = false``) a folder of implementations others use.
+
+    ``provides``: interface kind -> {implementation name -> "module:Class" in this folder};
+    ``uses``: interface kind -> implementation names in order of preference.
+    """
+
+    name: str
+    summary: str
+    status: str
+    hardware: bool = True
+    requires: tuple[str, ...] = ()
+    driver_info: tuple[Field, ...] = ()
+    provides: dict[str, dict[str, str]] = {}
+    uses: dict[str, tuple[str, ...]] = {}
+    folder: str = ""
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """The implementations of an interface this hardware type supports, preferred first."""
+        return self.uses.get(kind) or tuple(self.provides.get(kind, ()))
+
+
+def load(file: Path) -> Manifest:
+    """The manifest in ``file``. Raises errors.Invalid naming what is wrong."""
+    raw: dict[str, Any] = tomllib.loads(file.read_text())
+    try:
+        found = msgspec.convert({**raw, "folder": file.parent.name}, Manifest)
+    except msgspec.ValidationError as error:
+        raise errors.Invalid(f"{file}: {error}", hint="Compare it with the manifest of another driver.") from error
+    unknown = (set(found.provides) | set(found.uses)) - set(node.INTERFACES)
+    if unknown:
+        raise errors.Invalid(f"{file}: no such interface: {', '.join(sorted(unknown))}")
+    return found
+
+
+def load_all(root: Path) -> dict[str, Manifest]:
+    """Every manifest below ``root`` (one folder per driver) by driver name."""
+    found = [load(file) for file in sorted(root.glob("*/driver.toml"))]
+    return {manifest.name: manifest for manifest in found}

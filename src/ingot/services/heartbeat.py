@@ -1,0 +1,98 @@
+"""What a ramdisk's agent says to us: lookup (who am I?), heartbeat (I live), inspection data.
+
+No lock and no branch on state: the agent's facts are stored, the open run is made due, a ring wakes its owner.
+May not: touch hardware or change a state. Invariant: one token per boot, given out once.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ingot.domain import errors, node, states
+from ingot.services.deps import Deps
+from ingot.store import history, nodes
+from ingot.store import runs as run_store
+
+_MASK = "******"
+
+
+async def lookup(deps: Deps, addresses: list[str], node_uuid: str | None) -> tuple[node.Node, str]:
+    """The node a ramdisk runs on, and its token: the secret itself the first time, asterisks later.
+
+    Raises errors.Invalid (nothing to look for), errors.NotFound (unknown, or not expecting a ramdisk: the answer
+    does not tell which, since the caller is not proved yet).
+    """
+    if not addresses and not node_uuid:
+        raise errors.Invalid("Either the addresses or the node_uuid of the machine must be given.")
+    return await deps.store.run(_lookup, deps, addresses, node_uuid)
+
+
+async def beat(deps: Deps, ident: str, body: dict[str, Any]) -> None:
+    """Note that a node's agent lives (``body`` of POST /v1/heartbeat). Raises NotFound, Invalid."""
+    uuid = await deps.store.run(_beat, deps, ident, body)
+    deps.bus.ring(uuid)
+
+
+async def receive_inventory(
+    deps: Deps, inventory: dict[str, Any], plugin_data: dict[str, Any], node_uuid: str | None
+) -> tuple[node.Node, str]:
+    """Store what a ramdisk found out about its machine; the node and token as ``lookup`` gives them."""
+    macs = [entry["mac_address"].lower() for entry in inventory.get("interfaces", []) if entry.get("mac_address")]
+    found, token = await lookup(deps, macs, node_uuid)
+    await deps.store.run(_store_inventory, deps, found.uuid, inventory, plugin_data)
+    deps.bus.ring(found.uuid)
+    return found, token
+
+
+def _lookup(connection: Connection, deps: Deps, addresses: list[str], node_uuid: str | None) -> tuple[node.Node, str]:
+    if node_uuid:
+        named = nodes.find(connection, node_uuid)
+        candidates = [named] if named else []
+    else:
+        candidates = nodes.find_by_macs(connection, [address.lower() for address in addresses])
+    if len(candidates) != 1 or candidates[0].provision_state not in states.LOOKUP_ALLOWED | states.FAST_TRACK:
+        raise errors.NotFound("Node could not be found.", hint="Is its port's MAC address registered?")
+    found = candidates[0]
+    _, sealed = nodes.get_secrets(connection, found.uuid)
+    if sealed is not None:
+        return found, _MASK
+    if found.provision_state not in states.LOOKUP_ALLOWED:
+        raise errors.NotFound("Node could not be found.", hint="No run of this node waits for a ramdisk.")
+    token = secrets.token_urlsafe(32)
+    nodes.change(connection, found.uuid, agent_token=deps.sealer.seal(found.uuid, token))
+    return found, token
+
+
+def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) -> str:
+    found = nodes.get(connection, ident)
+    if found.provision_state not in states.LOOKUP_ALLOWED | states.FAST_TRACK:
+        raise errors.Invalid(f'Node {ident} does not expect a heartbeat in the state "{found.provision_state}".')
+    _, sealed = nodes.get_secrets(connection, found.uuid)
+    expected = deps.sealer.open(found.uuid, sealed)
+    given = body.get("agent_token") or ""
+    if expected is None or not hmac.compare_digest(str(expected).encode(), str(given).encode()):
+        history.add(connection, found.uuid, "A heartbeat with a wrong agent token was refused.", severity="ERROR")
+        raise errors.Invalid(
+            "Agent token is required to be valid for this heartbeat.", hint="Reboot the ramdisk to get a fresh one."
+        )
+    url = body.get("callback_url")
+    if found.agent_url is not None and url != found.agent_url:
+        raise errors.Invalid("The callback_url differs from the one this agent gave before.")
+    now = deps.clock()
+    seen: dict[str, Any] = {"agent_url": url, "agent_heartbeat_at": now, "agent_version": body.get("agent_version")}
+    if body.get("agent_verify_ca"):
+        seen["agent_verify_ca"] = body["agent_verify_ca"]
+    nodes.change(connection, found.uuid, **seen)
+    run_store.wake(connection, found.uuid, now)
+    return found.uuid
+
+
+def _store_inventory(
+    connection: Connection, deps: Deps, uuid: str, inventory: dict[str, Any], plugin_data: dict[str, Any]
+) -> None:
+    history.set_inventory(connection, uuid, inventory, plugin_data)
+    run_store.wake(connection, uuid, deps.clock())

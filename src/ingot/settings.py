@@ -1,0 +1,112 @@
+"""Every setting of ingot: where its value comes from, what it means, its default.
+
+A setting exists only where nothing can be derived. Sources, later wins: defaults, the file, ``INGOT_<NAME>`` in the
+environment, the command line. May not: import anything of ingot but domain. Invariant: an unknown key is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ingot.domain import errors
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings. Times in seconds, sizes in bytes; None means "derive it"."""
+
+    data_dir: str = ""
+    """Where database, key, image cache and boot files live (default: ``$XDG_DATA_HOME/ingot``)."""
+    host: str = "127.0.0.1"
+    """Address the API listens on."""
+    port: int = 6385
+    """TCP port of the API."""
+    public_url: str | None = None
+    """What links in answers begin with (default: the Host header of the request)."""
+    noauth: bool = False
+    """Answer without asking who calls; accepted on loopback only."""
+    hostname: str | None = None
+    """This conductor's name (default: the machine's)."""
+    conductor_group: str = ""
+    """Only nodes of this group are worked on here."""
+    provision_interface: str | None = None
+    """Network interface that serves DHCP and TFTP; None switches ingot's own DHCP off."""
+    provision_address: str | None = None
+    """Address of this host on the provisioning network, for boot files, images and the agent's calls."""
+    provision_range: str | None = None
+    """DHCP range ``first-last`` on that network (default: the upper half of the interface's network)."""
+    files_port: int = 6386
+    """TCP port that serves boot scripts, kernels and images on the provisioning network."""
+    ramdisk_dir: str | None = None
+    """Folder with ``vmlinuz`` and ``initrd`` (default: what ``ingot ramdisk build`` made)."""
+    kernel_params: str = "console=tty0 console=ttyS0,115200"
+    """Extra kernel parameters of the deploy ramdisk."""
+    image_cache_size: int = 40 * 1024**3
+    """Space the image cache may take."""
+    image_dirs: tuple[str, ...] = ()
+    """Folders from which ``file://`` images may come."""
+    power_sync_interval: float = 60.0
+    """How often each BMC is asked for its power state; 0 switches it off."""
+    power_timeout: float = 60.0
+    """How long a machine may take to change its power state."""
+    ramdisk_timeout: float = 1800.0
+    """How long a machine may take from power-on to the ramdisk's first call."""
+    heartbeat_timeout: float = 300.0
+    """An agent silent for longer is taken for gone."""
+    fast_track: bool = True
+    """Go on with a ramdisk that is still running instead of booting it again."""
+    automated_clean: bool = True
+    """Erase a node's metadata before it becomes available (a node's own field wins)."""
+    lease: float = 15.0
+    """How long a conductor may be silent before others take its runs."""
+    drivers: tuple[str, ...] = ("ipmi", "redfish", "fake-hardware")
+    """Hardware types that nodes may use."""
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return Path(self.data_dir).expanduser() if self.data_dir else default_data_dir()
+
+
+def default_data_dir() -> Path:
+    """Where data lives unless told otherwise: the XDG data home."""
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "ingot"
+
+
+def load(file: Path | None, overrides: dict[str, Any]) -> Settings:
+    """Settings from file, environment and ``overrides`` (None values are ignored).
+
+    Raises errors.Invalid for an unknown key (with the nearest name) or a value of the wrong type.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        values.update(_read(file))
+    for name in Settings.__struct_fields__:
+        text = os.environ.get(f"INGOT_{name.upper()}")
+        if text is not None:
+            values[name] = tuple(text.split(",")) if isinstance(getattr(Settings(), name), tuple) else text
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    for key in values:
+        if key not in Settings.__struct_fields__:
+            near = difflib.get_close_matches(key, Settings.__struct_fields__, 1)
+            hint = f'Did you mean "{near[0]}"?' if near else "See docs/reference/settings.md."
+            raise errors.Invalid(f'There is no setting "{key}"', hint=hint)
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise errors.Invalid(f"A setting has a wrong value: {error}", hint="Correct it and start again.") from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except OSError as error:
+        raise errors.Invalid(f"The settings file {file} cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise errors.Invalid(f"The settings file {file} is not valid TOML: {error}") from error

@@ -1,0 +1,68 @@
+"""A node's history and inventory in the database. May not: decide. Invariant: at most ``KEEP`` lines a node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select
+
+from ingot.domain import errors, ids, node
+from ingot.store import rows
+from ingot.store.paging import Page, paged
+from ingot.store.schema import node_history, node_inventory
+
+KEEP = 300
+
+
+def add(connection: Connection, node_uuid: str, event: str, /, *, severity: str = "INFO", **more: Any) -> None:
+    """Write one line (``more``: event_type, conductor, user, state, ...) and drop the oldest over KEEP."""
+    values = {"uuid": ids.new(), "node_uuid": node_uuid, "created_at": rows.now(), "event": event, **more}
+    connection.execute(insert(node_history).values(severity=severity, **values))
+    newest = (
+        select(node_history.c.id)
+        .where(node_history.c.node_uuid == node_uuid)
+        .order_by(node_history.c.id.desc())
+        .offset(KEEP)
+        .limit(1)
+    )
+    limit = connection.execute(newest).scalar()
+    if limit is not None:
+        old = delete(node_history).where(node_history.c.node_uuid == node_uuid, node_history.c.id <= limit)
+        connection.execute(old)
+
+
+def list_page(connection: Connection, node_uuid: str, page: Page) -> list[node.HistoryEntry]:
+    """One page of a node's history, oldest first."""
+    statement = select(node_history).where(node_history.c.node_uuid == node_uuid)
+    found = connection.execute(paged(connection, node_history, statement, page))
+    return [rows.from_row(row, node.HistoryEntry) for row in found]
+
+
+def get(connection: Connection, node_uuid: str, uuid: str) -> node.HistoryEntry:
+    """One line of a node's history. Raises NotFound."""
+    statement = select(node_history).where(node_history.c.node_uuid == node_uuid, node_history.c.uuid == uuid)
+    row = connection.execute(statement).first()
+    if row is None:
+        raise errors.NotFound(f"Node history record {uuid} could not be found.")
+    return rows.from_row(row, node.HistoryEntry)
+
+
+def set_inventory(
+    connection: Connection, node_uuid: str, inventory: dict[str, Any], plugin_data: dict[str, Any]
+) -> None:
+    """Store what inspection found, in place of what was there."""
+    connection.execute(delete(node_inventory).where(node_inventory.c.node_uuid == node_uuid))
+    values = rows.encode({"inventory": inventory, "plugin_data": plugin_data})
+    connection.execute(insert(node_inventory).values(node_uuid=node_uuid, created_at=rows.now(), **values))
+
+
+def get_inventory(connection: Connection, node_uuid: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(inventory, plugin data) of a node. Raises NotFound if it was never inspected."""
+    row = connection.execute(select(node_inventory).where(node_inventory.c.node_uuid == node_uuid)).first()
+    if row is None:
+        raise errors.NotFound(
+            f"Node {node_uuid} has no inventory record.",
+            hint="Inspect the node first (provision verb inspect).",
+        )
+    return msgspec.json.decode(row.inventory), msgspec.json.decode(row.plugin_data)

@@ -1,0 +1,220 @@
+"""Nodes in the database: each function is one or part of one unit of work on a given connection.
+
+May not: decide (rules live in domain and services). Invariant: no function here lets a secret leave in clear;
+sealed text goes in and out as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ingot.domain import errors, ids, node, states
+from ingot.store import rows
+from ingot.store.paging import Page, paged
+from ingot.store.schema import node_traits, nodes, ports
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which nodes a list shows; None means any. ``project``: owner or lessee."""
+
+    associated: bool | None = None
+    instance_uuid: str | None = None
+    maintenance: bool | None = None
+    provision_state: str | None = None
+    driver: str | None = None
+    resource_class: str | None = None
+    chassis_uuid: str | None = None
+    fault: str | None = None
+    conductor_group: str | None = None
+    owner: str | None = None
+    lessee: str | None = None
+    project: str | None = None
+    shard: tuple[str, ...] | None = None
+    sharded: bool | None = None
+    retired: bool | None = None
+    description_contains: str | None = None
+    instance_name: str | None = None
+    parent_node: str | None = None
+    include_children: bool = False
+    reserved: bool | None = None
+
+
+_EXACT = (
+    "instance_uuid",
+    "maintenance",
+    "provision_state",
+    "driver",
+    "resource_class",
+    "chassis_uuid",
+    "fault",
+    "conductor_group",
+    "owner",
+    "lessee",
+    "retired",
+    "instance_name",
+)
+
+
+def create(connection: Connection, value: node.Node, secrets: str | None) -> node.Node:
+    """Store a new node. Raises errors.Conflict when uuid, name or instance_uuid is taken."""
+    row = rows.to_row(value, nodes, secrets=secrets, created_at=rows.now())
+    try:
+        connection.execute(insert(nodes).values(row))
+    except IntegrityError as error:
+        raise _conflict(connection, value) from error
+    set_traits(connection, value.uuid, value.traits)
+    return get(connection, value.uuid)
+
+
+def find(connection: Connection, ident: str) -> node.Node | None:
+    """The node with this uuid or name, or None."""
+    column = nodes.c.uuid if ids.is_uuid(ident) else nodes.c.name
+    row = connection.execute(select(nodes).where(column == ident)).first()
+    if row is None:
+        return None
+    return rows.from_row(row, node.Node, traits=tuple(list_traits(connection, row.uuid)))
+
+
+def get(connection: Connection, ident: str) -> node.Node:
+    """The node with this uuid or name. Raises errors.NotFound."""
+    found = find(connection, ident)
+    if found is None:
+        raise errors.NotFound(f"Node {ident} could not be found.")
+    return found
+
+
+def find_by_macs(connection: Connection, addresses: list[str]) -> list[node.Node]:
+    """Every node that has a port with one of these MAC addresses."""
+    found = connection.execute(select(ports.c.node_uuid).where(ports.c.address.in_(addresses)).distinct())
+    return [get(connection, uuid) for uuid in found.scalars()]
+
+
+def list_rows(connection: Connection, where: Filter, page: Page, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Rows as dicts of ``columns`` (JSON columns as unparsed text, booleans as bool), one page of them."""
+    wanted = [nodes.c[name] for name in columns]
+    statement = select(*wanted).where(*conditions(where))
+    statement = paged(connection, nodes, statement, page)
+    flags = _BOOLEANS.intersection(columns)
+    result = [rows.as_dict(row) for row in connection.execute(statement)]
+    for row in result:
+        for flag in flags:
+            row[flag] = None if row[flag] is None else bool(row[flag])
+    return result
+
+
+def list_all(connection: Connection, where: Filter, page: Page) -> list[node.Node]:
+    """One page of whole nodes."""
+    statement = paged(connection, nodes, select(nodes).where(*conditions(where)), page)
+    found: Sequence[Row[Any]] = connection.execute(statement).all()
+    traits = traits_of(connection, [row.uuid for row in found])
+    return [rows.from_row(row, node.Node, traits=tuple(traits.get(row.uuid, ()))) for row in found]
+
+
+def count(connection: Connection) -> int:
+    """How many nodes there are."""
+    return connection.execute(select(func.count()).select_from(nodes)).scalar_one()
+
+
+def change(connection: Connection, uuid: str, /, **values: Any) -> None:
+    """Set columns of one node and touch ``updated_at``. Raises NotFound, or Conflict on a taken name."""
+    values.setdefault("updated_at", rows.now())
+    try:
+        result = connection.execute(update(nodes).where(nodes.c.uuid == uuid).values(rows.encode(values)))
+    except IntegrityError as error:
+        raise errors.Conflict(
+            f"Another node already has this name or instance_uuid: {values.get('name') or values['instance_uuid']}.",
+            hint="Choose another one.",
+        ) from error
+    if result.rowcount == 0:
+        raise errors.NotFound(f"Node {uuid} could not be found.")
+
+
+def change_if(connection: Connection, uuid: str, expected: dict[str, Any], /, **values: Any) -> bool:
+    """Set columns only where ``expected`` columns still hold these values; whether it was done."""
+    wheres = [nodes.c[key].is_(None) if value is None else nodes.c[key] == value for key, value in expected.items()]
+    statement = update(nodes).where(nodes.c.uuid == uuid, *wheres).values(rows.encode(values))
+    return connection.execute(statement).rowcount == 1
+
+
+def move(connection: Connection, uuid: str, seen: states.State, after: states.State, /, **values: Any) -> None:
+    """Change the provision state seen to another one, with other columns. Raises Conflict if it is not so any more."""
+    fixed = {"provision_state": after, "provision_updated_at": rows.now(), "updated_at": rows.now(), **values}
+    if not change_if(connection, uuid, {"provision_state": seen}, **fixed):
+        raise errors.Conflict(f'Node {uuid} left the provision state "{seen}" meanwhile.')
+
+
+def destroy(connection: Connection, uuid: str) -> None:
+    """Remove a node with its ports, traits, history, inventory and runs."""
+    connection.execute(delete(nodes).where(nodes.c.uuid == uuid))
+
+
+def get_secrets(connection: Connection, uuid: str) -> tuple[str | None, str | None]:
+    """The sealed secrets and the sealed agent token of a node. Raises NotFound."""
+    row = connection.execute(select(nodes.c.secrets, nodes.c.agent_token).where(nodes.c.uuid == uuid)).first()
+    if row is None:
+        raise errors.NotFound(f"Node {uuid} could not be found.")
+    return row.secrets, row.agent_token
+
+
+def list_traits(connection: Connection, uuid: str) -> list[str]:
+    """The traits of one node, sorted."""
+    statement = select(node_traits.c.trait).where(node_traits.c.node_uuid == uuid).order_by(node_traits.c.trait)
+    return list(connection.execute(statement).scalars())
+
+
+def traits_of(connection: Connection, uuids: list[str]) -> dict[str, list[str]]:
+    """The traits of many nodes by uuid; nodes without traits are absent."""
+    found: dict[str, list[str]] = {}
+    for start in range(0, len(uuids), 500):
+        part = uuids[start : start + 500]
+        statement = select(node_traits).where(node_traits.c.node_uuid.in_(part)).order_by(node_traits.c.trait)
+        for row in connection.execute(statement):
+            found.setdefault(row.node_uuid, []).append(row.trait)
+    return found
+
+
+def set_traits(connection: Connection, uuid: str, traits: tuple[str, ...]) -> None:
+    """Replace all traits of a node."""
+    connection.execute(delete(node_traits).where(node_traits.c.node_uuid == uuid))
+    if traits:
+        connection.execute(insert(node_traits), [{"node_uuid": uuid, "trait": trait} for trait in sorted(set(traits))])
+
+
+_BOOLEANS = rows.booleans(nodes)
+
+
+def conditions(where: Filter) -> list[ColumnElement[bool]]:
+    """The filter as SQL conditions."""
+    found: list[ColumnElement[bool]] = [
+        nodes.c[name] == getattr(where, name) for name in _EXACT if getattr(where, name) is not None
+    ]
+    if where.associated is not None:
+        found.append(nodes.c.instance_uuid.is_not(None) if where.associated else nodes.c.instance_uuid.is_(None))
+    if where.project is not None:
+        found.append(or_(nodes.c.owner == where.project, nodes.c.lessee == where.project))
+    if where.shard is not None:
+        found.append(nodes.c.shard.in_(where.shard))
+    if where.sharded is not None:
+        found.append(nodes.c.shard.is_not(None) if where.sharded else nodes.c.shard.is_(None))
+    if where.description_contains is not None:
+        found.append(nodes.c.description.contains(where.description_contains, autoescape=True))
+    if where.reserved is not None:
+        found.append(nodes.c.reservation.is_not(None) if where.reserved else nodes.c.reservation.is_(None))
+    if where.parent_node is not None:
+        found.append(nodes.c.parent_node == where.parent_node)
+    elif not where.include_children:
+        found.append(nodes.c.parent_node.is_(None))
+    return found
+
+
+def _conflict(connection: Connection, value: node.Node) -> errors.Conflict:
+    for column, text in (("uuid", value.uuid), ("name", value.name), ("instance_uuid", value.instance_uuid)):
+        taken = select(nodes.c.uuid).where(nodes.c[column] == text)
+        if text is not None and connection.execute(taken).first():
+            return errors.Conflict(f"A node with {column} {text} already exists.", hint="Choose another one.")
+    return errors.Conflict("A node with the same identity already exists.")

@@ -1,0 +1,46 @@
+"""One page of a table: order by (sort key, id) and start after the marker, so that nothing is lost or repeated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Select, Table, or_, select
+
+from ingot.domain import errors
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of a list, in which order. ``marker``: uuid of the last item already seen."""
+
+    limit: int = 1000
+    marker: str | None = None
+    sort_key: str = "id"
+    descending: bool = False
+
+
+def paged(connection: Connection, table: Table, statement: Select[Any], page: Page) -> Select[Any]:
+    """``statement`` on ``table`` (which has id and uuid) cut to a page. Raises NotFound for an unknown marker."""
+    key: ColumnElement[Any] = table.c[page.sort_key]
+    row_id: ColumnElement[Any] = table.c.id
+    if page.marker is not None:
+        statement = statement.where(_after(connection, table, page))
+    order = (key.desc(), row_id.desc()) if page.descending else (key.asc(), row_id.asc())
+    return statement.order_by(*order).limit(page.limit)
+
+
+def _after(connection: Connection, table: Table, page: Page) -> ColumnElement[bool]:
+    key: ColumnElement[Any] = table.c[page.sort_key]
+    row_id: ColumnElement[Any] = table.c.id
+    marker = connection.execute(select(row_id, key.label("key")).where(table.c.uuid == page.marker)).first()
+    if marker is None:
+        raise errors.NotFound(f"The marker {page.marker} could not be found.")
+    ids_after = row_id < marker.id if page.descending else row_id > marker.id
+    if page.sort_key == "id":
+        return ids_after
+    if marker.key is None:
+        # Nulls sort first ascending and last descending (SQLite, MariaDB).
+        same = key.is_(None) & ids_after
+        return same if page.descending else or_(same, key.is_not(None))
+    beyond = (key < marker.key) | key.is_(None) if page.descending else key > marker.key
+    return or_(beyond, (key == marker.key) & ids_after)

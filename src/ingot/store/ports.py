@@ -1,0 +1,86 @@
+"""Ports in the database. May not: decide. Invariant: addresses are lower case and unique."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ingot.domain import errors, node
+from ingot.store import rows
+from ingot.store.paging import Page, paged
+from ingot.store.schema import nodes, ports
+
+
+def create(connection: Connection, value: node.Port) -> node.Port:
+    """Store a new port. Raises errors.Conflict when its MAC address, name or uuid is taken."""
+    try:
+        connection.execute(insert(ports).values(rows.to_row(value, ports, created_at=rows.now())))
+    except IntegrityError as error:
+        raise errors.Conflict(
+            f"A port with MAC address {value.address} already exists.",
+            hint="A MAC address belongs to one port only.",
+        ) from error
+    return get(connection, value.uuid)
+
+
+def find(connection: Connection, ident: str) -> node.Port | None:
+    """The port with this uuid, name or MAC address, or None."""
+    column = ports.c.uuid if len(ident) == 36 else ports.c.address if ident.count(":") == 5 else ports.c.name
+    row = connection.execute(select(ports).where(column == ident)).first()
+    return None if row is None else rows.from_row(row, node.Port)
+
+
+def get(connection: Connection, ident: str) -> node.Port:
+    """The port with this uuid, name or MAC address. Raises errors.NotFound."""
+    found = find(connection, ident)
+    if found is None:
+        raise errors.NotFound(f"Port {ident} could not be found.")
+    return found
+
+
+def list_of_node(connection: Connection, node_uuid: str) -> list[node.Port]:
+    """Every port of a node, oldest first."""
+    statement = select(ports).where(ports.c.node_uuid == node_uuid).order_by(ports.c.id)
+    return [rows.from_row(row, node.Port) for row in connection.execute(statement)]
+
+
+def list_page(connection: Connection, page: Page, **equal: Any) -> list[node.Port]:
+    """One page of ports whose columns equal the given values (None: any).
+
+    ``conductor_groups`` and ``shards`` (lists) select by the port's node.
+    """
+    statement = select(ports)
+    for key, value in equal.items():
+        if value is None:
+            continue
+        if key in {"shard", "conductor_group"}:
+            owners = select(nodes.c.uuid).where(nodes.c[key].in_(value))
+            statement = statement.where(ports.c.node_uuid.in_(owners))
+        elif key == "description_contains":
+            statement = statement.where(ports.c.description.contains(value, autoescape=True))
+        else:
+            statement = statement.where(ports.c[key] == value)
+    statement = paged(connection, ports, statement, page)
+    return [rows.from_row(row, node.Port) for row in connection.execute(statement)]
+
+
+def change(connection: Connection, uuid: str, /, **values: Any) -> None:
+    """Set columns of one port. Raises NotFound, or Conflict when the MAC address is taken."""
+    values.setdefault("updated_at", rows.now())
+    try:
+        result = connection.execute(update(ports).where(ports.c.uuid == uuid).values(rows.encode(values)))
+    except IntegrityError as error:
+        raise errors.Conflict(
+            f"A port with MAC address {values.get('address')} already exists.",
+            hint="A MAC address belongs to one port only.",
+        ) from error
+    if result.rowcount == 0:
+        raise errors.NotFound(f"Port {uuid} could not be found.")
+
+
+def destroy(connection: Connection, uuid: str) -> None:
+    """Remove a port. Raises NotFound."""
+    if connection.execute(delete(ports).where(ports.c.uuid == uuid)).rowcount == 0:
+        raise errors.NotFound(f"Port {uuid} could not be found.")

@@ -1,0 +1,81 @@
+"""Between rows and domain values: which columns are JSON, and how a Struct becomes a row and back.
+
+May not: run statements. Invariant: a value read back equals the value written.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Row, Table
+from sqlalchemy.types import Boolean
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+JSON_COLUMNS = frozenset(
+    {
+        "driver_info",
+        "driver_internal_info",
+        "instance_info",
+        "properties",
+        "extra",
+        "network_data",
+        "clean_step",
+        "deploy_step",
+        "service_step",
+        "raid_config",
+        "target_raid_config",
+        "internal_info",
+        "local_link_connection",
+        "params",
+        "plan",
+        "memo",
+        "wait",
+        "progress",
+        "inventory",
+        "plugin_data",
+        "drivers",
+    }
+)
+
+
+def now() -> str:
+    """The present time as the wire shows it: ISO 8601 with microseconds and offset."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def encode(values: dict[str, Any]) -> dict[str, Any]:
+    """Column values as the database takes them: JSON columns as compact text."""
+    return {
+        key: msgspec.json.encode(value).decode() if key in JSON_COLUMNS and value is not None else value
+        for key, value in values.items()
+    }
+
+
+def to_row(value: msgspec.Struct, table: Table, **more: Any) -> dict[str, Any]:
+    """A Struct as a row of ``table``; fields without a column are left out."""
+    fields = {name: getattr(value, name) for name in value.__struct_fields__ if name in table.c}
+    return encode({**fields, **more})
+
+
+def from_row(row: Row[Any], kind: type[T], **more: Any) -> T:
+    """A row as a ``kind``; columns that ``kind`` does not have are left out."""
+    values: dict[str, Any] = dict(more)
+    found = as_dict(row)
+    for key in kind.__struct_fields__:
+        if key in found and key not in more:
+            value: Any = found[key]
+            values[key] = msgspec.json.decode(value) if key in JSON_COLUMNS and value is not None else value
+    return msgspec.convert(values, kind, strict=False)
+
+
+def as_dict(row: Row[Any]) -> dict[str, Any]:
+    """A row by column name."""
+    return row._asdict()  # pyright: ignore[reportPrivateUsage] # public in SQLAlchemy, named so beside column names
+
+
+def booleans(table: Table) -> frozenset[str]:
+    """The columns of ``table`` that SQLite gives back as 0 and 1."""
+    return frozenset(column.name for column in table.c if isinstance(column.type, Boolean))

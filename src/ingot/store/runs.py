@@ -1,0 +1,177 @@
+"""Runs in the database: open, claim, lease, journal, park, finish.
+
+What a crash means, verb by verb: before ``open_run`` commits nothing was asked; after it, a claim will find the
+run. Between ``append(started)`` and ``append(succeeded)`` the step was cut and its resume rule decides. ``park``
+and ``finish`` are one unit each: either all of it is on disk or the lease expires and another claim repeats it.
+May not: decide what a step does. Invariant: every write names the generation it holds; an old one is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, case, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ingot.domain import errors, runs
+from ingot.store import rows
+from ingot.store.schema import nodes, run_events
+from ingot.store.schema import runs as table
+
+FAR = 1e12
+"""A time that never comes (epoch seconds): the wake time of a run that is being worked on."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to work on a run: only the latest generation may write."""
+
+    run_id: str
+    node_uuid: str
+    owner: str
+    generation: int
+
+
+def open_run(connection: Connection, run: runs.Run) -> None:
+    """Store a new open run. Raises errors.Locked when the node already has one."""
+    row = rows.to_row(run, table, open_node=run.node_uuid)
+    try:
+        connection.execute(insert(table).values(row))
+    except IntegrityError as error:
+        present = find_open(connection, run.node_uuid)
+        what = f'the run "{present.kind}"' if present else "another run"
+        raise errors.Locked(
+            f"Node {run.node_uuid} is locked by {what}, please retry after the current operation is completed."
+        ) from error
+
+
+def get(connection: Connection, run_id: str) -> runs.Run:
+    """The run with this id. Raises NotFound."""
+    row = connection.execute(select(table).where(table.c.id == run_id)).first()
+    if row is None:
+        raise errors.NotFound(f"Run {run_id} could not be found.")
+    return rows.from_row(row, runs.Run)
+
+
+def find_open(connection: Connection, node_uuid: str) -> runs.Run | None:
+    """The node's open run, or None."""
+    row = connection.execute(select(table).where(table.c.open_node == node_uuid)).first()
+    return None if row is None else rows.from_row(row, runs.Run)
+
+
+def find_last(connection: Connection, node_uuid: str) -> runs.Run | None:
+    """The node's newest run, open or not, or None."""
+    statement = select(table).where(table.c.node_uuid == node_uuid).order_by(table.c.started_at.desc()).limit(1)
+    row = connection.execute(statement).first()
+    return None if row is None else rows.from_row(row, runs.Run)
+
+
+def list_of_node(connection: Connection, node_uuid: str, limit: int = 20) -> list[runs.Run]:
+    """The node's runs, newest first."""
+    statement = select(table).where(table.c.node_uuid == node_uuid).order_by(table.c.started_at.desc()).limit(limit)
+    return [rows.from_row(row, runs.Run) for row in connection.execute(statement)]
+
+
+def claim(connection: Connection, owner: str, now: float, lease: float, limit: int) -> list[Lease]:
+    """Take up to ``limit`` open runs that are due and that nobody holds; start, retry and takeover alike."""
+    parked = table.c.owner.is_(None) & (table.c.wake_at <= now)
+    orphaned = table.c.owner.is_not(None) & (table.c.lease_until < now)
+    due = select(table.c.id, table.c.node_uuid, table.c.generation).where(
+        table.c.status == runs.Status.OPEN, or_(parked, orphaned)
+    )
+    taken: list[Lease] = []
+    for row in connection.execute(due.order_by(table.c.wake_at).limit(limit)).all():
+        # wake_at = FAR while held: a wake that comes meanwhile shows, and park() keeps it.
+        values = {
+            "owner": owner,
+            "generation": row.generation + 1,
+            "lease_until": now + lease,
+            "wake_at": FAR,
+        }
+        mine = update(table).where(table.c.id == row.id, table.c.generation == row.generation)
+        if connection.execute(mine.values(values)).rowcount == 1:
+            taken.append(Lease(row.id, row.node_uuid, owner, row.generation + 1))
+            connection.execute(update(nodes).where(nodes.c.uuid == row.node_uuid).values(reservation=_host(owner)))
+    return taken
+
+
+def next_wake(connection: Connection) -> float | None:
+    """When the next open run is due or its lease ends; None when there is none."""
+    due = case((table.c.owner.is_(None), table.c.wake_at), else_=table.c.lease_until)
+    statement = select(func.min(due)).where(table.c.status == runs.Status.OPEN)
+    return connection.execute(statement).scalar()
+
+
+def renew(connection: Connection, owner: str, until: float) -> int:
+    """Extend every lease of ``owner``; how many there are."""
+    mine = update(table).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
+    return connection.execute(mine.values(lease_until=until)).rowcount
+
+
+def release_all(connection: Connection, owner: str) -> int:
+    """Free what a process that is gone for sure still holds, so that it can be claimed at once."""
+    held = select(table.c.node_uuid).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
+    connection.execute(update(nodes).where(nodes.c.uuid.in_(held)).values(reservation=None))
+    mine = update(table).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
+    return connection.execute(mine.values(owner=None, lease_until=0.0, wake_at=0.0)).rowcount
+
+
+def wake(connection: Connection, node_uuid: str, now: float) -> bool:
+    """Make the node's open run due now (a heartbeat came, an abort was asked); whether there is one."""
+    mine = update(table).where(table.c.open_node == node_uuid)
+    return connection.execute(mine.values(wake_at=now)).rowcount == 1
+
+
+def request_abort(connection: Connection, node_uuid: str, reason: str, now: float) -> bool:
+    """Ask the node's open run to stop at its next safe point; whether there is one."""
+    mine = update(table).where(table.c.open_node == node_uuid)
+    values = {"abort_requested": True, "reason": reason, "wake_at": now}
+    return connection.execute(mine.values(values)).rowcount == 1
+
+
+def change(connection: Connection, lease: Lease, /, **values: Any) -> None:
+    """Set columns of a held run. Raises errors.LostLease when another conductor has it."""
+    held = update(table).where(
+        table.c.id == lease.run_id, table.c.generation == lease.generation, table.c.status == runs.Status.OPEN
+    )
+    if connection.execute(held.values(rows.encode(values))).rowcount != 1:
+        raise errors.LostLease()
+
+
+def append(connection: Connection, lease: Lease, entry: runs.Entry) -> None:
+    """Write one journal line. Raises errors.LostLease when another conductor has the run."""
+    held = select(table.c.id).where(table.c.id == lease.run_id, table.c.generation == lease.generation)
+    if connection.execute(held).first() is None:
+        raise errors.LostLease()
+    values = {"run_id": lease.run_id, "seq": entry.seq, "step": entry.step, "event": entry.mark}
+    connection.execute(insert(run_events).values(**values, detail=entry.detail, at=entry.at))
+
+
+def journal(connection: Connection, run_id: str) -> list[runs.Entry]:
+    """The journal of a run in order."""
+    statement = select(run_events).where(run_events.c.run_id == run_id).order_by(run_events.c.seq)
+    return [
+        runs.Entry(row.seq, row.step, runs.Mark(row.event), row.at, row.detail) for row in connection.execute(statement)
+    ]
+
+
+def park(connection: Connection, lease: Lease, wait: runs.Wait, wake_at: float) -> None:
+    """Give the run back while it waits: no owner, no lease, due again at ``wake_at``.
+
+    A wake that came while the run was held is not lost: the earlier time stays.
+    """
+    earlier = case((table.c.wake_at < wake_at, table.c.wake_at), else_=wake_at)
+    change(connection, lease, wait=wait, reason=wait.what, owner=None, lease_until=0.0, wake_at=earlier)
+    connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
+
+
+def finish(connection: Connection, lease: Lease, status: runs.Status, reason: str | None, now: float) -> None:
+    """Close the run and free the node."""
+    closed = {"status": status, "reason": reason, "finished_at": now, "wait": None, "progress": None}
+    change(connection, lease, **closed, owner=None, lease_until=0.0, open_node=None)
+    connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
+
+
+def _host(owner: str) -> str:
+    """The hostname in an owner text ``hostname/boot id``."""
+    return owner.rsplit("/", 1)[0]

@@ -1,0 +1,222 @@
+"""The tables, once, for every database; migrations must lead to exactly this.
+
+May not: run statements. Invariant: JSON is stored as compact text (so that reads can splice it unparsed); public
+times are ISO 8601 text, times only the engine compares are epoch seconds.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+_UUID = String(36)
+_TIME = String(40)
+
+
+def _json(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="{}")
+
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("name", String(255), unique=True),
+    Column("driver", String(255), nullable=False),
+    Column("provision_state", String(32), nullable=False, index=True),
+    Column("target_provision_state", String(32)),
+    Column("provision_updated_at", _TIME),
+    Column("power_state", String(16)),
+    Column("target_power_state", String(32)),
+    Column("instance_uuid", _UUID, unique=True),
+    Column("instance_name", String(255)),
+    Column("chassis_uuid", _UUID, index=True),
+    Column("allocation_uuid", _UUID),
+    Column("parent_node", _UUID, index=True),
+    Column("last_error", Text),
+    Column("maintenance", Boolean, nullable=False, server_default="0"),
+    Column("maintenance_reason", Text),
+    Column("fault", String(255)),
+    Column("console_enabled", Boolean, nullable=False, server_default="0"),
+    _json("driver_info"),
+    _json("driver_internal_info"),
+    _json("instance_info"),
+    _json("properties"),
+    _json("extra"),
+    _json("network_data"),
+    _json("clean_step"),
+    _json("deploy_step"),
+    _json("service_step"),
+    _json("raid_config"),
+    _json("target_raid_config"),
+    Column("resource_class", String(80), index=True),
+    Column("conductor_group", String(255), nullable=False, server_default=""),
+    Column("owner", String(255), index=True),
+    Column("lessee", String(255), index=True),
+    Column("shard", String(255), index=True),
+    Column("description", Text),
+    Column("automated_clean", Boolean),
+    Column("protected", Boolean, nullable=False, server_default="0"),
+    Column("protected_reason", Text),
+    Column("retired", Boolean, nullable=False, server_default="0"),
+    Column("retired_reason", Text),
+    Column("disable_power_off", Boolean, nullable=False, server_default="0"),
+    Column("boot_mode", String(16)),
+    Column("secure_boot", Boolean),
+    Column("health", String(32)),
+    Column("inspection_started_at", _TIME),
+    Column("inspection_finished_at", _TIME),
+    Column("bios_interface", String(255)),
+    Column("boot_interface", String(255)),
+    Column("console_interface", String(255)),
+    Column("deploy_interface", String(255)),
+    Column("firmware_interface", String(255)),
+    Column("inspect_interface", String(255)),
+    Column("management_interface", String(255)),
+    Column("network_interface", String(255)),
+    Column("power_interface", String(255)),
+    Column("raid_interface", String(255)),
+    Column("rescue_interface", String(255)),
+    Column("storage_interface", String(255)),
+    Column("vendor_interface", String(255)),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+    Column("agent_url", String(255)),
+    Column("agent_version", String(64)),
+    Column("agent_heartbeat_at", Float),
+    Column("agent_verify_ca", Text),
+    # The conductor that holds the open run right now; mirrors runs.owner so that lists need no join.
+    Column("reservation", String(255)),
+    # Sealed (store/seal.py): {"driver_info": {...}, "instance_info": {...}} and the agent's token.
+    Column("secrets", Text),
+    Column("agent_token", Text),
+)
+
+node_traits = Table(
+    "node_traits",
+    metadata,
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), primary_key=True),
+    Column("trait", String(255), primary_key=True),
+)
+
+node_history = Table(
+    "node_history",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", _TIME, nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("event", Text, nullable=False),
+    Column("event_type", String(64)),
+    Column("conductor", String(255)),
+    Column("user", String(255)),
+    Column("project", String(255)),
+    Column("state", String(32)),
+    Column("target_provision_state", String(32)),
+    Column("duration_seconds", Float),
+)
+
+node_inventory = Table(
+    "node_inventory",
+    metadata,
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), primary_key=True),
+    Column("created_at", _TIME, nullable=False),
+    _json("inventory"),
+    _json("plugin_data"),
+)
+
+ports = Table(
+    "ports",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    Column("address", String(17), nullable=False, unique=True),
+    Column("name", String(255), unique=True),
+    Column("description", Text),
+    Column("vendor", String(255)),
+    Column("category", String(255)),
+    Column("portgroup_uuid", _UUID, index=True),
+    Column("physical_network", String(64)),
+    Column("pxe_enabled", Boolean, nullable=False, server_default="1"),
+    Column("is_smartnic", Boolean, nullable=False, server_default="0"),
+    Column("available_for_dynamic_portgroup", Boolean, nullable=False, server_default="1"),
+    _json("extra"),
+    _json("internal_info"),
+    _json("local_link_connection"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+)
+
+chassis = Table(
+    "chassis",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("description", String(255)),
+    _json("extra"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+)
+
+conductors = Table(
+    "conductors",
+    metadata,
+    Column("hostname", String(255), primary_key=True),
+    Column("boot_id", _UUID, nullable=False),
+    Column("conductor_group", String(255), nullable=False, server_default=""),
+    Column("drivers", Text, nullable=False, server_default="[]"),
+    Column("online", Boolean, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", _UUID, primary_key=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    # The node's uuid while the run is open, else null: a unique index that every database has.
+    Column("open_node", _UUID, unique=True),
+    Column("kind", String(32), nullable=False),
+    _json("params"),
+    Column("plan", Text),
+    _json("memo"),
+    Column("owner", String(255)),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("lease_until", Float, nullable=False, server_default="0"),
+    Column("status", String(16), nullable=False),
+    Column("abort_requested", Boolean, nullable=False, server_default="0"),
+    Column("reason", Text),
+    Column("wait", Text),
+    Column("progress", Text),
+    Column("wake_at", Float, nullable=False, server_default="0"),
+    Column("started_at", Float, nullable=False),
+    Column("finished_at", Float),
+    Column("deadline", Float, nullable=False),
+    Index("ix_runs_claim", "status", "wake_at"),
+)
+
+run_events = Table(
+    "run_events",
+    metadata,
+    Column("run_id", _UUID, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("step", Integer, nullable=False),
+    Column("event", String(16), nullable=False),
+    Column("detail", Text),
+    Column("at", Float, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("password_hash", String(255), nullable=False),
+    Column("role", String(32), nullable=False),
+    Column("created_at", _TIME, nullable=False),
+)
