@@ -1,0 +1,186 @@
+"""What an interface's methods get to work with: one node, the rooms below, and (in a run) memo, waits, progress.
+
+May not: hold a connection or a lock. Invariant: only the engine's implementation of ``Journal`` writes to the
+database, fenced by the run's generation; a driver cannot write ``provision_state`` at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from ingot.domain import node, runs
+from ingot.interfaces.kit import Kit
+from ingot.interfaces.registry import Registry
+
+if TYPE_CHECKING:
+    from ingot.interfaces.boot import BootInterface
+    from ingot.interfaces.deploy import DeployInterface
+    from ingot.interfaces.inspect import InspectInterface
+    from ingot.interfaces.management import ManagementInterface
+    from ingot.interfaces.network import NetworkInterface
+    from ingot.interfaces.power import PowerInterface
+
+T = TypeVar("T")
+
+
+@dataclass
+class Context:
+    """One node as its drivers see it. ``driver_info`` and ``instance_info`` hold the secrets in clear."""
+
+    node: node.Node
+    ports: list[node.Port]
+    driver_info: dict[str, Any]
+    instance_info: dict[str, Any]
+    agent_token: str | None
+    kit: Kit
+    registry: Registry
+
+    def interface(self, kind: str) -> Any:
+        """The node's implementation of an interface. Raises errors.NotSupported when it has none that acts."""
+        return self.registry.implementation(kind, self.node.interface(kind))
+
+    @property
+    def power(self) -> PowerInterface:
+        """The node's power interface."""
+        return self.interface("power")
+
+    @property
+    def management(self) -> ManagementInterface:
+        """The node's management interface."""
+        return self.interface("management")
+
+    @property
+    def boot(self) -> BootInterface:
+        """The node's boot interface."""
+        return self.interface("boot")
+
+    @property
+    def deploy(self) -> DeployInterface:
+        """The node's deploy interface."""
+        return self.interface("deploy")
+
+    @property
+    def network(self) -> NetworkInterface:
+        """The node's network interface."""
+        return self.interface("network")
+
+    @property
+    def inspect(self) -> InspectInterface:
+        """The node's inspect interface."""
+        return self.interface("inspect")
+
+    def macs(self) -> list[str]:
+        """MAC addresses of the cards that may boot from the network."""
+        return [port.address for port in self.ports if port.pxe_enabled]
+
+
+class Journal(Protocol):
+    """What the engine lets a step write and wait for; every write is refused once the lease is lost."""
+
+    async def remember(self, key: str, value: Any) -> None:
+        """Keep ``value`` (JSON-able) in the run's memo."""
+        ...
+
+    async def change_node(self, **columns: Any) -> None:
+        """Set columns of the node (never provision_state)."""
+        ...
+
+    async def set_agent_token(self, token: str | None) -> None:
+        """Replace the agent's token; None ends the present agent's right to speak."""
+        ...
+
+    async def change_port(self, uuid: str, **columns: Any) -> None:
+        """Set columns of one of the node's ports."""
+        ...
+
+    async def add_ports(self, ports: list[node.Port]) -> None:
+        """Register ports found on the node."""
+        ...
+
+    async def note(self, event: str, severity: str = "INFO") -> None:
+        """Write a line into the node's history."""
+        ...
+
+    async def insert_steps(self, steps: list[runs.PlannedStep]) -> None:
+        """Put steps into the plan right after the present one (once: a repeated call changes nothing)."""
+        ...
+
+    async def report(self, done: float, total: float | None, phase: str) -> None:
+        """Show progress; written at most once a second."""
+        ...
+
+    async def read_node(self) -> node.Node:
+        """The node's row as it is now."""
+        ...
+
+    async def find_inventory(self) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
+        """(time stored, inventory, plugin data) or None."""
+        ...
+
+    async def store_inventory(self, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
+        """Store what inspection found."""
+        ...
+
+    async def enter(self, event: str) -> None:
+        """Let the run's flow apply a state event in mid-run (tear down -> cleaning)."""
+        ...
+
+
+class Waits(Protocol):
+    """Waiting: while nothing has happened the run is given back as a row, and the step is entered again later.
+
+    So nothing that must happen once may stand between the start of a step and a wait, except in ``ctx.once``.
+    """
+
+    async def until(self, condition: Callable[[], Awaitable[bool]], what: WaitFor) -> None:
+        """Return when ``condition()`` is true. Raises errors.TimedOut with a reason at the deadline."""
+        ...
+
+
+@dataclass(frozen=True)
+class WaitFor:
+    """What is waited for: words for people, the usual and the longest time, how often to look (seconds).
+
+    ``explain`` may add what is known about the cause; ``on_agent``: the node's state shows as a wait state.
+    """
+
+    what: str
+    timeout: float
+    usual: float | None = None
+    poll: float = 5.0
+    on_agent: bool = False
+    explain: Callable[[], Awaitable[str | None]] | None = None
+    hint: str | None = None
+
+
+@dataclass
+class StepContext(Context):
+    """What a step gets: the node, and its place in a run."""
+
+    run: runs.Run
+    journal: Journal
+    wait: Waits
+    now: Callable[[], float]
+    params: dict[str, Any] = field(default_factory=dict[str, Any])
+    args: dict[str, Any] = field(default_factory=dict[str, Any])
+    memo: dict[str, Any] = field(default_factory=dict[str, Any])
+    index: int = 0
+
+    async def once(self, key: str, action: Callable[[], Awaitable[T]]) -> T:
+        """Run ``action`` and remember its JSON-able result, or give the result remembered from before.
+
+        A crash between the action and the note repeats the action: it must bear that.
+        """
+        full = f"{self.index}:{key}"
+        if full not in self.memo:
+            result = await action()
+            await self.journal.remember(full, result)
+            self.memo[full] = result
+        return self.memo[full]
+
+    async def refresh(self) -> node.Node:
+        """Read the node again; interfaces and info stay as they were when the step began."""
+        self.node = await self.journal.read_node()
+        return self.node
