@@ -1,0 +1,42 @@
+"""Shared by all tests: how a whole suite is spread over processors.
+
+A suite run with several workers (`./ingot test`, `./ingot check`) keeps the tests of one file together, so that its
+module fixtures are made once; runs torture tests one by one, because each waits a lot; and gives every virtual machine
+to one worker, last, because two machines at once starve each other.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
+
+ROOT = Path(__file__).parent.parent
+
+
+@cache
+def _text(path: str) -> str:
+    file = ROOT / path
+    return file.read_text() if file.is_file() else ""
+
+
+class ByCost(LoadScopeScheduling):
+    """One scope per file; per test for torture; one for all files that boot virtual machines."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::", 1)[0]
+        if "mark.qemu" in _text(path):
+            return "virtual machines"
+        return nodeid if "mark.torture" in _text(path) else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByCost:
+    return ByCost(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first, machines last: a failure shows as early as it can."""
+    items.sort(key=lambda item: "mark.qemu" in _text(item.nodeid.split("::", 1)[0]))
