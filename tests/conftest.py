@@ -1,8 +1,8 @@
 """Shared by all tests: how a whole suite is spread over processors.
 
-A suite run with several workers (`./ingot test`, `./ingot check`) keeps the tests of one file together, so that its
-module fixtures are made once; runs torture tests one by one, because each waits a lot; and gives every virtual machine
-to one worker, last, because two machines at once starve each other.
+A suite run with several workers (`./ingot test`, `./ingot check`) keeps the tests of one file together,
+so that its module fixtures are made once; runs torture tests one by one, because each waits a lot; and gives
+every virtual machine to one worker, last, because two machines at once starve each other.
 """
 
 from __future__ import annotations
