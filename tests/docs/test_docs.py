@@ -13,38 +13,12 @@ import pytest
 from checkout import ROOT, files, refuse
 
 # The words that design, code and messages lean on most. A new one gets its line in the glossary first.
-HOUSE_WORDS = [
-    "agent",
-    "allocation",
-    "chassis",
-    "cleaning",
-    "conductor",
-    "configdrive",
-    "driver",
-    "heartbeat",
-    "inspection",
-    "interface",
-    "lessee",
-    "lookup",
-    "node",
-    "owner",
-    "port",
-    "portgroup",
-    "ramdisk",
-    "rescue",
-    "runbook",
-    "step",
-    "trait",
-    "journal",
-    "lease",
-    "manifest",
-    "peer",
-    "rack",
-    "ring",
-    "run",
-    "shard",
-    "reason",
-] + ["deploy template", "hardware type", "provision state", "resource class"]
+HOUSE_WORDS = """
+    agent, allocation, chassis, cleaning, conductor, configdrive, deploy template, driver, hardware type,
+    heartbeat, inspection, interface, journal, lease, lessee, lookup, manifest, node, owner, peer, port,
+    portgroup, provision state, rack, ramdisk, reason, rescue, resource class, ring, run, runbook, shard,
+    step, trait
+"""
 
 LAUNCHER_VERBS = {"test", "check", "bench", "docs"}  # the others are the CLI's own
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
@@ -132,18 +106,14 @@ def glossary() -> list[str]:
     return re.findall(r"^- \*\*([^*]+)\*\*: \S", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("word", HOUSE_WORDS)
+@pytest.mark.parametrize("word", [word.strip() for word in HOUSE_WORDS.split(",")])
 def test_the_glossary_explains(word: str) -> None:
-    assert word in glossary(), (
-        f"docs/reference/glossary.md:1: {word} is missing -> add `- **{word}**: meaning`"
-    )
+    assert word in glossary(), f"docs/reference/glossary.md:1: {word} is missing -> add its line"
 
 
 def test_the_glossary_is_in_order() -> None:
     words = glossary()
-    assert words == sorted(set(words), key=str.lower), (
-        "docs/reference/glossary.md:1: sort the words, each once"
-    )
+    assert words == sorted(set(words), key=str.lower), "docs/reference/glossary.md: sort the words"
 
 
 def decisions() -> list[Path]:
