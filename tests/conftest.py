@@ -3,10 +3,13 @@
 A suite run with several workers (`./ingot test`, `./ingot check`) keeps the tests of one file together,
 so that its module fixtures are made once; runs torture tests one by one, because each waits a lot; and gives
 every virtual machine to one worker, last, because two machines at once starve each other.
+It also names what takes long.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from functools import cache
 from pathlib import Path
 
@@ -40,3 +43,40 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByCost:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first, machines last: a failure shows as early as it can."""
     items.sort(key=lambda item: "mark.qemu" in _text(item.nodeid.split("::", 1)[0]))
+
+
+class Patience:
+    """Says every half minute which tests still run: a deployment takes minutes and prints no dot."""
+
+    EVERY = 30.0
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+        self._running: dict[str, float] = {}
+        self._over = threading.Event()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._running[nodeid] = time.monotonic()
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._running.pop(nodeid, None)
+
+    def pytest_sessionstart(self) -> None:
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def pytest_sessionfinish(self) -> None:
+        self._over.set()
+
+    def _watch(self) -> None:
+        while not self._over.wait(self.EVERY):
+            now = time.monotonic()
+            for nodeid, since in list(self._running.items()):
+                if now - since >= self.EVERY:
+                    self._terminal.write_line(f"\n  still running after {now - since:.0f} s: {nodeid}")
+
+
+@pytest.hookimpl(trylast=True)  # the terminal reporter comes into being in this hook
+def pytest_configure(config: pytest.Config) -> None:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Patience(terminal), "patience")
