@@ -55,7 +55,7 @@ class Source:
 @cache
 def files() -> list[str]:
     """Every file that git tracks or would track."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    command = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return sorted(line for line in set(listed.splitlines()) if (ROOT / line).is_file())
 
