@@ -33,12 +33,8 @@ def test_no_registry_hosts_or_machine_paths() -> None:
         data = (ROOT / path).read_bytes()
         if b"\0" not in data:
             lines = enumerate(data.decode(errors="replace").splitlines(), 1)
-            named += [
-                f"{path}:{n}: {found.group()}" for n, line in lines if (found := FORBIDDEN_TEXT.search(line))
-            ]
-    refuse(
-        named, "the repository works anywhere: let the tool's own configuration choose mirrors and folders"
-    )
+            named += [f"{path}:{n}: {found.group()}" for n, line in lines if (found := FORBIDDEN_TEXT.search(line))]
+    refuse(named, "the repository works anywhere: let the tool's own configuration choose mirrors and folders")
 
 
 def pins(name: str) -> dict[str, str]:
@@ -52,11 +48,7 @@ def test_pins_fulfil_the_requirements() -> None:
     wanted = [(run, "constraints.txt", text) for text in project["dependencies"]]
     wanted += [(dev, "packaging/dev.txt", text) for text in project["optional-dependencies"]["dev"]]
     wrong = [f"{name}:1: {text}" for pinned, name, text in wanted if not fulfils(pinned, Requirement(text))]
-    wrong += [
-        f"packaging/dev.txt:1: {name} differs from constraints.txt"
-        for name in run
-        if dev.get(name) != run[name]
-    ]
+    wrong += [f"packaging/dev.txt:1: {name} differs from constraints.txt" for name in run if dev.get(name) != run[name]]
     refuse(wrong, "compile the pins again: the two commands are in CONTRIBUTING.md, 'Dependencies'")
 
 
@@ -67,13 +59,9 @@ def fulfils(pinned: dict[str, str], wanted: Requirement) -> bool:
 
 def test_every_debian_package_has_a_known_group() -> None:
     path = "packaging/debian-packages.txt"
-    rows = [
-        (n, line.split("#")[0].split()) for n, line in enumerate((ROOT / path).read_text().splitlines(), 1)
-    ]
+    rows = [(n, line.split("#")[0].split()) for n, line in enumerate((ROOT / path).read_text().splitlines(), 1)]
     rows = [(n, row) for n, row in rows if row]
-    wrong = [
-        f"{path}:{n}: {row}" for n, row in rows if len(row) != 2 or row[0] not in ("run", "rack", "test")
-    ]
+    wrong = [f"{path}:{n}: {row}" for n, row in rows if len(row) != 2 or row[0] not in ("run", "rack", "test")]
     names = [row[-1] for _, row in rows]
     wrong += [f"{path}:{n}: {row[-1]} twice" for n, row in rows if names.count(row[-1]) > 1]
     refuse(wrong, "a line is `group package   # what needs it`; groups: run, rack, test")

@@ -52,12 +52,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(out),
         str(ROOT),
     ]
-    done = subprocess.run(
-        build, cwd=out, capture_output=True, text=True, check=False, env=clean_environment()
-    )
-    assert done.returncode == 0, (
-        f"the wheel could not be built:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    )
+    done = subprocess.run(build, cwd=out, capture_output=True, text=True, check=False, env=clean_environment())
+    assert done.returncode == 0, f"the wheel could not be built:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     (built,) = out.glob("*.whl")
     return built
 
@@ -120,9 +116,7 @@ def served(installed: Path, tmp_path: Path) -> Iterator[str]:
 def wait_for_port(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline:
-        assert server.poll() is None, (
-            f"ingot serve ended with {server.returncode}:\n{log.read_text()[-3000:]}"
-        )
+        assert server.poll() is None, f"ingot serve ended with {server.returncode}:\n{log.read_text()[-3000:]}"
         with socket.socket() as probe:
             probe.settimeout(0.2)
             if probe.connect_ex(("127.0.0.1", port)) == 0:

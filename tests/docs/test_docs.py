@@ -126,8 +126,6 @@ def test_decisions_are_numbered_and_complete() -> None:
         text = page.read_text()
         if not (page.name.startswith(f"{number:04}-") and text.startswith(f"# {number}. ")):
             wrong.append(f"{page.relative_to(ROOT)}:1: expected number {number}")
-        missing = [
-            part for part in ("Status: ", "## Context", "## Decision", "## Consequences") if part not in text
-        ]
+        missing = [part for part in ("Status: ", "## Context", "## Decision", "## Consequences") if part not in text]
         wrong += [f"{page.relative_to(ROOT)}:1: no {part!r}" for part in missing]
     refuse(wrong, "number decisions without gaps; each has Status, Context, Decision and Consequences")
