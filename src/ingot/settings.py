@@ -66,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a conductor may be silent before others take its runs."""
     drivers: tuple[str, ...] = ("ipmi", "redfish", "fake-hardware")
     """Hardware types that nodes may use."""
+    fake_effects: str | None = None
+    """File to which fake-hardware appends what it did to its imaginary machines (for tests)."""
 
     @property
     def data(self) -> Path:

@@ -123,6 +123,10 @@ class Journal(Protocol):
         """Store what inspection found."""
         ...
 
+    async def forget_instance(self) -> None:
+        """Clear everything of the node that belonged to its instance, secrets included."""
+        ...
+
     async def enter(self, event: str) -> None:
         """Let the run's flow apply a state event in mid-run (tear down -> cleaning)."""
         ...

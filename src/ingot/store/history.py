@@ -57,12 +57,19 @@ def set_inventory(
     connection.execute(insert(node_inventory).values(node_uuid=node_uuid, created_at=rows.now(), **values))
 
 
-def get_inventory(connection: Connection, node_uuid: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(inventory, plugin data) of a node. Raises NotFound if it was never inspected."""
+def find_inventory(connection: Connection, node_uuid: str) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
+    """(time stored, inventory, plugin data) of a node, None if it was never inspected."""
     row = connection.execute(select(node_inventory).where(node_inventory.c.node_uuid == node_uuid)).first()
     if row is None:
+        return None
+    return row.created_at, msgspec.json.decode(row.inventory), msgspec.json.decode(row.plugin_data)
+
+
+def get_inventory(connection: Connection, node_uuid: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(inventory, plugin data) of a node. Raises NotFound if it was never inspected."""
+    found = find_inventory(connection, node_uuid)
+    if found is None:
         raise errors.NotFound(
-            f"Node {node_uuid} has no inventory record.",
-            hint="Inspect the node first (provision verb inspect).",
+            f"Node {node_uuid} has no inventory record.", hint="Inspect the node first (provision verb inspect)."
         )
-    return msgspec.json.decode(row.inventory), msgspec.json.decode(row.plugin_data)
+    return found[1], found[2]

@@ -138,11 +138,16 @@ def change(connection: Connection, lease: Lease, /, **values: Any) -> None:
         raise errors.LostLease()
 
 
-def append(connection: Connection, lease: Lease, entry: runs.Entry) -> None:
-    """Write one journal line. Raises errors.LostLease when another conductor has the run."""
+def check(connection: Connection, lease: Lease) -> None:
+    """Raise errors.LostLease unless ``lease`` is still the right to work on the run."""
     held = select(table.c.id).where(table.c.id == lease.run_id, table.c.generation == lease.generation)
     if connection.execute(held).first() is None:
         raise errors.LostLease()
+
+
+def append(connection: Connection, lease: Lease, entry: runs.Entry) -> None:
+    """Write one journal line. Raises errors.LostLease when another conductor has the run."""
+    check(connection, lease)
     values = {"run_id": lease.run_id, "seq": entry.seq, "step": entry.step, "event": entry.mark}
     connection.execute(insert(run_events).values(**values, detail=entry.detail, at=entry.at))
 

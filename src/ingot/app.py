@@ -1,0 +1,107 @@
+"""The composition root: settings -> store -> bus -> registry -> services -> API and conductor.
+
+Only this file knows which parts make up a process. May not: hold logic of any of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from ingot.bus.memory import MemoryBus
+from ingot.domain import errors
+from ingot.interfaces.kit import Kit
+from ingot.interfaces.registry import Registry
+from ingot.services.deps import Deps
+from ingot.settings import Settings
+from ingot.store import seal, upgrade
+from ingot.store.engine import Store
+
+
+def make_deps(settings: Settings) -> Deps:
+    """The rooms every part needs; brings the database up to date. End with ``deps.store.close()``."""
+    data = settings.data
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = data / "ingot.db"
+    upgrade.upgrade(path)
+    key = seal.load_key(data / "secret.key")
+    return Deps(settings, Store(path), seal.Sealer(key), Registry(settings.drivers), MemoryBus())
+
+
+@asynccontextmanager
+async def make_kit(deps: Deps) -> AsyncIterator[Kit]:
+    """Wire clients, image cache and network boot, running; they end with the context."""
+    from ingot.clients.agent.client import Agents
+    from ingot.clients.ipmi.client import IpmiPool
+    from ingot.clients.redfish.client import RedfishPool
+    from ingot.images.cache import ImageCache
+    from ingot.netboot.service import Netboot
+
+    settings = deps.settings
+    async with AsyncExitStack() as stack:
+        ipmi = IpmiPool()
+        stack.push_async_callback(ipmi.close)
+        redfish = RedfishPool()
+        stack.push_async_callback(redfish.close)
+        agents = Agents()
+        stack.push_async_callback(agents.close)
+        images = ImageCache(settings.data / "images", settings.image_cache_size, settings.image_dirs)
+        boot = await stack.enter_async_context(Netboot(settings, deps.store, images).running())
+        yield Kit(settings, ipmi, redfish, agents, images, boot)
+
+
+async def run(settings: Settings, only: str | None = None) -> None:
+    """Run one process until cancelled. ``only``: "api", "conductor", None for both."""
+    from ingot.conductor.service import Conductor
+
+    deps = make_deps(settings)
+    hostname = settings.hostname or socket.gethostname()
+    try:
+        async with AsyncExitStack() as stack:
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            if only != "api":
+                kit = await stack.enter_async_context(make_kit(deps))
+                group.create_task(Conductor(deps, kit, hostname).run())
+            if only != "conductor":
+                from ingot.api import listen
+
+                await listen.serve(deps)
+                raise _Stopped
+            await asyncio.Event().wait()
+    finally:
+        deps.store.close()
+
+
+class _Stopped(Exception):
+    pass
+
+
+def serve(settings: Settings, only: str | None = None) -> None:
+    """``run`` under an event loop of its own, until SIGTERM or SIGINT. Raises errors.IngotError."""
+    import uvloop
+
+    async def until_signal() -> None:
+        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, lambda: task and task.cancel())
+        await run(settings, only)
+
+    try:
+        uvloop.run(until_signal())
+    except asyncio.CancelledError:
+        return
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that made a task group end: one of ours if there is one."""
+    ours, others = group.split(errors.IngotError)
+    found: BaseException = ours or others or group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

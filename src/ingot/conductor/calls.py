@@ -1,0 +1,116 @@
+"""Answers to the API calls that are synchronous by contract: validate, boot device, vifs.
+
+May not: change a provision state. Invariant: a node that a run holds is not touched (errors.Locked).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ingot.domain import errors, node, secrets
+from ingot.interfaces.context import Context
+from ingot.interfaces.kit import Kit
+from ingot.interfaces.management import BootDevice
+from ingot.services.deps import Deps
+from ingot.store import nodes, ports
+
+_VALIDATED = ("boot", "console", "deploy", "inspect", "management", "network", "power", "raid", "rescue", "storage")
+_ABSENT = ("bios", "firmware")
+
+
+class Calls:
+    """Registers its answers on the bus."""
+
+    def __init__(self, deps: Deps, kit: Kit) -> None:
+        self._deps = deps
+        self._kit = kit
+        for verb in (
+            "validate",
+            "get_boot_device",
+            "set_boot_device",
+            "supported_boot_devices",
+            "vif_list",
+            "vif_attach",
+            "vif_detach",
+            "inject_nmi",
+        ):
+            deps.bus.answer(verb, getattr(self, f"_{verb}"))
+
+    async def context(self, node_uuid: str, *, exclusive: bool = False) -> Context:
+        """The node as drivers see it. Raises errors.Locked if ``exclusive`` and a run holds it."""
+        found, found_ports, sealed, token = await self._deps.store.read(_read, node_uuid)
+        if exclusive and found.reservation:
+            raise errors.Locked(
+                f"Node {node_uuid} is locked by host {found.reservation}, please retry after the current operation "
+                "is completed."
+            )
+        opened = self._deps.sealer.open(found.uuid, sealed) or {}
+        return Context(
+            node=found,
+            ports=found_ports,
+            driver_info=secrets.merge(found.driver_info, opened.get("driver_info", {})),
+            instance_info=secrets.merge(found.instance_info, opened.get("instance_info", {})),
+            agent_token=self._deps.sealer.open(found.uuid, token),
+            kit=self._kit,
+            registry=self._deps.registry,
+        )
+
+    async def _validate(self, node_uuid: str) -> dict[str, dict[str, Any]]:
+        ctx = await self.context(node_uuid)
+        verdicts: dict[str, dict[str, Any]] = {}
+        for kind in (*_VALIDATED, *_ABSENT):
+            verdicts[kind] = await self._verdict(ctx, kind)
+        return verdicts
+
+    async def _verdict(self, ctx: Context, kind: str) -> dict[str, Any]:
+        try:
+            await ctx.interface(kind).validate(ctx)
+        except errors.NotSupported:
+            # As Ironic says it: neither good nor bad, the node simply has no such interface.
+            return {"result": None, "reason": f"Driver {ctx.node.driver} does not support {kind} (disabled or absent)."}
+        except errors.IngotError as error:
+            return {"result": False, "reason": error.sentence()}
+        return {"result": True}
+
+    async def _get_boot_device(self, node_uuid: str) -> dict[str, Any]:
+        ctx = await self.context(node_uuid, exclusive=True)
+        choice = await ctx.management.get_boot_device(ctx)
+        return {"boot_device": choice.boot_device, "persistent": choice.persistent}
+
+    async def _set_boot_device(self, node_uuid: str, device: str, persistent: bool) -> None:
+        ctx = await self.context(node_uuid, exclusive=True)
+        allowed = ctx.management.boot_devices
+        if device not in allowed:
+            raise errors.Invalid(
+                f"Invalid boot device {device} specified.", hint=f"Supported here: {', '.join(allowed)}."
+            )
+        await ctx.management.set_boot_device(ctx, BootDevice(device), persistent=persistent)
+
+    async def _supported_boot_devices(self, node_uuid: str) -> list[str]:
+        ctx = await self.context(node_uuid)
+        return [device.value for device in ctx.management.boot_devices]
+
+    async def _inject_nmi(self, node_uuid: str) -> None:
+        ctx = await self.context(node_uuid, exclusive=True)
+        await ctx.management.inject_nmi(ctx)
+
+    async def _vif_list(self, node_uuid: str) -> list[str]:
+        ctx = await self.context(node_uuid)
+        return ctx.network.list_vifs(ctx)
+
+    async def _vif_attach(self, node_uuid: str, vif: dict[str, Any]) -> None:
+        ctx = await self.context(node_uuid, exclusive=True)
+        port, info = ctx.network.choose_port(ctx, vif)
+        await self._deps.store.run(ports.change, port.uuid, internal_info=info)
+
+    async def _vif_detach(self, node_uuid: str, vif_id: str) -> None:
+        ctx = await self.context(node_uuid, exclusive=True)
+        port, info = ctx.network.find_vif(ctx, vif_id)
+        await self._deps.store.run(ports.change, port.uuid, internal_info=info)
+
+
+def _read(connection: Connection, ident: str) -> tuple[node.Node, list[node.Port], str | None, str | None]:
+    found = nodes.get(connection, ident)
+    return found, ports.list_of_node(connection, found.uuid), *nodes.get_secrets(connection, found.uuid)

@@ -1,0 +1,62 @@
+"""Being a member: this conductor's row, its heartbeat, and what its own predecessor left behind.
+
+A process that starts under a hostname knows that the one before it is gone: what that one held is freed at once,
+so that work goes on without waiting for leases to run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from sqlalchemy import Connection
+
+from ingot.services.deps import Deps
+from ingot.store import conductors
+from ingot.store import runs as run_store
+
+_log = structlog.get_logger("ingot.membership")
+_BEAT = 10.0
+
+
+class Membership:
+    """One conductor's place among the others."""
+
+    def __init__(self, deps: Deps, hostname: str, boot_id: str) -> None:
+        self._deps = deps
+        self.hostname = hostname
+        self._boot_id = boot_id
+
+    @property
+    def owner(self) -> str:
+        """What stands in a run that this process holds."""
+        return f"{self.hostname}/{self._boot_id}"
+
+    async def join(self) -> None:
+        """Enter the table and free the runs of the process that had this hostname before."""
+        freed = await self._deps.store.run(self._join)
+        _log.info("joined", hostname=self.hostname, runs_taken_over=freed)
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await asyncio.sleep(_BEAT)
+            await self._beat(online=True)
+
+    async def leave(self) -> None:
+        """Say goodbye."""
+        await self._beat(online=False)
+
+    def _join(self, connection: Connection) -> int:
+        me = conductors.Conductor(
+            hostname=self.hostname,
+            boot_id=self._boot_id,
+            conductor_group=self._deps.settings.conductor_group,
+            drivers=self._deps.registry.enabled,
+            seen_at=self._deps.clock(),
+        )
+        before = conductors.register(connection, me)
+        return run_store.release_all(connection, f"{self.hostname}/{before}") if before else 0
+
+    async def _beat(self, *, online: bool) -> None:
+        await self._deps.store.run(conductors.beat, self.hostname, self._boot_id, self._deps.clock(), online=online)

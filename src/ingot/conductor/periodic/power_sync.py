@@ -1,0 +1,107 @@
+"""Power sync: ask each BMC now and then, and let the record follow the hardware.
+
+Spread evenly over the interval; bounded concurrency; a BMC that fails is asked less and less often, and is logged
+once when it goes and once when it comes back. A dead BMC delays no other. Invariant: a node that a run holds, or
+whose power is being changed, is never written to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import structlog
+from sqlalchemy import Connection
+
+from ingot.conductor.calls import Calls
+from ingot.domain import errors, power, states
+from ingot.services.deps import Deps
+from ingot.store import history, nodes
+from ingot.store.paging import Page
+
+_log = structlog.get_logger("ingot.power_sync")
+_PARALLEL = 256
+_LONGEST_BACK_OFF = 16
+"""A BMC that never answers is asked in every sixteenth sweep."""
+_READ_TIMEOUT = 30.0
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    uuid: str
+    stored: str | None
+    seen: power.Power
+
+
+class PowerSync:
+    """The sweep over all nodes."""
+
+    def __init__(self, deps: Deps, calls: Calls) -> None:
+        self._deps = deps
+        self._calls = calls
+        self._failures: dict[str, int] = {}
+        self._sweeps = 0
+
+    async def run(self) -> None:
+        """Sweep for ever, one sweep per interval."""
+        interval = self._deps.settings.power_sync_interval
+        while interval > 0:
+            began = self._deps.clock()
+            await self.sweep(interval)
+            await asyncio.sleep(max(0.0, interval - (self._deps.clock() - began)))
+
+    async def sweep(self, over: float) -> int:
+        """Ask every node that is due, spread over ``over`` seconds; how many records changed."""
+        self._sweeps += 1
+        due = [row for row in await self._deps.store.read(_due) if self._is_due(row[0])]
+        gate = asyncio.Semaphore(_PARALLEL)
+        found: list[_Seen] = []
+        async with asyncio.TaskGroup() as group:
+            for uuid, stored in due:
+                await gate.acquire()
+                group.create_task(self._read_into(found, uuid, stored)).add_done_callback(lambda _: gate.release())
+                await asyncio.sleep(min(over / 2 / len(due), 0.5))
+        changed = [one for one in found if power.reconcile(one.stored, one.seen)]
+        if changed:
+            await self._deps.store.run(_store, changed)
+        return len(changed)
+
+    def _is_due(self, uuid: str) -> bool:
+        skip = min(2 ** self._failures.get(uuid, 0), _LONGEST_BACK_OFF)
+        return self._sweeps % skip == 0
+
+    async def _read_into(self, found: list[_Seen], uuid: str, stored: str | None) -> None:
+        try:
+            async with asyncio.timeout(_READ_TIMEOUT):
+                ctx = await self._calls.context(uuid)
+                found.append(_Seen(uuid, stored, await ctx.power.get(ctx)))
+        except (errors.IngotError, TimeoutError) as error:
+            self._failed(uuid, error)
+            return
+        if self._failures.pop(uuid, 0):
+            _log.info("BMC answers again", node=uuid)
+
+    def _failed(self, uuid: str, error: Exception) -> None:
+        if uuid not in self._failures:
+            words = error.sentence() if isinstance(error, errors.IngotError) else "no answer in time"
+            _log.warning("BMC does not answer", node=uuid, reason=words)
+        self._failures[uuid] = self._failures.get(uuid, 0) + 1
+
+
+def _due(connection: Connection) -> list[tuple[str, str | None]]:
+    """(uuid, stored power state) of each node whose power may be read and written."""
+    columns = ("uuid", "power_state", "provision_state", "target_power_state")
+    where = nodes.Filter(maintenance=False, reserved=False, include_children=True)
+    rows = nodes.list_rows(connection, where, Page(limit=1_000_000), columns)
+    return [
+        (row["uuid"], row["power_state"])
+        for row in rows
+        if row["target_power_state"] is None and row["provision_state"] not in states.POWER_SYNC_EXCLUDED
+    ]
+
+
+def _store(connection: Connection, changed: list[_Seen]) -> None:
+    for one in changed:
+        expected = {"power_state": one.stored, "reservation": None, "target_power_state": None}
+        verdict = power.reconcile(one.stored, one.seen)
+        if nodes.change_if(connection, one.uuid, expected, power_state=one.seen.value) and verdict and verdict.note:
+            history.add(connection, one.uuid, verdict.note, event_type="power")

@@ -1,0 +1,35 @@
+"""A conductor: one process that works on runs, answers synchronous calls and keeps records in step with hardware."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ingot.conductor.calls import Calls
+from ingot.conductor.claims import Claims
+from ingot.conductor.membership import Membership
+from ingot.conductor.periodic.power_sync import PowerSync
+from ingot.domain import ids
+from ingot.flows import catalog
+from ingot.flows.run import Runner
+from ingot.interfaces.kit import Kit
+from ingot.services.deps import Deps
+
+
+class Conductor:
+    """Everything a conductor does, under one task."""
+
+    def __init__(self, deps: Deps, kit: Kit, hostname: str) -> None:
+        self._membership = Membership(deps, hostname, ids.new())
+        self._claims = Claims(deps, Runner(deps, kit, catalog.flows()), self._membership.owner)
+        self._power_sync = PowerSync(deps, Calls(deps, kit))
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._membership.join()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._membership.run())
+                group.create_task(self._claims.run())
+                group.create_task(self._power_sync.run())
+        finally:
+            await self._membership.leave()

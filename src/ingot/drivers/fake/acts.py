@@ -1,0 +1,46 @@
+"""What every fake action does: take its time, fail if told to, and write down what it did.
+
+The list of effects is the imaginary machine's own memory: tests read it to prove that nothing happened twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from ingot.domain import errors
+from ingot.interfaces.context import Context
+
+
+async def act(ctx: Context, action: str, effect: str | None = None) -> None:
+    """Perform ``action`` ("power.set"); ``effect`` is what the machine remembers of it, None for mere reads.
+
+    Raises errors.Misbehaved when the node's ``fake_fault`` names the action.
+    """
+    delay = float(ctx.driver_info.get("fake_delay") or 0)
+    if delay:
+        await asyncio.sleep(delay)
+    if ctx.driver_info.get("fake_fault") == action:
+        text = ctx.driver_info.get("fake_fault_text") or f"the fake machine was told to fail {action}"
+        raise errors.Misbehaved(text, hint="Remove fake_fault from driver_info.")
+    if effect is not None and ctx.kit.settings.fake_effects:
+        await asyncio.to_thread(_remember, Path(ctx.kit.settings.fake_effects), ctx.node.uuid, effect)
+
+
+def _remember(file: Path, node_uuid: str, effect: str) -> None:
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps({"node": node_uuid, "effect": effect}) + "\n")
+
+
+def has_effect(ctx: Context, effect: str) -> bool:
+    """Whether the machine remembers ``effect`` since it was last prepared; False when it keeps no memory."""
+    name = ctx.kit.settings.fake_effects
+    if not name or not Path(name).exists():
+        return False
+    found = False
+    for line in Path(name).read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        if entry["node"] == ctx.node.uuid:
+            found = entry["effect"] == effect or (found and entry["effect"] != "prepared")
+    return found

@@ -1,0 +1,170 @@
+"""Deploy ``direct``: the ramdisk's agent fetches the image from us and writes it to its disk.
+
+Every step can be entered again at any time: what must happen once is behind ``ctx.once`` or done by the agent under
+a key that it recognises.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot.domain import errors, power
+from ingot.images import configdrive
+from ingot.images.cache import CachedImage
+from ingot.images.source import from_instance_info
+from ingot.interfaces import agent
+from ingot.interfaces.context import Context, StepContext, WaitFor
+from ingot.interfaces.deploy import DeployInterface
+from ingot.interfaces.steps import step
+
+_BOOT_USUAL = 90.0
+_WRITE_TIMEOUT = 2 * 3600.0
+
+
+class DirectDeploy(DeployInterface):
+    """The usual way to deploy."""
+
+    async def validate(self, ctx: Context) -> None:
+        """An image with a checksum must be named."""
+        from_instance_info(ctx.instance_info)
+
+    async def start_ramdisk(self, ctx: StepContext) -> None:
+        """Boot the ramdisk and wait for its first call; a running one is used where that is allowed."""
+        if await ctx.once("reused", lambda: self._can_reuse(ctx)):
+            return
+        booted_at = await ctx.once("booted", lambda: self._boot(ctx))
+
+        async def called() -> bool:
+            seen = (await ctx.refresh()).agent_heartbeat_at
+            return seen is not None and seen >= booted_at
+
+        await ctx.wait.until(
+            called,
+            WaitFor(
+                "the ramdisk's first call",
+                ctx.kit.settings.ramdisk_timeout,
+                _BOOT_USUAL,
+                poll=15.0,
+                on_agent=True,
+                explain=lambda: ctx.boot.explain_silence(ctx, booted_at),
+                hint="Look at the machine's console.",
+            ),
+        )
+
+    async def stop_ramdisk(self, ctx: StepContext) -> None:
+        """Off, and forget ramdisk and agent."""
+        await _switch(ctx, power.Target.OFF)
+        await ctx.boot.clean_up_ramdisk(ctx)
+        await ctx.network.remove_provisioning(ctx)
+        await ctx.journal.set_agent_token(None)
+
+    async def tear_down(self, ctx: StepContext) -> None:
+        """Off, and off the tenant's networks."""
+        await _switch(ctx, power.Target.OFF)
+        await ctx.boot.clean_up_ramdisk(ctx)
+        await ctx.network.remove_tenant(ctx)
+
+    @step(deploy=100, undo="stop_ramdisk")
+    async def deploy(self, ctx: StepContext) -> None:
+        """Ramdisk up."""
+        await self.start_ramdisk(ctx)
+
+    @step(deploy=80)
+    async def write_image(self, ctx: StepContext) -> None:
+        """Image into our cache, then from there onto the machine's disk."""
+        image = await ctx.kit.images.fetch(
+            from_instance_info(ctx.instance_info), lambda done, total: ctx.journal.report(done, total, "fetching image")
+        )
+        args = {"image_info": _image_info(ctx, image), "configdrive": await _config_drive(ctx)}
+        params = {
+            "step": {"interface": "deploy", "step": "write_image", "priority": 80, "args": args},
+            "node": {**agent.node_fields(ctx), "instance_info": {**ctx.node.instance_info, **_hints(ctx)}},
+            "ports": agent.port_fields(ctx.ports),
+        }
+        await agent.run_command(ctx, "deploy.execute_deploy_step", params, usual=60, timeout=_WRITE_TIMEOUT)
+
+    @step(deploy=60)
+    async def prepare_instance_boot(self, ctx: StepContext) -> None:
+        """Boot loader entry where the firmware needs one; boot from disk from now on."""
+        mode = (await ctx.refresh()).boot_mode
+        params = {"root_uuid": None, "efi_system_part_uuid": None, "prep_boot_part_uuid": None}
+        if mode == "uefi":
+            params["target_boot_mode"] = mode
+            await agent.run_command(ctx, "image.install_bootloader", params, usual=5, timeout=300)
+        await ctx.boot.prepare_instance(ctx)
+
+    @step(deploy=40)
+    async def tear_down_agent(self, ctx: StepContext) -> None:
+        """Everything on disk, then off."""
+
+        async def sync() -> bool:
+            agent.outcome(await agent.client(ctx).run("standby.sync", {}))
+            return True
+
+        await ctx.once("synced", sync)
+        await _switch(ctx, power.Target.OFF)
+
+    @step(deploy=30)
+    async def switch_to_tenant_network(self, ctx: StepContext) -> None:
+        """Networks as the tenant wants them."""
+        await ctx.network.remove_provisioning(ctx)
+        await ctx.network.configure_tenant(ctx)
+
+    @step(deploy=20)
+    async def boot_instance(self, ctx: StepContext) -> None:
+        """On: the deployed system starts."""
+        await _switch(ctx, power.Target.ON)
+
+    async def _can_reuse(self, ctx: StepContext) -> bool:
+        if not (ctx.kit.settings.fast_track and agent.is_alive(ctx, ctx.now()) and ctx.agent_token):
+            return False
+        try:
+            await agent.client(ctx).commands()
+        except errors.IngotError:
+            return False
+        return True
+
+    async def _boot(self, ctx: StepContext) -> float:
+        """Networks, boot script, power; the time (epoch seconds) from which a call counts."""
+        await ctx.network.add_provisioning(ctx)
+        await _switch(ctx, power.Target.OFF)
+        await ctx.journal.set_agent_token(None)
+        await ctx.boot.prepare_ramdisk(ctx, {"ipa-api-url": ctx.kit.boot.api_url()})
+        booted_at = ctx.now()
+        await _switch(ctx, power.Target.ON)
+        return booted_at
+
+
+async def _switch(ctx: StepContext, target: power.Target) -> None:
+    """Bring the power to ``target`` unless it is there, and store it."""
+    wanted = target.result()
+    if await ctx.power.get(ctx) != wanted:
+        await ctx.power.set(ctx, target, ctx.kit.settings.power_timeout)
+    await ctx.journal.change_node(power_state=wanted.value)
+
+
+async def _config_drive(ctx: StepContext) -> str | None:
+    """The config drive of the request as the agent takes it: base64 of a gzipped ISO, None without one."""
+    wanted = ctx.params.get("configdrive") or ctx.instance_info.get("configdrive")
+    return await configdrive.prepare(wanted) if wanted else None
+
+
+def _image_info(ctx: StepContext, image: CachedImage) -> dict[str, Any]:
+    """The agent protocol's image_info for a cached raw image, with our chunk map beside it."""
+    return {
+        "id": image.key,
+        "urls": [ctx.kit.boot.image_url(image.key, "raw")],
+        "disk_format": "raw",
+        "container_format": "bare",
+        "stream_raw_images": True,
+        "os_hash_algo": "sha256",
+        "os_hash_value": image.sha256,
+        "node_uuid": ctx.node.uuid,
+        "ingot_chunks": {"url": ctx.kit.boot.image_url(image.key, "chunks"), "digest": image.chunks_digest},
+    }
+
+
+def _hints(ctx: StepContext) -> dict[str, Any]:
+    """The root device hint in force: the instance's, else the node's."""
+    hint = ctx.instance_info.get("root_device") or ctx.node.properties.get("root_device")
+    return {"root_device": hint} if hint else {}

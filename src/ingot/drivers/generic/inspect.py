@@ -1,0 +1,36 @@
+"""Inspection in band: the ramdisk's agent looks at its own machine and tells."""
+
+from __future__ import annotations
+
+from ingot.domain import errors
+from ingot.interfaces import agent
+from ingot.interfaces.context import StepContext
+from ingot.interfaces.inspect import InspectInterface
+from ingot.interfaces.steps import step
+
+
+class AgentInspect(InspectInterface):
+    """Boots the ramdisk (or uses a running one) and asks its agent."""
+
+    @step(undo="stop")
+    async def inspect(self, ctx: StepContext) -> None:
+        """Ramdisk up, ask, store, ramdisk down."""
+        await ctx.deploy.start_ramdisk(ctx)
+
+        async def ask() -> bool:
+            found = agent.outcome(await agent.client(ctx).run("poll.get_hardware_info", {})) or {}
+            inventory = found.get("inventory", found)
+            if not inventory.get("interfaces"):
+                raise errors.Misbehaved(
+                    f"The ramdisk of node {ctx.node.uuid} told nothing about its machine", hint="Look at its console."
+                )
+            await ctx.journal.store_inventory(inventory, {})
+            return True
+
+        await ctx.once("asked", ask)
+        await self.stop(ctx)
+
+    async def stop(self, ctx: StepContext) -> None:
+        """Machine off, unless the running ramdisk is to be used again."""
+        if not (ctx.kit.settings.fast_track and agent.is_alive(ctx, ctx.now())):
+            await ctx.deploy.stop_ramdisk(ctx)

@@ -1,0 +1,65 @@
+"""Boot by iPXE: DHCP never changes, the script is rendered from the node's row when the machine asks for it.
+
+So preparing is writing two words into the row, and a new owner of the node need not do anything.
+"""
+
+from __future__ import annotations
+
+from ingot.domain import errors
+from ingot.interfaces.boot import BootInterface
+from ingot.interfaces.context import Context, StepContext
+from ingot.interfaces.management import BootDevice
+
+_PLAN = "boot"
+
+
+class IpxeBoot(BootInterface):
+    """Network boot through iPXE over HTTP."""
+
+    async def validate(self, ctx: Context) -> None:
+        """There must be a card to boot from, and a provisioning network to boot on."""
+        if not ctx.macs():
+            raise errors.Invalid(
+                f"Node {ctx.node.uuid} has no port with pxe_enabled to boot from",
+                hint="Create one: baremetal port create.",
+            )
+        problem = ctx.kit.boot.problem()
+        if problem:
+            raise errors.Invalid(problem, hint="")
+
+    async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
+        """From now on the machine's script loads the ramdisk; boot from the network once."""
+        await self._write(ctx, {"what": "ramdisk", "params": params})
+        await ctx.management.set_boot_device(ctx, BootDevice.PXE, persistent=False)
+
+    async def clean_up_ramdisk(self, ctx: StepContext) -> None:
+        """From now on the machine's script starts what is on the disk."""
+        await self._write(ctx, {"what": "disk"})
+
+    async def prepare_instance(self, ctx: StepContext) -> None:
+        """Boot from the disk, always."""
+        await self._write(ctx, {"what": "disk"})
+        await ctx.management.set_boot_device(ctx, BootDevice.DISK, persistent=True)
+
+    async def explain_silence(self, ctx: Context, since: float) -> str | None:
+        """What DHCP, TFTP and HTTP saw of the machine since it was switched on."""
+        problem = ctx.kit.boot.problem()
+        if problem:
+            return problem
+        seen = [(found, mac) for mac in ctx.macs() if (found := ctx.kit.boot.last_seen(mac)) and found[0] >= since]
+        if not seen:
+            cards = ", ".join(ctx.macs())
+            return f"no DHCP request seen from {cards} since power-on; wrong VLAN, cable or NIC order"
+        (at, words), mac = max(seen)
+        return f"{mac} last {words} {max(0.0, ctx_now(ctx) - at):.0f} s ago, then nothing"
+
+    async def _write(self, ctx: StepContext, plan: dict[str, object]) -> None:
+        info = {**(await ctx.refresh()).driver_internal_info, _PLAN: plan}
+        await ctx.journal.change_node(driver_internal_info=info)
+
+
+def ctx_now(ctx: Context) -> float:
+    """The present time of a step's clock; a plain context has none, then of the machine."""
+    import time
+
+    return ctx.now() if isinstance(ctx, StepContext) else time.time()

@@ -1,0 +1,42 @@
+"""Inspect: find out what a node is made of and write it into its record (manageable -> manageable)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot.domain import hardware, runs, states
+from ingot.flows import agent_steps
+from ingot.interfaces.context import StepContext
+from ingot.interfaces.steps import step
+from ingot.store import rows
+
+
+class Inspect:
+    """The inspect flow."""
+
+    async def plan(self, ctx: StepContext) -> list[runs.PlannedStep]:
+        """The interface inspects, then what it found is applied to the node."""
+        return [runs.PlannedStep("inspect", "inspect"), runs.PlannedStep("flow", "apply")]
+
+    @step()
+    async def apply(self, ctx: StepContext) -> None:
+        """Fill in properties, boot mode and ports from the inventory."""
+        found = await ctx.journal.find_inventory()
+        inventory = found[1] if found else {}
+        learned = hardware.properties(inventory)
+        columns: dict[str, Any] = {"properties": {**ctx.node.properties, **learned}}
+        mode = hardware.boot_mode(inventory)
+        if mode is not None:
+            columns["boot_mode"] = mode
+        await ctx.journal.change_node(**columns)
+        await ctx.journal.add_ports(hardware.ports(ctx.node.uuid, inventory))
+
+    def success(self, ctx: StepContext) -> tuple[states.Event | None, dict[str, Any]]:
+        """Manageable again."""
+        return states.Event.DONE, {"inspection_finished_at": rows.now()}
+
+    def failure(self, ctx: StepContext, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+        """Inspect failed."""
+        return states.Event.FAIL, {}
+
+    run_agent_step = staticmethod(agent_steps.refuse)

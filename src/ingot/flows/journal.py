@@ -1,0 +1,212 @@
+"""The run's hand on the database: every write of a run and of its node, fenced by the lease's generation.
+
+May not: call hardware. Invariant: each method is one unit of work, refused as errors.LostLease once another
+conductor has the run; what belongs together (journal line and node fields) is in the same unit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ingot.domain import errors, node, runs, states
+from ingot.services.deps import Deps
+from ingot.store import history, nodes, ports
+from ingot.store import runs as run_store
+
+_STEP_FIELDS = {
+    runs.Kind.CLEAN: "clean_step",
+    runs.Kind.TEAR_DOWN: "clean_step",
+    runs.Kind.DEPLOY: "deploy_step",
+}
+_REPORT_EVERY = 1.0
+
+
+class RunJournal:
+    """Implements interfaces.context.Journal for one lease, and what flows/run.py needs besides."""
+
+    def __init__(self, deps: Deps, lease: run_store.Lease, run: runs.Run, entries: list[runs.Entry]) -> None:
+        self.lease = lease
+        self.run = run
+        self.plan = list(run.plan or [])
+        self.entries = entries
+        self._deps = deps
+        self._reported = 0.0
+
+    # --- the journal proper -------------------------------------------------------------------------------------
+
+    async def mark(self, step: int, mark: runs.Mark, detail: str | None = None) -> None:
+        """Write one journal line; a start also shows the step on the node."""
+        entry = runs.Entry(len(self.entries) + 1, step, mark, self._deps.clock(), detail)
+        await self._deps.store.run(self._mark, entry)
+        self.entries.append(entry)
+
+    async def set_plan(self, plan: list[runs.PlannedStep]) -> None:
+        """Store the plan."""
+        await self._fenced(plan=plan)
+        self.plan = list(plan)
+
+    async def insert_steps(self, steps: list[runs.PlannedStep]) -> None:
+        """Put ``steps`` behind the step being run; does nothing when they stand there already."""
+        after = runs.fold(len(self.plan), self.entries).next + 1
+        if self.plan[after : after + len(steps)] != steps:
+            await self.set_plan([*self.plan[:after], *steps, *self.plan[after:]])
+
+    async def park(self, wait: runs.Wait, wake_at: float) -> None:
+        """Give the run back while it waits; the node enters its wait state if the wait is for its agent."""
+        await self._deps.store.run(self._park, wait, wake_at)
+
+    async def resumed(self) -> None:
+        """Note that the wait is over; the node leaves its wait state."""
+        await self._deps.store.run(self._resumed)
+
+    async def finish(self, status: runs.Status, event: states.Event | None, reason: str | None, **node: Any) -> None:
+        """Close the run and move the node by ``event`` (None: the state stays), setting other node columns."""
+        await self._deps.store.run(self._finish, status, event, reason, node)
+
+    # --- what steps may do --------------------------------------------------------------------------------------
+
+    async def remember(self, key: str, value: Any) -> None:
+        """Keep ``value`` in the run's memo."""
+        self.run.memo[key] = value
+        await self._fenced(memo=self.run.memo)
+
+    async def change_node(self, **columns: Any) -> None:
+        """Set columns of the node."""
+        if "provision_state" in columns:
+            raise errors.Bug("A step tried to change provision_state: only a flow's events may.")
+        await self._deps.store.run(self._change_node, columns)
+
+    async def set_agent_token(self, token: str | None) -> None:
+        """Replace the agent's token; None also forgets the agent itself."""
+        sealed = None if token is None else self._deps.sealer.seal(self.run.node_uuid, token)
+        gone = {} if token else {"agent_url": None, "agent_heartbeat_at": None, "agent_verify_ca": None}
+        await self.change_node(agent_token=sealed, **gone)
+
+    async def change_port(self, uuid: str, **columns: Any) -> None:
+        """Set columns of a port."""
+        await self._deps.store.run(self._change_port, uuid, columns)
+
+    async def add_ports(self, found: list[node.Port]) -> None:
+        """Register ports, leaving out addresses that exist already."""
+        await self._deps.store.run(self._add_ports, found)
+
+    async def note(self, event: str, severity: str = "INFO") -> None:
+        """Write a line into the node's history."""
+        await self._deps.store.run(self._note, event, severity)
+
+    async def report(self, done: float, total: float | None, phase: str) -> None:
+        """Show progress, at most once a second."""
+        now = self._deps.clock()
+        if now - self._reported >= _REPORT_EVERY or done == total:
+            self._reported = now
+            await self._fenced(progress={"done": done, "total": total, "phase": phase})
+
+    async def read_node(self) -> node.Node:
+        """The node's row as it is now."""
+        return await self._deps.store.read(nodes.get, self.run.node_uuid)
+
+    async def find_inventory(self) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
+        """(time stored, inventory, plugin data) or None."""
+        return await self._deps.store.read(history.find_inventory, self.run.node_uuid)
+
+    async def store_inventory(self, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
+        """Store what inspection found."""
+        await self._deps.store.run(history.set_inventory, self.run.node_uuid, inventory, plugin_data)
+
+    async def forget_instance(self) -> None:
+        """Clear everything of the node that belonged to its instance, secrets included."""
+        await self._deps.store.run(self._forget_instance)
+
+    async def enter(self, event: str) -> None:
+        """Move the node by a state event in mid-run; does nothing when it is there already."""
+        await self._deps.store.run(self._enter, states.Event(event))
+
+    # --- units of work ------------------------------------------------------------------------------------------
+
+    async def _fenced(self, **columns: Any) -> None:
+        await self._deps.store.run(run_store.change, self.lease, **columns)
+
+    def _mark(self, connection: Connection, entry: runs.Entry) -> None:
+        run_store.append(connection, self.lease, entry)
+        field = _STEP_FIELDS.get(self.run.kind)
+        if entry.mark == runs.Mark.STARTED and field:
+            step = self.plan[entry.step]
+            shown = {"interface": step.interface, "step": step.step, "priority": step.priority, "args": {}}
+            nodes.change(connection, self.run.node_uuid, **{field: shown})
+
+    def _park(self, connection: Connection, wait: runs.Wait, wake_at: float) -> None:
+        run_store.park(connection, self.lease, wait, wake_at)
+        if wait.on_agent:
+            self._move(connection, states.Event.WAIT)
+
+    def _resumed(self, connection: Connection) -> None:
+        run_store.change(connection, self.lease, wait=None, reason=None, progress=None)
+        self._move(connection, states.Event.RESUME)
+
+    def _enter(self, connection: Connection, event: states.Event) -> None:
+        run_store.check(connection, self.lease)
+        self._move(connection, event)
+
+    def _move(self, connection: Connection, event: states.Event) -> None:
+        """Apply an event where the table allows it from here, else leave the state."""
+        present = nodes.get(connection, self.run.node_uuid).provision_state
+        after = states.find_next(present, event)
+        if after is not None:
+            nodes.move(connection, self.run.node_uuid, present, after)
+
+    def _finish(
+        self, connection: Connection, status: runs.Status, event: states.Event | None, reason: str | None, extra: Any
+    ) -> None:
+        now = self._deps.clock()
+        run_store.finish(connection, self.lease, status, reason, now)
+        uuid = self.run.node_uuid
+        fields = {"clean_step": {}, "deploy_step": {}, "service_step": {}, "last_error": reason, **extra}
+        before = nodes.get(connection, uuid)
+        after = before.provision_state
+        if event is None:
+            nodes.change(connection, uuid, **fields)
+        else:
+            after = states.transition(before.provision_state, event)
+            rests = states.TABLE[after].kind == states.Kind.STABLE
+            goal = {"target_provision_state": None} if rests else {}
+            nodes.move(connection, uuid, before.provision_state, after, **goal, **fields)
+        text = f"{self.run.kind}: {status}" + (f": {reason}" if reason else "")
+        history.add(
+            connection,
+            uuid,
+            text,
+            severity="INFO" if status == runs.Status.SUCCEEDED else "ERROR",
+            event_type="provisioning",
+            conductor=self.lease.owner.rsplit("/", 1)[0],
+            state=after,
+            duration_seconds=round(now - self.run.started_at, 3),
+        )
+
+    def _change_node(self, connection: Connection, columns: dict[str, Any]) -> None:
+        run_store.check(connection, self.lease)
+        nodes.change(connection, self.run.node_uuid, **columns)
+
+    def _forget_instance(self, connection: Connection) -> None:
+        run_store.check(connection, self.lease)
+        uuid = self.run.node_uuid
+        kept = self._deps.sealer.open(uuid, nodes.get_secrets(connection, uuid)[0]) or {}
+        kept.pop("instance_info", None)
+        sealed = self._deps.sealer.seal(uuid, kept)
+        gone = dict.fromkeys(("instance_uuid", "instance_name", "allocation_uuid", "agent_url", "agent_heartbeat_at"))
+        nodes.change(connection, uuid, instance_info={}, secrets=sealed, agent_token=None, **gone)
+
+    def _change_port(self, connection: Connection, uuid: str, columns: dict[str, Any]) -> None:
+        run_store.check(connection, self.lease)
+        ports.change(connection, uuid, **columns)
+
+    def _add_ports(self, connection: Connection, found: list[node.Port]) -> None:
+        run_store.check(connection, self.lease)
+        for port in found:
+            if ports.find(connection, port.address) is None:
+                ports.create(connection, port)
+
+    def _note(self, connection: Connection, event: str, severity: str) -> None:
+        run_store.check(connection, self.lease)
+        history.add(connection, self.run.node_uuid, event, severity=severity)

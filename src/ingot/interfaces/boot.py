@@ -1,0 +1,28 @@
+"""The boot contract: how a machine comes to run the deploy ramdisk, or its own disk."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from ingot.interfaces.context import Context, StepContext
+from ingot.interfaces.contract import Interface
+
+
+class BootInterface(Interface):
+    """One way to boot a machine."""
+
+    @abstractmethod
+    async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
+        """Make the next boot load the ramdisk with these kernel parameters; power is not touched."""
+
+    @abstractmethod
+    async def clean_up_ramdisk(self, ctx: StepContext) -> None:
+        """Forget what ``prepare_ramdisk`` made."""
+
+    @abstractmethod
+    async def prepare_instance(self, ctx: StepContext) -> None:
+        """Make every later boot start the deployed system from its disk."""
+
+    async def explain_silence(self, ctx: Context, since: float) -> str | None:
+        """What is known of a machine that should boot but does not call, since epoch seconds; None: nothing."""
+        return None

@@ -1,0 +1,53 @@
+"""The rooms below that interface implementations use: wire clients, image cache, network boot.
+
+Made once by app.py. May not: know a node. The types are imported for checking only, so that a process which never
+touches hardware does not load the clients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ingot.clients.agent.client import Agents
+    from ingot.clients.ipmi.client import IpmiPool
+    from ingot.clients.redfish.client import RedfishPool
+    from ingot.images.cache import ImageCache
+    from ingot.settings import Settings
+
+
+class BootService(Protocol):
+    """What drivers need of the network boot room."""
+
+    def api_url(self) -> str:
+        """The API's URL as a machine on the provisioning network reaches it."""
+        ...
+
+    def image_url(self, key: str, file: str) -> str:
+        """The URL of a cached image's file on the provisioning network."""
+        ...
+
+    async def admit(self, addresses: list[str]) -> None:
+        """Let these MAC addresses have an address and boot files."""
+        ...
+
+    def last_seen(self, address: str) -> tuple[float, str] | None:
+        """(epoch seconds, words) of the last thing a MAC address did on the provisioning network, None if nothing."""
+        ...
+
+    def problem(self) -> str | None:
+        """Why network boot does not work right now, as a sentence; None while it works."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kit:
+    """Everything an implementation may use beside the node itself. A part is None where this process has none."""
+
+    settings: Settings
+    ipmi: IpmiPool
+    redfish: RedfishPool
+    agents: Agents
+    images: ImageCache
+    boot: BootService
