@@ -1,0 +1,54 @@
+"""Power by IPMI chassis control."""
+
+from __future__ import annotations
+
+from ingot.clients.ipmi import chassis
+from ingot.domain import power
+from ingot.drivers.ipmi import target
+from ingot.interfaces import power_wait
+from ingot.interfaces.context import Context
+from ingot.interfaces.power import PowerInterface
+
+_ORDERS = {
+    power.Target.ON: chassis.Control.ON,
+    power.Target.OFF: chassis.Control.OFF,
+    power.Target.SOFT_OFF: chassis.Control.SOFT,
+}
+
+
+class IpmiPower(PowerInterface):
+    """Chassis status and chassis control."""
+
+    targets = tuple(power.Target)
+
+    def properties(self) -> dict[str, str]:
+        """The keys of a BMC."""
+        return target.PROPERTIES
+
+    async def validate(self, ctx: Context) -> None:
+        """The BMC must be described."""
+        target.of(ctx)
+
+    async def get(self, ctx: Context) -> power.Power:
+        """The chassis status."""
+        on = await chassis.power_state(ctx.kit.ipmi, target.of(ctx))
+        return power.Power.ON if on else power.Power.OFF
+
+    async def set(self, ctx: Context, wanted: power.Target, timeout: float) -> None:
+        """Order, then look until it is so. A reboot is off and on: chassis reset does nothing on a dead machine."""
+        match wanted:
+            case power.Target.REBOOT:
+                await self._order(ctx, power.Target.OFF, timeout)
+                await self._order(ctx, power.Target.ON, timeout)
+            case power.Target.SOFT_REBOOT:
+                await self._order(ctx, power.Target.SOFT_OFF, timeout)
+                await self._order(ctx, power.Target.ON, timeout)
+            case power.Target.ON | power.Target.OFF | power.Target.SOFT_OFF:
+                await self._order(ctx, wanted, timeout)
+
+    async def _order(self, ctx: Context, wanted: power.Target, timeout: float) -> None:
+        bmc = target.of(ctx)
+        if await self.get(ctx) == wanted.result():
+            return
+        await chassis.control(ctx.kit.ipmi, bmc, _ORDERS[wanted])
+        await power_wait.until(wanted.result(), lambda: self.get(ctx), timeout, f"The machine of BMC {bmc.name}")

@@ -1,0 +1,49 @@
+"""From a node's driver_info to the Redfish service it names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot.clients.redfish.target import AuthType, Target
+from ingot.domain import errors
+from ingot.interfaces.context import Context
+
+PROPERTIES = {
+    "redfish_address": "The URL address to the Redfish controller. Required.",
+    "redfish_system_id": "The canonical path to the system resource; needed only where there are several.",
+    "redfish_username": "User account with admin/server-profile access privilege.",
+    "redfish_password": "User account password.",
+    "redfish_verify_ca": "true (default), false, or the path of a CA file.",
+    "redfish_auth_type": "auto (default), session or basic.",
+}
+_FALSE = {"false", "0", "no", "off"}
+_TRUE = {"true", "1", "yes", "on"}
+
+
+def of(ctx: Context) -> Target:
+    """The node's Redfish service. Raises errors.Invalid naming the key that is missing or wrong."""
+    info = ctx.driver_info
+    if not info.get("redfish_address"):
+        raise errors.Invalid(
+            f"Missing required parameter redfish_address in driver_info of node {ctx.node.uuid}",
+            hint="Set it: baremetal node set --driver-info redfish_address=https://... .",
+        )
+    kind = str(info.get("redfish_auth_type") or AuthType.AUTO)
+    if kind not in set(AuthType):
+        raise errors.Invalid(f"redfish_auth_type {kind!r} is not valid.", hint=f"One of: {', '.join(AuthType)}.")
+    return Target(
+        address=str(info["redfish_address"]),
+        system_id=info.get("redfish_system_id"),
+        username=str(info.get("redfish_username") or ""),
+        password=str(info.get("redfish_password") or ""),
+        verify_ca=_verify(info),
+        auth_type=AuthType(kind),
+    )
+
+
+def _verify(info: dict[str, Any]) -> bool | str:
+    value = info.get("redfish_verify_ca", True)
+    text = str(value).lower()
+    if text in _TRUE | _FALSE:
+        return text in _TRUE
+    return str(value)

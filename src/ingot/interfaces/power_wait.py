@@ -1,0 +1,29 @@
+"""Waiting until a machine's power is as asked: what every power implementation does after the order was given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from ingot.domain import errors, power
+
+_FIRST_LOOK = 0.3
+_LONGEST_PAUSE = 3.0
+
+
+async def until(wanted: power.Power, look: Callable[[], Awaitable[power.Power]], timeout: float, name: str) -> None:
+    """Look, with growing pauses, until the power is ``wanted``.
+
+    Raises errors.TimedOut after ``timeout`` seconds; ``name`` says whose power in it.
+    """
+    pause = _FIRST_LOOK
+    try:
+        async with asyncio.timeout(timeout):
+            while await look() != wanted:
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, _LONGEST_PAUSE)
+    except TimeoutError as error:
+        raise errors.TimedOut(
+            f'{name} accepted the order but its power was not "{wanted}" within {timeout:.0f} s',
+            hint="Look at the machine; a soft power off needs an operating system that obeys.",
+        ) from error
