@@ -12,7 +12,7 @@ import contextlib
 from ingot.clients.ipmi import completion, login, refusals, suites
 from ingot.clients.ipmi.session import Session
 from ingot.clients.ipmi.target import Target
-from ingot.clients.ipmi.transport import Peer, Transport, Transports
+from ingot.clients.ipmi.transport import Transports
 from ingot.domain import errors
 
 KEPT_TRIES = (1.0, 1.5)  # a kept session that stays silent this long counts as lost
@@ -20,6 +20,7 @@ DEADLINE = 20.0  # for logging in, and for waiting while the BMC is busy
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 CLOSE_WAIT = 0.5
+FIRST_TRIES, LAST_TRIES = login.TRIES[:2], login.TRIES[2:]
 NETFN_APP = 0x06
 GET_DEVICE_ID = 0x01
 
@@ -33,6 +34,9 @@ class Bmc:
         self._lock = asyncio.Lock()
         self._session: Session | None = None
         self._suite: suites.Suite | None = None
+        self._lane = 0
+        self._entered = False  # whether a login has ever got to its end, or near it
+        self._new_port = False  # whether this BMC lets us in again only from another port
         self._failed: tuple[float, errors.IngotError] | None = None
         self.used = self.heard = transports.loop.time()
 
@@ -130,11 +134,10 @@ class Bmc:
         again: refusals.Again | None = None
         try:
             async with asyncio.timeout(DEADLINE):
-                transport, peer = await self._transports.find(target.address, target.port)
                 pause = FIRST_PAUSE
                 while True:
                     try:
-                        return await self._login_once(transport, peer, target)
+                        return await self._enter(target)
                     except refusals.Again as problem:
                         again = problem
                     await asyncio.sleep(pause)
@@ -146,13 +149,29 @@ class Bmc:
                 f"The IPMI login to {target.name} did not end in {DEADLINE:g} s.", hint=login.NO_ANSWER_HINT
             ) from None
 
-    async def _login_once(self, transport: Transport, peer: Peer, target: Target) -> Session:
+    async def _enter(self, target: Target) -> Session:
+        """Log in; a BMC that let us in before but is silent now is tried from another port, too."""
+        if not self._entered:
+            return await self._login_once(target, self._lane, login.TRIES)
+        if not self._new_port:
+            with contextlib.suppress(errors.Unreachable):
+                return await self._login_once(target, self._lane, FIRST_TRIES)
+        session = await self._login_once(target, self._lane + 1, LAST_TRIES)
+        self._new_port = True
+        return session
+
+    async def _login_once(self, target: Target, lane: int, opening: tuple[float, ...]) -> Session:
+        transport, peer = await self._transports.find(target.address, target.port, lane)
+        attempt = login.Login(transport, peer, target)
         try:
-            session, self._suite = await login.Login(transport, peer, target).run(self._suite)
+            session, self._suite = await attempt.run(self._suite, opening)
         except errors.NotSupported:
             self._suite = None
             raise
-        self._session = session
+        except refusals.Again:
+            self._entered = True
+            raise
+        self._session, self._lane, self._entered = session, lane, True
         return session
 
     def _forget(self) -> None:

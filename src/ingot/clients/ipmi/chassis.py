@@ -65,8 +65,13 @@ DEVICES = {selector: device for device, selector in SELECTORS.items()} | {
 
 
 class BootFlags(msgspec.Struct, frozen=True):
-    """The boot override a BMC holds; ``device`` None means: none, or one without a name here."""
+    """The boot override a BMC holds.
 
+    ``valid`` is what the BMC says of the whole; some never set it (ipmi_sim of OpenIPMI 2.0.33).
+    ``device`` None means: no override, or a device without a name here.
+    """
+
+    valid: bool
     device: BootDevice | None
     persistent: bool
     uefi: bool
@@ -108,8 +113,8 @@ async def get_boot_device(pool: IpmiPool, target: Target) -> BootFlags:
     if len(answer) < 4 or answer[1] & 0x7F != BOOT_FLAGS:
         raise errors.Misbehaved(f"BMC {target.name} sent malformed boot options: {answer.hex(' ')}.")
     flags = answer[2]
-    device = DEVICES.get(answer[3] & DEVICE_MASK) if flags & VALID else None
-    return BootFlags(device, bool(flags & PERSISTENT), bool(flags & UEFI))
+    device = DEVICES.get(answer[3] & DEVICE_MASK)
+    return BootFlags(bool(flags & VALID), device, bool(flags & PERSISTENT), bool(flags & UEFI))
 
 
 async def disable_boot_timeout(pool: IpmiPool, target: Target) -> None:

@@ -78,3 +78,4 @@ class IpmiPool:
                             del self._bmcs[key]
                     elif bmc.kept and now - bmc.heard >= self._keep_alive:
                         group.create_task(bmc.keep_alive())
+            self._transports.prune()

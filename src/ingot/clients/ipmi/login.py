@@ -21,6 +21,8 @@ from ingot.clients.ipmi.transport import Peer, Transport
 from ingot.domain import errors
 
 TRIES = (1.0, 1.5, 2.25, 3.25)  # seconds waited for an answer after each sending: 8 s in all
+# From RAKP 3 on a repeated packet may find the BMC a step ahead, and then it stays silent: better begin anew.
+LATE_TRIES = (1.0, 1.5)
 PROBE_TRIES = (0.5,)  # for the question that many BMCs leave unanswered (ipmi_sim of OpenIPMI 2.0.33)
 NETFN_APP = 0x06
 AUTH_CAPABILITIES = 0x38
@@ -63,8 +65,10 @@ class Login:
         if opened.payload[0] == self._number:
             waiting.set_result(opened.payload)
 
-    async def run(self, known: suites.Suite | None) -> tuple[Session, suites.Suite]:
-        """Log in; ``known`` is the suite that worked last time.
+    async def run(
+        self, known: suites.Suite | None, opening: tuple[float, ...] = TRIES
+    ) -> tuple[Session, suites.Suite]:
+        """Log in; ``known`` is the suite that worked last time, ``opening`` the patience with a first answer.
 
         Raises ``refusals.Again`` when a later attempt may work, ``errors.Unreachable``,
         ``errors.AccessDenied``, ``errors.NotSupported``, ``errors.Misbehaved``.
@@ -76,16 +80,18 @@ class Login:
             await other.finished.wait()
         logins[self.peer] = self
         try:
-            return await self._run(known)
+            return await self._run(known, opening)
         finally:
             del logins[self.peer]
             self.finished.set()
 
-    async def _run(self, known: suites.Suite | None) -> tuple[Session, suites.Suite]:
+    async def _run(
+        self, known: suites.Suite | None, opening: tuple[float, ...]
+    ) -> tuple[Session, suites.Suite]:
         refused: errors.IngotError | None = None
-        for suite in [known] if known else await self._choose():
+        for suite in [known] if known else await self._choose(opening):
             console_id = self._free_id()
-            reply = await self._ask(codec.PAYLOAD_OPEN_REQUEST, _open_request(suite, console_id))
+            reply = await self._ask(codec.PAYLOAD_OPEN_REQUEST, _open_request(suite, console_id), opening)
             status = reply[1]
             if status in refusals.NO_SUCH_SUITE:
                 refused = refusals.no_such_suite(self._target, status)
@@ -96,17 +102,17 @@ class Login:
             return await self._establish(console_id, bmc_id, agreed, keys), agreed
         raise refused or errors.Bug("IPMI login had no cipher suite to try.")
 
-    async def _choose(self) -> list[suites.Suite]:
-        await self._check_version()
+    async def _choose(self, opening: tuple[float, ...]) -> list[suites.Suite]:
+        await self._check_version(opening)
         if self._target.cipher_suite is not None:
             return [suites.BY_NUMBER[self._target.cipher_suite]]
         numbers = await self._offered()
         wanted = [suite for suite in suites.PREFERRED if suite.number in numbers]
         return wanted or list(suites.PREFERRED)
 
-    async def _check_version(self) -> None:
+    async def _check_version(self, opening: tuple[float, ...]) -> None:
         data = bytes((0x80 | THIS_CHANNEL, self._target.privilege))
-        answer = await self._question(AUTH_CAPABILITIES, data, TRIES)
+        answer = await self._question(AUTH_CAPABILITIES, data, opening)
         if answer is None:
             raise no_answer(self._target, sum(TRIES))
         if answer[0] == completion.SUCCESS and len(answer) >= 5 and answer[2] & 0x80 and not answer[4] & 0x02:
@@ -160,7 +166,8 @@ class Login:
             self._give_up(head)
             raise refusals.wrong_password(target)
         keys = suites.derive(suite, target.kg or key, facts)
-        reply = await self._ask(codec.PAYLOAD_RAKP3, head + suites.rakp3_code(suite, key, facts))
+        code = suites.rakp3_code(suite, key, facts)
+        reply = await self._ask(codec.PAYLOAD_RAKP3, head + code, LATE_TRIES)
         self._accept(reply[1])
         if not hmac.compare_digest(
             suites.rakp4_check(suite, keys.sik, facts), reply[8 : 8 + suite.check_length]
@@ -184,9 +191,9 @@ class Login:
         return session
 
     async def _raise_privilege(self, session: Session) -> None:
-        answer = await session.request(NETFN_APP, SET_PRIVILEGE, bytes((self._target.privilege,)), TRIES)
+        answer = await session.request(NETFN_APP, SET_PRIVILEGE, bytes((self._target.privilege,)), LATE_TRIES)
         if answer is None:
-            raise no_answer(self._target, sum(TRIES))
+            raise refusals.Again(no_answer(self._target, sum(LATE_TRIES)))
         if answer[0] != completion.SUCCESS:
             await session.close(PROBE_TRIES[0])
             raise refusals.privilege_refused(self._target, answer[0])
@@ -205,19 +212,26 @@ class Login:
             pass
         return number
 
-    async def _ask(self, payload_type: int, rest: bytes) -> bytes:
+    async def _ask(self, payload_type: int, rest: bytes, waits: tuple[float, ...] = TRIES) -> bytes:
         """Send tag, zero status bytes and ``rest``; gives the answering payload of at least 2 bytes."""
         self._number = (self._number + 1) & 0xFF
         first = bytes((self._number, 0, 0, 0))
         if payload_type == codec.PAYLOAD_OPEN_REQUEST:
             first = bytes((self._number, self._target.privilege, 0, 0))
         self._kind = payload_type + 1
-        reply = await self._exchange(codec.setup(payload_type, first + rest), TRIES)
-        if reply is None and payload_type == codec.PAYLOAD_RAKP1:
-            raise refusals.silent_about_user(self._target, sum(TRIES))
+        reply = await self._exchange(codec.setup(payload_type, first + rest), waits)
         if reply is None:
-            raise no_answer(self._target, sum(TRIES))
+            raise self._silence(payload_type)
         return reply
+
+    def _silence(self, payload_type: int) -> errors.Unreachable | refusals.Again:
+        match payload_type:
+            case codec.PAYLOAD_RAKP1:
+                return refusals.silent_about_user(self._target, sum(TRIES))
+            case codec.PAYLOAD_RAKP3:
+                return refusals.Again(no_answer(self._target, sum(LATE_TRIES)))
+            case _:
+                return no_answer(self._target, sum(TRIES))
 
     async def _question(self, command: int, data: bytes, waits: Sequence[float]) -> bytes | None:
         """Ask outside a session: completion code + data, or None without an answer."""

@@ -78,9 +78,9 @@ def wrong_password(target: Target) -> errors.AccessDenied:
 
 
 def silent_about_user(target: Target, seconds: float) -> errors.Unreachable:
-    """The BMC opened a session but never answered to the user name; some firmware does so for unknown users."""
+    """The BMC never answered to the user name; some firmware does so for unknown users."""
     return errors.Unreachable(
-        f"BMC {target.name} answered, but stayed silent for {seconds:g} s about the IPMI user {target.username!r}.",
+        f"BMC {target.name} gave no answer for {seconds:g} s to the IPMI user name {target.username!r}.",
         hint="Check ipmi_username: some BMCs do not answer to a user they do not know.",
     )
 

@@ -110,13 +110,18 @@ class Transport:
 
 
 class Transports:
-    """The sockets of a pool: one for IPv4, one for IPv6, made when first needed."""
+    """The sockets of a pool, made when first needed: one for IPv4, one for IPv6, and further lanes of each.
+
+    A lane is another local port. Nearly all BMCs live on lane 0. Some tell sessions apart by our address and
+    port instead of the session id and never forget one (pyghmi 1.6.19's BMC, so virtualbmc 3.3.0): they let
+    us in again only from a new port.
+    """
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self._by_family: dict[int, Transport] = {}
+        self._lanes: dict[tuple[int, int], Transport] = {}
 
-    async def find(self, host: str, port: int) -> tuple[Transport, Peer]:
+    async def find(self, host: str, port: int, lane: int) -> tuple[Transport, Peer]:
         """The socket and socket address for a BMC. Raises ``errors.Unreachable`` for an unknown name."""
         try:
             found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
@@ -127,13 +132,20 @@ class Transports:
             ) from error
         family, _, _, _, address = found[0]
         peer = cast("Peer", address)  # the third form of a socket address is of hosts without IPv6
-        transport = self._by_family.get(family)
+        transport = self._lanes.get((family, lane))
         if transport is None:
-            transport = self._by_family[family] = Transport(family)
+            transport = self._lanes[family, lane] = Transport(family)
         return transport, peer
 
     def close(self) -> None:
         """Close all sockets."""
-        for transport in self._by_family.values():
+        for transport in self._lanes.values():
             transport.close()
-        self._by_family.clear()
+        self._lanes.clear()
+
+    def prune(self) -> None:
+        """Close the lanes that nobody uses any more."""
+        for key, transport in list(self._lanes.items()):
+            if key[1] and not transport.sessions and not transport.logins:
+                del self._lanes[key]
+                transport.close()
