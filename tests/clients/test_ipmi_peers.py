@@ -99,7 +99,7 @@ async def test_pyghmi_bmc(pool: IpmiPool, pyghmi_port: int) -> None:
 async def test_bad_network(
     pool: IpmiPool, openipmi: Any, udp_proxy: Callable[[int, Any], Awaitable[int]], faults: Any
 ) -> None:
-    """Lost, repeated and reordered packets (pyghmi's BMC ends with a traceback when it meets repeated ones)."""
+    """Lost, repeated and reordered packets (pyghmi's BMC ends with a traceback when packets repeat)."""
     faults.lose, faults.duplicate, faults.hold = 0.08, 0.3, 0.1
     target = Target("127.0.0.1", await udp_proxy(openipmi.port, faults), "root", "calvin")
     for wanted in (True, False, True):
