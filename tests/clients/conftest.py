@@ -19,9 +19,7 @@ from typing import Any
 import pytest
 
 # Get Channel Authentication Capabilities outside a session, by hand from IPMI 2.0 sections 13.6 and 22.13.
-AUTH_CAPABILITIES = bytes.fromhex(
-    "0600ff07 00 00000000 00000000 09 2018c8 81 04 38 8e 04 b1".replace(" ", "")
-)
+AUTH_CAPABILITIES = bytes.fromhex("0600ff07 00 00000000 00000000 09 2018c8 81 04 38 8e 04 b1".replace(" ", ""))
 
 
 def peers_python() -> Path:
@@ -127,9 +125,7 @@ def openipmi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIpmi]:
     script.write_text(CHASSIS_SCRIPT.format(python=sys.executable))
     script.chmod(0o755)
     port = free_port(socket.SOCK_DGRAM)
-    auths = "\n".join(
-        f"allowed_auths_{p} none md5 straight" for p in ("callback", "user", "operator", "admin")
-    )
+    auths = "\n".join(f"allowed_auths_{p} none md5 straight" for p in ("callback", "user", "operator", "admin"))
     (folder / "lan.conf").write_text(
         f'name "peer"\nset_working_mc 0x20\nstartlan 1\naddr 127.0.0.1 {port}\npriv_limit admin\n{auths}\n'
         "guid a123456789abcdefa123456789abcdef\nendlan\n"

@@ -124,9 +124,7 @@ async def test_silent_bmc_fails_all_waiters_at_once(
     faults.mute = True
     target = Target("127.0.0.1", await udp_proxy(pyghmi_port, faults), "admin", "password")
     started = time.monotonic()
-    results = await asyncio.gather(
-        *(chassis.power_state(pool, target) for _ in range(4)), return_exceptions=True
-    )
+    results = await asyncio.gather(*(chassis.power_state(pool, target) for _ in range(4)), return_exceptions=True)
     assert 7 < time.monotonic() - started < 10
     for result in results:
         assert isinstance(result, errors.Unreachable)

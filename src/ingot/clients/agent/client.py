@@ -31,9 +31,7 @@ Params = Mapping[str, object]
 class Agent:
     """One agent: its address from the heartbeat, its token, its certificate if it sent one (PEM text)."""
 
-    def __init__(
-        self, http: HttpClient, callback_url: str, token: str, verify_ca_pem: str | None = None
-    ) -> None:
+    def __init__(self, http: HttpClient, callback_url: str, token: str, verify_ca_pem: str | None = None) -> None:
         parts = urlsplit(callback_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise errors.Invalid("The agent's callback URL is not an http or https URL.")
@@ -54,7 +52,7 @@ class Agent:
         return results.commands(await self._get("/v1/commands/", "the list of commands"))
 
     async def command(self, ident: str, *, wait: bool = False) -> CommandResult:
-        """One command by its id; with ``wait`` the agent answers when it has ended. Raises like ``commands``."""
+        """One command; with ``wait`` the agent answers when it has ended. Raises like ``commands``."""
         path = f"/v1/commands/{quote(ident, safe='')}"
         return results.command(await self._get(path, f"command {ident}", "&wait=true" if wait else ""))
 

@@ -97,9 +97,7 @@ def refusal(reply: Reply, name: str) -> errors.IngotError:
         said = msgspec.json.decode(reply.body, type=Fault).faultstring
     except (msgspec.DecodeError, UnicodeDecodeError):
         said = ""
-    text = f"{reply.peer} refused {name} (status {reply.status})" + (
-        f": {said.rstrip('. ')}." if said else "."
-    )
+    text = f"{reply.peer} refused {name} (status {reply.status})" + (f": {said.rstrip('. ')}." if said else ".")
     match reply.status:
         case 400:
             return errors.Invalid(text, hint="Correct the arguments of the step.")

@@ -50,9 +50,7 @@ class Reply(msgspec.Struct, frozen=True):
         try:
             return msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise errors.Misbehaved(
-                f"{self.peer} sent no valid JSON (status {self.status}): {error}."
-            ) from error
+            raise errors.Misbehaved(f"{self.peer} sent no valid JSON (status {self.status}): {error}.") from error
 
 
 class HttpClient:

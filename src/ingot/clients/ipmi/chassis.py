@@ -81,9 +81,7 @@ async def power_state(pool: IpmiPool, target: Target) -> bool:
     """Whether the machine is on. Raises what ``IpmiPool.command`` raises."""
     status = await pool.command(target, NETFN, GET_STATUS)
     if len(status) < 3:
-        raise errors.Misbehaved(
-            f"BMC {target.name} sent a chassis status of {len(status)} bytes instead of 3."
-        )
+        raise errors.Misbehaved(f"BMC {target.name} sent a chassis status of {len(status)} bytes instead of 3.")
     return bool(status[0] & 0x01)
 
 

@@ -58,9 +58,7 @@ class IpmiPool:
     async def close(self) -> None:
         """Close all sessions and sockets; the pool cannot be used afterwards."""
         self._keeper.cancel()
-        await asyncio.gather(
-            self._keeper, *(bmc.close() for bmc in self._bmcs.values()), return_exceptions=True
-        )
+        await asyncio.gather(self._keeper, *(bmc.close() for bmc in self._bmcs.values()), return_exceptions=True)
         self._bmcs.clear()
         self._transports.close()
 

@@ -32,9 +32,7 @@ async def id(pool: IpmiPool, target: Target) -> DeviceId:
     """The BMC's identity. Raises what ``IpmiPool.command`` raises."""
     answer = await pool.command(target, NETFN, GET_DEVICE_ID)
     if len(answer) < 11:
-        raise errors.Misbehaved(
-            f"BMC {target.name} sent a device id of {len(answer)} bytes instead of 11 or more."
-        )
+        raise errors.Misbehaved(f"BMC {target.name} sent a device id of {len(answer)} bytes instead of 11 or more.")
     return DeviceId(
         device=answer[0],
         firmware=f"{answer[2] & 0x7F}.{answer[3]:02x}",  # the minor number is binary-coded decimal

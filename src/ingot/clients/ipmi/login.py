@@ -65,18 +65,14 @@ class Login:
         if opened.payload[0] == self._number:
             waiting.set_result(opened.payload)
 
-    async def run(
-        self, known: suites.Suite | None, opening: tuple[float, ...] = TRIES
-    ) -> tuple[Session, suites.Suite]:
+    async def run(self, known: suites.Suite | None, opening: tuple[float, ...] = TRIES) -> tuple[Session, suites.Suite]:
         """Log in; ``known`` is the suite that worked last time, ``opening`` the patience with a first answer.
 
         Raises ``refusals.Again`` when a later attempt may work, ``errors.Unreachable``,
         ``errors.AccessDenied``, ``errors.NotSupported``, ``errors.Misbehaved``.
         """
         logins = self._transport.logins
-        while (
-            other := logins.get(self.peer)
-        ) is not None:  # one BMC under two names: a host name and its address
+        while (other := logins.get(self.peer)) is not None:  # one BMC under two names: a host name and its address
             await other.finished.wait()
         logins[self.peer] = self
         try:
@@ -85,9 +81,7 @@ class Login:
             del logins[self.peer]
             self.finished.set()
 
-    async def _run(
-        self, known: suites.Suite | None, opening: tuple[float, ...]
-    ) -> tuple[Session, suites.Suite]:
+    async def _run(self, known: suites.Suite | None, opening: tuple[float, ...]) -> tuple[Session, suites.Suite]:
         refused: errors.IngotError | None = None
         for suite in [known] if known else await self._choose(opening):
             console_id = self._free_id()
@@ -152,32 +146,24 @@ class Login:
         role = NAME_ONLY_LOOKUP | target.privilege
         console_random = os.urandom(16)
         head = struct.pack("<I", bmc_id)
-        reply = await self._ask(
-            codec.PAYLOAD_RAKP1, head + console_random + bytes((role, 0, 0, len(name))) + name
-        )
+        reply = await self._ask(codec.PAYLOAD_RAKP1, head + console_random + bytes((role, 0, 0, len(name))) + name)
         self._accept(reply[1])
         if len(reply) < 40 + suite.digest_length:
             raise errors.Misbehaved(f"BMC {target.name} sent a malformed RAKP message 2.")
         facts = suites.Exchange(console_id, bmc_id, console_random, reply[8:24], reply[24:40], role, name)
         key = suites.user_key(target.password)
-        if not hmac.compare_digest(
-            suites.rakp2_code(suite, key, facts), reply[40 : 40 + suite.digest_length]
-        ):
+        if not hmac.compare_digest(suites.rakp2_code(suite, key, facts), reply[40 : 40 + suite.digest_length]):
             self._give_up(head)
             raise refusals.wrong_password(target)
         keys = suites.derive(suite, target.kg or key, facts)
         code = suites.rakp3_code(suite, key, facts)
         reply = await self._ask(codec.PAYLOAD_RAKP3, head + code, LATE_TRIES)
         self._accept(reply[1])
-        if not hmac.compare_digest(
-            suites.rakp4_check(suite, keys.sik, facts), reply[8 : 8 + suite.check_length]
-        ):
+        if not hmac.compare_digest(suites.rakp4_check(suite, keys.sik, facts), reply[8 : 8 + suite.check_length]):
             raise refusals.wrong_kg(target)
         return keys
 
-    async def _establish(
-        self, console_id: int, bmc_id: int, suite: suites.Suite, keys: suites.Keys
-    ) -> Session:
+    async def _establish(self, console_id: int, bmc_id: int, suite: suites.Suite, keys: suites.Keys) -> Session:
         """The session, raised to the wanted privilege: it starts at USER (13.15)."""
         session = Session(self._transport, self.peer, (console_id, bmc_id), suite, keys)
         done = False
@@ -258,7 +244,5 @@ def no_answer(target: Target, seconds: float) -> errors.Unreachable:
 
 def _open_request(suite: suites.Suite, console_id: int) -> bytes:
     algorithms = (suite.authentication, suite.integrity, suites.AES_CBC_128)
-    blocks = b"".join(
-        struct.pack("<BHBBHB", kind, 0, 8, number, 0, 0) for kind, number in enumerate(algorithms)
-    )
+    blocks = b"".join(struct.pack("<BHBBHB", kind, 0, 8, number, 0, 0) for kind, number in enumerate(algorithms))
     return struct.pack("<I", console_id) + blocks

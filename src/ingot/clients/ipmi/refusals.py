@@ -60,9 +60,7 @@ def failure(target: Target, status: int) -> errors.IngotError | Again:
         return Again(errors.Misbehaved(text))
     if status in WRONG_NAME:
         hint = "Check ipmi_username, and that this user is enabled for IPMI over LAN on the BMC."
-        return errors.AccessDenied(
-            f"BMC {target.name} does not know the IPMI user {target.username!r}.", hint=hint
-        )
+        return errors.AccessDenied(f"BMC {target.name} does not know the IPMI user {target.username!r}.", hint=hint)
     if status in WRONG_PRIVILEGE:
         hint = "Raise the user's privilege on the BMC, or set ipmi_priv_level to what it has."
         return errors.AccessDenied(f"{text[:-1]}, asked for {target.privilege.name}.", hint=hint)
@@ -88,9 +86,7 @@ def silent_about_user(target: Target, seconds: float) -> errors.Unreachable:
 def wrong_kg(target: Target) -> errors.AccessDenied:
     """The password is right but the session keys differ: the Kg key."""
     given = "differs from" if target.kg else "is missing here but set on"
-    return errors.AccessDenied(
-        f"The Kg key {given} BMC {target.name}.", hint="Correct ipmi_hex_kg_key in driver_info."
-    )
+    return errors.AccessDenied(f"The Kg key {given} BMC {target.name}.", hint="Correct ipmi_hex_kg_key in driver_info.")
 
 
 def privilege_refused(target: Target, code: int) -> errors.AccessDenied:

@@ -47,15 +47,11 @@ class Target(msgspec.Struct, frozen=True):
         if not 0 < self.port < 65536:
             raise errors.Invalid(f"IPMI port {self.port} is not between 1 and 65535.")
         if len(self.username.encode()) > MAX_USERNAME:
-            raise errors.Invalid(
-                f"The IPMI user name for {self.address} is longer than {MAX_USERNAME} bytes."
-            )
+            raise errors.Invalid(f"The IPMI user name for {self.address} is longer than {MAX_USERNAME} bytes.")
         if len(self.password.encode()) > MAX_PASSWORD:
             raise errors.Invalid(f"The IPMI password for {self.address} is longer than {MAX_PASSWORD} bytes.")
         if self.kg is not None and len(self.kg) != KG_LENGTH:
-            raise errors.Invalid(
-                f"The IPMI Kg key for {self.address} is not {KG_LENGTH} bytes (40 hex digits)."
-            )
+            raise errors.Invalid(f"The IPMI Kg key for {self.address} is not {KG_LENGTH} bytes (40 hex digits).")
         if self.cipher_suite not in (None, 3, 17):
             raise errors.Invalid(f"IPMI cipher suite {self.cipher_suite} is not supported; use 3 or 17.")
 

@@ -139,11 +139,7 @@ def members(collection: Resource) -> list[str]:
     listed = collection.get("Members")
     if not isinstance(listed, list):
         return []
-    found = [
-        cast("Resource", item).get("@odata.id")
-        for item in cast("list[object]", listed)
-        if isinstance(item, dict)
-    ]
+    found = [cast("Resource", item).get("@odata.id") for item in cast("list[object]", listed) if isinstance(item, dict)]
     return [path for path in found if isinstance(path, str)]
 
 

@@ -18,7 +18,8 @@ from ingot.clients.redfish import complaints
 from ingot.clients.redfish.target import AuthType, Target
 from ingot.domain import errors
 
-PATIENCE = 20.0  # for a BMC that resets connections or answers 503
+PATIENCE = 20.0  # for a BMC that says that it is busy
+CONNECT_PATIENCE = 3.0  # for one that resets or refuses connections: a restart takes longer than anyone waits here
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 4.0
 BUSY = (429, 503)
@@ -40,9 +41,7 @@ class Service:
         self._session: str | None = None  # path of our session resource
         self._basic = False
 
-    async def request(
-        self, target: Target, method: str, path: str, body: bytes | None, etag: str | None
-    ) -> Reply:
+    async def request(self, target: Target, method: str, path: str, body: bytes | None, etag: str | None) -> Reply:
         """Send with authentication, log in again on 401, be patient while the BMC is busy."""
         async with self._lock:
             headers = {"If-Match": etag} if etag else {}
@@ -61,7 +60,7 @@ class Service:
         self, target: Target, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> Reply:
         loop = asyncio.get_running_loop()
-        ends, pause = loop.time() + PATIENCE, FIRST_PAUSE
+        started, pause = loop.time(), FIRST_PAUSE
         while True:
             try:
                 known = headers | await self._authorization(target)
@@ -69,19 +68,17 @@ class Service:
                 if reply.status not in BUSY:
                     return reply
                 problem = complaints.failure(reply, f"{method} {path}")
-                pause = max(pause, _retry_after(reply))
+                ends, pause = started + PATIENCE, max(pause, _retry_after(reply))
             except errors.TimedOut:
                 raise
             except errors.Unreachable as error:
-                problem = error
+                problem, ends = error, started + CONNECT_PATIENCE
             if loop.time() + pause > ends:
                 raise problem
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _send(
-        self, target: Target, method: str, path: str, body: bytes | None, headers: dict[str, str]
-    ) -> Reply:
+    async def _send(self, target: Target, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Reply:
         """Send once, following redirects of a GET on the same origin: the token must not go elsewhere."""
         headers = {"Accept": "application/json", "OData-Version": "4.0"} | headers
         if body is not None:

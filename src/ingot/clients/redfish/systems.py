@@ -80,9 +80,7 @@ async def reset(pool: RedfishPool, target: Target, wanted: ResetType) -> ResetTy
     path = action.get("target")
     if not isinstance(path, str):
         raise errors.NotSupported(f"{target.name} has no reset action.")
-    allowed = _strings(action.get("ResetType@Redfish.AllowableValues")) or await _action_info(
-        pool, target, action
-    )
+    allowed = _strings(action.get("ResetType@Redfish.AllowableValues")) or await _action_info(pool, target, action)
     chosen = _choose(target, wanted, allowed)
     await tasks.run(pool, target, path, {"ResetType": str(chosen)})
     return chosen

@@ -75,8 +75,6 @@ class Target(msgspec.Struct, frozen=True):
 def _is_origin(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in text
-        )
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in text
     except ValueError:
         return False

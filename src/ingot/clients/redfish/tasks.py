@@ -37,16 +37,12 @@ async def run(pool: RedfishPool, target: Target, path: str, body: Resource, pati
         reply = await pool.send(target, "GET", monitor, accept=(404, 410))  # gone once it has been read
         if reply.status != 202 and _finished(reply):
             return
-    raise errors.TimedOut(
-        f"A task of {target.name} did not end in {patience:g} s.", hint="See the BMC's task list."
-    )
+    raise errors.TimedOut(f"A task of {target.name} did not end in {patience:g} s.", hint="See the BMC's task list.")
 
 
 def _finished(reply: Reply) -> bool:
     body = reply.json() if reply.status == 200 else None
     state = cast("Resource", body).get("TaskState") if isinstance(body, dict) else None
     if state in FAILED:
-        raise errors.Misbehaved(
-            f"A task of {reply.peer} ended as {state}.", hint="See the BMC's task list and log."
-        )
+        raise errors.Misbehaved(f"A task of {reply.peer} ended as {state}.", hint="See the BMC's task list and log.")
     return state in (None, "Completed")
