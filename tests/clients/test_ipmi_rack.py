@@ -15,6 +15,7 @@ from ingot.clients.ipmi.target import Privilege, Target
 from ingot.domain import errors
 
 fleet_module = pytest.importorskip("ingot_rack.fleet")
+hardware = pytest.importorskip("ingot_rack.hardware")
 PASSWORD = "rack-password"
 MANY = 500
 
@@ -161,11 +162,10 @@ async def test_restarted_bmc(pool: IpmiPool, fleet: Any) -> None:
 
 async def test_keep_alive_and_idle(fleet: Any) -> None:
     pool = IpmiPool(idle=1.0, keep_alive=0.1)
-    packets = fleet._servers[0]
     await chassis.power_state(pool, target(fleet))
-    before = packets.packets
+    bmc(fleet).faults.drop_next = 1
     async with asyncio.timeout(5):
-        while packets.packets <= before:  # nobody asks, yet the BMC hears from us
+        while bmc(fleet).faults.drop_next:  # nobody asks, yet the BMC hears from us
             await asyncio.sleep(0.02)
     assert pool.kept_sessions == 1
     async with asyncio.timeout(5):
@@ -182,7 +182,7 @@ async def test_cancelled_caller_leaves_the_session_usable(pool: IpmiPool, fleet:
         async with asyncio.timeout(0.05):
             await chassis.power_state(pool, one)
     bmc(fleet).faults.delay = 0.0
-    bmc(fleet).hardware._power = type(bmc(fleet).hardware.power)("on")
+    await bmc(fleet).hardware.set_power(hardware.PowerAction.ON)
     for _ in range(5):
         assert await chassis.power_state(pool, one) is True
     assert pool.kept_sessions == 1

@@ -42,7 +42,7 @@ MEANINGS = {
 }
 
 
-class Again(Exception):  # noqa: N818 - not an error to the reader: the pool turns it into one or tries again
+class Again(Exception):
     """The BMC cannot open a session just now; ``error`` says why, for when trying again does not help."""
 
     def __init__(self, error: errors.IngotError) -> None:
