@@ -1,0 +1,137 @@
+"""The one HTTP client: a shared aiohttp session, bounded answers, errors in words.
+
+Why: connection reuse and TLS contexts are shared by all peers, and no caller should meet an aiohttp error.
+May not: know what is asked or retry. Invariant: an error names host and port only, never a path or query
+(the agent's token travels in the query).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from ingot.clients.http import trust
+from ingot.domain import errors
+
+LARGEST_BODY = 32 << 20
+CONNECT_TIMEOUT = 10.0
+KEPT_OPEN = 90.0  # longer than the interval of power sync, so that each sync finds its connections open
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One request; ``body`` None sends none, ``peer`` is what errors call the other side."""
+
+    method: str
+    url: str
+    peer: str
+    headers: Mapping[str, str] = {}
+    body: bytes | None = None
+    trust: trust.Trust = True
+    timeout: float = 30.0
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """One answer, whatever its status; ``headers`` are case-insensitive."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    peer: str
+
+    def json(self) -> object:
+        """The decoded body; None for an empty one. Raises ``errors.Misbehaved``."""
+        if not self.body.strip():
+            return None
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise errors.Misbehaved(f"{self.peer} sent no valid JSON (status {self.status}): {error}.") from error
+
+
+class HttpClient:
+    """The shared session of one event loop. Make it inside the loop, and ``close`` it there."""
+
+    def __init__(self) -> None:
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_OPEN, ttl_dns_cache=60)
+        self._session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True
+        )
+        self._trust = trust.Contexts()
+
+    async def send(self, call: Call) -> Reply:
+        """Send a request and read the whole answer; redirects are not followed.
+
+        Raises ``errors.Unreachable``, ``errors.TimedOut``, ``errors.Misbehaved`` (TLS, broken HTTP, too
+        large), ``errors.Invalid`` (the URL, the CA file).
+        """
+        context = await self._trust.find(call.trust)
+        timeout = aiohttp.ClientTimeout(total=call.timeout, sock_connect=min(CONNECT_TIMEOUT, call.timeout))
+        try:
+            async with self._session.request(
+                call.method,
+                URL(call.url, encoded=True),
+                headers=call.headers,
+                data=call.body,
+                ssl=context,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as answer:
+                body = await _read(answer, call.peer)
+                return Reply(answer.status, answer.headers, body, call.peer)
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+            raise failure(call, error) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+        await asyncio.sleep(0)  # lets the transports close their sockets
+
+
+async def _read(answer: aiohttp.ClientResponse, peer: str) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in answer.content.iter_any():
+        size += len(part)
+        if size > LARGEST_BODY:
+            raise errors.Misbehaved(f"{peer} sent an answer larger than {LARGEST_BODY >> 20} MiB.")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def failure(call: Call, error: Exception) -> errors.IngotError:
+    """The domain error for what aiohttp raised."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return _untrusted(call.peer, error.certificate_error)
+        case aiohttp.ClientConnectorSSLError() | aiohttp.ClientSSLError() | ssl.SSLError():
+            return errors.Misbehaved(
+                f"{call.peer} and we agree on no TLS: {error}.",
+                hint="Check its TLS versions, and that it is HTTPS.",
+            )
+        case aiohttp.ClientConnectorDNSError():
+            return errors.Unreachable(
+                f"The name of {call.peer} cannot be resolved.", hint="Check the address and the name server."
+            )
+        case aiohttp.ClientConnectorError():
+            return errors.Unreachable(f"{call.peer} cannot be reached: {error.strerror or error}.")
+        case TimeoutError():
+            return errors.TimedOut(f"{call.peer} did not answer {call.method} in {call.timeout:g} s.")
+        case aiohttp.InvalidURL() | ValueError():
+            return errors.Invalid(f"The URL of {call.peer} is not valid.", hint="Correct the address.")
+        case aiohttp.ClientResponseError():
+            return errors.Misbehaved(f"{call.peer} broke the HTTP protocol: {error.message}.")
+        case _:
+            return errors.Unreachable(f"{call.peer} closed the connection before its answer was complete.")
+
+
+def _untrusted(peer: str, reason: Exception) -> errors.Misbehaved:
+    why = reason.verify_message if isinstance(reason, ssl.SSLCertVerificationError) else str(reason)
+    return errors.Misbehaved(
+        f"The TLS certificate of {peer} is not trusted: {why}.",
+        hint="Give the CA that signed it as verify_ca, or put a trusted certificate on it.",
+    )

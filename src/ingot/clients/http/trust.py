@@ -1,0 +1,58 @@
+"""TLS contexts, one per way of trusting.
+
+Why: building a context reads and parses files, and connections are reused only under one and the same
+context object. May not: open a connection. Invariant: a context is made once per distinct trust.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import msgspec
+
+from ingot.domain import errors
+
+MOST_CONTEXTS = 4096  # agents bring a certificate each; the oldest go first
+
+
+class Pem(msgspec.Struct, frozen=True):
+    """Trust exactly the certificates of this PEM text."""
+
+    text: str
+
+
+Trust = bool | str | Pem
+"""True: the system's CAs; False: no check; str: path of a CA file or folder; Pem: these certificates."""
+
+
+class Contexts:
+    """The contexts of one HTTP client."""
+
+    def __init__(self) -> None:
+        self._made: dict[str | Pem, ssl.SSLContext] = {}
+
+    async def find(self, trust: Trust) -> ssl.SSLContext | bool:
+        """What aiohttp takes as ``ssl``. Raises ``errors.Invalid`` when the certificates cannot be read."""
+        if isinstance(trust, bool):
+            return trust
+        context = self._made.get(trust)
+        if context is None:
+            context = await asyncio.to_thread(_make, trust)
+            while len(self._made) >= MOST_CONTEXTS:
+                del self._made[next(iter(self._made))]
+            self._made[trust] = context
+        return context
+
+
+def _make(trust: str | Pem) -> ssl.SSLContext:
+    try:
+        if isinstance(trust, Pem):
+            return ssl.create_default_context(cadata=trust.text)
+        if Path(trust).is_dir():
+            return ssl.create_default_context(capath=trust)
+        return ssl.create_default_context(cafile=trust)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        what = "The peer's PEM certificate" if isinstance(trust, Pem) else f"The CA file {trust}"
+        raise errors.Invalid(f"{what} cannot be used: {error}.", hint="Give a readable PEM file.") from error

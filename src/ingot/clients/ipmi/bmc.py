@@ -1,0 +1,180 @@
+"""One BMC as the pool keeps it: its lock, its session, logging in again, waiting while it is busy.
+
+Why: all patience with a single BMC is here, so that the pool is only a table.
+May not: know other BMCs. Invariant: one command at a time, and at most one session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from ingot.clients.ipmi import completion, login, refusals, suites
+from ingot.clients.ipmi.session import Session
+from ingot.clients.ipmi.target import Target
+from ingot.clients.ipmi.transport import Transports
+from ingot.domain import errors
+
+KEPT_TRIES = (1.0, 1.5)  # a kept session that stays silent this long counts as lost
+DEADLINE = 20.0  # for logging in, and for waiting while the BMC is busy
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 2.0
+CLOSE_WAIT = 0.5
+FIRST_TRIES, LAST_TRIES = login.TRIES[:2], login.TRIES[2:]
+NETFN_APP = 0x06
+GET_DEVICE_ID = 0x01
+
+
+class Bmc:
+    """One BMC: its lock, its session and what we learned about it."""
+
+    def __init__(self, transports: Transports, target: Target) -> None:
+        self._transports = transports
+        self._target = target
+        self._lock = asyncio.Lock()
+        self._session: Session | None = None
+        self._suite: suites.Suite | None = None
+        self._lane = 0
+        self._entered = False  # whether a login has ever got to its end, or near it
+        self._new_port = False  # whether this BMC lets us in again only from another port
+        self._failed: tuple[float, errors.IngotError] | None = None
+        self.used = self.heard = transports.loop.time()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it holds no session and nobody waits for it."""
+        return self._session is None and not self._lock.locked()
+
+    @property
+    def kept(self) -> bool:
+        """Whether it holds a session and nobody uses it now."""
+        return self._session is not None and not self._lock.locked()
+
+    async def command(self, target: Target, netfn: int, command: int, data: bytes) -> bytes:
+        """Completion code + data of one command."""
+        asked = self._transports.loop.time()
+        self.used = asked
+        async with self._lock:
+            self._fail_with_the_others(asked)
+            try:
+                body = await self._once(target, netfn, command, data)
+                if body[0] in completion.BUSY:
+                    body = await self._insist(target, netfn, command, data)
+            except (errors.Unreachable, errors.AccessDenied) as error:
+                self._failed = (self._transports.loop.time(), error)
+                raise
+            self.heard = self._transports.loop.time()
+            return body
+
+    async def keep_alive(self) -> None:
+        """Touch the session so that the BMC does not drop it; a lost session is simply forgotten."""
+        async with self._lock:
+            session = self._session
+            if session is None:
+                return
+            with contextlib.suppress(errors.Unreachable):
+                if await self._try(session, NETFN_APP, GET_DEVICE_ID, b"", KEPT_TRIES) is None:
+                    self._forget()
+            self.heard = self._transports.loop.time()
+
+    async def close(self) -> None:
+        """Close the session if there is one."""
+        async with self._lock:
+            session, self._session = self._session, None
+            if session is not None:
+                with contextlib.suppress(errors.Unreachable):
+                    await session.close(CLOSE_WAIT)
+
+    def _fail_with_the_others(self, asked: float) -> None:
+        """Spare callers that queued up behind a dead BMC the same wait one after the other."""
+        if self._failed is not None and self._failed[0] >= asked:
+            error = self._failed[1]
+            raise type(error)(error.message, hint=error.hint)
+
+    async def _once(self, target: Target, netfn: int, command: int, data: bytes) -> bytes:
+        session = self._session
+        if session is not None and (target is self._target or target == self._target):
+            body = await self._try(session, netfn, command, data, KEPT_TRIES)
+            if body is not None:
+                return body
+            self._forget()
+        session = await self._login(target)
+        body = await self._try(session, netfn, command, data, login.TRIES)
+        if body is None:
+            self._forget()
+            raise login.no_answer(target, sum(login.TRIES))
+        return body
+
+    async def _try(
+        self, session: Session, netfn: int, command: int, data: bytes, waits: tuple[float, ...]
+    ) -> bytes | None:
+        try:
+            return await session.request(netfn, command, data, waits)
+        except errors.Unreachable:
+            self._forget()
+            raise
+
+    async def _insist(self, target: Target, netfn: int, command: int, data: bytes) -> bytes:
+        """Ask a busy BMC again until it answers or the deadline passes; the last answer is given then."""
+        loop = self._transports.loop
+        ends, pause = loop.time() + DEADLINE, FIRST_PAUSE
+        while True:
+            await asyncio.sleep(pause)
+            body = await self._once(target, netfn, command, data)
+            pause = min(pause * 2, LONGEST_PAUSE)
+            if body[0] not in completion.BUSY or loop.time() + pause > ends:
+                return body
+
+    async def _login(self, target: Target) -> Session:
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close(CLOSE_WAIT)  # it belongs to other credentials
+        if target != self._target:
+            self._target, self._suite = target, None
+        again: refusals.Again | None = None
+        try:
+            async with asyncio.timeout(DEADLINE):
+                pause = FIRST_PAUSE
+                while True:
+                    try:
+                        return await self._enter(target)
+                    except refusals.Again as problem:
+                        again = problem
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, LONGEST_PAUSE)
+        except TimeoutError:
+            if again is not None:
+                raise again.error from None
+            raise errors.TimedOut(
+                f"The IPMI login to {target.name} did not end in {DEADLINE:g} s.", hint=login.NO_ANSWER_HINT
+            ) from None
+
+    async def _enter(self, target: Target) -> Session:
+        """Log in; a BMC that let us in before but is silent now is tried from another port, too."""
+        if not self._entered:
+            return await self._login_once(target, self._lane, login.TRIES)
+        if not self._new_port:
+            with contextlib.suppress(errors.Unreachable):
+                return await self._login_once(target, self._lane, FIRST_TRIES)
+        session = await self._login_once(target, self._lane + 1, LAST_TRIES)
+        self._new_port = True
+        return session
+
+    async def _login_once(self, target: Target, lane: int, opening: tuple[float, ...]) -> Session:
+        transport, peer = await self._transports.find(target.address, target.port, lane)
+        attempt = login.Login(transport, peer, target)
+        try:
+            session, self._suite = await attempt.run(self._suite, opening)
+        except errors.NotSupported:
+            self._suite = None
+            raise
+        except refusals.Again:
+            self._entered = True
+            raise
+        self._session, self._lane, self._entered = session, lane, True
+        return session
+
+    def _forget(self) -> None:
+        if self._session is not None:
+            self._session.forget()
+            self._session = None

@@ -1,0 +1,162 @@
+"""One established RMCP+ session: sealing requests, opening answers, trying again.
+
+Why: this is the hot path of power sync, a few dozen microseconds per read, so key schedules are kept.
+May not: log in or know the pool. Invariant: an answer is believed only when its check value is right, its
+sequence is new and it belongs to the request that waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+import struct
+from collections.abc import Sequence
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from ingot.clients.ipmi import codec, suites
+from ingot.clients.ipmi.transport import Peer, Transport
+
+TRAILER = b"\xff\xff\x02\x07"  # a sealed message always needs two pad bytes: 12 + 16 n + 2 + 2
+PADS = tuple(bytes(range(1, n + 1)) + bytes((n,)) for n in range(16))
+MIN_SEALED = codec.V20_HEADER + 32 + len(TRAILER)
+BLOCK = 16
+LAST_SEQUENCE = 0xFFFFFFFF
+
+NETFN_APP = 0x06
+CLOSE_SESSION = 0x3C
+
+
+class Session:
+    """A logged-in session with one BMC. One request at a time: the caller serialises."""
+
+    __slots__ = (
+        "_answer",
+        "_check_length",
+        "_decrypt",
+        "_encrypt",
+        "_expected",
+        "_hmac",
+        "_ordered",
+        "_peer_sequence",
+        "_rq_seq",
+        "_sequence",
+        "_transport",
+        "bmc_id",
+        "console_id",
+        "peer",
+    )
+
+    def __init__(
+        self, transport: Transport, peer: Peer, ids: tuple[int, int], suite: suites.Suite, keys: suites.Keys
+    ) -> None:
+        self._transport = transport
+        self.peer = peer
+        self.console_id, self.bmc_id = ids
+        self._check_length = suite.check_length
+        self._hmac = hmac.new(keys.integrity, digestmod=suite.hash)
+        # CBC is done here over one kept block cipher: a fresh CBC context per packet costs ten times as much.
+        block = Cipher(algorithms.AES(keys.aes), modes.ECB())  # noqa: S305 - only as the block cipher of CBC
+        self._encrypt = block.encryptor().update
+        self._decrypt = block.decryptor().update
+        self._sequence = 0
+        self._rq_seq = 0
+        self._peer_sequence = 0
+        self._ordered: bool | None = None  # None: not known yet whether this BMC counts its packets
+        self._expected: tuple[int, int, int] = (0, 0, 0)
+        self._answer: asyncio.Future[bytes | None] | None = None
+        transport.sessions[self.console_id] = self
+
+    async def request(self, netfn: int, command: int, data: bytes, waits: Sequence[float]) -> bytes | None:
+        """Send a request, again after each of ``waits`` seconds.
+
+        Gives completion code + data, or None when no answer came.
+        """
+        self._rq_seq = rq_seq = (self._rq_seq + 1) & 0x3F
+        message = codec.request(netfn, command, rq_seq, data)
+        self._expected = (netfn | 1, rq_seq, command)
+        transport = self._transport
+        for seconds in waits:
+            self._answer = transport.loop.create_future()
+            transport.send(self.seal(message), self.peer)
+            body = await transport.wait(self._answer, seconds)
+            if body is not None:
+                return body
+        return None
+
+    async def close(self, wait: float) -> None:
+        """Free the BMC's session slot, waiting at most ``wait`` seconds for its word; never raises."""
+        await self.request(NETFN_APP, CLOSE_SESSION, struct.pack("<I", self.bmc_id), (wait,))
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the session without telling the BMC."""
+        self._transport.sessions.pop(self.console_id, None)
+
+    def receive(self, packet: bytes) -> None:
+        """Hand a genuine answer to the waiting request; drop everything else."""
+        waiting = self._answer
+        if waiting is None or waiting.done():
+            return
+        message = self.unseal(packet)
+        if message is None:
+            return
+        expected = (message[1] >> 2, message[4] >> 2, message[5])
+        if expected == self._expected and self._fresh(codec.sequence(packet)):
+            waiting.set_result(message[6:-1])
+
+    def seal(self, message: bytes) -> bytes:
+        """Encrypt and authenticate one IPMI message."""
+        self._sequence = self._sequence + 1 if self._sequence < LAST_SEQUENCE else 1
+        plain = message + PADS[-(len(message) + 1) % BLOCK]
+        last = os.urandom(BLOCK)
+        blocks = [last]
+        for start in range(0, len(plain), BLOCK):
+            mixed = int.from_bytes(plain[start : start + BLOCK], "big") ^ int.from_bytes(last, "big")
+            last = self._encrypt(mixed.to_bytes(BLOCK, "big"))
+            blocks.append(last)
+        body = b"".join(blocks)
+        packet = (
+            codec.SEALED_HEADER.pack(
+                codec.RMCP, codec.AUTH_RMCPP, codec.PAYLOAD_SEALED, self.bmc_id, self._sequence, len(body)
+            )
+            + body
+            + TRAILER
+        )
+        return packet + self._check(packet[4:])
+
+    def unseal(self, packet: bytes) -> bytes | None:
+        """The IPMI message inside a sealed packet; None for anything not genuine.
+
+        The inner checksums are not looked at: the check value already covers them.
+        """
+        if len(packet) < MIN_SEALED + self._check_length or packet[5] != codec.PAYLOAD_SEALED:
+            return None
+        covered = packet[4 : -self._check_length]
+        if not hmac.compare_digest(self._check(covered), packet[-self._check_length :]):
+            return None
+        size = codec.sealed_length(packet)
+        if size < 2 * BLOCK or size % BLOCK or len(covered) < size + 14:
+            return None
+        chained = packet[codec.V20_HEADER : codec.V20_HEADER + size]
+        cipher = chained[BLOCK:]
+        mixed = int.from_bytes(self._decrypt(cipher), "big") ^ int.from_bytes(chained[:-BLOCK], "big")
+        plain = mixed.to_bytes(len(cipher), "big")
+        end = len(plain) - plain[-1] - 1
+        return plain[:end] if plain[-1] < BLOCK and end >= codec.MIN_RESPONSE else None
+
+    def _check(self, data: bytes) -> bytes:
+        mac = self._hmac.copy()
+        mac.update(data)
+        return mac.digest()[: self._check_length]
+
+    def _fresh(self, sequence: int) -> bool:
+        """Whether this answer is no replay. A BMC that does not count is found by its second answer."""
+        newer = sequence > self._peer_sequence
+        if self._ordered is None and self._peer_sequence:
+            self._ordered = newer
+        if newer or not self._ordered:
+            self._peer_sequence = sequence or 1
+            return True
+        return False

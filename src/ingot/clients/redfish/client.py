@@ -1,0 +1,150 @@
+"""The pool of Redfish services: logging in, sending, trying again.
+
+Why: sessions are few per BMC and TLS handshakes dear, so both are kept and shared by all callers.
+May not: know resources beyond the service root and the session service.
+Invariant: one request at a time per BMC, because many BMCs corrupt parallel ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import msgspec
+
+from ingot.clients.http.client import HttpClient, Reply
+from ingot.clients.redfish import complaints
+from ingot.clients.redfish.service import Service
+from ingot.clients.redfish.target import Target
+from ingot.domain import errors
+
+Resource = dict[str, object]
+
+
+class RedfishPool:
+    """All Redfish services reached from this event loop; makes its own HTTP client when none is given."""
+
+    def __init__(self, client: HttpClient | None = None) -> None:
+        self._http = client or HttpClient()
+        self._own = client is None
+        self._services: dict[str, Service] = {}
+        self._systems: dict[Target, str] = {}
+
+    async def get(self, target: Target, path: str) -> Resource:
+        """The resource at ``path`` (absolute on the service).
+
+        Raises ``errors.Unreachable``, ``errors.TimedOut``, ``errors.AccessDenied``, ``errors.NotFound``,
+        ``errors.NotSupported``, ``errors.Misbehaved``.
+        """
+        resource, _ = await self.get_with_etag(target, path)
+        return resource
+
+    async def get_with_etag(self, target: Target, path: str) -> tuple[Resource, str | None]:
+        """The resource and its ETag, None when the service gives none."""
+        reply = await self.send(target, "GET", path)
+        resource = _resource(reply, f"GET {path}")
+        etag = reply.headers.get("ETag") or resource.get("@odata.etag")
+        return resource, etag if isinstance(etag, str) else None
+
+    async def post(self, target: Target, path: str, body: Resource) -> Reply:
+        """Post ``body``; gives the whole answer, as a 202 names its task in a header. Raises like ``get``."""
+        return await self.send(target, "POST", path, body)
+
+    async def patch(self, target: Target, path: str, body: Resource, etag: str | None = None) -> Reply:
+        """Patch a resource, under ``If-Match`` when ``etag`` is given.
+
+        A refused weak ETag is tried as a strong one and then left out: services differ in which of the three
+        they accept for the very ETag they gave. Raises like ``get``.
+        """
+        if etag is not None:
+            strong = etag.removeprefix("W/")
+            for match in (etag,) if strong == etag else (etag, strong):
+                reply = await self.send(target, "PATCH", path, body, etag=match, accept=(412,))
+                if reply.status != 412:
+                    return reply
+        return await self.send(target, "PATCH", path, body)
+
+    async def delete(self, target: Target, path: str) -> Reply:
+        """Delete a resource. Raises like ``get``."""
+        return await self.send(target, "DELETE", path)
+
+    async def send(
+        self,
+        target: Target,
+        method: str,
+        path: str,
+        body: Resource | None = None,
+        *,
+        etag: str | None = None,
+        accept: tuple[int, ...] = (),
+    ) -> Reply:
+        """Send one request; a status of 400 or more raises unless it is in ``accept``."""
+        content = None if body is None else msgspec.json.encode(body)
+        reply = await self._service(target).request(target, method, path, content, etag)
+        if reply.status >= 400 and reply.status not in accept:
+            raise complaints.failure(reply, f"{method} {path}")
+        return reply
+
+    async def system_path(self, target: Target) -> str:
+        """Path of the target's ComputerSystem. Raises ``errors.Invalid`` when there are several."""
+        path = self._systems.get(target)
+        if path is None:
+            path = self._systems[target] = await self._find_system(target)
+        return path
+
+    def forget_system(self, target: Target) -> bool:
+        """Look for the system anew next time; whether there was one to forget."""
+        return self._systems.pop(target, None) is not None
+
+    async def close(self) -> None:
+        """Log out everywhere and close the connections; the pool cannot be used afterwards."""
+        await asyncio.gather(*(service.close() for service in self._services.values()))
+        self._services.clear()
+        if self._own:
+            await self._http.close()
+
+    def _service(self, target: Target) -> Service:
+        service = self._services.get(target.origin)
+        if service is None:
+            service = self._services[target.origin] = Service(self._http)
+        return service
+
+    async def _find_system(self, target: Target) -> str:
+        if target.system_id and target.system_id.startswith("/"):
+            return target.system_id.rstrip("/")
+        root = await self.get(target, target.root)
+        systems = link(root, "Systems")
+        if systems is None:
+            raise errors.NotSupported(f"{target.name} has no Systems collection.")
+        if target.system_id:
+            return f"{systems.rstrip('/')}/{target.system_id}"
+        found = members(await self.get(target, systems))
+        if len(found) != 1:
+            raise errors.Invalid(
+                f"{target.name} has {len(found)} systems ({', '.join(found[:8])}).",
+                hint="Set redfish_system_id to one of them.",
+            )
+        return found[0]
+
+
+def link(resource: Resource, name: str) -> str | None:
+    """The path another resource is linked by, or None."""
+    value = resource.get(name)
+    path = cast("Resource", value).get("@odata.id") if isinstance(value, dict) else None
+    return path if isinstance(path, str) else None
+
+
+def members(collection: Resource) -> list[str]:
+    """The paths of a collection's members."""
+    listed = collection.get("Members")
+    if not isinstance(listed, list):
+        return []
+    found = [cast("Resource", item).get("@odata.id") for item in cast("list[object]", listed) if isinstance(item, dict)]
+    return [path for path in found if isinstance(path, str)]
+
+
+def _resource(reply: Reply, what: str) -> Resource:
+    body = reply.json()
+    if not isinstance(body, dict):
+        raise errors.Misbehaved(f"{reply.peer} answered {what} with no JSON object.")
+    return cast("Resource", body)

@@ -1,0 +1,63 @@
+"""What a Redfish service says when it refuses, as one sentence and the right domain error.
+
+Why: BMCs answer with lists of registry messages; operators need a line. May not: do I/O.
+Invariant: any body, however odd, gives a readable error. Source: DSP0266 section "Error responses".
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import cast
+
+from ingot.clients.http.client import Reply
+from ingot.domain import errors
+
+LONGEST = 400
+MOST_MESSAGES = 3
+
+
+def messages(reply: Reply) -> list[tuple[str, str]]:
+    """(message id without its registry, text) of each message of an error body; empty when there is none."""
+    body: object = None
+    with contextlib.suppress(errors.Misbehaved):
+        body = reply.json()
+    error = _field(body, "error")
+    found: list[tuple[str, str]] = []
+    infos = _field(error, "@Message.ExtendedInfo")
+    for info in cast("list[object]", infos) if isinstance(infos, list) else [infos]:
+        key, text = _text(_field(info, "MessageId")), _text(_field(info, "Message"))
+        if key or text:
+            found.append((key.rpartition(".")[2], text))
+    if not found and _text(_field(error, "message")):
+        found.append((_text(_field(error, "code")).rpartition(".")[2], _text(_field(error, "message"))))
+    return found
+
+
+def has(reply: Reply, message_id: str) -> bool:
+    """Whether the error body holds this message."""
+    return any(key == message_id for key, _ in messages(reply))
+
+
+def failure(reply: Reply, what: str) -> errors.IngotError:
+    """The error for an unsuccessful answer to ``what`` ("POST /redfish/v1/...")."""
+    said = "; ".join(text.rstrip(". ") or key for key, text in messages(reply)[:MOST_MESSAGES])[:LONGEST]
+    text = f"{reply.peer} answered {reply.status} to {what}" + (f": {said}." if said else ".")
+    match reply.status:
+        case 401 | 403:
+            return errors.AccessDenied(text, hint="Check the BMC user, its password and its role.")
+        case 404:
+            return errors.NotFound(text, hint="Check redfish_system_id, or whether the firmware has this.")
+        case 405 | 501:
+            return errors.NotSupported(text)
+        case 503 | 429:
+            return errors.Unreachable(text, hint="The BMC is busy or starting; try again, or reset it.")
+        case _:
+            return errors.Misbehaved(text)
+
+
+def _field(value: object, name: str) -> object:
+    return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,156 @@
+"""One Redfish service: its login, its lock, its bad moments.
+
+Why: all patience with a single BMC is here, so that the pool is only a table.
+May not: know resources. Invariant: at most one session of ours on the BMC, closed when we leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+
+from ingot.clients.http.client import Call, HttpClient, Reply
+from ingot.clients.redfish import complaints
+from ingot.clients.redfish.target import AuthType, Target
+from ingot.domain import errors
+
+PATIENCE = 20.0  # for a BMC that says that it is busy
+CONNECT_PATIENCE = 3.0  # for one that resets or refuses connections: a restart takes longer than anyone waits here
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 4.0
+BUSY = (429, 503)
+NO_SESSIONS = (404, 405, 501)
+REDIRECTS = (301, 302, 307, 308)
+MOST_REDIRECTS = 3
+TIMEOUT = 30.0
+LOGOUT_TIMEOUT = 5.0
+
+
+class Service:
+    """The BMC behind one origin."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+        self._lock = asyncio.Lock()
+        self._target: Target | None = None  # whose login the fields below hold
+        self._token: str | None = None
+        self._session: str | None = None  # path of our session resource
+        self._basic = False
+
+    async def request(self, target: Target, method: str, path: str, body: bytes | None, etag: str | None) -> Reply:
+        """Send with authentication, log in again on 401, be patient while the BMC is busy."""
+        async with self._lock:
+            headers = {"If-Match": etag} if etag else {}
+            reply = await self._patiently(target, method, path, body, headers)
+            if reply.status == 401 and self._token is not None:
+                self._token = self._session = None  # the BMC dropped the session: restart, time-out
+                reply = await self._patiently(target, method, path, body, headers)
+            return reply
+
+    async def close(self) -> None:
+        """Delete our session; a BMC that does not answer is left alone."""
+        async with self._lock:
+            await self._log_out()
+
+    async def _patiently(
+        self, target: Target, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> Reply:
+        loop = asyncio.get_running_loop()
+        started, pause = loop.time(), FIRST_PAUSE
+        while True:
+            try:
+                known = headers | await self._authorization(target)
+                reply = await self._send(target, method, path, body, known)
+                if reply.status not in BUSY:
+                    return reply
+                problem = complaints.failure(reply, f"{method} {path}")
+                ends, pause = started + PATIENCE, max(pause, _retry_after(reply))
+            except errors.TimedOut:
+                raise
+            except errors.Unreachable as error:
+                problem, ends = error, started + CONNECT_PATIENCE
+            if loop.time() + pause > ends:
+                raise problem
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _send(self, target: Target, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Reply:
+        """Send once, following redirects of a GET on the same origin: the token must not go elsewhere."""
+        headers = {"Accept": "application/json", "OData-Version": "4.0"} | headers
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        url = target.origin + path
+        for _ in range(MOST_REDIRECTS):
+            call = Call(method, url, target.name, headers, body, target.verify_ca, TIMEOUT)
+            reply = await self._http.send(call)
+            if method != "GET" or reply.status not in REDIRECTS:
+                return reply
+            url = urljoin(url, reply.headers.get("Location", ""))
+            if not url.startswith(target.origin + "/"):
+                raise errors.Misbehaved(f"{target.name} redirects to another server.")
+        raise errors.Misbehaved(f"{target.name} redirects in a circle.")
+
+    async def _authorization(self, target: Target) -> dict[str, str]:
+        if not target.username:
+            return {}
+        if self._target != target:
+            await self._log_out()
+            self._target, self._basic = target, False
+        if self._basic or target.auth_type is AuthType.BASIC:
+            pair = f"{target.username}:{target.password}".encode()
+            return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        if self._token is None:
+            self._basic = not await self._log_in(target)
+            if self._token is None:
+                return await self._authorization(target)
+        return {"X-Auth-Token": self._token}
+
+    async def _log_in(self, target: Target) -> bool:
+        """Open a session; False when the BMC has none and basic may be used."""
+        body = msgspec.json.encode({"UserName": target.username, "Password": target.password})
+        path = f"{target.root}SessionService/Sessions"
+        reply = await self._send(target, "POST", path, body, {})
+        token = reply.headers.get("X-Auth-Token")
+        if reply.status < 300 and token:
+            self._token = token
+            self._session = urlsplit(reply.headers.get("Location", "")).path or None
+            return True
+        if reply.status in (400, 401, 403) and not complaints.has(reply, "SessionLimitExceeded"):
+            raise errors.AccessDenied(
+                f"{target.name} refuses the user {target.username!r} or the password ({reply.status}).",
+                hint="Correct redfish_username and redfish_password in driver_info.",
+            )
+        if target.auth_type is AuthType.AUTO and reply.status not in BUSY:
+            return False
+        if reply.status in NO_SESSIONS:
+            raise errors.NotSupported(
+                f"{target.name} has no session login.", hint="Set redfish_auth_type to auto or basic."
+            )
+        raise complaints.failure(reply, "the session login")
+
+    async def _log_out(self) -> None:
+        target, session, token = self._target, self._session, self._token
+        self._token = self._session = None
+        if target is None or session is None or token is None:
+            return
+        headers = {"X-Auth-Token": token}
+        call = Call(
+            "DELETE",
+            target.origin + session,
+            target.name,
+            headers,
+            None,
+            target.verify_ca,
+            LOGOUT_TIMEOUT,
+        )
+        with contextlib.suppress(errors.Unreachable, errors.Misbehaved):
+            await self._http.send(call)
+
+
+def _retry_after(reply: Reply) -> float:
+    value = reply.headers.get("Retry-After", "")
+    return min(float(value), LONGEST_PAUSE) if value.isdecimal() else 0.0

@@ -1,0 +1,211 @@
+"""ComputerSystem: power, and what to boot from next.
+
+Why: the few things every Redfish driver needs. May not: wait for the power state to follow.
+Invariant: nothing is sent that the service says it does not allow. Source: DSP0268, ComputerSystem.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import cast
+
+import msgspec
+
+from ingot.clients.redfish import quirks, tasks
+from ingot.clients.redfish.client import RedfishPool, Resource, link
+from ingot.clients.redfish.target import Target
+from ingot.domain import errors
+
+
+class PowerState(StrEnum):
+    """PowerState of a system."""
+
+    ON = "On"
+    OFF = "Off"
+    POWERING_ON = "PoweringOn"
+    POWERING_OFF = "PoweringOff"
+    PAUSED = "Paused"
+
+
+class ResetType(StrEnum):
+    """ResetType of the action #ComputerSystem.Reset."""
+
+    ON = "On"
+    FORCE_ON = "ForceOn"
+    FORCE_OFF = "ForceOff"
+    GRACEFUL_SHUTDOWN = "GracefulShutdown"
+    GRACEFUL_RESTART = "GracefulRestart"
+    FORCE_RESTART = "ForceRestart"
+    POWER_CYCLE = "PowerCycle"
+    NMI = "Nmi"
+
+
+# What means the same when the wanted one is not allowed, best first.
+SUBSTITUTES = {
+    ResetType.ON: (ResetType.FORCE_ON,),
+    ResetType.FORCE_ON: (ResetType.ON,),
+    ResetType.GRACEFUL_RESTART: (ResetType.FORCE_RESTART, ResetType.POWER_CYCLE),
+    ResetType.FORCE_RESTART: (ResetType.POWER_CYCLE, ResetType.GRACEFUL_RESTART),
+    ResetType.POWER_CYCLE: (ResetType.FORCE_RESTART,),
+}
+
+
+async def get(pool: RedfishPool, target: Target) -> Resource:
+    """The ComputerSystem resource as the service gives it."""
+    known = target.system_id is not None
+    try:
+        return await pool.get(target, await pool.system_path(target))
+    except errors.NotFound:
+        if known or not pool.forget_system(target):
+            raise
+    return await pool.get(target, await pool.system_path(target))  # its path changed, after a firmware update
+
+
+async def power_state(pool: RedfishPool, target: Target) -> PowerState:
+    """The power state. Raises what ``RedfishPool.get`` raises."""
+    value = (await get(pool, target)).get("PowerState")
+    try:
+        return PowerState(cast("str", value))
+    except ValueError:
+        raise errors.Misbehaved(f"{target.name} gives the power state {value!r}.") from None
+
+
+async def reset(pool: RedfishPool, target: Target, wanted: ResetType) -> ResetType:
+    """Ask for a reset; gives the type really sent. Returns when the BMC has accepted it, not when it is done.
+
+    Raises ``errors.NotSupported`` when neither ``wanted`` nor a substitute is allowed.
+    """
+    system = await get(pool, target)
+    action = _dict(_dict(system.get("Actions")).get("#ComputerSystem.Reset"))
+    path = action.get("target")
+    if not isinstance(path, str):
+        raise errors.NotSupported(f"{target.name} has no reset action.")
+    allowed = _strings(action.get("ResetType@Redfish.AllowableValues")) or await _action_info(pool, target, action)
+    chosen = _choose(target, wanted, allowed)
+    await tasks.run(pool, target, path, {"ResetType": str(chosen)})
+    return chosen
+
+
+async def _action_info(pool: RedfishPool, target: Target, action: Resource) -> list[str]:
+    path = action.get("@Redfish.ActionInfo")
+    if not isinstance(path, str):
+        return []
+    parameters = (await pool.get(target, path)).get("Parameters")
+    for parameter in cast("list[object]", parameters) if isinstance(parameters, list) else []:
+        if _dict(parameter).get("Name") == "ResetType":
+            return _strings(_dict(parameter).get("AllowableValues"))
+    return []
+
+
+def _choose(target: Target, wanted: ResetType, allowed: list[str]) -> ResetType:
+    """``wanted`` or the first allowed substitute; a service that lists nothing is trusted with ``wanted``."""
+    if not allowed:
+        return wanted
+    for candidate in (wanted, *SUBSTITUTES.get(wanted, ())):
+        if candidate in allowed:
+            return candidate
+    raise errors.NotSupported(
+        f"{target.name} cannot do the reset {wanted}; it offers {', '.join(allowed)}.",
+        hint="Choose another power action.",
+    )
+
+
+def _dict(value: object) -> Resource:
+    return cast("Resource", value) if isinstance(value, dict) else {}
+
+
+def _strings(value: object) -> list[str]:
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, str)]
+
+
+class BootTarget(StrEnum):
+    """BootSourceOverrideTarget values that we set; a BMC may report others."""
+
+    NONE = "None"
+    PXE = "Pxe"
+    HDD = "Hdd"
+    CD = "Cd"
+    USB_CD = "UsbCd"
+    BIOS_SETUP = "BiosSetup"
+    UEFI_HTTP = "UefiHttp"
+
+
+class BootEnabled(StrEnum):
+    """How long an override lasts."""
+
+    ONCE = "Once"
+    CONTINUOUS = "Continuous"
+    DISABLED = "Disabled"
+
+
+class BootMode(StrEnum):
+    """Firmware mode of an override."""
+
+    UEFI = "UEFI"
+    LEGACY = "Legacy"
+
+
+class Boot(msgspec.Struct, frozen=True):
+    """The boot override. In ``set_boot`` None leaves a field as it is; in ``get_boot`` None means not told.
+
+    ``target`` is a plain string when read, because BMCs report targets beyond ours.
+    """
+
+    target: str | None = None
+    enabled: BootEnabled | None = None
+    mode: BootMode | None = None
+
+
+async def get_boot(pool: RedfishPool, target: Target) -> Boot:
+    """The boot override the service holds; ``mode`` is the boot mode."""
+    boot = _dict((await get(pool, target)).get("Boot"))
+    device, enabled = boot.get("BootSourceOverrideTarget"), boot.get("BootSourceOverrideEnabled")
+    mode = boot.get("BootSourceOverrideMode")
+    return Boot(
+        device if isinstance(device, str) else None,
+        BootEnabled(enabled) if enabled in list(BootEnabled) else None,
+        BootMode(mode) if mode in list(BootMode) else None,
+    )
+
+
+async def set_boot(pool: RedfishPool, target: Target, wanted: Boot) -> None:
+    """Change the boot override, at the settings resource where the service wants changes there.
+
+    Raises ``errors.NotSupported`` for a target that the service does not allow.
+    """
+    path = await pool.system_path(target)
+    system, etag = await pool.get_with_etag(target, path)
+    boot = _dict(system.get("Boot"))
+    change = _change(target, wanted, boot, quirks.find(system.get("Manufacturer")))
+    settings = link(_dict(system.get("@Redfish.Settings")), "SettingsObject")
+    if settings is not None:
+        pending, pending_etag = await pool.get_with_etag(target, settings)
+        if "BootSourceOverrideTarget" in _dict(pending.get("Boot")):
+            path, etag = settings, pending_etag
+    if change:
+        await pool.patch(target, path, {"Boot": change}, etag)
+
+
+def _change(target: Target, wanted: Boot, boot: Resource, quirk: quirks.Quirks) -> Resource:
+    device: str | None = wanted.target
+    allowed = _strings(boot.get("BootSourceOverrideTarget@Redfish.AllowableValues"))
+    if device == BootTarget.CD and quirk.usb_cd and BootTarget.USB_CD in allowed:
+        device = BootTarget.USB_CD
+    if device is not None and allowed and device not in allowed:
+        raise errors.NotSupported(
+            f"{target.name} cannot boot from {device}; it offers {', '.join(allowed)}.",
+            hint="Choose another boot device.",
+        )
+    fields = {
+        "BootSourceOverrideTarget": device,
+        "BootSourceOverrideEnabled": wanted.enabled,
+        "BootSourceOverrideMode": wanted.mode,
+    }
+    if quirk.whole_boot:
+        fields = {name: value or _text(boot.get(name)) for name, value in fields.items()}
+    return {name: str(value) for name, value in fields.items() if value is not None}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,263 @@
+"""Independent peers for the wire clients: OpenIPMI's ipmi_sim, pyghmi's BMC, sushy-tools' emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Get Channel Authentication Capabilities outside a session, by hand from IPMI 2.0 sections 13.6 and 22.13.
+AUTH_CAPABILITIES = bytes.fromhex("0600ff07 00 00000000 00000000 09 2018c8 81 04 38 8e 04 b1".replace(" ", ""))
+
+
+def peers_python() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return Path(os.environ.get("INGOT_PEERS_PYTHON", cache / "ingot/venv-peers/bin/python"))
+
+
+def free_port(kind: socket.SocketKind, host: str = "127.0.0.1") -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_ipmi(port: int, process: subprocess.Popen[bytes], deadline: float = 20) -> None:
+    ends = time.monotonic() + deadline
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(0.2)
+        probe.connect(("127.0.0.1", port))
+        while time.monotonic() < ends:
+            assert process.poll() is None, f"the peer ended with {process.returncode}"
+            with contextlib.suppress(OSError):
+                probe.send(AUTH_CAPABILITIES)
+                if probe.recv(512):
+                    return
+    raise AssertionError(f"no IPMI peer on port {port} after {deadline} s")
+
+
+def wait_for_tcp(port: int, process: subprocess.Popen[bytes], deadline: float = 30) -> None:
+    ends = time.monotonic() + deadline
+    while time.monotonic() < ends:
+        assert process.poll() is None, f"the peer ended with {process.returncode}"
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.2):
+            return
+    raise AssertionError(f"no peer on port {port} after {deadline} s")
+
+
+@contextlib.contextmanager
+def running(command: list[str], cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with (cwd / "peer.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(5)
+
+
+@pytest.fixture(scope="session")
+def pyghmi_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A BMC by pyghmi: user admin, password "password", suite 3 only."""
+    fakebmc = peers_python().with_name("fakebmc")
+    if not fakebmc.exists():
+        pytest.skip(f"pyghmi's fakebmc is not at {fakebmc}")
+    port = free_port(socket.SOCK_DGRAM)
+    with running([str(fakebmc), "--port", str(port)], tmp_path_factory.mktemp("pyghmi")) as process:
+        wait_for_ipmi(port, process)
+        yield port
+
+
+CHASSIS_SCRIPT = """#!{python}
+import pathlib, sys
+here = pathlib.Path(__file__).parent
+words = sys.argv[1:]
+while words:
+    verb = words.pop(0)
+    if verb == "get":
+        name = words.pop(0)
+        state = here / name
+        default = "none" if name == "boot" else "0"
+        print(name + ":" + (state.read_text() if state.exists() else default))
+    elif verb == "set":
+        name, value = words.pop(0), words.pop(0)
+        (here / name).write_text(value)
+        with (here / "log").open("a") as log:
+            log.write(name + "=" + value + "\\n")
+    elif verb == "check":
+        words.pop(0)
+"""
+
+
+@dataclass(frozen=True)
+class OpenIpmi:
+    port: int
+    folder: Path
+
+    def actions(self) -> list[str]:
+        log = self.folder / "log"
+        return log.read_text().split() if log.exists() else []
+
+
+@pytest.fixture(scope="session")
+def openipmi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIpmi]:
+    """A BMC by OpenIPMI: root/calvin (admin, 5 sessions), oper/secret (operator), suite 3 only."""
+    program = shutil.which("ipmi_sim")
+    if program is None:
+        pytest.skip("ipmi_sim is not installed (Debian package openipmi)")
+    folder = tmp_path_factory.mktemp("openipmi")
+    script = folder / "chassis"
+    script.write_text(CHASSIS_SCRIPT.format(python=sys.executable))
+    script.chmod(0o755)
+    port = free_port(socket.SOCK_DGRAM)
+    auths = "\n".join(f"allowed_auths_{p} none md5 straight" for p in ("callback", "user", "operator", "admin"))
+    (folder / "lan.conf").write_text(
+        f'name "peer"\nset_working_mc 0x20\nstartlan 1\naddr 127.0.0.1 {port}\npriv_limit admin\n{auths}\n'
+        "guid a123456789abcdefa123456789abcdef\nendlan\n"
+        f'chassis_control "{script}"\n'
+        'user 2 true "root" "calvin" admin 5 none md5 straight\n'
+        'user 3 true "oper" "secret" operator 5 none md5 straight\n'
+    )
+    (folder / "peer.emu").write_text(
+        "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nmc_enable 0x20\n"
+    )
+    command = [program, "-c", "lan.conf", "-f", "peer.emu", "-s", str(folder), "-n", "-p"]
+    with running(command, folder) as process:
+        wait_for_ipmi(port, process)
+        yield OpenIpmi(port, folder)
+
+
+@pytest.fixture(scope="session")
+def sushy_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The Redfish emulator of sushy-tools with its fake systems, basic auth off."""
+    program = peers_python().with_name("sushy-emulator")
+    if not program.exists():
+        pytest.skip(f"sushy-tools is not at {program}")
+    folder = tmp_path_factory.mktemp("sushy")
+    port = free_port(socket.SOCK_STREAM)
+    config = folder / "emulator.conf"
+    config.write_text(f'SUSHY_EMULATOR_STATE_DIR = "{folder}"\n')
+    command = [
+        str(program),
+        "--fake",
+        "--interface",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--config",
+        str(config),
+    ]
+    with running(command, folder) as process:
+        wait_for_tcp(port, process)
+        yield f"http://127.0.0.1:{port}"
+
+
+@dataclass
+class Faults:
+    """What the UDP proxy does to packets; probabilities are per packet and direction."""
+
+    lose: float = 0
+    duplicate: float = 0
+    hold: float = 0  # kept back until after the next packet: reordering
+    drop_next: int = 0  # answers to swallow for certain
+    mute: bool = False
+    random: random.Random = field(default_factory=lambda: random.Random(42))
+
+
+class Leg(asyncio.DatagramProtocol):
+    """One side of the proxy: spoils what it receives and gives the rest to ``deliver``."""
+
+    def __init__(self, faults: Faults, deliver: Callable[[bytes, Any], None], *, answers: bool) -> None:
+        self.faults, self.deliver, self.answers = faults, deliver, answers
+        self.held: list[tuple[bytes, Any]] = []
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        faults = self.faults
+        if self.answers and faults.drop_next:
+            faults.drop_next -= 1
+            return
+        if faults.mute or faults.random.random() < faults.lose:
+            return
+        if faults.random.random() < faults.hold:
+            self.held.append((data, addr))
+            return
+        for packet, source in [(data, addr), *self.held]:
+            self.deliver(packet, source)
+        self.held.clear()
+        if faults.random.random() < faults.duplicate:
+            self.deliver(data, addr)
+
+
+class UdpProxy:
+    """Sits between clients and one BMC; the BMC sees a port of its own for each client port."""
+
+    def __init__(self, server: tuple[str, int], faults: Faults) -> None:
+        self.server, self.faults = server, faults
+        self.queue: asyncio.Queue[tuple[bytes, Any]] = asyncio.Queue()
+        self.upstream: dict[Any, asyncio.DatagramTransport] = {}
+
+    async def start(self) -> int:
+        self.front, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: Leg(self.faults, lambda *item: self.queue.put_nowait(item), answers=False),
+            local_addr=("127.0.0.1", 0),
+        )
+        self.task = asyncio.create_task(self.forward())
+        return int(self.front.get_extra_info("sockname")[1])
+
+    async def forward(self) -> None:
+        while True:
+            data, client = await self.queue.get()
+            if client not in self.upstream:
+                self.upstream[client] = await self.connect(client)
+            self.upstream[client].sendto(data)
+
+    async def connect(self, client: Any) -> asyncio.DatagramTransport:
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: Leg(self.faults, lambda answer, _: self.front.sendto(answer, client), answers=True),
+            remote_addr=self.server,
+        )
+        return transport
+
+    async def close(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        for transport in (self.front, *self.upstream.values()):
+            transport.close()
+        await asyncio.sleep(0)  # lets the transports close their sockets
+
+
+Proxy = Callable[[int, Faults], Awaitable[int]]
+
+
+@pytest.fixture
+async def udp_proxy() -> AsyncIterator[Proxy]:
+    """``await udp_proxy(port, faults)`` gives the port of a proxy before the BMC on ``port``."""
+    proxies: list[UdpProxy] = []
+
+    async def start(port: int, faults: Faults) -> int:
+        proxies.append(UdpProxy(("127.0.0.1", port), faults))
+        return await proxies[-1].start()
+
+    yield start
+    for proxy in proxies:
+        await proxy.close()
+
+
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()

@@ -1,0 +1,206 @@
+"""The IPMI client against the virtual rack's BMCs: suite 17, faults, many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from ingot.clients.ipmi import chassis, device
+from ingot.clients.ipmi.client import IpmiPool
+from ingot.clients.ipmi.target import Privilege, Target
+from ingot.domain import errors
+
+fleet_module = pytest.importorskip("ingot_rack.fleet")
+hardware = pytest.importorskip("ingot_rack.hardware")
+PASSWORD = "rack-password"
+MANY = 500
+
+
+@pytest.fixture
+async def fleet() -> AsyncIterator[Any]:
+    fleet = fleet_module.Fleet(fleet_module.Plan(ipmi=3, first="127.33.0.1", password=PASSWORD))
+    await fleet.start()
+    yield fleet
+    await fleet.close()
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[IpmiPool]:
+    pool = IpmiPool()
+    yield pool
+    await pool.close()
+
+
+def target(fleet: Any, index: int = 0, **changes: Any) -> Target:
+    address = list(fleet.addresses.values())[index]
+    values = {"username": "admin", "password": PASSWORD} | changes
+    return Target(address, fleet.ports["ipmi"], **values)
+
+
+def bmc(fleet: Any, index: int = 0) -> Any:
+    return list(fleet.bmcs.values())[index]
+
+
+@pytest.mark.parametrize("suite", [3, 17, None])
+@pytest.mark.parametrize("privilege", [Privilege.ADMINISTRATOR, Privilege.OPERATOR])
+async def test_suites(pool: IpmiPool, fleet: Any, suite: int | None, privilege: Privilege) -> None:
+    one = target(fleet, cipher_suite=suite, privilege=privilege)
+    for wanted, action in ((True, chassis.Control.ON), (False, chassis.Control.OFF)):
+        await chassis.control(pool, one, action)
+        assert await chassis.power_state(pool, one) is wanted
+    assert (await device.id(pool, one)).ipmi_version == "2.0"
+
+
+async def test_boot_device(pool: IpmiPool, fleet: Any) -> None:
+    one = target(fleet)
+    for chosen, persistent, uefi in [
+        (chassis.BootDevice.PXE, False, True),
+        (chassis.BootDevice.DISK, True, True),
+        (chassis.BootDevice.CDROM, False, False),
+    ]:
+        await chassis.set_boot_device(pool, one, chosen, persistent=persistent, uefi=uefi)
+        assert await chassis.get_boot_device(pool, one) == chassis.BootFlags(True, chosen, persistent, uefi)
+    await chassis.disable_boot_timeout(pool, one)
+
+
+async def test_user_privilege_may_read_but_not_switch(pool: IpmiPool, fleet: Any) -> None:
+    one = target(fleet, privilege=Privilege.USER)
+    assert await chassis.power_state(pool, one) is False
+    with pytest.raises(errors.AccessDenied, match="privilege"):
+        await chassis.control(pool, one, chassis.Control.ON)
+
+
+async def test_wrong_credentials_are_told_apart(pool: IpmiPool, fleet: Any) -> None:
+    with pytest.raises(errors.AccessDenied, match="password of the IPMI user 'admin'") as caught:
+        await chassis.power_state(pool, target(fleet, password="not-this-one"))
+    assert "not-this-one" not in caught.value.sentence()
+    with pytest.raises(errors.AccessDenied, match="does not know the IPMI user 'nobody'"):
+        await chassis.power_state(pool, target(fleet, username="nobody"))
+    with pytest.raises(errors.AccessDenied, match="Kg key"):
+        await chassis.power_state(pool, target(fleet, kg=b"k" * 20))
+    assert await chassis.power_state(pool, target(fleet)) is False
+
+
+async def test_changed_credentials_replace_the_session(pool: IpmiPool, fleet: Any) -> None:
+    await chassis.power_state(pool, target(fleet))
+    with pytest.raises(errors.AccessDenied):
+        await chassis.power_state(pool, target(fleet, password="changed"))
+    bmc(fleet).password = "changed"
+    assert await chassis.power_state(pool, target(fleet, password="changed")) is False
+    assert pool.kept_sessions == 1
+
+
+async def test_busy_bmc_is_waited_for(pool: IpmiPool, fleet: Any) -> None:
+    one = target(fleet)
+    await chassis.power_state(pool, one)
+    bmc(fleet).faults.busy_next = 3
+    assert await chassis.power_state(pool, one) is False
+    assert bmc(fleet).faults.busy_next == 0
+
+
+async def test_lost_packets(pool: IpmiPool, fleet: Any) -> None:
+    one = target(fleet)
+    await chassis.power_state(pool, one)
+    bmc(fleet).faults.drop_next = 1
+    assert await chassis.power_state(pool, one) is False
+    assert pool.kept_sessions == 1
+
+
+async def test_unsteady_bmc(pool: IpmiPool, fleet: Any) -> None:
+    bmc(fleet).faults.drop_rate, bmc(fleet).faults.duplicate_rate = 0.1, 0.3
+    one = target(fleet)
+    for wanted in (True, False):
+        await chassis.control(pool, one, chassis.Control.ON if wanted else chassis.Control.OFF)
+        assert await chassis.power_state(pool, one) is wanted
+
+
+async def test_full_session_table(pool: IpmiPool, fleet: Any) -> None:
+    """The caller waits for a slot; the reason is told when none gets free."""
+    bmc(fleet).faults.sessions_full = True
+    waiting = asyncio.create_task(chassis.power_state(pool, target(fleet)))
+    await asyncio.wait([waiting], timeout=0.5)
+    assert not waiting.done()
+    bmc(fleet).faults.sessions_full = False
+    assert await asyncio.wait_for(waiting, 5) is False
+
+
+async def test_session_table_that_stays_full(pool: IpmiPool, fleet: Any) -> None:
+    bmc(fleet).faults.sessions_full = True
+    with pytest.raises(errors.Unreachable, match="no free session"):
+        await chassis.power_state(pool, target(fleet))
+
+
+async def test_a_dead_bmc_delays_no_other(pool: IpmiPool, fleet: Any) -> None:
+    bmc(fleet, 1).faults.drop_rate = 1.0
+    dead = asyncio.create_task(chassis.power_state(pool, target(fleet, 1)))
+    started = time.monotonic()
+    for _ in range(20):
+        await asyncio.gather(*(chassis.power_state(pool, target(fleet, n)) for n in (0, 2)))
+    assert time.monotonic() - started < 2
+    assert not dead.done()
+    with pytest.raises(errors.Unreachable, match="in 8 s"):
+        await dead
+
+
+async def test_restarted_bmc(pool: IpmiPool, fleet: Any) -> None:
+    """A BMC that forgot its sessions: the next read logs in again by itself."""
+    plan = fleet_module.Plan(ipmi=1, first="127.33.1.1", password=PASSWORD)
+    first = fleet_module.Fleet(plan)
+    await first.start()
+    one = target(first)
+    await chassis.power_state(pool, one)
+    await first.close()
+    again = fleet_module.Fleet(fleet_module.Plan(ipmi=1, first="127.33.1.1", password=PASSWORD, ipmi_port=one.port))
+    await again.start()
+    assert await chassis.power_state(pool, one) is False
+    await again.close()
+
+
+async def test_keep_alive_and_idle(fleet: Any) -> None:
+    pool = IpmiPool(idle=1.0, keep_alive=0.1)
+    await chassis.power_state(pool, target(fleet))
+    bmc(fleet).faults.drop_next = 1
+    async with asyncio.timeout(5):
+        while bmc(fleet).faults.drop_next:  # nobody asks, yet the BMC hears from us
+            await asyncio.sleep(0.02)
+    assert pool.kept_sessions == 1
+    async with asyncio.timeout(5):
+        while pool.kept_sessions:
+            await asyncio.sleep(0.02)
+    await pool.close()
+
+
+async def test_cancelled_caller_leaves_the_session_usable(pool: IpmiPool, fleet: Any) -> None:
+    one = target(fleet)
+    await chassis.power_state(pool, one)
+    bmc(fleet).faults.delay = 0.3
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await chassis.power_state(pool, one)
+    bmc(fleet).faults.delay = 0.0
+    await bmc(fleet).hardware.set_power(hardware.PowerAction.ON)
+    for _ in range(5):
+        assert await chassis.power_state(pool, one) is True
+    assert pool.kept_sessions == 1
+
+
+async def test_many_at_once() -> None:
+    fleet = fleet_module.Fleet(fleet_module.Plan(ipmi=MANY, first="127.34.0.1", password=PASSWORD))
+    await fleet.start()
+    pool = IpmiPool()
+    try:
+        targets = [target(fleet, index) for index in range(MANY)]
+        async with asyncio.timeout(30):
+            for turn in range(3):
+                states = await asyncio.gather(*(chassis.power_state(pool, one) for one in targets))
+                assert states == [turn > 0] * MANY
+                if turn == 0:
+                    await asyncio.gather(*(chassis.control(pool, one, chassis.Control.ON) for one in targets))
+        assert pool.kept_sessions == MANY
+    finally:
+        await pool.close()
+        await fleet.close()
