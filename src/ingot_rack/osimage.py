@@ -69,13 +69,13 @@ def ensure(
                 Path(part).mkdir()  # so that the context manager finds what it wants to remove
             found = _load(folder)
     if found is None:
-        raise ImageError(f"The image just built in {folder} cannot be read back. Check the disk's free space.")
+        raise ImageError(
+            f"The image just built in {folder} cannot be read back. Check the disk's free space."
+        )
     return found
 
 
-def build(
-    output: Path, variant: Variant = Variant.DEBIAN, progress: Progress | None = None
-) -> ImageManifest:
+def build(output: Path, variant: Variant = Variant.DEBIAN, progress: Progress | None = None) -> ImageManifest:
     """Build the image into the directory ``output`` (``image.qcow2`` and ``manifest.json``). Blocking.
 
     Needs root and the packages of ``missing_packages()``; raises ImageError with a sentence.

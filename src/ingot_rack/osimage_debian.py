@@ -132,7 +132,7 @@ def _bootstrap(tree: Path, distribution: Distribution, work: Path) -> None:
     hook.chmod(0o755)
     packages = ",".join((*_PACKAGES, distribution.kernel_package))
     command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--quiet"]
-    command += [f"--include={packages}", f"--setup-hook={hook} \"$1\"", "--dpkgopt=force-unsafe-io"]
+    command += [f"--include={packages}", f'--setup-hook={hook} "$1"', "--dpkgopt=force-unsafe-io"]
     command += [f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED]
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
     command += ['--aptopt=Acquire::Languages "none"']

@@ -96,7 +96,21 @@ def make_ext4(path: Path, size: int, fs_uuid: uuid.UUID, tree: Path) -> None:
     # GRUB 2.06 reads neither of the two features that newer mke2fs turns on by itself.
     features = "^metadata_csum_seed,^orphan_file"
     run(
-        ["mkfs.ext4", "-q", "-F", "-m", "1", "-O", features, "-J", "size=16", "-L", "root", "-U", str(fs_uuid)]
+        [
+            "mkfs.ext4",
+            "-q",
+            "-F",
+            "-m",
+            "1",
+            "-O",
+            features,
+            "-J",
+            "size=16",
+            "-L",
+            "root",
+            "-U",
+            str(fs_uuid),
+        ]
         + ["-d", str(tree), str(path)]
     )
 
@@ -105,9 +119,7 @@ def make_efi_loader(path: Path, plan_uuid: str, menu_path: str) -> None:
     """Write the stand-alone GRUB for UEFI that opens ``menu_path`` on the file system ``plan_uuid``."""
     early = path.with_suffix(".cfg")
     early.write_text(_early_config(plan_uuid, menu_path))
-    run(
-        ["grub-mkimage", "-O", "x86_64-efi", "-o", str(path), "-c", str(early), "-p", "/grub"] + _EFI_MODULES
-    )
+    run(["grub-mkimage", "-O", "x86_64-efi", "-o", str(path), "-c", str(early), "-p", "/grub"] + _EFI_MODULES)
 
 
 def assemble(output: Path, plan: DiskPlan, work: Path) -> list[Partition]:
@@ -173,12 +185,15 @@ def _write_bios_loader(fd: int, plan: DiskPlan, work: Path) -> None:
     early.write_text(_early_config(plan.menu_fs_uuid, plan.menu_path))
     core_path = work / "core.img"
     run(
-        ["grub-mkimage", "-O", "i386-pc", "-o", str(core_path), "-c", str(early), "-p", "/grub"] + _BIOS_MODULES
+        ["grub-mkimage", "-O", "i386-pc", "-o", str(core_path), "-c", str(early), "-p", "/grub"]
+        + _BIOS_MODULES
     )
     core = bytearray(core_path.read_bytes())
     sectors = -(-len(core) // SECTOR)
     if sectors > _BIOS_CORE_SECTORS:
-        raise DiskError(f"GRUB's BIOS core has {sectors} sectors, more than the {_BIOS_CORE_SECTORS} reserved.")
+        raise DiskError(
+            f"GRUB's BIOS core has {sectors} sectors, more than the {_BIOS_CORE_SECTORS} reserved."
+        )
     # The block list sits at the end of the core's first sector: where the rest is, how long, and to which segment.
     struct.pack_into("<QHH", core, 0x1F4, _BIOS_CORE_START + 1, sectors - 1, 0x820)
     boot = bytearray((_GRUB_LIB / "i386-pc" / "boot.img").read_bytes()[:446])

@@ -77,7 +77,9 @@ def build(parts: Json, defaults: Json) -> bytes:
         files["vendor_data2.json"] = _json(parts["vendor_data"], "vendor_data")
     user_data = parts.get("user_data")
     if user_data:
-        files["user_data"] = user_data.encode() if isinstance(user_data, str) else _json(user_data, "user_data")
+        files["user_data"] = (
+            user_data.encode() if isinstance(user_data, str) else _json(user_data, "user_data")
+        )
     if sum(map(len, files.values())) * len(_VERSIONS) > LIMIT:
         raise _too_large()
     image = iso9660.build({"openstack": dict.fromkeys(_VERSIONS, files)}, LABEL)
@@ -166,7 +168,9 @@ async def _fetch(url: str, timeout: float) -> str:
                 if len(body) > LIMIT * 4 // 3 + 4:
                     raise _too_large()
     except TimeoutError as error:
-        raise errors.TimedOut(f"The config drive's URL gave no whole answer in {timeout:g} s.", hint=hint) from error
+        raise errors.TimedOut(
+            f"The config drive's URL gave no whole answer in {timeout:g} s.", hint=hint
+        ) from error
     except (aiohttp.ClientError, OSError) as error:
         raise errors.Unreachable(f"The config drive's URL cannot be read: {error}.", hint=hint) from error
     except ValueError as error:
