@@ -1,0 +1,259 @@
+"""A real dnsmasq in a network namespace of its own, asked by BusyBox's udhcpc and tftp."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ingot.domain import errors
+from ingot.netboot import dhcp
+from ingot.netboot.dnsmasq import Dnsmasq, Health
+from ingot.netboot.trace import Stage, Trace
+
+KNOWN, OTHER = "52:54:00:ee:00:01", "52:54:00:ee:00:02"
+
+
+def sh(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def enter(descriptor: int) -> None:
+    """Move this thread, and so the children it starts, into a network namespace (os.setns needs Python 3.12)."""
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, 0x40000000):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+class Lan:
+    """A namespace pair: this thread sits in the server's end, clients run in the other."""
+
+    def __init__(self) -> None:
+        self.tag = f"nb{os.getpid() % 100000}"
+        self.client_ns = f"{self.tag}c"
+        self.server_ns = f"{self.tag}s"
+
+    def __enter__(self) -> Lan:
+        for name in (self.client_ns, self.server_ns):
+            sh("ip", "netns", "add", name)
+        sh(
+            "ip",
+            "-n",
+            self.server_ns,
+            "link",
+            "add",
+            "srv",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "cli",
+            "netns",
+            self.client_ns,
+        )
+        sh("ip", "-n", self.server_ns, "addr", "add", "172.22.9.1/24", "dev", "srv")
+        sh("ip", "-n", self.server_ns, "link", "set", "srv", "up")
+        sh("ip", "-n", self.server_ns, "link", "set", "lo", "up")
+        sh("ip", "-n", self.client_ns, "link", "set", "cli", "up")
+        self.home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        inside = os.open(f"/run/netns/{self.server_ns}", os.O_RDONLY)
+        enter(inside)
+        os.close(inside)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        enter(self.home)
+        os.close(self.home)
+        for name in (self.client_ns, self.server_ns):
+            subprocess.run(["ip", "netns", "del", name], check=False)
+
+    async def ask(self, mac: str, *options: str, seconds: int = 1, tries: int = 2) -> str | None:
+        """Ask for an address with BusyBox's udhcpc as ``mac``; return what the script was told, None without a lease."""
+        sh("ip", "-n", self.client_ns, "link", "set", "cli", "address", mac)
+        program = ["busybox", "udhcpc", "-i", "cli", "-n", "-q", "-f", "-t", str(tries), "-T", str(seconds), "-A", "1"]
+        script = Path(f"/tmp/{self.tag}.sh")
+        script.write_text(
+            '#!/bin/sh\n[ "$1" = bound ] && echo "ip=$ip boot_file=$boot_file siaddr=$siaddr router=$router"\nexit 0\n'
+        )
+        script.chmod(0o755)
+        child = await asyncio.create_subprocess_exec(
+            *("ip", "netns", "exec", self.client_ns, *program, "-s", str(script), *options),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(30):
+            out, _ = await child.communicate()
+        script.unlink()
+        lines = [line for line in out.decode().splitlines() if line.startswith("ip=")]
+        return lines[0] if lines else None
+
+    async def tftp(self, name: str, address: str) -> bytes:
+        sh("ip", "-n", self.client_ns, "addr", "replace", f"{address}/24", "dev", "cli")
+        child = await asyncio.create_subprocess_exec(
+            *("ip", "netns", "exec", self.client_ns, "busybox", "tftp", "-g", "-r", name, "-l", "-", "172.22.9.1"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(30):
+            out, _ = await child.communicate()
+        return out
+
+
+class Served:
+    """A running dnsmasq with all its reports on health."""
+
+    def __init__(self, lan: Lan, state: Path) -> None:
+        self.lan = lan
+        self.reports: list[Health] = []
+        self.net = dhcp.plan("srv", "172.22.9.1/24", gateway="172.22.9.1")
+        self.dnsmasq = Dnsmasq(self.net, state, "http://172.22.9.1:6385", self.reports.append)
+
+    @contextlib.asynccontextmanager
+    async def running(self, *macs: str) -> AsyncIterator[Dnsmasq]:
+        self.dnsmasq.prepare(macs)
+        task = asyncio.create_task(self.dnsmasq.run())
+        try:
+            await self.dnsmasq.wait_ready()
+            yield self.dnsmasq
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def until(true: Callable[[], bool], seconds: float = 15) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def lan() -> Iterator[Lan]:
+    with Lan() as made:
+        yield made
+
+
+@pytest.fixture
+def served(lan: Lan, tmp_path: Path) -> Served:
+    return Served(lan, tmp_path / "dnsmasq")
+
+
+async def test_known_machines_get_an_address_and_their_loader(served: Served) -> None:
+    began = time.time()
+    async with served.running(KNOWN) as dnsmasq:
+        assert "no DHCP request seen from" in dnsmasq.trace.sentence(KNOWN, began)
+        bios = await served.lan.ask(KNOWN, "-V", "PXEClient:Arch:00000", "-x", "0x5d:0000")
+        assert bios is not None
+        assert "boot_file=undionly.kpxe" in bios
+        assert "siaddr=172.22.9.1" in bios
+        assert "router=172.22.9.1" in bios
+        uefi = await served.lan.ask(KNOWN, "-V", "PXEClient:Arch:00007", "-x", "0x5d:0007")
+        assert uefi is not None
+        assert "boot_file=snponly.efi" in uefi
+        http = await served.lan.ask(KNOWN, "-V", "HTTPClient:Arch:00016", "-x", "0x5d:0010")
+        assert http is not None
+        assert "boot_file=http://172.22.9.1:6385/boot/files/snponly.efi" in http
+        again = await served.lan.ask(KNOWN, "-x", "0x5d:0007", "-x", "0xaf:b10104")
+        assert again is not None
+        assert "boot_file=boot.ipxe" in again
+        event = dnsmasq.trace.find(KNOWN)
+        assert event is not None
+        assert event.stage is Stage.IPXE
+        assert event.address == again.split()[0].removeprefix("ip=")
+
+
+async def test_the_trace_follows_a_boot(served: Served) -> None:
+    began = time.time()
+    async with served.running(KNOWN) as dnsmasq:
+        lease = await served.lan.ask(KNOWN, "-x", "0x5d:0000")
+        assert lease is not None
+        address = lease.split()[0].removeprefix("ip=")
+        assert f"{KNOWN} got the address {address}, but did not load iPXE" in dnsmasq.trace.sentence(KNOWN, began)
+        loader = await served.lan.tftp("undionly.kpxe", address)
+        assert loader == (dnsmasq.tftp_root / "undionly.kpxe").read_bytes()
+        await until(lambda: "loaded undionly.kpxe" in dnsmasq.trace.sentence(KNOWN, began))
+        script = await served.lan.tftp("boot.ipxe", address)
+        assert b"http://172.22.9.1:6385/boot/ipxe/${netX/mac}" in script
+        await until(lambda: "first iPXE script" in dnsmasq.trace.sentence(KNOWN, began))
+
+
+async def test_unknown_machines_are_not_answered_until_added_nor_after_removal(served: Served) -> None:
+    async with served.running(KNOWN) as dnsmasq:
+        assert await served.lan.ask(OTHER) is None
+        event = dnsmasq.trace.find(OTHER)
+        assert event is not None
+        assert event.stage is Stage.IGNORED
+        dnsmasq.add(OTHER)
+        assert await served.lan.ask(OTHER, tries=4) is not None
+        await dnsmasq.remove([OTHER])
+        await dnsmasq.wait_ready()
+        assert await served.lan.ask(OTHER) is None
+        assert await served.lan.ask(KNOWN) is not None
+    assert [health.running for health in served.reports] == [True, False]
+
+
+async def test_a_killed_dnsmasq_comes_back_and_is_reported(served: Served) -> None:
+    async with served.running(KNOWN) as dnsmasq:
+        for _ in range(3):
+            child = dnsmasq._child
+            assert child is not None
+            child.send_signal(signal.SIGKILL)
+            await until(lambda before=child: dnsmasq._child is not before and dnsmasq.health.running)
+        assert await served.lan.ask(KNOWN) is not None
+    deaths = [health.reason for health in served.reports if not health.running][:-1]
+    assert len(deaths) == 3
+    assert all("dnsmasq ended" in reason for reason in deaths)
+
+
+async def test_a_predecessor_left_by_a_killed_service_is_ended(served: Served) -> None:
+    served.dnsmasq.prepare([KNOWN])
+    orphan = await asyncio.create_subprocess_exec(
+        *("dnsmasq", "--keep-in-foreground", f"--conf-file={served.dnsmasq.state}/dnsmasq.conf"),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    await until(lambda: (served.dnsmasq.state / "dnsmasq.pid").exists())
+    async with served.running(KNOWN):
+        assert await orphan.wait() == -signal.SIGKILL
+        assert await served.lan.ask(KNOWN) is not None
+
+
+async def test_a_taken_port_is_one_clear_sentence(served: Served) -> None:
+    served.dnsmasq.prepare()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("0.0.0.0", 67))
+        with pytest.raises(errors.Conflict) as caught:
+            async with asyncio.timeout(20):
+                await served.dnsmasq.run()
+    assert "DHCP or TFTP on srv is taken by another program" in caught.value.sentence()
+    assert "Stop the other DHCP server" in caught.value.sentence()
+
+
+async def test_a_wrong_interface_is_one_clear_sentence(lan: Lan, tmp_path: Path) -> None:
+    dnsmasq = Dnsmasq(dhcp.plan("nosuch0", "172.22.9.1/24"), tmp_path, "http://172.22.9.1:6385")
+    dnsmasq.prepare()
+    with pytest.raises(errors.Invalid, match="no network interface nosuch0"):
+        async with asyncio.timeout(20):
+            await dnsmasq.run()
+
+
+def test_ten_thousand_machines_do_not_grow_the_trace_without_bound() -> None:
+    trace = Trace()
+    for number in range(25_000):
+        mac = f"52:54:{number >> 24:02x}:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
+        trace.feed(f"dnsmasq-dhcp: {number} DHCPDISCOVER(br0) {mac} ", float(number))
+    assert trace.find("52:54:00:00:00:00") is None
+    assert trace.find("52:54:00:00:61:a7") is not None
+
+
+def test_foreign_lines_are_passed_over() -> None:
+    trace = Trace()
+    for line in ("", "dnsmasq: started", "DHCPACK(", "x tags: ipxe", "dnsmasq-tftp: sent /a to 10.0.0.1"):
+        assert trace.feed(line, 1.0) is None

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingot.domain import errors
+from ingot.netboot import bootfiles, dhcp, ipxe
+
+RAMDISK = ipxe.Ramdisk(
+    kernel_url="http://172.22.0.1:6386/ramdisk/kernel",
+    initrd_url="http://172.22.0.1:6386/ramdisk/initrd",
+    api_url="http://172.22.0.1:6385",
+    inspection_url="http://172.22.0.1:6385/v1/continue_inspection",
+    parameters={"ipa-debug": "1", "nofb": ""},
+    extra="intel_iommu=on quiet",
+)
+
+
+def test_ramdisk_script_is_golden() -> None:
+    assert ipxe.render_ramdisk("52-54-00-AA-00-01", RAMDISK) == (
+        "#!ipxe\n"
+        "imgfree\n"
+        "kernel http://172.22.0.1:6386/ramdisk/kernel initrd=initrd ipa-api-url=http://172.22.0.1:6385 "
+        "BOOTIF=52:54:00:aa:00:01 ipa-inspection-callback-url=http://172.22.0.1:6385/v1/continue_inspection "
+        "ipa-debug=1 nofb console=tty0 console=ttyS0,115200n8 intel_iommu=on quiet || goto failed\n"
+        "initrd --name initrd http://172.22.0.1:6386/ramdisk/initrd || goto failed\n"
+        "boot || goto failed\n"
+        ":failed\n"
+        "echo The ramdisk could not be booted, starting over in 10 seconds\n"
+        "sleep 10\n"
+        "reboot\n"
+    )
+
+
+def test_entry_local_disk_and_unknown_scripts_are_golden() -> None:
+    assert ipxe.render_entry("http://172.22.0.1:6385/") == (
+        "#!ipxe\n"
+        ":ask\n"
+        "chain --autofree http://172.22.0.1:6385/boot/ipxe/${netX/mac} ||\n"
+        "echo No boot script from the server for ${netX/mac}, asking again in 5 seconds\n"
+        "sleep 5\n"
+        "goto ask\n"
+    )
+    bios = "#!ipxe\nsanboot --no-describe --drive 0x80 || exit 1\n"
+    assert ipxe.render_local_disk(ipxe.Firmware.BIOS) == bios
+    assert ipxe.render_local_disk(ipxe.Firmware.UEFI) == "#!ipxe\nexit 0\n"
+    unknown = ipxe.render_unknown("52:54:00:aa:00:01", "http://api")
+    assert "52:54:00:aa:00:01 is not a port of any node of http://api" in unknown
+    assert unknown.endswith("exit 1\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"api_url": "http://x\nshell"},
+        {"kernel_url": "http://x || shell"},
+        {"extra": "a && shell"},
+        {"extra": "a\nshell"},
+        {"extra": "${password}"},
+        {"parameters": {"a b": "c"}},
+        {"parameters": {"a": "c\td"}},
+    ],
+)
+def test_no_value_can_add_a_command(change: dict[str, object]) -> None:
+    fields = {name: getattr(RAMDISK, name) for name in RAMDISK.__struct_fields__} | change
+    with pytest.raises(errors.Invalid):
+        ipxe.render_ramdisk("52:54:00:aa:00:01", ipxe.Ramdisk(**fields))
+
+
+@given(st.text(max_size=60))
+def test_extra_never_changes_the_number_of_lines(extra: str) -> None:
+    plain = ipxe.render_ramdisk("52:54:00:aa:00:01", RAMDISK).count("\n")
+    fields = {name: getattr(RAMDISK, name) for name in RAMDISK.__struct_fields__} | {"extra": extra}
+    try:
+        script = ipxe.render_ramdisk("52:54:00:aa:00:01", ipxe.Ramdisk(**fields))
+    except errors.Invalid:
+        return
+    assert len(script.splitlines()) == plain
+
+
+def test_mac_addresses_are_normalised_or_refused() -> None:
+    assert ipxe.normal_mac(" 52-54-00-AA-BB-CC ") == "52:54:00:aa:bb:cc"
+    for bad in ("", "52:54:00:aa:bb", "52:54:00:aa:bb:cg", "../../etc/passwd"):
+        with pytest.raises(errors.Invalid, match="is not a MAC address"):
+            ipxe.normal_mac(bad)
+
+
+def test_boot_files_come_from_the_package(tmp_path: Path) -> None:
+    bootfiles.lay_out(tmp_path / "tftp", "http://172.22.0.1:6385")
+    assert sorted(path.name for path in (tmp_path / "tftp").iterdir()) == [
+        "boot.ipxe",
+        "snponly.efi",
+        "undionly.kpxe",
+    ]
+    assert (tmp_path / "tftp/snponly.efi").read_bytes()[:2] == b"MZ"
+    assert bootfiles.missing_packages() == []
+
+
+def test_missing_boot_files_name_the_package(tmp_path: Path) -> None:
+    with pytest.raises(errors.NotSupported) as caught:
+        bootfiles.lay_out(tmp_path / "tftp", "http://x", (tmp_path,))
+    assert "undionly.kpxe" in caught.value.sentence()
+    assert "apt-get install --no-install-recommends ipxe" in caught.value.sentence()
+    assert bootfiles.missing_packages((tmp_path,)) == ["ipxe"]
+
+
+def test_ranges_are_planned_around_the_host() -> None:
+    net = dhcp.plan("br0", "172.22.0.1/24")
+    assert (net.first, net.last, net.netmask, net.host) == (
+        "172.22.0.2",
+        "172.22.0.254",
+        "255.255.255.0",
+        "172.22.0.1",
+    )
+    high = dhcp.plan("br0", "10.0.0.254/24")
+    assert (high.first, high.last) == ("10.0.0.1", "10.0.0.253")
+
+
+@pytest.mark.parametrize(
+    ("address", "first", "last", "gateway", "said"),
+    [
+        ("172.22.0.1/31", None, None, None, "too small"),
+        ("nonsense", None, None, None, "not valid"),
+        ("172.22.0.1/24", "172.22.0.0", "172.22.0.9", None, "does not lie inside"),
+        ("172.22.0.1/24", "172.22.0.9", "172.22.0.5", None, "does not lie inside"),
+        ("172.22.0.5/24", "172.22.0.2", "172.22.0.9", None, "own address"),
+        ("172.22.0.1/24", None, None, "10.0.0.1", "gateway"),
+    ],
+)
+def test_wrong_networks_are_refused(
+    address: str, first: str | None, last: str | None, gateway: str | None, said: str
+) -> None:
+    with pytest.raises(errors.Invalid, match=said):
+        dhcp.plan("br0", address, first, last, gateway)
