@@ -7,9 +7,9 @@ May not: know sessions or packets. Invariant: suite 0 is not in the table, so it
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import hmac
 import os
+import uuid
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -92,6 +92,6 @@ def same(left: bytes, right: bytes) -> bool:
     return hmac.compare_digest(left, right)
 
 
-def guid(uuid: str) -> bytes:
-    """A stable 16-byte GUID of a machine, by its UUID text."""
-    return hashlib.sha256(uuid.encode()).digest()[:16]
+def guid(text: str) -> bytes:
+    """A machine's UUID in the byte order that SMBIOS and most BMCs use."""
+    return uuid.UUID(text).bytes_le
