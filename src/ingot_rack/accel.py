@@ -51,7 +51,18 @@ async def kvm_works() -> bool:
     with tempfile.TemporaryDirectory(prefix="ingot-kvm-") as folder:
         disk = Path(folder) / "probe.img"
         disk.write_bytes((_LOOP_AND_LEAVE.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0"))
-        argv = ["qemu-system-x86_64", "-accel", KVM, "-cpu", "host", "-m", "64", "-machine", "pc", "-nodefaults"]
+        argv = [
+            "qemu-system-x86_64",
+            "-accel",
+            KVM,
+            "-cpu",
+            "host",
+            "-m",
+            "64",
+            "-machine",
+            "pc",
+            "-nodefaults",
+        ]
         argv += ["-vga", "none", "-display", "none", "-drive", f"file={disk},format=raw,if=virtio"]
         argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
         return await _timed(argv)
@@ -62,7 +73,10 @@ async def _timed(argv: list[str]) -> bool:
     began = loop.time()
     try:
         process = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
         )
     except FileNotFoundError:
         return False

@@ -43,7 +43,9 @@ class Faults:
         known = {field.name: type(getattr(self, field.name)) for field in dataclasses.fields(self)}
         for name, value in values.items():
             if name not in known:
-                raise errors.Invalid(f"There is no fault {name!r}", hint=f"Known: {', '.join(sorted(known))}.")
+                raise errors.Invalid(
+                    f"There is no fault {name!r}", hint=f"Known: {', '.join(sorted(known))}."
+                )
             if isinstance(value, int) and not isinstance(value, bool) and known[name] is float:
                 value = float(value)  # noqa: PLW2901 - JSON has one kind of number
             if type(value) is not known[name]:

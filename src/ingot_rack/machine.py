@@ -181,7 +181,12 @@ class Machine:
         self.files.qmp.unlink(missing_ok=True)
         with self.files.errors_log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._prefix, *argv, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                *self._prefix,
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         process = self._process
         self._spawn(self._watch(process))
@@ -203,7 +208,9 @@ class Machine:
             return await opened
         opened.cancel()
         tail = self.files.errors_log.read_text(errors="replace")[-600:].strip()
-        raise errors.RackError(f"QEMU of {self.hull.name} did not start: {tail}", hint=f"See {self.files.errors_log}.")
+        raise errors.RackError(
+            f"QEMU of {self.hull.name} did not start: {tail}", hint=f"See {self.files.errors_log}."
+        )
 
     async def _stop(self) -> None:
         process, monitor = self._process, self._qmp
@@ -271,7 +278,16 @@ async def _make_disk(path: Path, disk: qemu.Disk) -> None:
             image.truncate(disk.size)
         return
     process = await asyncio.create_subprocess_exec(
-        "qemu-img", "create", "-q", "-f", disk.format, str(path), str(disk.size), stdout=asyncio.subprocess.DEVNULL
+        "qemu-img",
+        "create",
+        "-q",
+        "-f",
+        disk.format,
+        str(path),
+        str(disk.size),
+        stdout=asyncio.subprocess.DEVNULL,
     )
     if await process.wait():
-        raise errors.RackError(f"Cannot make the disk {path}", hint="Is there room, and is qemu-utils installed?")
+        raise errors.RackError(
+            f"Cannot make the disk {path}", hint="Is there room, and is qemu-utils installed?"
+        )

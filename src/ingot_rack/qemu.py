@@ -152,12 +152,23 @@ def command(
 ) -> list[str]:
     """The whole argument list."""
     slow = accelerator.startswith("tcg")
-    argv = ["qemu-system-x86_64", "-name", f"{hull.name},process=ingot-qemu", "-nodefaults", "-no-user-config"]
+    argv = [
+        "qemu-system-x86_64",
+        "-name",
+        f"{hull.name},process=ingot-qemu",
+        "-nodefaults",
+        "-no-user-config",
+    ]
     argv += ["-machine", "q35,smm=off", "-accel", accelerator, "-cpu", TCG_CPU if slow else "host"]
     argv += ["-m", str(hull.memory_mb), "-smp", str(hull.vcpus), "-rtc", "base=utc", "-uuid", hull.uuid]
     argv += ["-smbios", f"type=1,manufacturer=Ingot,product=Rack Server,serial={hull.name},uuid={hull.uuid}"]
     argv += ["-display", "none", "-vga", "std", "-vnc", f"unix:{_quoted(files.vnc)}"]
-    argv += ["-chardev", f"socket,id=qmp,path={_quoted(files.qmp)},server=on,wait=off", "-mon", "qmp,mode=control"]
+    argv += [
+        "-chardev",
+        f"socket,id=qmp,path={_quoted(files.qmp)},server=on,wait=off",
+        "-mon",
+        "qmp,mode=control",
+    ]
     log = f"logfile={_quoted(files.serial_log)},logappend=on"
     argv += ["-chardev", f"socket,id=serial,path={_quoted(files.serial)},server=on,wait=off,{log}"]
     argv += ["-serial", "chardev:serial", "-pidfile", str(files.pid), "-device", "virtio-rng-pci"]
@@ -194,7 +205,9 @@ def _disk(index: int, disk: Disk, files: Files, rank: int | None) -> list[str]:
     """A disk; flushes are ignored because a rack's disks need not outlive a crash of the host."""
     name = f"disk{index}"
     path = _quoted(files.disk(index, disk))
-    options = f"file={path},format={disk.format},if=none,id={name},cache=unsafe,discard=unmap,detect-zeroes=unmap"
+    options = (
+        f"file={path},format={disk.format},if=none,id={name},cache=unsafe,discard=unmap,detect-zeroes=unmap"
+    )
     device = {
         DiskBus.VIRTIO: "virtio-blk-pci",
         DiskBus.NVME: "nvme",
@@ -236,7 +249,20 @@ def _cd(slot: CdSlot, media: Path | None, rank: int | None) -> list[str]:
     index = "" if rank is None else f",bootindex={rank}"
     if slot is CdSlot.USB:
         bus = ["-device", "qemu-xhci,id=usb"]
-        return [*bus, "-drive", drive, "-device", f"usb-bot,id=bot,bus=usb.0", "-device", f"scsi-cd,id=cddev,bus=bot.0,lun=0,drive=cd{index}"]
-    return ["-device", "virtio-scsi-pci,id=cdbus", "-drive", drive, "-device", f"scsi-cd,id=cddev,bus=cdbus.0,drive=cd{index}"]
-
-
+        return [
+            *bus,
+            "-drive",
+            drive,
+            "-device",
+            f"usb-bot,id=bot,bus=usb.0",
+            "-device",
+            f"scsi-cd,id=cddev,bus=bot.0,lun=0,drive=cd{index}",
+        ]
+    return [
+        "-device",
+        "virtio-scsi-pci,id=cdbus",
+        "-drive",
+        drive,
+        "-device",
+        f"scsi-cd,id=cddev,bus=cdbus.0,drive=cd{index}",
+    ]

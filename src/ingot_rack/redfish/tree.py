@@ -104,7 +104,12 @@ def system(front: Front) -> Json:
         PowerState=_power(front),
         Status=OK,
         Boot=boot(front),
-        ProcessorSummary={"Count": facts.vcpus, "LogicalProcessorCount": facts.vcpus, "Model": "x86_64", "Status": OK},
+        ProcessorSummary={
+            "Count": facts.vcpus,
+            "LogicalProcessorCount": facts.vcpus,
+            "Model": "x86_64",
+            "Status": OK,
+        },
         MemorySummary={"TotalSystemMemoryGiB": facts.memory_mb / 1024, "Status": OK},
         **{name: _link(f"{SYSTEM}/{name}") for name in SYSTEM_PARTS},
         Links={"Chassis": [_link(CHASSIS)], "ManagedBy": [_link(MANAGER)]},
@@ -191,7 +196,8 @@ def storage(front: Front) -> Json:
     """All disks under one simple controller."""
     disks = front.bmc.hardware.facts.disks
     devices = [
-        {"Name": disk.serial, "Model": f"QEMU {disk.bus}", "CapacityBytes": disk.size, "Status": OK} for disk in disks
+        {"Name": disk.serial, "Model": f"QEMU {disk.bus}", "CapacityBytes": disk.size, "Status": OK}
+        for disk in disks
     ]
     return _resource(
         f"{SYSTEM}/SimpleStorage/1", "SimpleStorage.v1_3_0.SimpleStorage", "Disks", Devices=devices, Status=OK

@@ -105,5 +105,9 @@ async def read(request: web.Request) -> Json:
 def check_match(request: web.Request, body: Json) -> None:
     """Honour If-Match; raises Refused 412."""
     wanted = request.headers.get("If-Match")
-    if wanted and wanted != "*" and etag(body) not in [tag.strip().removeprefix("W/") for tag in wanted.split(",")]:
+    if (
+        wanted
+        and wanted != "*"
+        and etag(body) not in [tag.strip().removeprefix("W/") for tag in wanted.split(",")]
+    ):
         raise Refused(412, "PreconditionFailed")
