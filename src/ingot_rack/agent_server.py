@@ -66,9 +66,7 @@ class Server:
         agent = self._trusted(request)
         body = cast("Json", await request.json())
         try:
-            return web.json_response(
-                agent.command(str(body.get("name")), cast("Json", body.get("params") or {}))
-            )
+            return web.json_response(agent.command(str(body.get("name")), cast("Json", body.get("params") or {})))
         except Fault as fault:
             refusal = {"faultcode": "Client", "faultstring": str(fault)}
             return web.json_response(refusal, status=fault.status)
@@ -85,6 +83,4 @@ class Server:
 
 async def _discover(request: web.Request) -> web.Response:
     del request
-    return web.json_response(
-        {"name": "Simulated agent", "version": agents.VERSION, "versions": [{"id": "v1"}]}
-    )
+    return web.json_response({"name": "Simulated agent", "version": agents.VERSION, "versions": [{"id": "v1"}]})

@@ -14,7 +14,8 @@ import logging
 import random
 import re
 import uuid
-from typing import cast
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
 
 import aiohttp
 
@@ -203,16 +204,9 @@ class Agent:
         self._beat.set()
 
     def _carry_out(self, extension: str, verb: str, params: Json) -> Json:
+        if extension in _STEPS:
+            return self._step(extension, verb, params)
         match extension, verb:
-            case (("clean" | "deploy" | "service" as kind), listing) if listing == f"get_{kind}_steps":
-                return {
-                    f"{kind}_steps": {"GenericHardwareManager": _STEPS[kind]},
-                    "hardware_manager_version": {"generic_hardware_manager": "1.2"},
-                }
-            case (("clean" | "deploy" | "service" as kind), execution) if execution == f"execute_{kind}_step":
-                step = cast("Json", params.get("step") or {})
-                self._note(str(step.get("step")))
-                return {f"{kind}_result": None, f"{kind}_step": step}
             case "standby", "prepare_image":
                 self._note("write_image")
                 return {"result": "prepare_image: image written"}
@@ -234,16 +228,27 @@ class Agent:
                 raise Fault(404, f"unknown command {extension}.{verb}")
         return {"result": f"{verb}: done"}
 
+    def _step(self, kind: str, verb: str, params: Json) -> Json:
+        """List or execute clean, deploy or service steps."""
+        if verb == f"get_{kind}_steps":
+            versions = {"generic_hardware_manager": "1.2"}
+            return {f"{kind}_steps": {"GenericHardwareManager": _STEPS[kind]}, "hardware_manager_version": versions}
+        if verb != f"execute_{kind}_step":
+            raise Fault(404, f"unknown command {kind}.{verb}")
+        step = cast("Json", params.get("step") or {})
+        self._note(str(step.get("step")))
+        return {f"{kind}_result": None, f"{kind}_step": step}
+
     def _note(self, kind: str) -> None:
         self._around.effects.note(self.name, kind)
 
-    def _soon(self, act: object, kind: str) -> None:
+    def _soon(self, act: Callable[[], None], kind: str) -> None:
         """Act after the answer is on its way."""
         self._note(f"agent {kind}")
-        asyncio.get_running_loop().call_later(0.05, act)  # pyright: ignore[reportArgumentType] - both are plain methods
+        asyncio.get_running_loop().call_later(0.05, act)
 
-    def _spawn(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # pyright: ignore[reportArgumentType]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -40,14 +40,12 @@ class Faults:
 
     def change(self, values: Mapping[str, object]) -> None:
         """Set faults by name; raises Invalid for an unknown name or a value of another type."""
-        known = {field.name: type(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        known = {field.name: _kind(getattr(self, field.name)) for field in dataclasses.fields(self)}
         for name, value in values.items():
             if name not in known:
-                raise errors.Invalid(
-                    f"There is no fault {name!r}", hint=f"Known: {', '.join(sorted(known))}."
-                )
+                raise errors.Invalid(f"There is no fault {name!r}", hint=f"Known: {', '.join(sorted(known))}.")
             if isinstance(value, int) and not isinstance(value, bool) and known[name] is float:
-                value = float(value)  # noqa: PLW2901 - JSON has one kind of number
+                value = float(value)  # noqa: PLW2901  JSON has one kind of number
             if type(value) is not known[name]:
                 raise errors.Invalid(f"Fault {name!r} wants {known[name].__name__}", hint=f"Got {value!r}.")
             setattr(self, name, value)
@@ -62,6 +60,10 @@ class Faults:
     def drops(self) -> bool:
         """Whether this packet or request is to be lost."""
         return self.take("drop_next") or (self.drop_rate > 0 and random.random() < self.drop_rate)
+
+
+def _kind(value: object) -> type[object]:
+    return type(value)
 
 
 class Bmc:

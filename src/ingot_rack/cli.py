@@ -37,9 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ingot_rack", description="Virtual racks of servers with real BMCs."
-    )
+    parser = argparse.ArgumentParser(prog="ingot_rack", description="Virtual racks of servers with real BMCs.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb, text in (
         ("serve", "run a rack until SIGTERM or Ctrl-C"),
@@ -72,13 +70,9 @@ def _fleet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", default="admin")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds a power change takes")
     parser.add_argument("--api", default="", metavar="URL", help="the API the simulated agents call")
-    parser.add_argument(
-        "--boot-url", default="", help="boot script URL with {mac} (default: agents always start)"
-    )
+    parser.add_argument("--boot-url", default="", help="boot script URL with {mac} (default: agents always start)")
     parser.add_argument("--write", type=Path, help="write the nodes to enrol to this JSON file")
-    parser.add_argument(
-        "--journal", type=Path, help="append every destructive effect to this JSON-lines file"
-    )
+    parser.add_argument("--journal", type=Path, help="append every destructive effect to this JSON-lines file")
 
 
 async def _run(options: argparse.Namespace) -> object:
@@ -92,7 +86,11 @@ async def _run(options: argparse.Namespace) -> object:
         case "status":
             return await control.call(rack.control_socket(options.name), {"do": "status"})
         case "screenshot":
-            request = {"do": "screenshot", "machine": options.machine, "path": str(options.path.absolute())}
+            request: control.Json = {
+                "do": "screenshot",
+                "machine": options.machine,
+                "path": str(options.path.absolute()),
+            }
             return await control.call(rack.control_socket(options.name), request)
         case "control":
             return await control.call(rack.control_socket(options.name), json.loads(options.request))

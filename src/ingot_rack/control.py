@@ -4,9 +4,9 @@ Why: a test or a demo in another process must see behind the BMCs and break them
 May not: act by itself. Invariant: one JSON object per line in, one out: {"ok": true, "result": ...} or
 {"ok": false, "error": "sentence"}. The socket is for the rack's owner only (mode 0600).
 
-Requests: {"do": "status"} | {"do": "faults", "machine": M, "set": {...}} | {"do": "screenshot", "machine": M, "path": P}
-| {"do": "power", "machine": M, "action": A} | {"do": "boot", "machine": M, "device": D, "persistent": B}
-| {"do": "stop"}.
+Requests: {"do": "status"} | {"do": "faults", "machine": M, "set": {...}}
+| {"do": "screenshot", "machine": M, "path": P} | {"do": "power", "machine": M, "action": A}
+| {"do": "boot", "machine": M, "device": D, "persistent": B} | {"do": "stop"}.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Plan:
     agent_port: int = 0
     first: str = "127.32.0.1"
     user: str = "admin"
-    password: str = "fleet-password"  # noqa: S105 - simulated machines on loopback have nothing to protect
+    password: str = "fleet-password"  # noqa: S105  simulated machines on loopback have nothing to protect
     delay: float = 0.0
     api: str = ""
     boot_url: str = ""
@@ -50,9 +50,7 @@ class Fleet:
 
     def __init__(self, plan: Plan) -> None:
         if not 0 < plan.ipmi + plan.redfish <= 1_000_000:
-            raise errors.Invalid(
-                "A fleet needs between 1 and a million BMCs", hint="Give --ipmi or --redfish."
-            )
+            raise errors.Invalid("A fleet needs between 1 and a million BMCs", hint="Give --ipmi or --redfish.")
         self.plan = plan
         self.effects = effects.Effects(plan.journal)
         self.machines: dict[str, simulated.Simulated] = {}
@@ -114,22 +112,14 @@ class Fleet:
             case "faults":
                 wanted = request.get("set")
                 name = request.get("machine")
-                chosen = (
-                    self.bmcs.values()
-                    if name is None
-                    else [self.bmcs[str(name)]]
-                    if name in self.bmcs
-                    else []
-                )
+                chosen = self.bmcs.values() if name is None else [self.bmcs[str(name)]] if name in self.bmcs else []
                 for one in chosen:
                     one.faults.change(wanted if isinstance(wanted, dict) else {})  # pyright: ignore[reportUnknownArgumentType] - JSON
                 return {"changed": len(chosen)}
             case "effects":
                 return [dataclasses.asdict(one) for one in self.effects.all]
             case _:
-                raise errors.Invalid(
-                    f"Unknown request {request.get('do')!r}", hint="status, faults or effects."
-                )
+                raise errors.Invalid(f"Unknown request {request.get('do')!r}", hint="status, faults or effects.")
 
     @property
     def _count(self) -> int:
@@ -143,7 +133,11 @@ class Fleet:
         facts = hardware.Facts(name, ident, name, BootMode.UEFI, 8, 65536, (mac,), (disk,))
         machine = simulated.Simulated(facts, delay=self.plan.delay)
         address = str(ipaddress.ip_address(number))
-        machine.on_boot = lambda device: self._booted(name, device)
+
+        def booted(device: BootDevice) -> None:
+            self._booted(name, device)
+
+        machine.on_boot = booted
         self.machines[name] = machine
         self.addresses[name] = address
         self.bmcs[name] = bmc.Bmc(machine, self.plan.user, self.plan.password)
@@ -153,9 +147,7 @@ class Fleet:
         try:
             self.ports[kind] = await server.start()
         except OSError as error:
-            raise errors.RackError(
-                f"The {kind} port cannot be used: {error}", hint="Choose another port."
-            ) from error
+            raise errors.RackError(f"The {kind} port cannot be used: {error}", hint="Choose another port.") from error
         self._servers.append(server)
 
     async def _start_agents(self) -> None:

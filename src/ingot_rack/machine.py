@@ -13,8 +13,9 @@ import asyncio
 import contextlib
 import json
 import shutil
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from ingot_rack import accel, errors, hardware, places, processes, qemu, qmp
 from ingot_rack.hardware import BootDevice, BootMode, BootOverride, PowerAction, PowerState
@@ -45,9 +46,7 @@ class Machine:
         hull = self.hull
         disks = tuple(hardware.DiskFacts(disk.serial, disk.size, disk.bus) for disk in hull.disks)
         macs = tuple(nic.mac for nic in hull.nics)
-        return hardware.Facts(
-            hull.name, hull.uuid, hull.name, hull.firmware, hull.vcpus, hull.memory_mb, macs, disks
-        )
+        return hardware.Facts(hull.name, hull.uuid, hull.name, hull.firmware, hull.vcpus, hull.memory_mb, macs, disks)
 
     @property
     def power(self) -> PowerState:
@@ -70,7 +69,8 @@ class Machine:
         self.files.folder.mkdir(parents=True, exist_ok=True)
         await self.end_leftover()
         for index, disk in enumerate(self.hull.disks):
-            await _make_disk(self.files.disk(index, disk), disk)
+            if not self.files.disk(index, disk).exists():
+                await _make_disk(self.files.disk(index, disk), disk)
         self.files.serial_port.write_bytes(COM1.to_bytes(2, "little"))
         if self.hull.firmware is BootMode.UEFI and not self.files.variables.exists():
             shutil.copyfile(qemu.firmware_files()[1], self.files.variables)
@@ -140,15 +140,6 @@ class Machine:
         await monitor.execute("screendump", {"filename": str(target), "format": "png"})
         return target
 
-    async def wait_power(self, state: PowerState, *, seconds: float) -> None:
-        """Wait until the machine is on or off; raises RackError after `seconds`."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self.power is not state:
-                    await asyncio.sleep(0.05)
-        except TimeoutError as error:
-            raise errors.RackError(f"{self.hull.name} was not {state} within {seconds:g} s") from error
-
     async def close(self) -> None:
         """Power off and end all tasks."""
         async with self._lock:
@@ -208,9 +199,7 @@ class Machine:
             return await opened
         opened.cancel()
         tail = self.files.errors_log.read_text(errors="replace")[-600:].strip()
-        raise errors.RackError(
-            f"QEMU of {self.hull.name} did not start: {tail}", hint=f"See {self.files.errors_log}."
-        )
+        raise errors.RackError(f"QEMU of {self.hull.name} did not start: {tail}", hint=f"See {self.files.errors_log}.")
 
     async def _stop(self) -> None:
         process, monitor = self._process, self._qmp
@@ -242,8 +231,8 @@ class Machine:
                 await self._stop()
                 await self._start()
 
-    def _spawn(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # pyright: ignore[reportArgumentType]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -271,23 +260,16 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 async def _make_disk(path: Path, disk: qemu.Disk) -> None:
-    if path.exists():
-        return
     if disk.format == "raw":
-        with path.open("wb") as image:
-            image.truncate(disk.size)
+        _make_sparse(path, disk.size)
         return
     process = await asyncio.create_subprocess_exec(
-        "qemu-img",
-        "create",
-        "-q",
-        "-f",
-        disk.format,
-        str(path),
-        str(disk.size),
-        stdout=asyncio.subprocess.DEVNULL,
+        "qemu-img", "create", "-q", "-f", disk.format, str(path), str(disk.size), stdout=asyncio.subprocess.DEVNULL
     )
     if await process.wait():
-        raise errors.RackError(
-            f"Cannot make the disk {path}", hint="Is there room, and is qemu-utils installed?"
-        )
+        raise errors.RackError(f"Cannot make the disk {path}", hint="Is there room, and is qemu-utils installed?")
+
+
+def _make_sparse(path: Path, size: int) -> None:
+    with path.open("wb") as image:
+        image.truncate(size)

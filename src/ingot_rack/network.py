@@ -80,9 +80,7 @@ class Network:
         try:
             if ctypes.CDLL(None, use_errno=True).setns(handle, CLONE_NEWNET):
                 code = ctypes.get_errno()
-                raise errors.RackError(
-                    f"Cannot enter {self.namespace}: {os.strerror(code)}", hint="Run it as root."
-                )
+                raise errors.RackError(f"Cannot enter {self.namespace}: {os.strerror(code)}", hint="Run it as root.")
         finally:
             os.close(handle)
 
@@ -112,9 +110,7 @@ class Network:
 def check_rights() -> None:
     """Raise RackError unless this process can make networks."""
     if os.geteuid() != 0:
-        raise errors.RackError(
-            "Making bridges and taps needs root", hint="Run it with sudo, or set network = false."
-        )
+        raise errors.RackError("Making bridges and taps needs root", hint="Run it with sudo, or set network = false.")
     if shutil.which("ip") is None:
         raise errors.RackError("The program ip was not found", hint="Install the package iproute2.")
     if not Path("/dev/net/tun").exists():

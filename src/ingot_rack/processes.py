@@ -30,7 +30,7 @@ async def end(pid_file: Path, mark: str, *, seconds: float = 10.0) -> bool:
     """Ask the process to end, insist after `seconds`; False when there was none. Removes the file."""
     pid = find(pid_file, mark)
     if pid is None:
-        pid_file.unlink(missing_ok=True)
+        _forget(pid_file)
         return False
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
@@ -39,10 +39,14 @@ async def end(pid_file: Path, mark: str, *, seconds: float = 10.0) -> bool:
             async with asyncio.timeout(seconds):
                 await _gone(pid_file, mark)
             break
-    pid_file.unlink(missing_ok=True)
+    _forget(pid_file)
     return True
 
 
+def _forget(pid_file: Path) -> None:
+    pid_file.unlink(missing_ok=True)
+
+
 async def _gone(pid_file: Path, mark: str) -> None:
-    while find(pid_file, mark) is not None:
+    while find(pid_file, mark) is not None:  # noqa: ASYNC110  no event tells of the end of a process not our child
         await asyncio.sleep(0.05)

@@ -147,9 +147,7 @@ class Files:
         return self.folder / "settings.json"
 
 
-def command(
-    hull: Hull, files: Files, order: tuple[BootDevice, ...], accelerator: str, media: Path | None
-) -> list[str]:
+def command(hull: Hull, files: Files, order: tuple[BootDevice, ...], accelerator: str, media: Path | None) -> list[str]:
     """The whole argument list."""
     slow = accelerator.startswith("tcg")
     argv = [
@@ -205,9 +203,7 @@ def _disk(index: int, disk: Disk, files: Files, rank: int | None) -> list[str]:
     """A disk; flushes are ignored because a rack's disks need not outlive a crash of the host."""
     name = f"disk{index}"
     path = _quoted(files.disk(index, disk))
-    options = (
-        f"file={path},format={disk.format},if=none,id={name},cache=unsafe,discard=unmap,detect-zeroes=unmap"
-    )
+    options = f"file={path},format={disk.format},if=none,id={name},cache=unsafe,discard=unmap,detect-zeroes=unmap"
     device = {
         DiskBus.VIRTIO: "virtio-blk-pci",
         DiskBus.NVME: "nvme",
@@ -254,7 +250,7 @@ def _cd(slot: CdSlot, media: Path | None, rank: int | None) -> list[str]:
             "-drive",
             drive,
             "-device",
-            f"usb-bot,id=bot,bus=usb.0",
+            "usb-bot,id=bot,bus=usb.0",
             "-device",
             f"scsi-cd,id=cddev,bus=bot.0,lun=0,drive=cd{index}",
         ]

@@ -22,9 +22,7 @@ EventHook = Callable[[str, Message], None]
 class Qmp:
     """A connection to one QEMU. Use `connect` to make one."""
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, on_event: EventHook
-    ) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, on_event: EventHook) -> None:
         self._reader = reader
         self._writer = writer
         self._on_event = on_event
@@ -32,9 +30,7 @@ class Qmp:
         self._answers: asyncio.Queue[Message] = asyncio.Queue()
         self._pump = asyncio.get_running_loop().create_task(self._run())
 
-    async def execute(
-        self, command: str, arguments: Message | None = None, *, seconds: float = 20.0
-    ) -> object:
+    async def execute(self, command: str, arguments: Message | None = None, *, seconds: float = 20.0) -> object:
         """Run a command and give its `return`; raises RackError when QEMU refuses, dies or is too slow."""
         request: Message = {"execute": command}
         if arguments:

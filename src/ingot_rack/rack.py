@@ -177,9 +177,7 @@ class Rack:
     def _machine(self, request: Json) -> hardware.Hardware:
         name = str(request.get("machine"))
         if name not in self.machines:
-            raise errors.Invalid(
-                f"The rack has no machine {name!r}", hint=f"It has {', '.join(self.machines)}."
-            )
+            raise errors.Invalid(f"The rack has no machine {name!r}", hint=f"It has {', '.join(self.machines)}.")
         return self.machines[name]
 
     def _set_faults(self, request: Json) -> None:
@@ -193,8 +191,7 @@ class Rack:
         one = self._machine(request)
         if not isinstance(one, machine.Machine):
             raise errors.NotSupported(f"{one.facts.name} has no screen", hint="Ask a QEMU machine.")
-        target = Path(str(request.get("path") or one.files.folder / "screen.png")).absolute()
-        return str(await one.screenshot(target))
+        return str(await one.screenshot(_absolute(request.get("path") or one.files.folder / "screen.png")))
 
 
 _TOLD = (
@@ -220,12 +217,14 @@ def net(spec: Spec) -> network.Network | None:
     return network.Network(spec.name, spec.namespace or None, spec.address, addresses, len(spec.machines))
 
 
+def _absolute(path: object) -> Path:
+    return Path(str(path)).absolute()
+
+
 def _facts(spec: Spec, one: MachineSpec) -> hardware.Facts:
     hull = specs.hull(spec, one, "")
     disks = tuple(hardware.DiskFacts(disk.serial, disk.size, disk.bus) for disk in hull.disks)
-    return hardware.Facts(
-        one.name, hull.uuid, one.name, one.firmware, one.vcpus, one.memory_mb, (one.mac,), disks
-    )
+    return hardware.Facts(one.name, hull.uuid, one.name, one.firmware, one.vcpus, one.memory_mb, (one.mac,), disks)
 
 
 def control_socket(name: str) -> Path:
@@ -267,7 +266,7 @@ async def start(spec_file: Path, *, seconds: float = 30.0) -> Json:
     (folder / "state.json").unlink(missing_ok=True)
     log_file = folder / "rack.log"
     with log_file.open("wb") as log:
-        argv = (sys.executable, "-m", "ingot_rack", "serve", str(spec_file.absolute()))
+        argv = (sys.executable, "-m", "ingot_rack", "serve", str(_absolute(spec_file)))
         process = await asyncio.create_subprocess_exec(
             *argv, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )

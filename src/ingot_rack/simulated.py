@@ -56,9 +56,7 @@ class Simulated:
         """Change the power after `delay` seconds, and remember the action in `history`."""
         needs_power = action in {PowerAction.RESET, PowerAction.CYCLE, PowerAction.NMI}
         if needs_power and self._power is PowerState.OFF:
-            raise errors.NotNow(
-                f"{self._facts.name} is off, so it cannot {action}", hint="Power it on first."
-            )
+            raise errors.NotNow(f"{self._facts.name} is off, so it cannot {action}", hint="Power it on first.")
         if self.delay:
             await asyncio.sleep(self.delay)
         self.history.append(action)
@@ -98,9 +96,7 @@ class Simulated:
 
     async def open_console(self) -> hardware.Console:
         """A simulated machine has no serial line."""
-        raise errors.NotSupported(
-            f"{self._facts.name} is simulated and has no serial line", hint="Use a QEMU one."
-        )
+        raise errors.NotSupported(f"{self._facts.name} is simulated and has no serial line", hint="Use a QEMU one.")
 
     def _start(self) -> None:
         self._power = PowerState.ON

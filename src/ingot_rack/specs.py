@@ -87,9 +87,7 @@ def parse(parsed: object) -> Spec:
     if not isinstance(raw, list) or not raw:
         raise errors.Invalid("The rack has no machines", hint="Add a [[machines]] table.")
     entries = cast("list[object]", raw)
-    machines = [
-        MachineSpec(**_checked(MachineSpec, one, f"machine {index}")) for index, one in enumerate(entries)
-    ]  # pyright: ignore[reportArgumentType] - checked just before
+    machines = [MachineSpec(**_checked(MachineSpec, one, f"machine {index}")) for index, one in enumerate(entries)]  # pyright: ignore[reportArgumentType] - checked just before
     names = [one.name for one in machines]
     if len(set(names)) != len(names):
         raise errors.Invalid("Two machines have the same name", hint="Names must differ.")
@@ -109,9 +107,7 @@ def _checked(kind: type[Spec] | type[MachineSpec], parsed: object, where: str) -
     checked: dict[str, object] = {}
     for key, value in cast("dict[str, object]", parsed).items():
         if key not in hints:
-            raise errors.Invalid(
-                f"{where} has no setting {key!r}", hint=f"Known: {', '.join(sorted(hints))}."
-            )
+            raise errors.Invalid(f"{where} has no setting {key!r}", hint=f"Known: {', '.join(sorted(hints))}.")
         checked[key] = value if key == "machines" else _typed(hints[key], value, f"{key} of {where}")
     if not checked.get("name"):
         raise errors.Invalid(f"{where} has no name", hint="Add name = ...")
@@ -135,13 +131,9 @@ def _typed(hint: object, value: object, where: str) -> object:
 
 def _fill(spec: Spec, index: int, one: MachineSpec) -> MachineSpec:
     if one.bmc not in BMC_KINDS or one.kind not in {"qemu", "simulated"}:
-        raise errors.Invalid(
-            f"{one.name}: bmc {one.bmc!r} or kind {one.kind!r} is unknown", hint="ipmi or redfish."
-        )
+        raise errors.Invalid(f"{one.name}: bmc {one.bmc!r} or kind {one.kind!r} is unknown", hint="ipmi or redfish.")
     if one.bmc == "ipmi" and len(one.password.encode()) > 20:
-        raise errors.Invalid(
-            f"{one.name}: an IPMI password has at most 20 bytes", hint="Choose a shorter one."
-        )
+        raise errors.Invalid(f"{one.name}: an IPMI password has at most 20 bytes", hint="Choose a shorter one.")
     digest = hashlib.sha256(f"{spec.name}/{one.name}".encode()).hexdigest()
     if spec.network:
         hosts = ipaddress.ip_network(spec.bmc_network)
@@ -167,12 +159,8 @@ def hull(spec: Spec, one: MachineSpec, tap: str) -> qemu.Hull:
     size = int(one.disk_gib * (1 << 30))
     digest = hashlib.sha256(f"{spec.name}/{one.name}".encode()).hexdigest()
     disks = tuple(
-        qemu.Disk(
-            size, f"IR{digest[:10]}{index}".upper(), one.disk_bus, f"0x5{digest[:14]}{index}", one.disk_format
-        )
+        qemu.Disk(size, f"IR{digest[:10]}{index}".upper(), one.disk_bus, f"0x5{digest[:14]}{index}", one.disk_format)
         for index in range(one.disks)
     )
     nics = (qemu.Nic(one.mac, tap, one.nic, one.nic_rom),)
-    return qemu.Hull(
-        one.name, machine_uuid(spec, one), one.firmware, one.memory_mb, one.vcpus, disks, nics, one.cd
-    )
+    return qemu.Hull(one.name, machine_uuid(spec, one), one.firmware, one.memory_mb, one.vcpus, disks, nics, one.cd)

@@ -22,9 +22,7 @@ Send = Callable[[bytes], None]
 class Line:
     """One active console: bytes from the serial line to the session and back."""
 
-    def __init__(
-        self, owner: session.Session, console: tuple[asyncio.StreamReader, asyncio.StreamWriter]
-    ) -> None:
+    def __init__(self, owner: session.Session, console: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
         self.owner = owner
         self.send: Send | None = None
         self._reader, self._writer = console

@@ -73,9 +73,7 @@ class Session:
             raise wire.Malformed("the session demands integrity and confidentiality")
         length = self.suite.code_length
         code, signed = datagram[-length:], datagram[4:-length]
-        if len(signed) < packet.header_end - 4 or not suites.same(
-            code, self.suite.short_mac(self.k1, signed)
-        ):
+        if len(signed) < packet.header_end - 4 or not suites.same(code, self.suite.short_mac(self.k1, signed)):
             raise wire.Malformed("wrong integrity code")
         if not self.fresh(packet.sequence):
             raise wire.Malformed("repeated packet")
@@ -149,9 +147,7 @@ class Sessions:
         granted = privilege or PRIVILEGE_ADMINISTRATOR
         head = struct.pack("<BBBBII", tag, 0, granted, 0, console_id, session.bmc_id)
         chosen = (suite.authentication, suite.integrity, suite.confidentiality)
-        return head + b"".join(
-            bytes([kind, 0, 0, 8, algorithm, 0, 0, 0]) for kind, algorithm in enumerate(chosen)
-        )
+        return head + b"".join(bytes([kind, 0, 0, 8, algorithm, 0, 0, 0]) for kind, algorithm in enumerate(chosen))
 
     def _rakp1(self, data: bytes) -> bytes | None:
         if len(data) < 28 or len(data) < 28 + data[27]:

@@ -57,8 +57,7 @@ def find(authentication: int, integrity: int, confidentiality: int) -> Suite | N
 def records() -> bytes:
     """The cipher suite records of Get Channel Cipher Suites."""
     return b"".join(
-        bytes([0xC0, s.number, s.authentication, 0x40 | s.integrity, 0x80 | s.confidentiality])
-        for s in SUITES
+        bytes([0xC0, s.number, s.authentication, 0x40 | s.integrity, 0x80 | s.confidentiality]) for s in SUITES
     )
 
 

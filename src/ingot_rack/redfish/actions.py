@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import uuid
 from pathlib import Path
+from typing import cast
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -62,8 +63,7 @@ async def set_boot(front: Front, body: Json) -> None:
     wanted = body.get("Boot", {})
     if not isinstance(wanted, dict):
         raise Refused(400, "PropertyValueTypeError", str(wanted), "Boot")
-    values = {str(key): value for key, value in wanted.items()}  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType] - JSON
-    await front.bmc.hardware.set_boot(_override(front, values))
+    await front.bmc.hardware.set_boot(_override(front, cast("Json", wanted)))
 
 
 def _override(front: Front, wanted: Json) -> BootOverride:
@@ -118,10 +118,7 @@ async def eject(front: Front) -> None:
 async def _fetch(front: Front, image: str) -> Path:
     address = urlsplit(image)
     if address.scheme == "file":
-        local = Path(unquote(address.path))
-        if not local.is_file():
-            raise Refused(400, "CouldNotEstablishConnection", image)
-        return local
+        return _local(image, Path(unquote(address.path)))
     if front.media_folder is None:
         return Path(address.path or image)
     front.media_folder.mkdir(parents=True, exist_ok=True)
@@ -134,6 +131,12 @@ async def _fetch(front: Front, image: str) -> Path:
             target.unlink()
         raise Refused(400, "CouldNotEstablishConnection", image) from error
     return target
+
+
+def _local(image: str, path: Path) -> Path:
+    if not path.is_file():
+        raise Refused(400, "CouldNotEstablishConnection", image)
+    return path
 
 
 async def _download(url: str, target: Path) -> None:

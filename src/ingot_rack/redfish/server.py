@@ -86,9 +86,7 @@ class Server:
         if faults.take("unavailable_next") or faults.take("busy_next"):
             raise Refused(503, "ServiceTemporarilyUnavailable", "1")
 
-    async def _route(
-        self, request: web.Request, front: Front, table: sessions.Sessions
-    ) -> web.StreamResponse:
+    async def _route(self, request: web.Request, front: Front, table: sessions.Sessions) -> web.StreamResponse:
         path = request.path.rstrip("/") or "/"
         if path == _SESSIONS and request.method == "POST":
             return await _log_in(request, table)
@@ -202,9 +200,7 @@ async def _log_in(request: web.Request, table: sessions.Sessions) -> web.StreamR
 
 def _session(request: web.Request, table: sessions.Sessions, number: str) -> web.StreamResponse:
     if not number and request.method == "GET":
-        return answer(
-            tree.collection(_SESSIONS, "Session", [f"{_SESSIONS}/{one}" for one in table.numbers()])
-        )
+        return answer(tree.collection(_SESSIONS, "Session", [f"{_SESSIONS}/{one}" for one in table.numbers()]))
     user = table.user(number)
     if user is None:
         raise Refused(404, "ResourceMissingAtURI", request.path)

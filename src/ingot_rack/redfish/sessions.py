@@ -41,9 +41,7 @@ class Sessions:
         now = time.monotonic()
         self._table = {key: one for key, one in self._table.items() if now - one.used_at < IDLE_SECONDS}
         if not self._bmc.accepts(user, password):
-            raise Refused(
-                401, "ResourceAtUriUnauthorized", "/redfish/v1/SessionService/Sessions", "Invalid login"
-            )
+            raise Refused(401, "ResourceAtUriUnauthorized", "/redfish/v1/SessionService/Sessions", "Invalid login")
         if self._bmc.faults.sessions_full or len(self._table) >= LIMIT:
             raise Refused(503, "SessionLimitExceeded")
         self._count += 1

@@ -22,9 +22,7 @@ def context(addresses: list[str]) -> tuple[ssl.SSLContext, bytes]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ingot-rack-bmc")])
     now = datetime.datetime.now(datetime.UTC)
-    alternatives = x509.SubjectAlternativeName(
-        [x509.IPAddress(ipaddress.ip_address(one)) for one in addresses[:100]]
-    )
+    alternatives = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(one)) for one in addresses[:100]])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

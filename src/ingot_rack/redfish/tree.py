@@ -196,8 +196,7 @@ def storage(front: Front) -> Json:
     """All disks under one simple controller."""
     disks = front.bmc.hardware.facts.disks
     devices = [
-        {"Name": disk.serial, "Model": f"QEMU {disk.bus}", "CapacityBytes": disk.size, "Status": OK}
-        for disk in disks
+        {"Name": disk.serial, "Model": f"QEMU {disk.bus}", "CapacityBytes": disk.size, "Status": OK} for disk in disks
     ]
     return _resource(
         f"{SYSTEM}/SimpleStorage/1", "SimpleStorage.v1_3_0.SimpleStorage", "Disks", Devices=devices, Status=OK

@@ -32,10 +32,10 @@ _MESSAGES = {
     "ActionParameterNotSupported": "The parameter {0} for the action {1} is not supported on the target resource.",
     "ActionParameterValueNotInList": "The value {0} for the parameter {1} in the action {2} is not acceptable.",
     "PreconditionFailed": "The ETag supplied did not match the ETag required to change this resource.",
-    "SessionLimitExceeded": "The session establishment failed due to the number of simultaneous sessions exceeding the limit.",
+    "SessionLimitExceeded": "The session establishment failed: too many sessions are open at the same time.",
     "ServiceTemporarilyUnavailable": "The service is temporarily unavailable.  Retry in {0} seconds.",
     "InvalidOperationForSystemState": "The operation cannot be done while the system is in its present power state.",
-    "ResourceAtUriUnauthorized": "While accessing the resource at {0}, the service received an authorization error {1}.",
+    "ResourceAtUriUnauthorized": "While accessing {0}, the service received an authorization error {1}.",
     "CouldNotEstablishConnection": "The service failed to establish a connection with the URI {0}.",
     "ResourceInUse": "The change to the requested resource failed because the resource is in use or in transition.",
     "InternalError": "The request failed due to an internal service error.  The service is still operational.",
@@ -105,9 +105,5 @@ async def read(request: web.Request) -> Json:
 def check_match(request: web.Request, body: Json) -> None:
     """Honour If-Match; raises Refused 412."""
     wanted = request.headers.get("If-Match")
-    if (
-        wanted
-        and wanted != "*"
-        and etag(body) not in [tag.strip().removeprefix("W/") for tag in wanted.split(",")]
-    ):
+    if wanted and wanted != "*" and etag(body) not in [tag.strip().removeprefix("W/") for tag in wanted.split(",")]:
         raise Refused(412, "PreconditionFailed")
