@@ -21,7 +21,8 @@ from ingot_rack.hardware import PowerAction, PowerState
 class Faults:
     """What is wrong with this BMC; the defaults mean nothing is.
 
-    Counters (`*_next`) count down with use; times are seconds; rates are 0..1.
+    Counters (`*_next`) count down with use; times are seconds; rates are 0..1. `reset_next` carries a request out and
+    then cuts the connection, so the client cannot know; `power_says` is a lie (on or off), "" is the truth.
     """
 
     drop_rate: float = 0.0

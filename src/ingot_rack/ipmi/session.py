@@ -16,7 +16,7 @@ from ingot_rack import bmc as bmcs
 from ingot_rack.ipmi import suites, wire
 from ingot_rack.ipmi.suites import Suite
 
-IDLE_SECONDS = 60.0
+IDLE_SECONDS, HALF_OPEN_SECONDS, SILENT_SECONDS = 60.0, 10.0, 1.0
 PRIVILEGE_USER, PRIVILEGE_OPERATOR, PRIVILEGE_ADMINISTRATOR = 2, 3, 4
 
 NO_RESOURCES, INVALID_SESSION, INVALID_ROLE = 0x01, 0x02, 0x09
@@ -37,6 +37,7 @@ class Session:
     k1: bytes = b""
     k2: bytes = b""
     active: bool = False
+    given_up: bool = False
     privilege: int = PRIVILEGE_USER
     sequence_out: int = 0
     sequence_in: int = 0
@@ -211,8 +212,12 @@ class Sessions:
     def _expire(self) -> None:
         now = time.monotonic()
         for bmc_id, session in tuple(self._table.items()):
-            half_open = not session.active and now - session.used_at > 10
-            if half_open or now - session.used_at > IDLE_SECONDS:
+            age = now - session.used_at
+            if session.bmc_random and not session.active and not session.given_up and age > SILENT_SECONDS:
+                # a console that finds RAKP 2 wrong (a wrong password) may simply fall silent: ipmitool 1.8.19 does
+                session.given_up = True
+                self._bmc.note_login(good=False)
+            if age > (IDLE_SECONDS if session.active else HALF_OPEN_SECONDS):
                 self.close(bmc_id)
 
 
