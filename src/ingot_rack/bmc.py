@@ -1,0 +1,163 @@
+"""One BMC without its protocol: credentials, faults and the hardware behind it.
+
+Why: IPMI and Redfish must lie, stall and refuse alike when a test asks for it.
+May not: know a wire format. Invariant: with default faults, what a BMC says is what the hardware is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hmac
+import random
+import time
+from collections.abc import Mapping
+
+from ingot_rack import errors, hardware
+from ingot_rack.hardware import PowerAction, PowerState
+
+
+@dataclasses.dataclass(slots=True)
+class Faults:
+    """What is wrong with this BMC; the defaults mean nothing is.
+
+    Counters (`*_next`) count down with use; times are seconds; rates are 0..1. `reset_next` carries a request out and
+    then cuts the connection, so the client cannot know; `power_says` is a lie (on or off), "" is the truth.
+    """
+
+    drop_rate: float = 0.0
+    drop_next: int = 0
+    delay: float = 0.0
+    duplicate_rate: float = 0.0
+    lockout_after: int = 0
+    lockout_seconds: float = 60.0
+    sessions_full: bool = False
+    busy_next: int = 0
+    unavailable_next: int = 0
+    reset_next: int = 0
+    power_seconds: float = 0.0
+    power_stuck: bool = False
+    power_says: str = ""
+
+    def change(self, values: Mapping[str, object]) -> None:
+        """Set faults by name; raises Invalid for an unknown name or a value of another type."""
+        known = {field.name: _kind(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        for name, value in values.items():
+            if name not in known:
+                raise errors.Invalid(f"There is no fault {name!r}", hint=f"Known: {', '.join(sorted(known))}.")
+            if isinstance(value, int) and not isinstance(value, bool) and known[name] is float:
+                value = float(value)  # noqa: PLW2901  JSON has one kind of number
+            if type(value) is not known[name]:
+                raise errors.Invalid(f"Fault {name!r} wants {known[name].__name__}", hint=f"Got {value!r}.")
+            setattr(self, name, value)
+
+    def take(self, name: str) -> bool:
+        """Use up one of a counted fault; True while any was left."""
+        left = int(getattr(self, name))
+        if left > 0:
+            setattr(self, name, left - 1)
+        return left > 0
+
+    def drops(self) -> bool:
+        """Whether this packet or request is to be lost."""
+        return self.take("drop_next") or (self.drop_rate > 0 and random.random() < self.drop_rate)
+
+
+def _kind(value: object) -> type[object]:
+    return type(value)
+
+
+class Bmc:
+    """The management controller of one machine."""
+
+    __slots__ = (
+        "_failures",
+        "_locked_until",
+        "_tasks",
+        "_transitions",
+        "boot_set_at",
+        "faults",
+        "hardware",
+        "password",
+        "user",
+    )
+
+    def __init__(self, hw: hardware.Hardware, user: str, password: str) -> None:
+        self.hardware = hw
+        self.user = user
+        self.password = password
+        self.faults = Faults()
+        self.boot_set_at = 0.0
+        self._failures = 0
+        self._locked_until = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transitions = 0
+
+    @property
+    def locked_out(self) -> bool:
+        """Whether too many wrong passwords have closed the account for now."""
+        return time.monotonic() < self._locked_until
+
+    @property
+    def in_transition(self) -> bool:
+        """Whether a slow power change is under way."""
+        return self._transitions > 0
+
+    def says_power(self) -> PowerState:
+        """The power state as this BMC tells it."""
+        if self.faults.power_says:
+            return PowerState(self.faults.power_says)
+        return self.hardware.power
+
+    def note_login(self, *, good: bool) -> None:
+        """Count wrong passwords; the account locks when the fault `lockout_after` is reached."""
+        if good:
+            self._failures = 0
+            return
+        self._failures += 1
+        limit = self.faults.lockout_after
+        if limit and self._failures >= limit:
+            self._locked_until = time.monotonic() + self.faults.lockout_seconds
+            self._failures = 0
+
+    def accepts(self, user: str, password: str) -> bool:
+        """Check a user and password given in clear text, counting failures."""
+        if self.locked_out:
+            return False
+        same_user = hmac.compare_digest(user.encode(), self.user.encode())
+        good = hmac.compare_digest(password.encode(), self.password.encode()) and same_user
+        self.note_login(good=good)
+        return good
+
+    async def power(self, action: PowerAction) -> None:
+        """Begin a power action as a BMC does: refuse at once what cannot be, else act, perhaps later."""
+        state = self.hardware.power
+        if action in {PowerAction.RESET, PowerAction.CYCLE, PowerAction.NMI} and state is PowerState.OFF:
+            raise errors.NotNow(f"{self.hardware.facts.name} is off", hint="Power it on first.")
+        if self.faults.power_stuck:
+            return
+        if self.faults.power_seconds:
+            self._later(action)
+            return
+        await self.hardware.set_power(action)
+
+    def _later(self, action: PowerAction) -> None:
+        task = asyncio.get_running_loop().create_task(self._slowly(action))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _slowly(self, action: PowerAction) -> None:
+        self._transitions += 1
+        try:
+            await asyncio.sleep(self.faults.power_seconds)
+            await self.hardware.set_power(action)
+        except errors.NotNow:
+            pass  # the machine went off meanwhile: a real BMC says nothing either
+        finally:
+            self._transitions -= 1
+
+    async def close(self) -> None:
+        """End the power changes still under way."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,71 @@
+"""A console's end of serial over LAN: packets, acknowledgements and retries.
+
+Why: the stream logic of IPMI 2.0 section 15.9 apart from the commands that open and close it.
+May not: know devices or sockets. Invariant: bytes are never sent to the serial line twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from ingot_rack.ipmi import session, wire
+
+CHUNK = 200
+RETRY_SECONDS, RETRIES = 0.5, 10
+NACK = 0x40
+
+Send = Callable[[bytes], None]
+
+
+class Line:
+    """One active console: bytes from the serial line to the session and back."""
+
+    def __init__(self, owner: session.Session, console: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+        self.owner = owner
+        self.send: Send | None = None
+        self._reader, self._writer = console
+        self._acked = asyncio.Event()
+        self._sequence = 0
+        self._last_seen = 0
+        self._last_accepted = 0
+        self._pump = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await self._reader.read(CHUNK):
+                self._sequence = self._sequence % 15 + 1
+                await self._deliver(bytes([self._sequence, 0, 0, 0]) + data)
+
+    async def _deliver(self, payload: bytes) -> None:
+        """Send until acknowledged, a few times; then the bytes are lost, as on a real line."""
+        self._acked.clear()
+        for _ in range(RETRIES):
+            if self.send:
+                self.send(self.owner.seal(wire.PAYLOAD_SOL, payload))
+            try:
+                async with asyncio.timeout(RETRY_SECONDS):
+                    await self._acked.wait()
+                return
+            except TimeoutError:
+                continue
+
+    def take(self, payload: bytes) -> bytes | None:
+        """Accept a packet from the console; the acknowledgement to send, or None."""
+        if len(payload) < 4:
+            return None
+        sequence, acked = payload[0] & 0x0F, payload[1] & 0x0F
+        if acked and acked == self._sequence and not payload[3] & NACK:
+            self._acked.set()
+        if not sequence:
+            return None
+        if sequence != self._last_seen:
+            self._writer.write(payload[4:])
+            self._last_seen, self._last_accepted = sequence, len(payload) - 4
+        return bytes([0, sequence, self._last_accepted & 0xFF, 0])
+
+    def close(self) -> None:
+        """Give the serial line back."""
+        self._pump.cancel()
+        self._writer.close()

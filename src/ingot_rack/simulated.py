@@ -1,0 +1,113 @@
+"""A server that exists in memory only: power, boot device and media with settable delays.
+
+Why: ten thousand of them fit into one process, so BMC servers and their clients can be tried at scale.
+May not: start programs or touch files. Invariant: `power` changes only inside `set_power`, in the order asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from ingot_rack import errors, hardware
+from ingot_rack.hardware import BootDevice, BootOverride, PowerAction, PowerState
+
+BootHook = Callable[[BootDevice], None]
+"""Called with the device at every start of the machine, and with NONE when it stops."""
+
+
+class Simulated:
+    """A machine in memory. `on_boot` is told of each start (its device) and each stop (NONE)."""
+
+    __slots__ = ("_boot", "_facts", "_media", "_power", "delay", "history", "on_boot", "order")
+
+    def __init__(self, facts: hardware.Facts, *, delay: float = 0.0, on_boot: BootHook | None = None) -> None:
+        self._facts = facts
+        self._power = PowerState.OFF
+        self._boot = BootOverride()
+        self._media: Path | None = None
+        self.delay = delay
+        self.on_boot = on_boot
+        self.order = BootDevice.DISK
+        self.history: list[PowerAction] = []
+
+    @property
+    def facts(self) -> hardware.Facts:
+        """The description given."""
+        return self._facts
+
+    @property
+    def power(self) -> PowerState:
+        """The present power state."""
+        return self._power
+
+    @property
+    def boot(self) -> BootOverride:
+        """The override for the next boot."""
+        return self._boot
+
+    @property
+    def media(self) -> Path | None:
+        """The inserted image, or None."""
+        return self._media
+
+    async def set_power(self, action: PowerAction) -> None:
+        """Change the power after `delay` seconds, and remember the action in `history`."""
+        needs_power = action in {PowerAction.RESET, PowerAction.CYCLE, PowerAction.NMI}
+        if needs_power and self._power is PowerState.OFF:
+            raise errors.NotNow(f"{self._facts.name} is off, so it cannot {action}", hint="Power it on first.")
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        self.history.append(action)
+        match action:
+            case PowerAction.ON:
+                if self._power is PowerState.OFF:
+                    self._start()
+            case PowerAction.OFF | PowerAction.SOFT_OFF:
+                self._stop()
+            case PowerAction.RESET | PowerAction.CYCLE:
+                self._stop()
+                self._start()
+            case PowerAction.NMI:
+                pass
+
+    def reboot_from_inside(self) -> None:
+        """Restart as the running system would: same power, next boot device."""
+        if self._power is PowerState.ON:
+            self._stop()
+            self._start()
+
+    def poweroff_from_inside(self) -> None:
+        """Switch off as the running system would."""
+        self._stop()
+
+    async def set_boot(self, override: BootOverride) -> None:
+        """Choose the next boot's device."""
+        self._boot = override
+
+    async def insert_media(self, image: Path) -> None:
+        """Remember the image."""
+        self._media = image
+
+    async def eject_media(self) -> None:
+        """Forget the image."""
+        self._media = None
+
+    async def open_console(self) -> hardware.Console:
+        """A simulated machine has no serial line."""
+        raise errors.NotSupported(f"{self._facts.name} is simulated and has no serial line", hint="Use a QEMU one.")
+
+    def _start(self) -> None:
+        self._power = PowerState.ON
+        device = self.order if self._boot.device is BootDevice.NONE else self._boot.device
+        if not self._boot.persistent and self._boot.device is not BootDevice.NONE:
+            self._boot = BootOverride()
+        if self.on_boot:
+            self.on_boot(device)
+
+    def _stop(self) -> None:
+        was_on = self._power is PowerState.ON
+        self._power = PowerState.OFF
+        if was_on and self.on_boot:
+            self.on_boot(BootDevice.NONE)
