@@ -1,7 +1,8 @@
 """Build the deploy ramdisk: a kernel and an initrd from the host's own packages and ingot's agent.
 
-Why: one command makes it on any Debian or Ubuntu host, without root, in seconds, and keeps it for the next time.
-May not: install anything, import ingot. Invariant: a folder with a ``manifest.json`` holds a complete ramdisk.
+Why: one command makes it on any Debian or Ubuntu host, without root, in seconds, and keeps it for the next
+time. May not: install anything, import ingot. Invariant: a folder with a ``manifest.json`` holds a complete
+ramdisk.
 
 Run it as ``python ramdisk/build.py --output DIR`` or call ``build``.
 """
@@ -178,7 +179,10 @@ def _write(plan: _Plan, folder: Path, work: Path, progress: Progress) -> None:
 
 
 def _cached(plan: _Plan, progress: Progress) -> Path:
-    """Give the complete folder of this plan, building it when there is none; renamed into place in one step."""
+    """Give the complete folder of this plan, building it when there is none.
+
+    Renamed into place in one step.
+    """
     final = default_cache() / plan.key
     if (final / "manifest.json").exists():
         return final

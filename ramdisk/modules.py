@@ -1,7 +1,8 @@
 """Choose kernel modules by name, with what they depend on, and write the tables modprobe reads.
 
-Why: a trimmed table makes modprobe quick (a full one has 20,000 aliases), and no depmod is needed on the host.
-May not: run programs. Invariant: each module listed is there, with all it needs, under /lib/modules/<release>.
+Why: a trimmed table makes modprobe quick (a full one has 20,000 aliases), and no depmod is needed on the
+host. May not: run programs. Invariant: each module listed is there, with all it needs, under
+/lib/modules/<release>.
 """
 
 from __future__ import annotations

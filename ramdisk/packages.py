@@ -1,7 +1,8 @@
 """Find, download and unpack packages of the host's own distribution, without installing them.
 
-Why: the ramdisk is made of packages the host can verify itself (apt checks their signatures). May not: need root, change
-the host. Invariant: a package is named by exact version, so a version list names the ramdisk's content.
+Why: the ramdisk is made of packages the host can verify itself (apt checks their signatures). May not: need
+root, change the host. Invariant: a package is named by exact version, so a version list names the ramdisk's
+content.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ def _depends(fields: dict[str, str]) -> tuple[str, ...]:
 
 
 def show(names: Iterable[str]) -> dict[str, Package]:
-    """Give the candidate of each name the host's package lists know; unknown and virtual names are left out."""
+    """Give the candidate of each name the host's package lists know.
+
+    Unknown and virtual names are left out.
+    """
     command = ["apt-cache", "show", "--no-all-versions", *sorted(names)]
     text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     found: dict[str, Package] = {}
@@ -111,9 +115,7 @@ def _unpack_one(file: Path, target: Path) -> None:
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(file)], stdout=subprocess.PIPE) as source:
         done = subprocess.run(tar, stdin=source.stdout, capture_output=True, text=True, check=False)
     if source.returncode or done.returncode:
-        raise BuildError(
-            f"Unpacking {file.name} failed: {done.stderr.strip()[-200:]} Remove it and build again."
-        )
+        raise BuildError(f"Unpacking {file.name} failed: {done.stderr.strip()[-200:]} Remove it and build again.")
 
 
 def unpack(files: list[Path], target: Path) -> None:

@@ -1,6 +1,7 @@
 """Put the ramdisk's root folder together from unpacked packages: programs with their libraries, Python, the agent.
 
-May not: download, compress. Invariant: everything named in the recipe is there with all libraries it links to.
+May not: download, compress. Invariant: everything named in the recipe is there with all libraries it links
+to.
 """
 
 from __future__ import annotations
@@ -42,16 +43,17 @@ def _copy_libraries(body: bytes, stage: Path, root: Path) -> None:
             continue
         found = next((one for one in (stage / "usr/lib").rglob(name) if one.exists()), None)
         if found is None:
-            raise BuildError(
-                f"No package of the recipe has the library {name}. Add its package to recipe.toml."
-            )
+            raise BuildError(f"No package of the recipe has the library {name}. Add its package to recipe.toml.")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(found.resolve(), target)
         _copy_libraries(target.read_bytes(), stage, root)
 
 
 def add_programs(programs: Iterable[str], stage: Path, root: Path) -> None:
-    """Copy programs (paths below the root) and every library they link to. Raises BuildError if one is absent."""
+    """Copy programs (paths below the root) and every library they link to.
+
+    Raises BuildError if one is absent.
+    """
     for program in programs:
         source = stage / program
         if not source.exists():
@@ -108,9 +110,7 @@ def add_python(python: str, recipe: dict[str, list[str]], stage: Path, root: Pat
     (target / "lib-dynload").mkdir(parents=True)
     for name in recipe["stdlib"]:
         if (source / name).is_dir():
-            shutil.copytree(
-                source / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "test*")
-            )
+            shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "test*"))
         elif (source / f"{name}.py").exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / f"{name}.py", target / f"{name}.py")
@@ -156,9 +156,7 @@ def compile_python(python: str, stage: Path, root: Path) -> None:
         command = [*program, *options, "-o", level, str(folder)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise BuildError(
-                f"Compiling the ramdisk's Python files failed: {(done.stdout + done.stderr)[-300:]}"
-            )
+            raise BuildError(f"Compiling the ramdisk's Python files failed: {(done.stdout + done.stderr)[-300:]}")
         for file in folder.rglob("*.py"):
             file.unlink()
 
@@ -176,16 +174,17 @@ def _imported(folder: Path) -> set[str]:
 
 
 def check_imports(python: str, agent: Path, root: Path) -> None:
-    """Import everything the agent needs with the ramdisk's own Python and library. Raises BuildError naming what lacks."""
+    """Import everything the agent needs with the ramdisk's own Python and library.
+
+    Raises BuildError naming what lacks.
+    """
     loader = root / "usr/lib64/ld-linux-x86-64.so.2"
     libraries = str(root / "usr/lib/x86_64-linux-gnu")
     program = [str(loader), "--library-path", libraries, str(root / "usr/bin" / python), "-S", "-B", "-c"]
     own = {f"ingot_agent.{one.stem}" for one in agent.glob("*.py") if one.stem != "__main__"}
     modules = ", ".join(sorted({*_imported(agent), *own} - {"__future__"}))
     environment = {"PYTHONHOME": str(root / "usr"), "PYTHONPATH": str(root / "usr/lib/ingot")}
-    done = subprocess.run(
-        [*program, f"import {modules}"], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*program, f"import {modules}"], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no word"]
         raise BuildError(f"The agent does not start with the ramdisk's library: {lines[-1]}. Add it to recipe.toml.")

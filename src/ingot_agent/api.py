@@ -1,6 +1,7 @@
 """The agent's HTTP interface: Ironic's paths, token checks, the bodies.
 
-May not: run anything itself. Invariant: without the agent's token nothing but the version and status pages is answered.
+May not: run anything itself. Invariant: without the agent's token nothing but the version and status pages
+is answered.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ingot_agent import commands, errors, server, version
+from ingot_agent import commands, errors, fields, server, version
 
 _WAIT_LIMIT = 240.0
 
@@ -59,9 +60,7 @@ class Api:
     def _check(self, request: server.Request) -> None:
         given, own = request.query.get("agent_token", ""), self._token()
         if not own or not _same(given.encode(), own.encode()):
-            raise errors.Unauthorized(
-                "The agent token is absent or wrong. Send the token given out at lookup."
-            )
+            raise errors.Unauthorized("The agent token is absent or wrong. Send the token given out at lookup.")
 
     @staticmethod
     def _wait(request: server.Request, command: commands.Command) -> dict[str, Any]:
@@ -74,12 +73,14 @@ class Api:
             body: object = json.loads(request.body)
         except ValueError as error:
             raise errors.InvalidCommandParams(f"The body is not JSON: {error}. Send an object.") from None
-        if not isinstance(body, dict) or not isinstance(body.get("name"), str) or "." not in body["name"]:
+        order = fields.as_object(body) or {}
+        name = fields.text(order, "name")
+        if "." not in name:
             raise errors.InvalidCommandParams('The body lacks "name": "extension.command". Name a command.')
-        params = body.get("params") or {}
-        if not isinstance(params, dict):
+        params = fields.as_object(order.get("params") or {})
+        if params is None:
             raise errors.InvalidCommandParams('"params" is not an object. Send an object.')
-        return self._wait(request, self._executor.start(body["name"], params))
+        return self._wait(request, self._executor.start(name, params))
 
 
 def _version_page() -> dict[str, Any]:
@@ -89,9 +90,7 @@ def _version_page() -> dict[str, Any]:
         "links": links,
         "commands": [{"href": "/v1/commands/", "rel": "self"}],
         "status": [{"href": "/v1/status/", "rel": "self"}],
-        "media_types": [
-            {"base": "application/json", "type": "application/vnd.openstack.ironic-python-agent.v1+json"}
-        ],
+        "media_types": [{"base": "application/json", "type": "application/vnd.openstack.ironic-python-agent.v1+json"}],
     }
 
 

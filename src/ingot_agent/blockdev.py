@@ -1,7 +1,7 @@
 """Open a disk (or, for tests, a file), write aligned pieces, make ranges read as zeros, see its partitions again.
 
-May not: know images or partition tables. Invariant: after ``zero`` a range reads as zeros, whatever the disk can do.
-Source of the ioctl numbers: include/uapi/linux/fs.h of the Linux kernel.
+May not: know images or partition tables. Invariant: after ``zero`` a range reads as zeros, whatever the
+disk can do. Source of the ioctl numbers: include/uapi/linux/fs.h of the Linux kernel.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import stat
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -30,7 +30,10 @@ ZEROS = mmap.mmap(-1, 4 << 20)
 
 @dataclass(frozen=True)
 class Device:
-    """An open disk; ``direct`` bypasses the page cache (-1 when the disk cannot), ``sector`` is its logical sector."""
+    """An open disk.
+
+    ``direct`` bypasses the page cache (-1 when the disk cannot), ``sector`` is its logical sector.
+    """
 
     path: str
     size: int
@@ -39,10 +42,13 @@ class Device:
     direct: int
     is_block: bool
 
-    def write(self, view: memoryview, offset: int) -> None:
-        """Write all of ``view``. Raises BlockDeviceError."""
-        aligned = self.direct >= 0 and offset % 4096 == 0 and len(view) % 4096 == 0
-        descriptor = self.direct if aligned else self.buffered
+    def write(self, view: memoryview, offset: int, *, page_aligned: bool = False) -> None:
+        """Write all of ``view``, past the page cache when the memory, place and length allow it.
+
+        Raises BlockDeviceError.
+        """
+        straight = page_aligned and self.direct >= 0 and offset % 4096 == 0 and len(view) % 4096 == 0
+        descriptor = self.direct if straight else self.buffered
         done = 0
         while done < len(view):
             try:
@@ -51,8 +57,6 @@ class Device:
                 raise errors.BlockDeviceError(
                     f"Writing {self.path} at byte {offset + done} failed: {error.strerror}. Check or replace the disk."
                 ) from error
-        if descriptor == self.buffered and self.direct >= 0:
-            os.fdatasync(descriptor)  # a later direct write must not meet our bytes still in the cache
 
     def read(self, offset: int, length: int) -> bytes:
         """Read up to ``length`` bytes. Raises BlockDeviceError."""
@@ -80,14 +84,12 @@ class Device:
                 pass  # the kernel falls back to writing zeros itself; if even that fails the writes below say why
         view = memoryview(ZEROS)
         for at in range(0, length, len(ZEROS)):
-            self.write(view[: min(len(ZEROS), length - at)], offset + at)
+            self.write(view[: min(len(ZEROS), length - at)], offset + at, page_aligned=True)
 
     def discard(self, secure: bool) -> bool:
         """Ask the disk to forget everything; False when it cannot."""
         try:
-            fcntl.ioctl(
-                self.buffered, _BLKSECDISCARD if secure else _BLKDISCARD, struct.pack("=QQ", 0, self.size)
-            )
+            fcntl.ioctl(self.buffered, _BLKSECDISCARD if secure else _BLKDISCARD, struct.pack("=QQ", 0, self.size))
         except OSError:
             return False
         return True
@@ -106,7 +108,10 @@ class Device:
         os.posix_fadvise(self.buffered, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def reread_partitions(self, timeout: float = 10.0) -> None:
-        """Have the kernel read the partition table again; waits while the disk is still in use. Raises BlockDeviceError."""
+        """Have the kernel read the partition table again; waits while the disk is still in use.
+
+        Raises BlockDeviceError.
+        """
         if not self.is_block:
             return
         end = time.monotonic() + timeout
@@ -118,7 +123,10 @@ class Device:
                 if error.errno == 22:  # EINVAL: a device without partitions, such as a plain loop device
                     return
                 if time.monotonic() > end:
-                    text = f"The kernel does not read the partitions of {self.path} again: {error.strerror}. Reboot the machine."
+                    text = (
+                        f"The kernel does not read the partitions of {self.path} again: {error.strerror}. "
+                        "Reboot the machine."
+                    )
                     raise errors.BlockDeviceError(text) from error
             _pause(0.05)
 
@@ -138,7 +146,7 @@ def _geometry(descriptor: int, is_block: bool, size: int) -> tuple[int, int]:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Device]:
+def opened(path: str) -> Generator[Device, None, None]:
     """Open a disk for writing. Raises BlockDeviceError when it is absent or in use."""
     try:
         mode = os.stat(path)

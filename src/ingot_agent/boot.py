@@ -50,7 +50,10 @@ class Agent:
         self.stopped.set()
 
     def run(self) -> None:
-        """Report, look ourselves up, then serve until locked down. Raises the agent's errors when that fails."""
+        """Report, look ourselves up, then serve until locked down.
+
+        Raises the agent's errors when that fails.
+        """
         addresses = self._addresses()
         if self.config.inspection_callback_url:
             self._inspect()
@@ -69,9 +72,7 @@ class Agent:
         end = time.monotonic() + 60
         while not (found := nics.addresses(self.roots, self.config.boot_mac)):
             if time.monotonic() > end:
-                raise errors.DeviceNotFound(
-                    "This machine shows no network interface: the ramdisk lacks its driver."
-                )
+                raise errors.DeviceNotFound("This machine shows no network interface: the ramdisk lacks its driver.")
             self.stopped.wait(0.2)
         return found
 

@@ -1,6 +1,7 @@
 """Write an image by its chunk map: fetch only data, verify each chunk, make the rest zero.
 
-May not: write a chunk that is not verified. Invariant: when ``write`` returns, the disk's first ``size`` bytes are the image.
+May not: write a chunk that is not verified. Invariant: when ``write`` returns, the disk's first ``size``
+bytes are the image.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def _fetch_extent(extent: chunkmap.Extent, readinto: object, pipe: transfer.Pipe
         own = hashlib.blake2b(view, digest_size=32)
         if own.digest() != extent.digest:
             raise errors.ImageChecksumError(
-                f"The image's data at byte {extent.offset} has the wrong checksum: expected {extent.digest.hex()}, "
+                f"The image's data at byte {extent.offset} has the wrong checksum: expected "
+                f"{extent.digest.hex()}, "
                 f"got {own.hexdigest()}. The image file was changed or damaged: import it again."
             )
     except errors.AgentError:
@@ -76,7 +78,10 @@ def _zeroed(device: blockdev.Device, holes: list[tuple[int, int]]) -> Iterator[i
 def write(
     device: blockdev.Device, plan: chunkmap.ChunkMap, source: transfer.Source, progress: commands.Progress
 ) -> None:
-    """Write the image to the start of the disk. Raises ImageWriteError, ImageChecksumError, BlockDeviceError."""
+    """Write the image to the start of the disk.
+
+    Raises ImageWriteError, ImageChecksumError, BlockDeviceError.
+    """
     progress.begin("clearing the ranges without data")
     for _ in _zeroed(device, plan.holes()):
         pass
@@ -93,6 +98,6 @@ def write(
 
     pipe = transfer.Pipe(plan.chunk_size, _BUFFERS, fill)
     for piece in pipe.pieces():
-        device.write(piece.view, piece.offset)
+        device.write(piece.view, piece.offset, page_aligned=True)
         progress.add(len(piece.view))
         pipe.give_back(piece)

@@ -1,6 +1,7 @@
 """The chunk map of an image: which ranges hold data, and the digest of each.
 
-May not: fetch image data. Invariant: a map that passed ``parse`` has sorted, separate, non-empty extents inside the image.
+May not: fetch image data. Invariant: a map that passed ``parse`` has sorted, separate, non-empty extents
+inside the image.
 """
 
 from __future__ import annotations
@@ -79,9 +80,7 @@ def parse(raw: bytes) -> ChunkMap:
         for entry in body["extents"]:
             extents.append(_extent(entry, size, chunk_size, _end(extents[-1]) if extents else 0))
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise errors.ImageWriteError(
-            f"The image's chunk map is not usable: {error}. Import the image again."
-        ) from None
+        raise errors.ImageWriteError(f"The image's chunk map is not usable: {error}. Import the image again.") from None
     return ChunkMap(size, chunk_size, tuple(extents))
 
 

@@ -1,6 +1,7 @@
 """Gather the machine's logs for the conductor.
 
-May not: include the agent token or config drives. Invariant: the answer is base64 of a tar.gz, whatever could be read.
+May not: include the agent token or config drives. Invariant: the answer is base64 of a tar.gz, whatever
+could be read.
 """
 
 from __future__ import annotations

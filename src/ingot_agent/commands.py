@@ -1,8 +1,8 @@
 """Run one command at a time and keep every result.
 
-Why: the conductor posts a command, goes away and comes back for the result, perhaps after a crash of its own.
-May not: know HTTP or what a command does. Invariants: at most one command runs; a command posted again under the same
-``ingot_key`` is the same command, never a second one.
+Why: the conductor posts a command, goes away and comes back for the result, perhaps after a crash of its
+own. May not: know HTTP or what a command does. Invariants: at most one command runs; a command posted again
+under the same ``ingot_key`` is the same command, never a second one.
 """
 
 from __future__ import annotations
@@ -58,13 +58,21 @@ class Entry:
     asynchronous: bool = False
 
 
+def uuid4() -> str:
+    """Give a fresh random UUID (the uuid module loads slowly)."""
+    raw = bytearray(os.urandom(16))
+    raw[6], raw[8] = raw[6] & 0x0F | 0x40, raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 @dataclass
 class Command:
     """A posted command and, later, its result."""
 
     name: str
     key: str = ""
-    ident: str = field(default_factory=lambda: _uuid4())
+    ident: str = field(default_factory=uuid4)
     status: Status = Status.RUNNING
     error: errors.AgentError | None = None
     result: dict[str, Any] | None = None
@@ -88,15 +96,11 @@ class Command:
         return answer
 
 
-def _uuid4() -> str:
-    raw = bytearray(os.urandom(16))
-    raw[6], raw[8] = raw[6] & 0x0F | 0x40, raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
 class Executor:
-    """Holds the table of commands ("extension.command") and all results; ``finished`` is called after each async one."""
+    """Holds the table of commands ("extension.command") and all results.
+
+    ``finished`` is called after each async one.
+    """
 
     def __init__(self, table: dict[str, Entry], finished: Callable[[], None]) -> None:
         self._table = table
@@ -136,9 +140,7 @@ class Executor:
             self._commands[command.ident] = command
         log.line(f"command {name}")
         if entry.asynchronous:
-            threading.Thread(
-                target=self._work, args=(command, entry, arguments), name=name, daemon=True
-            ).start()
+            threading.Thread(target=self._work, args=(command, entry, arguments), name=name, daemon=True).start()
         else:
             self._run(command, entry, arguments)
             self._raise_bad_params(command)
@@ -150,9 +152,7 @@ class Executor:
 
     def _find(self, name: str) -> Entry:
         if name not in self._table:
-            raise errors.NotFound(
-                f"The agent has no command {name!r}. It knows: {', '.join(sorted(self._table))}."
-            )
+            raise errors.NotFound(f"The agent has no command {name!r}. It knows: {', '.join(sorted(self._table))}.")
         return self._table[name]
 
     def _work(self, command: Command, entry: Entry, params: Params) -> None:

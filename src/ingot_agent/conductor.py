@@ -1,14 +1,13 @@
 """The agent's side of Ironic's API: lookup, heartbeat, the inspection report.
 
-May not: run commands. Invariant: the agent token leaves the agent only in a heartbeat's body and the lock-down rule holds:
-a masked token that this agent was never given means that somebody else holds it.
+May not: run commands. Invariant: the agent token leaves the agent only in a heartbeat's body and the lock-
+down rule holds: a masked token that this agent was never given means that somebody else holds it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import threading
 import time
 from dataclasses import dataclass
@@ -33,7 +32,10 @@ class Found:
 
 
 class Client:
-    """Talks to one API; holds the agent token, kept in memory-backed ``run`` so that a restarted agent goes on."""
+    """Talks to one API.
+
+    Holds the agent token, kept in memory-backed ``run`` so that a restarted agent goes on.
+    """
 
     def __init__(self, config: settings.Settings, roots: settings.Roots) -> None:
         self._config = config
@@ -53,31 +55,35 @@ class Client:
     def _call(self, method: str, path: str, wanted: tuple[int, int], body: bytes = b"") -> tuple[int, bytes]:
         """One request; an API too old for our microversion is asked again with its own newest one."""
         base = self._url.path.rstrip("/")
-        for _ in range(2):
-            response = self._connection.request(method, base + path, self._headers(wanted), body)
-            text = response.read()
-            if response.left is None or response.headers.get("connection", "").lower() == "close":
-                self._connection.close()
-            newest = response.headers.get("x-openstack-ironic-api-maximum-version", "")
-            if response.status != 406 or not newest:
-                return response.status, text
+        status, text, newest = self._once(method, base + path, wanted, body)
+        if status == 406 and newest:
             self._ceiling = _version(newest)
-        return response.status, text
+            status, text, _ = self._once(method, base + path, wanted, body)
+        return status, text
+
+    def _once(self, method: str, path: str, wanted: tuple[int, int], body: bytes) -> tuple[int, bytes, str]:
+        """One request on a connection of its own: calls are rare and servers drop idle connections."""
+        try:
+            response = self._connection.request(method, path, self._headers(wanted), body)
+            return response.status, response.read(), response.headers.get("x-openstack-ironic-api-maximum-version", "")
+        finally:
+            self._connection.close()
 
     def lookup(self, addresses: list[str], node_uuid: str = "") -> Found:
-        """Ask once who we are. Raises LookupError_ (not known, locked), Unreachable, Unauthorized (lock down)."""
+        """Ask once who we are.
+
+        Raises NotKnown (not known, locked), Unreachable, Unauthorized (lock down).
+        """
         query = f"addresses={','.join(addresses)}" + (f"&node_uuid={node_uuid}" if node_uuid else "")
         status, text = self._call("GET", f"/v1/lookup?{query}", LOOKUP_VERSION)
         if status != 200:
-            raise errors.LookupError_(
-                f"The API answered {status} to the lookup of {', '.join(addresses)}.", str(status)
-            )
+            raise errors.NotKnown(f"The API answered {status} to the lookup of {', '.join(addresses)}.", str(status))
         try:
             body = json.loads(text)
             node, config = dict(body["node"]), dict(body["config"])
             timeout = float(config.get("heartbeat_timeout", 300))
         except (ValueError, KeyError, TypeError) as error:
-            raise errors.LookupError_(f"The API's lookup answer is not usable: {error!r}.") from error
+            raise errors.NotKnown(f"The API's lookup answer is not usable: {error!r}.") from error
         self._take_token(config)
         return Found(node, timeout, self._connection.local_address)
 
@@ -97,12 +103,15 @@ class Client:
     def heartbeat(self, node_uuid: str, callback_url: str) -> None:
         """Say once that we are alive. Raises Unreachable, also for a refusal."""
         body = {"callback_url": callback_url, "agent_token": self.token, "agent_version": version.VERSION}
-        status, text = self._call(
-            "POST", f"/v1/heartbeat/{node_uuid}", HEARTBEAT_VERSION, json.dumps(body).encode()
-        )
+        status, text = self._call("POST", f"/v1/heartbeat/{node_uuid}", HEARTBEAT_VERSION, json.dumps(body).encode())
         if status not in (200, 202, 204):
             reason = text[:200].decode("utf-8", "replace").replace(self.token or _MASK, _MASK)
             raise errors.Unreachable(f"The API answered {status} to the heartbeat: {reason}")
+
+
+def _between(low: float, high: float) -> float:
+    """A random number, so that a fleet's machines do not call all at once (the random module loads slowly)."""
+    return low + (high - low) * int.from_bytes(os.urandom(4), "little") / 0xFFFFFFFF
 
 
 def _version(text: str) -> tuple[int, int]:
@@ -113,20 +122,20 @@ def _version(text: str) -> tuple[int, int]:
 def lookup(client: Client, addresses: list[str], timeout: float, stop: threading.Event) -> Found:
     """Ask until the API knows us: pauses grow from 0.5 to 60 s, for a locked node from 5 to 30 s.
 
-    Raises LookupError_ after ``timeout`` seconds, Unauthorized at once.
+    Raises NotKnown after ``timeout`` seconds, Unauthorized at once.
     """
     end = time.monotonic() + timeout
     pause, locked = 0.5, 5.0
     while True:
         try:
             return client.lookup(addresses)
-        except (errors.LookupError_, errors.Unreachable) as error:
+        except (errors.NotKnown, errors.Unreachable) as error:
             if time.monotonic() > end or stop.is_set():
-                raise errors.LookupError_(
+                raise errors.NotKnown(
                     f"No lookup within {timeout:.0f} s: {error.message} "
                     "Is the machine enrolled with this address, in a state that waits for its ramdisk?"
                 ) from error
-            wait, network_down = pause * random.uniform(0.8, 1.2), "unreachable" in error.message  # noqa: S311 - a pause
+            wait, network_down = pause * _between(0.8, 1.2), "unreachable" in error.message
             if error.details == "409":
                 wait, locked = locked, min(locked * 2, 30.0)
             elif network_down:
@@ -165,7 +174,7 @@ class Heart:
         failures = 0
         while not self._stop.is_set():
             self._now.clear()
-            wait = self._found.heartbeat_timeout * random.uniform(0.3, 0.6)  # noqa: S311 - spreads a fleet's heartbeats
+            wait = self._found.heartbeat_timeout * _between(0.3, 0.6)
             try:
                 self._client.heartbeat(uuid, self._callback_url)
                 if failures != 0:
@@ -173,7 +182,7 @@ class Heart:
                 failures = 0
             except errors.AgentError as error:
                 failures += 1
-                wait = min(wait, 1.0 if failures < 3 else random.uniform(5, 10))  # noqa: S311 - a pause
+                wait = min(wait, 1.0 if failures < 3 else _between(5, 10))
                 log.line(f"{error.message} Next heartbeat in {wait:.1f} s")
             self._now.wait(wait)
 

@@ -25,19 +25,20 @@ def decode(text: str, timeout: float, insecure: bool) -> bytes:
         raw = text.encode("ascii", "replace")
     if raw[:2] != b"\x1f\x8b":
         try:
-            raw = binascii.a2b_base64(raw)
+            raw = binascii.a2b_base64(b"".join(raw.split()), strict_mode=True)
         except ValueError as error:
             raise errors.InvalidCommandParams(
                 f"The config drive is not base64: {error}. Send base64 of a gzipped ISO 9660 file."
             ) from None
+    unpacker = zlib.decompressobj(47)
     try:
-        plain = zlib.decompressobj(47).decompress(raw, LIMIT + 1)
+        plain = unpacker.decompress(raw, LIMIT + 1)
     except zlib.error:
-        raise errors.InvalidCommandParams(
-            "The config drive is not gzip. Send base64 of a gzipped ISO 9660 file."
-        ) from None
+        plain = b""
     if len(plain) > LIMIT:
         raise errors.InvalidCommandParams(f"The config drive is larger than {LIMIT} bytes. Make it smaller.")
+    if not plain or not unpacker.eof:
+        raise errors.InvalidCommandParams("The config drive is not whole gzip. Send base64 of a gzipped ISO 9660 file.")
     return plain
 
 
@@ -81,7 +82,10 @@ def _place(device: blockdev.Device) -> tuple[int, int]:
 
 
 def write(device: blockdev.Device, plain: bytes) -> None:
-    """Write the config drive into its partition, making that when needed. Raises ImageWriteError, BlockDeviceError."""
+    """Write the config drive into its partition, making that when needed.
+
+    Raises ImageWriteError, BlockDeviceError.
+    """
     offset, room = _place(device)
     if len(plain) > room:
         text = f"The config drive needs {len(plain)} bytes and its partition has {room}. Make it smaller."

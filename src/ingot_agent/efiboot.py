@@ -1,8 +1,9 @@
 """Make the firmware start the operating system on a disk: a UEFI boot entry, first in the order.
 
-Why: written straight into efivarfs, it needs no tool. May not: touch entries it did not make, except stale ones on request.
-Invariant: after ``install`` exactly one entry named ``LABEL`` is there and it comes first.
-Source: UEFI specification 2.10, 3.1.3 (load options), 10.3 (device paths); Documentation/filesystems/efivarfs.rst.
+Why: written straight into efivarfs, it needs no tool. May not: touch entries it did not make, except stale
+ones on request. Invariant: after ``install`` exactly one entry named ``LABEL`` is there and it comes first.
+Source: UEFI specification 2.10, 3.1.3 (load options), 10.3 (device paths);
+Documentation/filesystems/efivarfs.rst.
 """
 
 from __future__ import annotations
@@ -22,28 +23,16 @@ _ATTRIBUTES = struct.pack("<I", 7)  # kept, seen by boot services and the operat
 _GETFLAGS, _SETFLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
 _FALLBACK = "\\EFI\\BOOT\\BOOTX64.EFI"
 _LOADERS = (
-    ("EFI/debian/shimx64.efi", "EFI/ubuntu/shimx64.efi", "EFI/redhat/shimx64.efi", "EFI/fedora/shimx64.efi")
-    + (
-        "EFI/centos/shimx64.efi",
-        "EFI/rocky/shimx64.efi",
-        "EFI/almalinux/shimx64.efi",
-        "EFI/opensuse/shim.efi",
-    )
-    + (
-        "EFI/BOOT/BOOTX64.EFI",
-        "EFI/debian/grubx64.efi",
-        "EFI/ubuntu/grubx64.efi",
-        "EFI/systemd/systemd-bootx64.efi",
-    )
-)
+    "EFI/debian/shimx64.efi", "EFI/ubuntu/shimx64.efi", "EFI/redhat/shimx64.efi", "EFI/fedora/shimx64.efi",
+    "EFI/centos/shimx64.efi", "EFI/rocky/shimx64.efi", "EFI/almalinux/shimx64.efi", "EFI/opensuse/shim.efi",
+    "EFI/BOOT/BOOTX64.EFI", "EFI/debian/grubx64.efi", "EFI/ubuntu/grubx64.efi", "EFI/systemd/systemd-bootx64.efi",
+)  # fmt: skip
 
 
 def load_option(label: str, partition: gpt.Partition, loader: str) -> bytes:
     """The content of a Boot#### variable: a file on a GPT partition."""
     sectors = partition.last + 1 - partition.first
-    drive = struct.pack(
-        "<BBHIQQ16sBB", 4, 1, 42, partition.number, partition.first, sectors, partition.unique, 2, 2
-    )
+    drive = struct.pack("<BBHIQQ16sBB", 4, 1, 42, partition.number, partition.first, sectors, partition.unique, 2, 2)
     name = (loader + "\0").encode("utf-16-le")
     file = struct.pack("<BBH", 4, 4, 4 + len(name)) + name
     path = drive + file + b"\x7f\xff\x04\x00"
@@ -91,7 +80,10 @@ class Variables:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            text = f"The firmware did not take the variable {name}: {error.strerror}. Free its variable store (clean_uefi_nvram)."
+            text = (
+                f"The firmware did not take the variable {name}: {error.strerror}. Free its variable store "
+                "(clean_uefi_nvram)."
+            )
             raise errors.BlockDeviceError(text) from error
 
     def remove(self, name: str) -> None:
@@ -123,12 +115,13 @@ class Variables:
 
 
 def _loader(disk: str, number: int) -> str:
-    """Path of the loader on the ESP, by looking; the fallback path of the specification when it cannot be looked at."""
+    """Path of the loader on the ESP, by looking.
+
+    The fallback path of the specification when it cannot be looked at.
+    """
     node = f"{disk}p{number}" if disk[-1].isdigit() else f"{disk}{number}"
     with tempfile.TemporaryDirectory() as folder:
-        mounted = subprocess.run(
-            ["mount", "-t", "vfat", "-o", "ro", node, folder], capture_output=True, check=False
-        )
+        mounted = subprocess.run(["mount", "-t", "vfat", "-o", "ro", node, folder], capture_output=True, check=False)
         if mounted.returncode:
             log.line(f"the ESP {node} cannot be mounted, using {_FALLBACK}")
             return _FALLBACK

@@ -1,6 +1,7 @@
 """Make disks forget: their metadata in a second, or all of their bytes.
 
-May not: choose to skip a disk that was not named in the skip list. Invariant: what ``metadata`` wiped reads as zeros.
+May not: choose to skip a disk that was not named in the skip list. Invariant: what ``metadata`` wiped reads
+as zeros.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def metadata(path: str) -> None:
         for offset, length in ranges:
             if any(device.read(offset, length)):
                 raise errors.BlockDeviceError(
-                    f"{path} still holds data at byte {offset} after it was wiped. The disk is faulty or locked: replace it."
+                    f"{path} still holds data at byte {offset} after it was wiped. The disk is faulty or "
+                    "locked: replace it."
                 )
         device.reread_partitions()
 

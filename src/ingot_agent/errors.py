@@ -76,7 +76,7 @@ class Unreachable(AgentError):
     """A server did not answer or broke off; trying again may help."""
 
 
-class LookupError_(AgentError):
+class NotKnown(AgentError):
     """The API does not know this machine."""
 
 

@@ -1,7 +1,7 @@
 """The table of all commands: extension and name, as conductors post them.
 
-May not: hold state besides the node last looked up. Invariant: every name here is one of Ironic's agent protocol, except
-those of the extension ``ingot``.
+May not: hold state besides the node last looked up. Invariant: every name here is one of Ironic's agent
+protocol, except those of the extension ``ingot``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ingot_agent import (
     disks,
     efiboot,
     errors,
+    fields,
     gpt,
     hints,
     image,
@@ -45,8 +46,8 @@ class Context:
 
 
 def _root_disk(context: Context, params: Params) -> disks.Disk:
-    node = params.get("node") if isinstance(params.get("node"), dict) else context.node
-    return hints.choose(disks.find_all(context.roots), *hints.of_node(node or {}))
+    node = fields.find_object(params, "node") or context.node
+    return hints.choose(disks.find_all(context.roots), *hints.of_node(node))
 
 
 def _go_down(verb: str) -> None:
@@ -76,10 +77,10 @@ def _sync(_: Params, __: Progress) -> Result:
 
 def _prepare_image(context: Context) -> commands.Function:
     def run(params: Params, progress: Progress) -> Result:
-        info = params.get("image_info")
-        if not isinstance(info, dict):
+        info = fields.find_object(params, "image_info")
+        if info is None:
             raise errors.InvalidCommandParams("prepare_image lacks image_info. Send it.")
-        wanted = image.order(info, params.get("configdrive"))
+        wanted = image.order(info, fields.text(params, "configdrive"))
         return image.write(wanted, context.node, context.config, context.roots, progress)
 
     return run
@@ -127,10 +128,10 @@ def _lockdown(context: Context) -> commands.Function:
 
 def _set_node_info(context: Context) -> commands.Function:
     def run(params: Params, _: Progress) -> Result:
-        info = params.get("node_info")
-        if not isinstance(info, dict) or not isinstance(info.get("node"), dict):
+        node = fields.find_object(fields.find_object(params, "node_info") or {}, "node")
+        if node is None:
             raise errors.InvalidCommandParams("set_node_info lacks node_info with its node. Send it.")
-        context.node = info["node"]
+        context.node = node
         return "node taken over"
 
     return run
@@ -138,18 +139,14 @@ def _set_node_info(context: Context) -> commands.Function:
 
 def _flow(table: dict[str, Entry]) -> commands.Function:
     def run(params: Params, progress: Progress) -> Result:
-        flow = params.get("flow")
-        if not isinstance(flow, list):
-            raise errors.InvalidCommandParams(
-                "start_flow lacks its flow. Send a list of one-command objects."
-            )
+        flow = fields.objects(params, "flow")
+        if not flow:
+            raise errors.InvalidCommandParams("start_flow lacks its flow. Send a list of one-command objects.")
         for element in flow:
             for name, arguments in element.items():
                 if name not in table or name == "flow.start_flow":
-                    raise errors.InvalidCommandParams(
-                        f"The flow names {name!r}, which is no command. Correct it."
-                    )
-                table[name].run(arguments or {}, progress)
+                    raise errors.InvalidCommandParams(f"The flow names {name!r}, which is no command. Correct it.")
+                table[name].run(fields.as_object(arguments) or {}, progress)
         return f"{len(flow)} commands done"
 
     return run

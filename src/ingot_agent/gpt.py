@@ -1,8 +1,8 @@
 """Read and mend a GUID partition table: move its backup to the disk's end, add a partition.
 
 Why: one write at each end instead of a tool, its libraries and its retries. May not: know images.
-Invariants: a table is changed only when its checksums are right; the backup is written before the primary one.
-Source: UEFI specification 2.10, chapter 5.
+Invariants: a table is changed only when its checksums are right; the backup is written before the primary
+one. Source: UEFI specification 2.10, chapter 5.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ def find(device: blockdev.Device) -> Table | None:
     entries = device.read(entries_at * device.sector, slots * entry_size)
     if zlib.crc32(entries) != entries_checksum:
         return None
-    return Table(
-        device.sector, disk_guid, first, last, slots, entry_size, _parse_entries(entries, slots, entry_size)
-    )
+    return Table(device.sector, disk_guid, first, last, slots, entry_size, _parse_entries(entries, slots, entry_size))
 
 
 def _entries(table: Table) -> bytes:
@@ -110,7 +108,10 @@ def _header(table: Table, mine: int, other: int, entries_at: int, entries: bytes
 
 
 def fit(table: Table, size: int) -> Table:
-    """The same table for a disk of ``size`` bytes. Raises ImageWriteError when a partition reaches beyond its end."""
+    """The same table for a disk of ``size`` bytes.
+
+    Raises ImageWriteError when a partition reaches beyond its end.
+    """
     sectors = size // table.sector
     room = -(-table.slots * table.entry_size // table.sector)
     last = sectors - room - 2
@@ -118,7 +119,8 @@ def fit(table: Table, size: int) -> Table:
     if beyond is not None:
         needed, there = (beyond.last + room + 2) * table.sector, size
         raise errors.ImageWriteError(
-            f"Partition {beyond.number} of the image ends beyond the disk: it needs {needed} bytes, the disk has {there}. "
+            f"Partition {beyond.number} of the image ends beyond the disk: it needs {needed} bytes, the disk "
+            f"has {there}. "
             "Choose a larger disk or a smaller image."
         )
     return replace(table, last_usable=last)
@@ -151,7 +153,10 @@ def _write_protective(device: blockdev.Device, last: int) -> None:
 
 
 def add_at_end(table: Table, size: int, name: str) -> tuple[Table, Partition]:
-    """Add a Linux partition of ``size`` bytes at the end of the free room. Raises ImageWriteError when there is none."""
+    """Add a Linux partition of ``size`` bytes at the end of the free room.
+
+    Raises ImageWriteError when there is none.
+    """
     count, align = size // table.sector, _ALIGN // table.sector
     taken = max((one.last for one in table.partitions), default=table.first_usable - 1)
     first = (table.last_usable + 1 - count) // align * align
@@ -160,7 +165,8 @@ def add_at_end(table: Table, size: int, name: str) -> tuple[Table, Partition]:
     if first <= taken or number == 0:
         free = max(0, (table.last_usable - taken) * table.sector)
         raise errors.ImageWriteError(
-            f"There is no room for the {name} partition of {size} bytes: {free} bytes are free after the image. "
+            f"There is no room for the {name} partition of {size} bytes: {free} bytes are free after the "
+            "image. "
             "Choose a larger disk or a smaller image."
         )
     unique = bytearray(os.urandom(16))

@@ -1,7 +1,8 @@
 """Choose the disk an operating system goes to, by Ironic's root device hints.
 
-May not: touch a disk. Invariant: without hints the smallest disk of at least 4 GiB; never a disk of the skip list.
-Source of the operators: ironic-lib's and Ironic's documentation of root device hints and the extra specs language.
+May not: touch a disk. Invariant: without hints the smallest disk of at least 4 GiB; never a disk of the
+skip list. Source of the operators: ironic-lib's and Ironic's documentation of root device hints and the
+extra specs language.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
-from ingot_agent import disks, errors
+from ingot_agent import disks, errors, fields
 
 _MINIMUM = 4 << 30
 _FIELDS = (
@@ -57,7 +58,10 @@ def _words(text: str) -> list[str]:
 
 
 def _alternatives(words: list[str], mark: str) -> list[str]:
-    """Values after each ``mark``: ``<or> a <or> b`` gives a and b; several words between marks are one value."""
+    """Values after each ``mark``: ``<or> a <or> b`` gives a and b.
+
+    Several words between marks are one value.
+    """
     values: list[list[str]] = []
     for word in words:
         if word == mark:
@@ -142,9 +146,7 @@ def describe(disk: disks.Disk) -> str:
     return " ".join(part for part in parts if part)
 
 
-def choose(
-    found: list[disks.Disk], hints: dict[str, Any], skip_list: list[dict[str, Any]] | None = None
-) -> disks.Disk:
+def choose(found: list[disks.Disk], hints: dict[str, Any], skip_list: list[dict[str, Any]] | None = None) -> disks.Disk:
     """Give the disk. Raises DeviceNotFound naming every candidate."""
     barred = skipped(found, skip_list or [])
     usable = sorted((disk for disk in found if disk not in barred), key=lambda disk: (disk.size, disk.name))
@@ -166,7 +168,7 @@ def choose(
 
 def of_node(node: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The node's root device hints (the instance's before the node's own) and its skip list."""
-    properties = node.get("properties") or {}
-    chosen = (node.get("instance_info") or {}).get("root_device") or properties.get("root_device") or {}
-    skip = properties.get("skip_block_devices") or []
-    return dict(chosen), [dict(entry) for entry in skip if isinstance(entry, dict)]
+    properties = fields.find_object(node, "properties") or {}
+    instance = fields.find_object(node, "instance_info") or {}
+    chosen = fields.find_object(instance, "root_device") or fields.find_object(properties, "root_device") or {}
+    return chosen, fields.objects(properties, "skip_block_devices")

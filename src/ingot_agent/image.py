@@ -1,7 +1,7 @@
 """The write_image step: choose the disk, write the image, mend its table, add the config drive, make it start.
 
-May not: know HTTP or partition tables itself. Invariant: success means flushed to the disk, and nothing is written before
-the request is checked.
+May not: know HTTP or partition tables itself. Invariant: success means flushed to the disk, and nothing is
+written before the request is checked.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ingot_agent import (
     disks,
     efiboot,
     errors,
+    fields,
     gpt,
     hints,
     log,
@@ -40,16 +41,11 @@ class Order:
     configdrive: str
 
 
-def _text(info: dict[str, Any], name: str) -> str:
-    value = info.get(name)
-    return value if isinstance(value, str) else ""
-
-
 def _checksum(info: dict[str, Any]) -> streamed.Checksum | None:
-    algorithm, value = _text(info, "os_hash_algo"), _text(info, "os_hash_value")
+    algorithm, value = fields.text(info, "os_hash_algo"), fields.text(info, "os_hash_value")
     if algorithm and value:
         return streamed.Checksum(algorithm.lower(), value)
-    plain = _text(info, "checksum")
+    plain = fields.text(info, "checksum")
     if not plain:
         return None
     if len(plain) not in _ALGORITHMS:
@@ -59,25 +55,20 @@ def _checksum(info: dict[str, Any]) -> streamed.Checksum | None:
     return streamed.Checksum(_ALGORITHMS[len(plain)], plain)
 
 
-def order(info: dict[str, Any], drive: str | None) -> Order:
+def order(info: dict[str, Any], drive: str) -> Order:
     """Check image_info. Raises InvalidCommandParams."""
-    urls = info.get("urls")
-    if not isinstance(urls, list) or not urls or not isinstance(urls[0], str):
+    urls = fields.texts(info, "urls")
+    if not urls:
         raise errors.InvalidCommandParams("image_info lacks urls. Send at least one address.")
-    if _text(info, "disk_format") not in ("", "raw"):
+    if fields.text(info, "disk_format") not in ("", "raw"):
         raise errors.InvalidCommandParams(
-            f"The image's format is {info['disk_format']!r} and this agent writes raw images. Let the conductor convert it."
+            f"The image's format is {info['disk_format']!r} and this agent writes raw images. Let the "
+            "conductor convert it."
         )
-    checksum, chunks = _checksum(info), info.get("ingot_chunks")
-    if checksum is None and not isinstance(chunks, dict):
+    checksum, chunks = _checksum(info), fields.find_object(info, "ingot_chunks")
+    if checksum is None and chunks is None:
         raise errors.InvalidCommandParams("image_info has no checksum. Send os_hash_algo and os_hash_value.")
-    given = drive or info.get("configdrive") or ""
-    return Order(
-        urls[0],
-        checksum,
-        chunks if isinstance(chunks, dict) else None,
-        given if isinstance(given, str) else "",
-    )
+    return Order(urls[0], checksum, chunks, drive or fields.text(info, "configdrive"))
 
 
 def write(

@@ -27,7 +27,10 @@ def gather(config: settings.Settings, roots: settings.Roots) -> dict[str, Any]:
 
 
 def report(config: settings.Settings, roots: settings.Roots) -> dict[str, Any]:
-    """Give the inspection callback's body: inventory, the disk an image would go to, the interface we booted from."""
+    """Give the inspection callback's body.
+
+    Inventory, the disk an image would go to, the interface we booted from.
+    """
     inventory = gather(config, roots)
     try:
         root_disk = hints.choose(disks.find_all(roots), {}).as_dict()

@@ -1,6 +1,7 @@
 """Write short lines to the console and keep the last ones for the conductor.
 
-May not: see secrets (callers never pass tokens or config drives). Invariant: a line never raises; a broken console loses it.
+May not: see secrets (callers never pass tokens or config drives). Invariant: a line never raises; a broken
+console loses it.
 """
 
 from __future__ import annotations

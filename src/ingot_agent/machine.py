@@ -93,7 +93,10 @@ def boot(config: settings.Settings, roots: settings.Roots) -> dict[str, str]:
 
 
 def bmc_address(roots: settings.Roots) -> str:
-    """The BMC's IPv4 address by way of ipmitool; "0.0.0.0" when there is no BMC, no tool, no answer in 10 s."""
+    """The BMC's IPv4 address by way of ipmitool.
+
+    "0.0.0.0" when there is no BMC, no tool, no answer in 10 s.
+    """
     if not os.path.exists(f"{roots.dev}/ipmi0"):
         return "0.0.0.0"
     for channel in ("1", "8", "2"):

@@ -37,7 +37,10 @@ def find(device: blockdev.Device) -> list[Partition] | None:
 
 
 def add_at_end(device: blockdev.Device, size: int) -> Partition:
-    """Add a Linux partition of ``size`` bytes at the end. Raises ImageWriteError when there is no slot or no room."""
+    """Add a Linux partition of ``size`` bytes at the end.
+
+    Raises ImageWriteError when there is no slot or no room.
+    """
     existing = find(device) or []
     sectors = min(device.size // device.sector, 0xFFFFFFFF)
     count, align = size // device.sector, (1 << 20) // device.sector

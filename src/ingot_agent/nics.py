@@ -55,9 +55,7 @@ def _interface(name: str, roots: settings.Roots) -> dict[str, Any]:
     speed = sysfile.number(f"{folder}/speed", -1)
     device = sysfile.link(f"{folder}/device")
     pci = _pci_address(device)
-    identity = (
-        device if os.path.exists(f"{device}/vendor") and "virtio" not in device else device.rpartition("/")[0]
-    )
+    identity = device if os.path.exists(f"{device}/vendor") and "virtio" not in device else device.rpartition("/")[0]
     return {
         "name": name,
         "mac_address": sysfile.read(f"{folder}/address").lower(),

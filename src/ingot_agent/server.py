@@ -1,11 +1,13 @@
 """A small threaded HTTP server: the socket, the parsing, the limits.
 
-Why: Python's own server imports a second's worth of modules in an emulated machine. May not: know commands or tokens.
-Invariant: whatever a client sends, it gets an HTTP answer or a closed connection; the server goes on.
+Why: Python's own server imports a second's worth of modules in an emulated machine. May not: know commands
+or tokens. Invariant: whatever a client sends, it gets an HTTP answer or a closed connection; the server
+goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import socket
@@ -52,7 +54,7 @@ def parse_target(target: str) -> tuple[str, dict[str, str]]:
     return unquote(path), {unquote(name): unquote(value) for name, _, value in pairs}
 
 
-def _read_request(stream: io.BufferedReader) -> Request | None:
+def _read_request(stream: io.BufferedReader[socket.SocketIO]) -> Request | None:
     """Give the next request; None when the client is done. Raises ValueError for anything malformed."""
     first = stream.readline(_HEAD_LINE)
     if not first:
@@ -102,10 +104,8 @@ class Server:
 
     def close(self) -> None:
         """Stop listening; running answers are finished."""
-        try:
+        with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._listener.close()
 
     def _accept(self) -> None:
@@ -119,12 +119,12 @@ class Server:
     def _serve(self, client: socket.socket) -> None:
         client.settimeout(_IDLE)
         try:
-            with client, client.makefile("rb", buffering=65536) as stream:
+            with client, io.BufferedReader(socket.SocketIO(client, "r"), 65536) as stream:
                 self._converse(client, stream)
         except OSError:
             return
 
-    def _converse(self, client: socket.socket, stream: io.BufferedReader) -> None:
+    def _converse(self, client: socket.socket, stream: io.BufferedReader[socket.SocketIO]) -> None:
         try:
             while (request := _read_request(stream)) is not None:
                 client.sendall(_encode(self._guarded(request)))

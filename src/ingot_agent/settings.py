@@ -1,6 +1,7 @@
 """What the kernel command line says to the agent, and where it finds the machine's files.
 
-May not: do I/O besides reading the command line. Invariant: unknown parameters are left alone, bad ones fall back to defaults.
+May not: do I/O besides reading the command line. Invariant: unknown parameters are left alone, bad ones
+fall back to defaults.
 """
 
 from __future__ import annotations

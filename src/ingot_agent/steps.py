@@ -1,6 +1,7 @@
 """The steps this agent offers for cleaning, deploying and servicing, and how they are run.
 
-May not: know HTTP. Invariant: a step list and its execution come from one table, so what is listed can be run.
+May not: know HTTP. Invariant: a step list and its execution come from one table, so what is listed can be
+run.
 """
 
 from __future__ import annotations
@@ -9,11 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingot_agent import commands, disks, efiboot, erase, errors, hints, image, settings, version
+from ingot_agent import commands, disks, efiboot, erase, errors, fields, hints, image, settings, version
 
-Run = Callable[
-    [dict[str, Any], dict[str, Any], commands.Progress], str
-]  # node, args, progress -> what was done
+Run = Callable[[dict[str, Any], dict[str, Any], commands.Progress], str]  # node, args, progress -> what was done
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,9 @@ class Steps:
 
     def execute(self, kind: str, params: commands.Params, progress: commands.Progress) -> dict[str, Any]:
         """Run one step. Raises VersionMismatch, InvalidCommandParams, or what the step raises."""
-        wanted, node = params.get("step"), params.get("node") or {}
-        if not isinstance(wanted, dict) or not isinstance(node, dict):
-            raise errors.InvalidCommandParams("The command lacks its step or node. Send both as objects.")
+        wanted, node = fields.find_object(params, "step"), fields.find_object(params, "node") or {}
+        if wanted is None:
+            raise errors.InvalidCommandParams("The command lacks its step. Send it as an object.")
         seen = params.get(f"{kind}_version")
         if seen and seen != version.HARDWARE_MANAGERS:
             text = f"The steps were listed by {seen}, this agent has {version.HARDWARE_MANAGERS}. List them again."
@@ -81,7 +80,7 @@ class Steps:
         if step is None:
             known = ", ".join(one.step for one in self._steps if kind in one.kinds)
             raise errors.InvalidCommandParams(f"There is no {kind} step {name!r}. This agent knows: {known}.")
-        result = step.run(node, wanted.get("args") or {}, progress)
+        result = step.run(node, fields.find_object(wanted, "args") or {}, progress)
         return {f"{kind}_result": result, f"{kind}_step": wanted}
 
     def _disks(self, node: dict[str, Any]) -> list[disks.Disk]:
@@ -106,8 +105,8 @@ class Steps:
         return efiboot.clean(self._roots)
 
     def _write_image(self, node: dict[str, Any], args: dict[str, Any], progress: commands.Progress) -> str:
-        info = args.get("image_info")
-        if not isinstance(info, dict):
+        info = fields.find_object(args, "image_info")
+        if info is None:
             raise errors.InvalidCommandParams("The step write_image lacks image_info. Send it in args.")
-        wanted = image.order(info, args.get("configdrive"))
+        wanted = image.order(info, fields.text(args, "configdrive"))
         return image.write(wanted, node, self._config, self._roots, progress)

@@ -1,7 +1,8 @@
 """Write a raw image as it streams in, with its checksum taken on the way.
 
-Why: any conductor can order it; ours sends a chunk map instead. May not: leave stale bytes where the image has zeros.
-Invariant: when ``write`` returns, the disk's first bytes are the image and its checksum was right.
+Why: any conductor can order it; ours sends a chunk map instead. May not: leave stale bytes where the image
+has zeros. Invariant: when ``write`` returns, the disk's first bytes are the image and its checksum was
+right.
 """
 
 from __future__ import annotations
@@ -43,16 +44,19 @@ def _write_data(device: blockdev.Device, piece: transfer.Piece) -> None:
     for at in range(0, len(view), _BLOCK):
         if _is_zero(view[at : at + _BLOCK]):
             if start >= 0:
-                device.write(view[start:at], piece.offset + start)
+                device.write(view[start:at], piece.offset + start, page_aligned=True)
             start = -1
         elif start < 0:
             start = at
     if start >= 0:
-        device.write(view[start:], piece.offset + start)
+        device.write(view[start:], piece.offset + start, page_aligned=True)
 
 
 def _pump(response: wire.Response, offset: int, pipe: transfer.Pipe) -> int:
-    """Move one answer's body into the pipe; gives the bytes moved. What a broken transfer left over is fetched again."""
+    """Move one answer's body into the pipe.
+
+    Gives the bytes moved. What a broken transfer left over is fetched again.
+    """
     moved = 0
     while True:
         buffer = pipe.buffer()
@@ -75,9 +79,7 @@ class _Broken(errors.Unreachable):
         self.moved = moved
 
 
-def _fill(
-    source: transfer.Source, first: wire.Response, reader: transfer.Reader, pipe: transfer.Pipe
-) -> None:
+def _fill(source: transfer.Source, first: wire.Response, reader: transfer.Reader, pipe: transfer.Pipe) -> None:
     """Stream the whole file into the pipe, going on by ranges when the transfer breaks off."""
     patience = transfer.Patience(source, pipe.stopped)
     offset, response = 0, first
@@ -131,20 +133,27 @@ def write(
 ) -> int:
     """Write the image; gives its size. Raises ImageWriteError, ImageChecksumError, BlockDeviceError."""
     reader = transfer.Reader(source)
-    response = _first_answer(source, reader)
-    total = response.left
-    if total is not None and total > device.size:
-        raise errors.ImageWriteError(
-            f"The image has {total} bytes and the disk {device.path} has {device.size}. Choose a larger disk."
-        )
-    sparse = quick_zero and total is not None
-    if sparse:
-        progress.begin("clearing the image's range")
-        for _ in device.zero(0, min(-(-(total or 0) // device.sector) * device.sector, device.size)):
-            pass
-    progress.begin("writing the image", total or 0)
-    pipe = transfer.Pipe(_BUFFER, _BUFFERS, lambda pipe: _fill(source, response, reader, pipe))
-    return _drain(device, pipe, checksum, progress, sparse)
+    try:
+        response = _first_answer(source, reader)
+        total = response.left
+        if total is not None and total > device.size:
+            raise errors.ImageWriteError(
+                f"The image has {total} bytes and the disk {device.path} has {device.size}. Choose a larger disk."
+            )
+        sparse = quick_zero and total is not None
+        if sparse:
+            _clear(device, total or 0, progress)
+        progress.begin("writing the image", total or 0)
+        pipe = transfer.Pipe(_BUFFER, _BUFFERS, lambda pipe: _fill(source, response, reader, pipe))
+        return _drain(device, pipe, checksum, progress, sparse)
+    finally:
+        reader.close()
+
+
+def _clear(device: blockdev.Device, size: int, progress: commands.Progress) -> None:
+    progress.begin("clearing the image's range")
+    for _ in device.zero(0, min(-(-size // device.sector) * device.sector, device.size)):
+        pass
 
 
 def _drain(
@@ -161,13 +170,14 @@ def _drain(
         if sparse:
             _write_data(device, piece)
         else:
-            device.write(piece.view, piece.offset)
+            device.write(piece.view, piece.offset, page_aligned=True)
         done = piece.offset + len(piece.view)
         progress.add(len(piece.view))
         pipe.give_back(piece)
     if digest.hexdigest() != checksum.value.lower():
         raise errors.ImageChecksumError(
-            f"The image has the wrong {checksum.algorithm} checksum: expected {checksum.value}, got {digest.hexdigest()}. "
+            f"The image has the wrong {checksum.algorithm} checksum: expected {checksum.value}, got "
+            f"{digest.hexdigest()}. "
             "The image was changed or damaged, or the checksum belongs to another file: correct one of them."
         )
     return done

@@ -1,7 +1,8 @@
 """Fetch ranges of a file over one kept connection, in a thread of its own, with patience.
 
-Why: the network fills one buffer while the disk takes another. May not: touch a disk. Invariants: buffers are page-aligned
-(a direct write needs that) and few; a transfer that breaks off goes on where it broke off; patience ends with a sentence.
+Why: the network fills one buffer while the disk takes another. May not: touch a disk. Invariants: buffers
+are page-aligned (a direct write needs that) and few; a transfer that breaks off goes on where it broke off;
+patience ends with a sentence.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Patience:
         if self._failures >= self._source.attempts or self._stop.is_set():
             url = wire.parse_url(self._source.url)
             raise errors.ImageWriteError(
-                f"The image server {url.host}:{url.port} failed {self._failures} times in a row at byte {offset}: "
+                f"The image server {url.host}:{url.port} failed {self._failures} times in a row at byte "
+                f"{offset}: "
                 f"{error.message} Check that it runs and that this machine reaches it, then deploy again."
             ) from error
         pause = min(self._source.first_pause * 2 ** (self._failures - 1), 30.0)
@@ -80,13 +82,14 @@ class Reader:
         self._connection = None
 
     def open(self, offset: int, length: int | None) -> wire.Response:
-        """Ask for a range (``length`` None: to the end). Raises Unreachable, ImageWriteError (no such file, no ranges)."""
+        """Ask for a range (``length`` None: to the end).
+
+        Raises Unreachable, ImageWriteError (no such file, no ranges).
+        """
         for _ in range(6):
             url = wire.parse_url(self._url)
             if self._connection is None:
-                self._connection = wire.Connection(
-                    url, timeout=self._source.timeout, insecure=self._source.insecure
-                )
+                self._connection = wire.Connection(url, timeout=self._source.timeout, insecure=self._source.insecure)
             headers: dict[str, str] = {}
             if offset or length is not None:
                 headers["Range"] = f"bytes={offset}-{'' if length is None else offset + length - 1}"
@@ -102,13 +105,12 @@ class Reader:
             return response
         self.close()
         if response.status == 200:
-            raise errors.ImageWriteError(
-                "The image server ignores ranges. Use a server that knows Range requests."
-            )
+            raise errors.ImageWriteError("The image server ignores ranges. Use a server that knows Range requests.")
         if response.status >= 500 or response.status in (408, 429):
             raise errors.Unreachable(f"The image server answered {response.status}.")
         raise errors.ImageWriteError(
-            f"The image server answered {response.status} for {wire.parse_url(self._url).path.partition('?')[0]}. "
+            f"The image server answered {response.status} for "
+            f"{wire.parse_url(self._url).path.partition('?')[0]}. "
             "Check the image's address."
         )
 

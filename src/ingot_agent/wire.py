@@ -1,7 +1,8 @@
 """A small HTTP client over one kept connection.
 
-Why: http.client pulls in the e-mail library, a second of start-up in an emulated machine. May not: know Ironic.
-Invariant: every wait has the connection's timeout; every failure of the network is ``errors.Unreachable``.
+Why: http.client pulls in the e-mail library, a second of start-up in an emulated machine. May not: know
+Ironic. Invariant: every wait has the connection's timeout; every failure of the network is
+``errors.Unreachable``.
 """
 
 from __future__ import annotations
@@ -30,9 +31,7 @@ def parse_url(text: str) -> Url:
     scheme, mark, rest = text.partition("://")
     scheme = scheme.lower()
     if not mark or scheme not in ("http", "https"):
-        raise errors.InvalidCommandParams(
-            f"The address {text!r} is not http:// or https://. Give such an address."
-        )
+        raise errors.InvalidCommandParams(f"The address {text!r} is not http:// or https://. Give such an address.")
     slash = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
     host, path = rest[:slash].rpartition("@")[2], rest[slash:].partition("#")[0]
     name, _, port = host.rpartition(":") if not host.endswith("]") else (host, "", "")
@@ -44,7 +43,10 @@ def parse_url(text: str) -> Url:
 
 @dataclass
 class Response:
-    """An answer whose body is still on the wire; ``left`` is None when only the end of the connection tells."""
+    """An answer whose body is still on the wire.
+
+    ``left`` is None when only the end of the connection tells.
+    """
 
     status: int
     headers: dict[str, str]
@@ -54,7 +56,10 @@ class Response:
     _in_chunk: int = field(default=0, repr=False)
 
     def readinto(self, view: memoryview) -> int:
-        """Fill ``view`` as far as the body goes; fewer bytes only at the end. Raises Unreachable when it breaks off."""
+        """Fill ``view`` as far as the body goes; fewer bytes only at the end.
+
+        Raises Unreachable when it breaks off.
+        """
         filled = 0
         while filled < len(view):
             count = self._some(view[filled:])
@@ -132,8 +137,8 @@ class Connection:
             self._socket = self._secured(plain) if self._url.scheme == "https" else plain
         except OSError as error:
             raise errors.Unreachable(f"No connection to {where}: {error}.") from error
-        self._stream = self._socket.makefile("rb", buffering=65536)
-        return self._stream
+        stream = self._stream = io.BufferedReader(socket.SocketIO(self._socket, "r"), 65536)
+        return stream
 
     def _secured(self, plain: socket.socket) -> socket.socket:
         import ssl  # a second of start-up in an emulated machine: only when wanted
@@ -151,9 +156,7 @@ class Connection:
                 one.close()
         self._stream = self._socket = None
 
-    def request(
-        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b""
-    ) -> Response:
+    def request(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Response:
         """Send a request and give the answer with its body unread. Raises Unreachable."""
         stream = self._open()
         host = f"[{self._url.host}]" if ":" in self._url.host else self._url.host
@@ -167,9 +170,7 @@ class Connection:
             return self._answer(stream, method)
         except (OSError, ValueError, IndexError) as error:
             self.close()
-            raise errors.Unreachable(
-                f"{method} to {host}:{self._url.port} failed: {error or 'no answer'}."
-            ) from error
+            raise errors.Unreachable(f"{method} to {host}:{self._url.port} failed: {error or 'no answer'}.") from error
 
     def _answer(self, stream: io.BufferedReader, method: str) -> Response:
         first = stream.readline(_HEAD_LIMIT)
@@ -182,9 +183,7 @@ class Connection:
             headers[name.lower()] = value.strip()
         length = headers.get("content-length", "")
         left = 0 if method == "HEAD" or status in (204, 304) else int(length) if length else None
-        return Response(
-            status, headers, stream, left, "chunked" in headers.get("transfer-encoding", "").lower()
-        )
+        return Response(status, headers, stream, left, "chunked" in headers.get("transfer-encoding", "").lower())
 
 
 def fetch(url: str, *, timeout: float, insecure: bool = False, limit: int = 64 << 20) -> bytes:
@@ -199,9 +198,7 @@ def fetch(url: str, *, timeout: float, insecure: bool = False, limit: int = 64 <
                 address = join(address, response.headers.get("location", ""))
                 continue
             if response.status != 200:
-                raise errors.Unreachable(
-                    f"The server answered {response.status} for {target.path}. Check the address."
-                )
+                raise errors.Unreachable(f"The server answered {response.status} for {target.path}. Check the address.")
             return response.read(limit)
         finally:
             connection.close()

@@ -5,6 +5,7 @@ May not: be used by the product. Invariant: everything they saw is kept, for the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -132,10 +133,9 @@ class Images(Served):
                 self.end_headers()
                 if state["breaks"] and self.path.endswith(".raw"):
                     state["breaks"] -= 1
-                    self.wfile.write(part[:break_after])
-                    self.close_connection = True
-                    return
-                self.wfile.write(part)
+                    part, self.close_connection = part[:break_after], True
+                with contextlib.suppress(ConnectionError):  # a client that refuses the image hangs up
+                    self.wfile.write(part)
 
         super().__init__(Handler)
 
