@@ -1,0 +1,242 @@
+"""Build the deploy ramdisk: a kernel and an initrd from the host's own packages and ingot's agent.
+
+Why: one command makes it on any Debian or Ubuntu host, without root, in seconds, and keeps it for the next
+time. May not: install anything, import ingot. Invariant: a folder with a ``manifest.json`` holds a complete
+ramdisk.
+
+Run it as ``python ramdisk/build.py --output DIR`` or call ``build``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # started as a script: become the module of the package this file lies in
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    __package__ = Path(__file__).resolve().parent.name
+
+from . import cpio, modules, packages, squeeze, tree
+
+BuildError = packages.BuildError
+Progress = Callable[[str, float], None]
+_HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was built: sizes in bytes, sha256 by file name, exact version by package name."""
+
+    variant: str
+    key: str
+    kernel_release: str
+    python: str
+    sizes: dict[str, int]
+    sha256: dict[str, str]
+    packages: dict[str, str]
+    unpacked: int
+    modules: list[str]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    variant: str
+    recipe: dict[str, Any]  # the free-form TOML of recipe.toml
+    python: str
+    packages: list[packages.Package]
+    key: str
+
+
+def missing_packages() -> list[str]:
+    """Names of the host's packages (apt) that the build needs and that are absent."""
+    programs = {"apt-get": "apt", "dpkg-deb": "dpkg", "tar": "tar"}
+    absent = [package for program, package in programs.items() if shutil.which(program) is None]
+    return absent if squeeze.available() else [*absent, "zstd"]
+
+
+def default_cache() -> Path:
+    """The folder for built ramdisks and downloaded packages."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ingot" / "ramdisk"
+
+
+def _agent_folder() -> Path:
+    checkout = _HERE.parent / "src" / "ingot_agent"
+    if checkout.is_dir():
+        return checkout
+    spec = importlib.util.find_spec("ingot_agent")
+    if spec is None or spec.origin is None:
+        raise BuildError("The package ingot_agent is not installed beside the builder. Install ingot again.")
+    return Path(spec.origin).parent
+
+
+def _fill(names: list[str], python: str) -> list[str]:
+    return [name.replace("{python}", python) for name in names]
+
+
+def _host_python() -> str:
+    """The version of Python this distribution ships, as "python3.N"."""
+    found = packages.show(["python3-minimal"]).get("python3-minimal")
+    names = [name for name in found.depends if name.startswith("python3.")] if found else []
+    if not names:
+        raise BuildError(
+            "The package lists of this host do not have python3-minimal. "
+            "Run 'apt-get update' as root, then build the ramdisk again."
+        )
+    return names[0].removesuffix("-minimal")
+
+
+def _wanted_kernel_part(name: str) -> bool:
+    return name.startswith(("linux-image", "linux-modules"))
+
+
+def _resolve(recipe: dict[str, Any], variant: str, python: str) -> list[packages.Package]:
+    chosen = recipe["variants"][variant]
+    plain = _fill(recipe["packages"] + chosen["packages"], python)
+    ignored = recipe["ignored"]
+    kernel = chosen["kernel"][packages.distribution()]
+    system = packages.closure(plain, ignored, lambda _: True)
+    return system + packages.closure(kernel, ignored, _wanted_kernel_part)
+
+
+def _key(recipe_text: str, variant: str, chosen: list[packages.Package]) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(f"{variant}\n{recipe_text}\n".encode())
+    for one in chosen:
+        digest.update(f"{one.name}={one.version}\n".encode())
+    sources = [*_agent_folder().rglob("*.py"), *_HERE.glob("*.py"), _HERE / "init", _HERE / "dhcp.sh"]
+    for source in sorted(sources):
+        digest.update(f"{source.name}\n".encode() + source.read_bytes())
+    return digest.hexdigest()
+
+
+def _plan(variant: str) -> _Plan:
+    absent = missing_packages()
+    if absent:
+        names = " ".join(absent)
+        raise BuildError(f"Programs the build needs are missing. Run 'apt-get install {names}' as root.")
+    text = (_HERE / "recipe.toml").read_text()
+    recipe = tomllib.loads(text)
+    if variant not in recipe["variants"]:
+        raise BuildError(f"There is no variant {variant!r}. Choose one of: {', '.join(recipe['variants'])}.")
+    python = _host_python()
+    chosen = _resolve(recipe, variant, python)
+    return _Plan(variant, recipe, python, chosen, _key(text, variant, chosen))
+
+
+def _make_root(plan: _Plan, stage: Path, root: Path) -> tuple[Path, list[str]]:
+    """Fill ``root``; gives the kernel's file and the modules' names."""
+    recipe, chosen = plan.recipe, plan.recipe["variants"][plan.variant]
+    tree.make_skeleton(stage, root, recipe["applets"])
+    tree.add_programs(_fill(recipe["programs"] + chosen["programs"], plan.python), stage, root)
+    (root / "usr/bin/python3").symlink_to(plan.python)
+    tree.add_certificates(stage, root)
+    tree.add_python(plan.python, recipe, stage, root)
+    tree.add_agent(_agent_folder(), root)
+    tree.compile_python(plan.python, stage, root)
+    tree.check_imports(plan.python, _agent_folder(), root)
+    kernel = max(stage.glob("boot/vmlinuz-*"))
+    release = kernel.name.removeprefix("vmlinuz-")
+    wanted = [name for group in recipe["modules"].values() for name in group]
+    loaded = modules.choose(stage / "usr/lib/modules" / release, wanted)
+    modules.install(loaded, root / "usr/lib/modules" / release)
+    return kernel, sorted(loaded)
+
+
+def _write(plan: _Plan, folder: Path, work: Path, progress: Progress) -> None:
+    stage, root = work / "stage", work / "root"
+    progress("unpacking packages", 0.3)
+    packages.unpack(packages.download(plan.packages, default_cache() / "packages"), stage)
+    progress("choosing files and drivers", 0.5)
+    kernel, loaded = _make_root(plan, stage, root)
+    archive = cpio.archive(root)
+    progress("compressing", 0.7)
+    shutil.copyfile(kernel, folder / "vmlinuz")
+    (folder / "initrd").write_bytes(squeeze.compress(archive))
+    files = {name: folder / name for name in ("vmlinuz", "initrd")}
+    manifest = Manifest(
+        variant=plan.variant,
+        key=plan.key,
+        kernel_release=kernel.name.removeprefix("vmlinuz-"),
+        python=plan.python,
+        sizes={name: file.stat().st_size for name, file in files.items()},
+        sha256={name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()},
+        packages={one.name: one.version for one in plan.packages},
+        unpacked=len(archive),
+        modules=loaded,
+    )
+    (folder / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n")
+
+
+def _cached(plan: _Plan, progress: Progress) -> Path:
+    """Give the complete folder of this plan, building it when there is none.
+
+    Renamed into place in one step.
+    """
+    final = default_cache() / plan.key
+    if (final / "manifest.json").exists():
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=final.parent, prefix="build-") as name:
+        work = Path(name)
+        folder = work / "result"
+        folder.mkdir()
+        _write(plan, folder, work, progress)
+        try:
+            folder.rename(final)
+        except OSError:  # another build of the same plan was quicker; its bytes are as good
+            if not (final / "manifest.json").exists():
+                raise
+    return final
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a built ramdisk."""
+    return Manifest(**json.loads((folder / "manifest.json").read_text()))
+
+
+def build(variant: str, output: Path, progress: Progress) -> Manifest:
+    """Put ``vmlinuz``, ``initrd`` and ``manifest.json`` into ``output``, from the cache when nothing has changed.
+
+    ``progress`` gets a phase and the part done, 0 to 1. Raises BuildError with a sentence.
+    """
+    progress("resolving packages", 0.0)
+    plan = _plan(variant)
+    progress("downloading packages", 0.1)
+    source = _cached(plan, progress)
+    output.mkdir(parents=True, exist_ok=True)
+    for name in ("vmlinuz", "initrd", "manifest.json"):
+        partial = output / f".{name}.partial"
+        shutil.copyfile(source / name, partial)
+        partial.replace(output / name)
+    progress("done", 1.0)
+    return read_manifest(output)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build from the command line; the exit code is 1 when it fails."""
+    parser = argparse.ArgumentParser(description="Build the deploy ramdisk.")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--variant", default="full")
+    options = parser.parse_args(arguments)
+    try:
+        manifest = build(options.variant, options.output, lambda phase, _: print(phase, file=sys.stderr))  # noqa: T201 - a command's output
+    except BuildError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command's output
+        return 1
+    print(json.dumps(manifest.sizes))  # noqa: T201 - a command's output
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Find, download and unpack packages of the host's own distribution, without installing them.
+
+Why: the ramdisk is made of packages the host can verify itself (apt checks their signatures). May not: need
+root, change the host. Invariant: a package is named by exact version, so a version list names the ramdisk's
+content.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class BuildError(Exception):
+    """The ramdisk cannot be built; the text says what, why and what to do."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """One candidate package: its exact version and the first alternative of each of its dependencies."""
+
+    name: str
+    version: str
+    depends: tuple[str, ...]
+
+
+def distribution() -> str:
+    """Name the host's family: "debian" or "ubuntu". Raises BuildError elsewhere."""
+    release = Path("/etc/os-release")
+    text = release.read_text() if release.exists() else ""
+    words: list[str] = re.findall(r'^ID(?:_LIKE)?="?([^"\n]*)', text, re.MULTILINE)
+    for word in " ".join(words).split():
+        if word in ("debian", "ubuntu"):
+            return word
+    raise BuildError(
+        "The ramdisk is made of Debian or Ubuntu packages and this host is neither. "
+        "Build it on Debian 12, 13 or Ubuntu 24.04 and copy the files over."
+    )
+
+
+def _depends(fields: dict[str, str]) -> tuple[str, ...]:
+    entries = f"{fields.get('Pre-Depends', '')},{fields.get('Depends', '')}".split(",")
+    names = (re.split(r"[\s|(:]", entry.strip(), maxsplit=1)[0] for entry in entries)
+    return tuple(name for name in names if name)
+
+
+def show(names: Iterable[str]) -> dict[str, Package]:
+    """Give the candidate of each name the host's package lists know.
+
+    Unknown and virtual names are left out.
+    """
+    command = ["apt-cache", "show", "--no-all-versions", *sorted(names)]
+    text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found: dict[str, Package] = {}
+    for paragraph in text.split("\n\n"):
+        lines: list[tuple[str, str]] = re.findall(r"^([A-Za-z-]+): *(.*)$", paragraph, re.MULTILINE)
+        fields = dict(lines)
+        if "Package" in fields:
+            name = fields["Package"]
+            found.setdefault(name, Package(name, fields["Version"], _depends(fields)))
+    return found
+
+
+def closure(seeds: Iterable[str], ignored: Iterable[str], follow: Callable[[str], bool]) -> list[Package]:
+    """Resolve seeds and what they depend on, sorted by name.
+
+    ``follow`` says whether a dependency of that name is wanted. Raises BuildError for an unknown seed.
+    """
+    skip = set(ignored)
+    wanted = set(seeds)
+    known: dict[str, Package] = {}
+    fresh = set(wanted)
+    while fresh:
+        found = show(fresh)
+        missing = (fresh & wanted) - found.keys()
+        if missing:
+            raise BuildError(
+                f"The package lists of this host do not have {', '.join(sorted(missing))}. "
+                "Run 'apt-get update' as root, then build the ramdisk again."
+            )
+        known.update(found)
+        names = {name for one in found.values() for name in one.depends if follow(name)}
+        fresh = names - known.keys() - skip - fresh
+    return sorted(known.values(), key=lambda one: one.name)
+
+
+def download(packages: list[Package], store: Path) -> list[Path]:
+    """Bring the packages into ``store`` (kept between builds) and give their files, in the same order."""
+    store.mkdir(parents=True, exist_ok=True)
+    missing = [one for one in packages if not _file(one, store).exists()]
+    if missing:
+        names = [f"{one.name}={one.version}" for one in missing]
+        command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *names]
+        done = subprocess.run(command, cwd=store, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BuildError(
+                f"Downloading the ramdisk's packages failed: {done.stderr.strip()[-300:]} "
+                "Check the network, run 'apt-get update' as root, then build the ramdisk again."
+            )
+    return [_file(one, store) for one in packages]
+
+
+def _file(package: Package, store: Path) -> Path:
+    escaped = package.version.replace(":", "%3a")
+    found = sorted(store.glob(f"{package.name}_{escaped}_*.deb"))
+    return found[0] if found else store / f"{package.name}_{escaped}_absent.deb"
+
+
+def _unpack_one(file: Path, target: Path) -> None:
+    tar = ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", str(target), "-f", "-"]
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(file)], stdout=subprocess.PIPE) as source:
+        done = subprocess.run(tar, stdin=source.stdout, capture_output=True, text=True, check=False)
+    if source.returncode or done.returncode:
+        raise BuildError(f"Unpacking {file.name} failed: {done.stderr.strip()[-200:]} Remove it and build again.")
+
+
+def unpack(files: list[Path], target: Path) -> None:
+    """Unpack the files of all packages into one folder; needs no root.
+
+    The folder is merged-usr from the start, so that old (/lib) and new (/usr/lib) packages land in one place.
+    """
+    for folder in ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64"):
+        (target / folder).mkdir(parents=True, exist_ok=True)
+        (target / Path(folder).name).symlink_to(folder)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda file: _unpack_one(file, target), files))

@@ -1,0 +1,110 @@
+"""The agent's life in the ramdisk: who am I, heartbeats, commands, until the machine is sent elsewhere.
+
+May not: know steps or disks. Invariant: the command server listens before the first heartbeat names it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from ingot_agent import (
+    api,
+    commands,
+    conductor,
+    errors,
+    extensions,
+    inventory,
+    log,
+    machine,
+    nics,
+    server,
+    settings,
+)
+
+
+class Agent:
+    """One agent on one machine; ``run`` returns only when told to stop."""
+
+    def __init__(self, config: settings.Settings, roots: settings.Roots, host: str = "") -> None:
+        self.config = config
+        self.roots = roots
+        self.client = conductor.Client(config, roots)
+        self.stopped = threading.Event()
+        self._heart: conductor.Heart | None = None
+        context = extensions.Context(config, roots, self.lock_down)
+        self.executor = commands.Executor(extensions.table(context), self._beat)
+        self.api = api.Api(self.executor, lambda: self.client.token)
+        self.server = server.Server(host, config.listen_port, self.api.answer)
+        self.context = context
+
+    def _beat(self) -> None:
+        if self._heart is not None:
+            self._heart.force()
+
+    def lock_down(self) -> None:
+        """Answer no more and fall silent."""
+        self.server.close()
+        if self._heart is not None:
+            self._heart.stop()
+        self.stopped.set()
+
+    def run(self) -> None:
+        """Report, look ourselves up, then serve until locked down.
+
+        Raises the agent's errors when that fails.
+        """
+        addresses = self._addresses()
+        if self.config.inspection_callback_url:
+            self._inspect()
+        found = conductor.lookup(self.client, addresses, self.config.lookup_timeout, self.stopped)
+        log.line(f"this is node {found.node['uuid']}")
+        self.context.node = found.node
+        self.server.start()
+        host = self.config.advertise_host or found.address
+        host = f"[{host}]" if ":" in host else host
+        self._heart = conductor.Heart(self.client, found, f"http://{host}:{self.config.advertise_port}")
+        self._heart.start()
+        self.stopped.wait()
+
+    def _addresses(self) -> list[str]:
+        """Wait for a network interface, a minute at most."""
+        end = time.monotonic() + 60
+        while not (found := nics.addresses(self.roots, self.config.boot_mac)):
+            if time.monotonic() > end:
+                raise errors.DeviceNotFound("This machine shows no network interface: the ramdisk lacks its driver.")
+            self.stopped.wait(0.2)
+        return found
+
+    def _inspect(self) -> None:
+        report = inventory.report(self.config, self.roots)
+        end = time.monotonic() + self.config.lookup_timeout
+        while True:
+            try:
+                conductor.post_inspection(self.config.inspection_callback_url, report, self.config)
+                log.line("inventory reported")
+                return
+            except errors.Unreachable as error:
+                if time.monotonic() > end or "answered" in error.message:
+                    log.line(f"{error.message} Going on without inspection")
+                    return
+
+
+def main() -> None:
+    """Start on the machine itself; ends with a line on the console when it cannot go on."""
+    roots = settings.Roots()
+    log.open_consoles(roots.sys, roots.dev)
+    with open(f"{roots.proc}/cmdline", encoding="utf-8", errors="replace") as file:
+        config = settings.from_cmdline(file.read())
+    log.line(f"agent up, machine is {machine.uptime(roots):.1f} s old")
+    if not config.api_url:
+        log.line("The kernel command line lacks ipa-api-url, so the agent knows no API. Boot with it.")
+        threading.Event().wait(60)
+        return
+    try:
+        Agent(config, roots).run()
+    except errors.Unauthorized as error:
+        log.line(error.message)
+        threading.Event().wait()
+    except errors.AgentError as error:
+        log.line(error.message)

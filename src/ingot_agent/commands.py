@@ -1,0 +1,179 @@
+"""Run one command at a time and keep every result.
+
+Why: the conductor posts a command, goes away and comes back for the result, perhaps after a crash of its
+own. May not: know HTTP or what a command does. Invariants: at most one command runs; a command posted again
+under the same ``ingot_key`` is the same command, never a second one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ingot_agent import errors, log
+
+Params = dict[str, Any]  # the protocol's free-form command parameters
+Result = dict[str, Any] | str | None
+
+
+class Status(StrEnum):
+    """Where a command stands, in the protocol's words."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    MISMATCH = "CLEAN_VERSION_MISMATCH"
+
+
+@dataclass
+class Progress:
+    """How far a command is: bytes done of bytes in all, and what it does now."""
+
+    done: int = 0
+    total: int = 0
+    phase: str = ""
+
+    def begin(self, phase: str, total: int = 0) -> None:
+        """Start a phase of ``total`` bytes (0: not counted)."""
+        self.done, self.total, self.phase = 0, total, phase
+        log.line(f"{phase} ({total >> 20} MiB)" if total else phase)
+
+    def add(self, count: int) -> None:
+        """Count bytes as done."""
+        self.done += count
+
+
+Function = Callable[[Params, Progress], Result]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command the agent knows: what it runs, and whether it answers at once or works on in a thread."""
+
+    run: Function
+    asynchronous: bool = False
+
+
+def uuid4() -> str:
+    """Give a fresh random UUID (the uuid module loads slowly)."""
+    raw = bytearray(os.urandom(16))
+    raw[6], raw[8] = raw[6] & 0x0F | 0x40, raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+@dataclass
+class Command:
+    """A posted command and, later, its result."""
+
+    name: str
+    key: str = ""
+    ident: str = field(default_factory=uuid4)
+    status: Status = Status.RUNNING
+    error: errors.AgentError | None = None
+    result: dict[str, Any] | None = None
+    progress: Progress = field(default_factory=Progress)
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the protocol's result object, with ``ingot_progress`` while it runs."""
+        answer: dict[str, Any] = {
+            "id": self.ident,
+            "command_name": self.name.partition(".")[2],
+            "command_status": str(self.status),
+            "command_error": self.error.as_dict() if self.error else None,
+            "command_result": self.result,
+        }
+        if self.key:
+            answer["ingot_key"] = self.key
+        if self.status is Status.RUNNING:
+            now = self.progress
+            answer["ingot_progress"] = {"done": now.done, "total": now.total, "phase": now.phase}
+        return answer
+
+
+class Executor:
+    """Holds the table of commands ("extension.command") and all results.
+
+    ``finished`` is called after each async one.
+    """
+
+    def __init__(self, table: dict[str, Entry], finished: Callable[[], None]) -> None:
+        self._table = table
+        self._finished = finished
+        self._commands: dict[str, Command] = {}
+        self._lock = threading.Lock()
+
+    def list(self) -> list[Command]:
+        """All commands so far, the oldest first."""
+        return list(self._commands.values())
+
+    def get(self, ident: str) -> Command:
+        """Give one command. Raises NotFound."""
+        try:
+            return self._commands[ident]
+        except KeyError:
+            raise errors.NotFound(
+                f"There is no command {ident}: the agent may have started anew. Post it again."
+            ) from None
+
+    def start(self, name: str, params: Params) -> Command:
+        """Start a command, or give the one already started under the same ``ingot_key``.
+
+        A synchronous command has ended when this returns. Raises NotFound, AgentIsBusy, InvalidCommandParams.
+        """
+        arguments = dict(params)
+        key = str(arguments.pop("ingot_key", "") or "")
+        with self._lock:
+            known = next((one for one in self._commands.values() if key and one.key == key), None)
+            if known is not None:
+                return known
+            entry = self._find(name)
+            running = next((one for one in self._commands.values() if one.status is Status.RUNNING), None)
+            if running is not None:
+                raise errors.AgentIsBusy(f"The agent is busy with {running.name}. Wait until it has ended.")
+            command = Command(name, key)
+            self._commands[command.ident] = command
+        log.line(f"command {name}")
+        if entry.asynchronous:
+            threading.Thread(target=self._work, args=(command, entry, arguments), name=name, daemon=True).start()
+        else:
+            self._run(command, entry, arguments)
+            self._raise_bad_params(command)
+        return command
+
+    def _raise_bad_params(self, command: Command) -> None:
+        if isinstance(command.error, errors.InvalidCommandParams):
+            raise command.error
+
+    def _find(self, name: str) -> Entry:
+        if name not in self._table:
+            raise errors.NotFound(f"The agent has no command {name!r}. It knows: {', '.join(sorted(self._table))}.")
+        return self._table[name]
+
+    def _work(self, command: Command, entry: Entry, params: Params) -> None:
+        self._run(command, entry, params)
+        self._finished()
+
+    def _run(self, command: Command, entry: Entry, params: Params) -> None:
+        try:
+            result = entry.run(params, command.progress)
+            short = command.name.partition(".")[2]
+            command.result = {"result": f"{short}: {result}"} if isinstance(result, str) else result
+            command.status = Status.SUCCEEDED
+        except errors.VersionMismatch as error:
+            command.error, command.status = error, Status.MISMATCH
+        except errors.AgentError as error:
+            command.error, command.status = error, Status.FAILED
+        except Exception as error:  # noqa: BLE001 - the agent's one guard around commands: a bug is a failed command
+            text = f"The command {command.name} failed unforeseen: {error!r}. Read the agent's log."
+            command.error, command.status = errors.CommandExecutionError(text), Status.FAILED
+        if command.error is not None:
+            log.line(f"{command.name} failed: {command.error.message}")
+        else:
+            log.line(f"{command.name} succeeded")
+        command.done.set()

@@ -1,0 +1,189 @@
+"""Make the firmware start the operating system on a disk: a UEFI boot entry, first in the order.
+
+Why: written straight into efivarfs, it needs no tool. May not: touch entries it did not make, except stale
+ones on request. Invariant: after ``install`` exactly one entry named ``LABEL`` is there and it comes first.
+Source: UEFI specification 2.10, 3.1.3 (load options), 10.3 (device paths);
+Documentation/filesystems/efivarfs.rst.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import struct
+import subprocess
+import tempfile
+
+from ingot_agent import blockdev, errors, gpt, log, settings
+
+LABEL = "ingot"
+_GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+_ATTRIBUTES = struct.pack("<I", 7)  # kept, seen by boot services and the operating system
+_GETFLAGS, _SETFLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
+_FALLBACK = "\\EFI\\BOOT\\BOOTX64.EFI"
+_LOADERS = (
+    "EFI/debian/shimx64.efi", "EFI/ubuntu/shimx64.efi", "EFI/redhat/shimx64.efi", "EFI/fedora/shimx64.efi",
+    "EFI/centos/shimx64.efi", "EFI/rocky/shimx64.efi", "EFI/almalinux/shimx64.efi", "EFI/opensuse/shim.efi",
+    "EFI/BOOT/BOOTX64.EFI", "EFI/debian/grubx64.efi", "EFI/ubuntu/grubx64.efi", "EFI/systemd/systemd-bootx64.efi",
+)  # fmt: skip
+
+
+def load_option(label: str, partition: gpt.Partition, loader: str) -> bytes:
+    """The content of a Boot#### variable: a file on a GPT partition."""
+    sectors = partition.last + 1 - partition.first
+    drive = struct.pack("<BBHIQQ16sBB", 4, 1, 42, partition.number, partition.first, sectors, partition.unique, 2, 2)
+    name = (loader + "\0").encode("utf-16-le")
+    file = struct.pack("<BBH", 4, 4, 4 + len(name)) + name
+    path = drive + file + b"\x7f\xff\x04\x00"
+    return struct.pack("<IH", 1, len(path)) + (label + "\0").encode("utf-16-le") + path
+
+
+class Variables:
+    """The firmware's boot variables as files of efivarfs."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def _path(self, name: str) -> str:
+        return f"{self._folder}/{name}-{_GLOBAL}"
+
+    def read(self, name: str) -> bytes:
+        """A variable's content; empty when it is not set."""
+        try:
+            with open(self._path(name), "rb") as file:
+                return file.read()[4:]
+        except OSError:
+            return b""
+
+    def _unlock(self, name: str) -> None:
+        """efivarfs marks variables immutable, so that nobody deletes them by accident."""
+        try:
+            descriptor = os.open(self._path(name), os.O_RDONLY)
+        except OSError:
+            return
+        try:
+            flags = struct.unpack("=l", fcntl.ioctl(descriptor, _GETFLAGS, bytes(8)))[0]
+            fcntl.ioctl(descriptor, _SETFLAGS, struct.pack("=l", flags & ~_IMMUTABLE))
+        except OSError:
+            return
+        finally:
+            os.close(descriptor)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Set a variable. Raises BlockDeviceError."""
+        self._unlock(name)
+        try:
+            descriptor = os.open(self._path(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            try:
+                os.write(descriptor, _ATTRIBUTES + content)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            text = (
+                f"The firmware did not take the variable {name}: {error.strerror}. Free its variable store "
+                "(clean_uefi_nvram)."
+            )
+            raise errors.BlockDeviceError(text) from error
+
+    def remove(self, name: str) -> None:
+        """Delete a variable; an absent one is fine."""
+        self._unlock(name)
+        try:
+            os.unlink(self._path(name))
+        except OSError:
+            return
+
+    def entries(self) -> dict[int, str]:
+        """Labels of all boot entries by number."""
+        found: dict[int, str] = {}
+        for file in sorted(os.listdir(self._folder)):
+            match = re.match(rf"^Boot([0-9A-Fa-f]{{4}})-{_GLOBAL}$", file)
+            if match:
+                content = self.read(f"Boot{match.group(1)}")[6:]
+                found[int(match.group(1), 16)] = content.decode("utf-16-le", "replace").split("\0")[0]
+        return found
+
+    def order(self) -> list[int]:
+        """Numbers in boot order."""
+        raw = self.read("BootOrder")
+        return [number for (number,) in struct.iter_unpack("<H", raw[: len(raw) // 2 * 2])]
+
+    def set_order(self, numbers: list[int]) -> None:
+        """Write the boot order."""
+        self.write("BootOrder", b"".join(struct.pack("<H", number) for number in numbers))
+
+
+def _loader(disk: str, number: int) -> str:
+    """Path of the loader on the ESP, by looking.
+
+    The fallback path of the specification when it cannot be looked at.
+    """
+    node = f"{disk}p{number}" if disk[-1].isdigit() else f"{disk}{number}"
+    with tempfile.TemporaryDirectory() as folder:
+        mounted = subprocess.run(["mount", "-t", "vfat", "-o", "ro", node, folder], capture_output=True, check=False)
+        if mounted.returncode:
+            log.line(f"the ESP {node} cannot be mounted, using {_FALLBACK}")
+            return _FALLBACK
+        try:
+            found = next((one for one in _LOADERS if os.path.exists(f"{folder}/{one}")), None)
+        finally:
+            subprocess.run(["umount", folder], capture_output=True, check=False)
+    if found is None:
+        raise errors.ImageWriteError(
+            f"The image's EFI system partition {node} has no known loader. Use an image that starts under UEFI."
+        )
+    return "\\" + found.replace("/", "\\")
+
+
+def install(device: blockdev.Device, roots: settings.Roots) -> str:
+    """Make the entry for the disk's EFI system partition; says what was done.
+
+    Raises ImageWriteError when the image cannot start under UEFI, BlockDeviceError when the firmware refuses.
+    """
+    folder = f"{roots.sys}/firmware/efi/efivars"
+    if not os.path.isdir(folder) or not os.listdir(folder):
+        return "the firmware shows no variables; it will use the default loader"
+    table = gpt.find(device)
+    esp = next((one for one in table.partitions if one.kind == gpt.ESP), None) if table else None
+    if esp is None:
+        raise errors.ImageWriteError(
+            "The machine started by UEFI and the image has no EFI system partition. "
+            "Use an image that starts under UEFI, or set the node's boot mode to bios."
+        )
+    loader = _loader(device.path, esp.number)
+    variables = Variables(folder)
+    number = replace_entry(variables, load_option(LABEL, esp, loader))
+    return f"boot entry Boot{number:04X} starts {loader}"
+
+
+def replace_entry(variables: Variables, option: bytes) -> int:
+    """Put our entry first, in place of an earlier one of ours; gives its number."""
+    entries = variables.entries()
+    own = [number for number, label in entries.items() if label == LABEL]
+    number = own[0] if own else next(one for one in range(0x10000) if one not in entries)
+    if variables.read(f"Boot{number:04X}") != option:
+        variables.write(f"Boot{number:04X}", option)
+    for stale in own[1:]:
+        variables.remove(f"Boot{stale:04X}")
+    others = [one for one in variables.order() if one != number and one not in own]
+    if variables.order() != [number, *others]:
+        variables.set_order([number, *others])
+    return number
+
+
+def clean(roots: settings.Roots) -> str:
+    """Remove every boot entry that starts a file of a disk partition; says what was removed."""
+    folder = f"{roots.sys}/firmware/efi/efivars"
+    if not os.path.isdir(folder) or not os.listdir(folder):
+        return "no firmware variables, nothing to clean"
+    variables = Variables(folder)
+    removed: list[int] = []
+    for number in variables.entries():
+        if b"\x04\x01\x2a\x00" in variables.read(f"Boot{number:04X}"):
+            variables.remove(f"Boot{number:04X}")
+            removed.append(number)
+    order = variables.order()
+    if removed and set(order) & set(removed):
+        variables.set_order([one for one in order if one not in removed])
+    return f"removed {len(removed)} boot entries"

@@ -1,0 +1,192 @@
+"""The table of all commands: extension and name, as conductors post them.
+
+May not: hold state besides the node last looked up. Invariant: every name here is one of Ironic's agent
+protocol, except those of the extension ``ingot``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingot_agent import (
+    blockdev,
+    collect,
+    commands,
+    disks,
+    efiboot,
+    errors,
+    fields,
+    gpt,
+    hints,
+    image,
+    inventory,
+    log,
+    machine,
+    settings,
+    steps,
+)
+from ingot_agent.commands import Entry, Params, Progress, Result
+
+_GRACE = 0.5  # the answer to the order must leave the machine first
+
+
+@dataclass
+class Context:
+    """What commands work with; ``node`` is the API's free-form node of the last lookup."""
+
+    config: settings.Settings
+    roots: settings.Roots
+    lock_down: Callable[[], None]
+    node: dict[str, Any] = field(default_factory=dict)
+
+
+def _root_disk(context: Context, params: Params) -> disks.Disk:
+    node = fields.find_object(params, "node") or context.node
+    return hints.choose(disks.find_all(context.roots), *hints.of_node(node))
+
+
+def _go_down(verb: str) -> None:
+    """Flush, then reboot or power off; the kernel is asked directly when the program cannot."""
+    os.sync()
+    threading.Event().wait(_GRACE)
+    try:
+        subprocess.run([verb, "-f"], check=False, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        with open("/proc/sysrq-trigger", "w", encoding="ascii") as trigger:
+            trigger.write("b" if verb == "reboot" else "o")
+
+
+def _power(verb: str) -> commands.Function:
+    def run(_: Params, progress: Progress) -> Result:
+        progress.begin(f"the machine goes down ({verb})")
+        threading.Thread(target=_go_down, args=(verb,), daemon=True).start()
+        return f"{verb} has begun"
+
+    return run
+
+
+def _sync(_: Params, __: Progress) -> Result:
+    os.sync()
+    return "file systems flushed"
+
+
+def _prepare_image(context: Context) -> commands.Function:
+    def run(params: Params, progress: Progress) -> Result:
+        info = fields.find_object(params, "image_info")
+        if info is None:
+            raise errors.InvalidCommandParams("prepare_image lacks image_info. Send it.")
+        wanted = image.order(info, fields.text(params, "configdrive"))
+        return image.write(wanted, context.node, context.config, context.roots, progress)
+
+    return run
+
+
+def _partition_uuids(context: Context) -> commands.Function:
+    def run(params: Params, _: Progress) -> Result:
+        with blockdev.opened(_root_disk(context, params).name) as device:
+            table = gpt.find(device)
+        esp = next((one for one in table.partitions if one.kind == gpt.ESP), None) if table else None
+        unique = gpt.guid_text(esp.unique) if esp else None
+        return {"partitions": {}, "root uuid": None, "efi system partition uuid": unique}
+
+    return run
+
+
+def _install_bootloader(context: Context) -> commands.Function:
+    def run(params: Params, progress: Progress) -> Result:
+        mode = params.get("target_boot_mode")
+        if not machine.is_uefi(context.roots) or mode == "bios":
+            return "the image's own boot code serves, nothing to install"
+        progress.begin("making the boot entry")
+        with blockdev.opened(_root_disk(context, params).name) as device:
+            done = efiboot.install(device, context.roots)
+        os.sync()
+        return done
+
+    return run
+
+
+def _finalize_rescue(_: Params, __: Progress) -> Result:
+    raise errors.AgentError(
+        "This ramdisk cannot rescue: it has no login shell over the network. Boot a rescue ramdisk and try again."
+    )
+
+
+def _lockdown(context: Context) -> commands.Function:
+    def run(_: Params, __: Progress) -> Result:
+        log.line("locked down by the conductor")
+        threading.Timer(_GRACE, context.lock_down).start()
+        return "locked down"
+
+    return run
+
+
+def _set_node_info(context: Context) -> commands.Function:
+    def run(params: Params, _: Progress) -> Result:
+        node = fields.find_object(fields.find_object(params, "node_info") or {}, "node")
+        if node is None:
+            raise errors.InvalidCommandParams("set_node_info lacks node_info with its node. Send it.")
+        context.node = node
+        return "node taken over"
+
+    return run
+
+
+def _flow(table: dict[str, Entry]) -> commands.Function:
+    def run(params: Params, progress: Progress) -> Result:
+        flow = fields.objects(params, "flow")
+        if not flow:
+            raise errors.InvalidCommandParams("start_flow lacks its flow. Send a list of one-command objects.")
+        for element in flow:
+            for name, arguments in element.items():
+                if name not in table or name == "flow.start_flow":
+                    raise errors.InvalidCommandParams(f"The flow names {name!r}, which is no command. Correct it.")
+                table[name].run(fields.as_object(arguments) or {}, progress)
+        return f"{len(flow)} commands done"
+
+    return run
+
+
+def _step_entries(all_steps: steps.Steps) -> dict[str, Entry]:
+    table: dict[str, Entry] = {}
+
+    def lister(kind: str) -> commands.Function:
+        return lambda _params, _progress: all_steps.listing(kind)
+
+    def executor(kind: str) -> commands.Function:
+        return lambda params, progress: all_steps.execute(kind, params, progress)
+
+    for kind in ("clean", "deploy", "service"):
+        table[f"{kind}.get_{kind}_steps"] = Entry(lister(kind))
+        table[f"{kind}.execute_{kind}_step"] = Entry(executor(kind), asynchronous=True)
+    return table
+
+
+def table(context: Context) -> dict[str, Entry]:
+    """Give every command of this agent by its full name."""
+    entries = _step_entries(steps.Steps(context.config, context.roots))
+
+    def hardware(_: Params, __: Progress) -> Result:
+        return inventory.gather(context.config, context.roots)
+
+    entries |= {
+        "standby.prepare_image": Entry(_prepare_image(context), asynchronous=True),
+        "standby.run_image": Entry(_power("reboot"), asynchronous=True),
+        "standby.power_off": Entry(_power("poweroff"), asynchronous=True),
+        "standby.sync": Entry(_sync),
+        "standby.get_partition_uuids": Entry(_partition_uuids(context)),
+        "image.install_bootloader": Entry(_install_bootloader(context), asynchronous=True),
+        "rescue.finalize_rescue": Entry(_finalize_rescue),
+        "poll.get_hardware_info": Entry(hardware),
+        "poll.set_node_info": Entry(_set_node_info(context)),
+        "ingot.get_inventory": Entry(hardware),
+        "log.collect_system_logs": Entry(lambda _params, _progress: {"system_logs": collect.bundle()}),
+        "system.lockdown": Entry(_lockdown(context)),
+    }
+    entries["flow.start_flow"] = Entry(_flow(entries), asynchronous=True)
+    return entries

@@ -1,0 +1,78 @@
+"""The machine's network interfaces, in the words of Ironic's inventory.
+
+May not: change an interface. Invariant: only interfaces with a device behind them count.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import socket
+import struct
+from typing import Any
+
+from ingot_agent import settings, sysfile
+
+_SIOCGIFADDR = 0x8915
+_PCI = re.compile(r"^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
+
+
+def _names(roots: settings.Roots) -> list[str]:
+    folder = f"{roots.sys}/class/net"
+    return [name for name in sysfile.names(folder) if os.path.exists(f"{folder}/{name}/device")]
+
+
+def addresses(roots: settings.Roots, first: str = "") -> list[str]:
+    """Hardware addresses of all interfaces; the one we booted from comes first."""
+    found = [sysfile.read(f"{roots.sys}/class/net/{name}/address").lower() for name in _names(roots)]
+    return sorted(filter(None, found), key=lambda address: address != first)
+
+
+def ipv4(name: str) -> str | None:
+    """The interface's IPv4 address, None when it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as query:
+        try:
+            answer = fcntl.ioctl(query, _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
+        except OSError:
+            return None
+    return socket.inet_ntoa(answer[20:24])
+
+
+def ipv6(name: str, roots: settings.Roots) -> str | None:
+    """The interface's first IPv6 address, a global one before a link-local one; None when it has none."""
+    rows = [line.split() for line in sysfile.read(f"{roots.proc}/net/if_inet6").splitlines()]
+    mine = sorted((row for row in rows if len(row) == 6 and row[5] == name), key=lambda row: row[3] != "00")
+    return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(mine[0][0])) if mine else None
+
+
+def _pci_address(device: str) -> str | None:
+    return next((part for part in reversed(device.split("/")) if _PCI.match(part)), None)
+
+
+def _interface(name: str, roots: settings.Roots) -> dict[str, Any]:
+    folder = f"{roots.sys}/class/net/{name}"
+    speed = sysfile.number(f"{folder}/speed", -1)
+    device = sysfile.link(f"{folder}/device")
+    pci = _pci_address(device)
+    identity = device if os.path.exists(f"{device}/vendor") and "virtio" not in device else device.rpartition("/")[0]
+    return {
+        "name": name,
+        "mac_address": sysfile.read(f"{folder}/address").lower(),
+        "ipv4_address": ipv4(name),
+        "ipv6_address": ipv6(name, roots),
+        "has_carrier": sysfile.read(f"{folder}/carrier") == "1",
+        "lldp": None,
+        "vendor": sysfile.read(f"{identity}/vendor") or None,
+        "product": sysfile.read(f"{identity}/device") or None,
+        "client_id": None,
+        "biosdevname": None,
+        "speed_mbps": speed if speed > 0 else None,
+        "pci_address": pci,
+        "driver": os.path.basename(sysfile.link(f"{folder}/device/driver")) or None,
+    }
+
+
+def interfaces(roots: settings.Roots) -> list[dict[str, Any]]:
+    """All interfaces as inventory objects, by name."""
+    return [_interface(name, roots) for name in _names(roots)]

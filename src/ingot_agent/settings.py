@@ -1,0 +1,91 @@
+"""What the kernel command line says to the agent, and where it finds the machine's files.
+
+May not: do I/O besides reading the command line. Invariant: unknown parameters are left alone, bad ones
+fall back to defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Folders of the machine; tests give their own."""
+
+    sys: str = "/sys"
+    proc: str = "/proc"
+    dev: str = "/dev"
+    run: str = "/run"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The agent's settings; times in seconds, empty text means not given."""
+
+    api_url: str = ""
+    inspection_callback_url: str = ""
+    inspection_collectors: str = ""
+    agent_token: str = ""
+    boot_mac: str = ""
+    listen_port: int = 9999
+    advertise_host: str = ""
+    advertise_port: int = 9999
+    lookup_timeout: float = 600.0
+    http_timeout: float = 30.0
+    insecure: bool = False
+    debug: bool = False
+
+
+def parse_cmdline(text: str) -> dict[str, str]:
+    """Split a kernel command line; quotes hold a value together, a word without ``=`` has the value ""."""
+    words: list[str] = []
+    quoted, word = False, ""
+    for letter in text.strip() + " ":
+        if letter == '"':
+            quoted = not quoted
+        elif letter.isspace() and not quoted:
+            if word:
+                words.append(word)
+            word = ""
+        else:
+            word += letter
+    pairs = (entry.partition("=") for entry in words)
+    return {name: value for name, _, value in pairs}
+
+
+def boot_mac(bootif: str) -> str:
+    """Turn BOOTIF (``01-52-54-00-12-34-56`` or a plain address) into ``52:54:00:12:34:56``; "" stays ""."""
+    plain = bootif.replace("-", ":").lower()
+    return plain[3:] if len(plain) == 20 else plain
+
+
+def _number(values: dict[str, str], name: str, default: float) -> float:
+    try:
+        return float(values[name])
+    except (KeyError, ValueError):
+        return default
+
+
+def _truth(values: dict[str, str], name: str) -> bool:
+    return values.get(name, "0").lower() in ("1", "true", "yes", "on")
+
+
+def from_cmdline(text: str) -> Settings:
+    """Read the agent's settings from a kernel command line."""
+    values = parse_cmdline(text)
+    port = int(_number(values, "ipa-listen-port", 9999))
+    return Settings(
+        api_url=values.get("ipa-api-url", "").rstrip("/"),
+        inspection_callback_url=values.get("ipa-inspection-callback-url", ""),
+        inspection_collectors=values.get("ipa-inspection-collectors", ""),
+        agent_token=values.get("ipa-agent-token", ""),
+        boot_mac=boot_mac(values.get("BOOTIF", "")),
+        listen_port=port,
+        advertise_host=values.get("ipa-advertise-host", ""),
+        advertise_port=int(_number(values, "ipa-advertise-port", port)),
+        lookup_timeout=_number(values, "ipa-lookup-timeout", 600),
+        http_timeout=_number(values, "ipa-http-request-timeout", 30),
+        insecure=_truth(values, "ipa-insecure"),
+        debug=_truth(values, "ipa-debug"),
+    )

@@ -1,0 +1,234 @@
+"""Images onto disks: real HTTP, real files and loop devices, with every fault the network offers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingot_agent import blockdev, commands, errors, image, settings, transfer
+
+from . import machines, peers
+
+MIB = 1 << 20
+CHUNK = 1 << 20
+
+
+def sample(size: int = 24 * MIB) -> bytes:
+    """Data, holes, a short tail and a chunk that begins with zeros."""
+    body = bytearray(size + 5000)
+    for offset in (0, MIB, 5 * MIB, 6 * MIB, 20 * MIB):
+        body[offset : offset + 700_000] = os.urandom(700_000)
+    body[10 * MIB + 70_000 : 10 * MIB + 70_100] = os.urandom(100)
+    body[-10:] = os.urandom(10)
+    return bytes(body)
+
+
+def write(disk: Path, info: dict[str, Any], tmp_path: Path, timeout: float = 5) -> commands.Progress:
+    progress = commands.Progress()
+    config = settings.Settings(http_timeout=timeout)
+    roots = settings.Roots(str(tmp_path / "nosys"), "/proc", "/dev", str(tmp_path))
+    with blockdev.opened(str(disk)) as device:
+        image.write_to(device, image.order(info, ""), config, roots, progress)
+        device.flush()
+    return progress
+
+
+def info_for(images: peers.Images, body: bytes, chunks: bytes | None) -> dict[str, Any]:
+    info: dict[str, Any] = {"id": "i", "urls": [images.url("/i.raw")], "disk_format": "raw"}
+    info |= {"os_hash_algo": "sha256", "os_hash_value": hashlib.sha256(body).hexdigest()}
+    if chunks is not None:
+        info["ingot_chunks"] = {"url": images.url("/i.map"), "digest": peers.digest(chunks)}
+    return info
+
+
+@pytest.fixture
+def dirty(tmp_path: Path) -> Path:
+    disk = tmp_path / "disk"
+    disk.write_bytes(os.urandom(40 * MIB))
+    return disk
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Iterator[Path]:
+    backing = tmp_path / "backing"
+    backing.write_bytes(os.urandom(40 * MIB))
+    done = subprocess.run(["losetup", "-f", "--show", str(backing)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no loop devices here: {done.stderr.strip()}")
+    yield Path(done.stdout.strip())
+    subprocess.run(["losetup", "-d", done.stdout.strip()], check=True)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("breaks", [0, 3])
+def test_every_byte_is_right_over_stale_data(tmp_path: Path, dirty: Path, mapped: bool, breaks: int) -> None:
+    body = sample()
+    chunks = peers.chunk_map(body, CHUNK)
+    with peers.Images({"/i.raw": body, "/i.map": chunks}, breaks=breaks, break_after=1_500_000) as images:
+        progress = write(dirty, info_for(images, body, chunks if mapped else None), tmp_path)
+    assert dirty.read_bytes()[: len(body)] == body
+    assert progress.done == progress.total > 0
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_on_a_block_device(tmp_path: Path, loop: Path, mapped: bool) -> None:
+    body = sample()
+    chunks = peers.chunk_map(body, CHUNK)
+    with peers.Images({"/i.raw": body, "/i.map": chunks}) as images:
+        write(loop, info_for(images, body, chunks if mapped else None), tmp_path)
+    with loop.open("rb") as file:
+        assert file.read(len(body)) == body
+
+
+def test_quick_zeroing_skips_zero_blocks(tmp_path: Path, loop: Path) -> None:
+    body = sample()
+    sys_root = tmp_path / "sys"
+    folder = sys_root / "class/block" / loop.name / "queue"
+    folder.mkdir(parents=True)
+    (folder / "write_zeroes_max_bytes").write_text("4294966784\n")
+    config, roots = settings.Settings(http_timeout=5), settings.Roots(str(sys_root))
+    with peers.Images({"/i.raw": body}) as images, blockdev.opened(str(loop)) as device:
+        image.write_to(device, image.order(info_for(images, body, None), ""), config, roots, commands.Progress())
+        device.flush()
+    with loop.open("rb") as file:
+        assert file.read(len(body)) == body
+
+
+def test_holes_are_not_fetched_and_one_connection_serves(tmp_path: Path, dirty: Path) -> None:
+    body = sample()
+    chunks = peers.chunk_map(body, CHUNK)
+    with peers.Images({"/i.raw": body, "/i.map": chunks}) as images:
+        write(dirty, info_for(images, body, chunks), tmp_path)
+        fetched = sum(int(last) + 1 - int(first) for first, last in (r[6:].split("-") for r in images.ranges))
+        assert fetched <= 7 * CHUNK
+        assert len(images.connections) == 2  # the map, the data
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_image_larger_than_the_disk_writes_nothing(tmp_path: Path, mapped: bool) -> None:
+    disk = tmp_path / "small"
+    disk.write_bytes(b"x" * MIB)
+    body = sample()
+    chunks = peers.chunk_map(body, CHUNK)
+    with (
+        peers.Images({"/i.raw": body, "/i.map": chunks}) as images,
+        pytest.raises(errors.ImageWriteError, match=rf"{len(body)} bytes and the disk .* has {MIB}"),
+    ):
+        write(disk, info_for(images, body, chunks if mapped else None), tmp_path)
+    assert disk.read_bytes() == b"x" * MIB
+
+
+def test_wrong_checksum_names_both(tmp_path: Path, dirty: Path) -> None:
+    body = sample()
+    wrong = "0" * 64
+    with peers.Images({"/i.raw": body}) as images:
+        info = info_for(images, body, None) | {"os_hash_value": wrong}
+        right = hashlib.sha256(body).hexdigest()
+        with pytest.raises(errors.ImageChecksumError, match=f"expected {wrong}, got {right}"):
+            write(dirty, info, tmp_path)
+
+
+def test_changed_image_behind_a_map_is_refused(tmp_path: Path, dirty: Path) -> None:
+    body = sample()
+    chunks = peers.chunk_map(body, CHUNK)
+    changed = bytearray(body)
+    changed[5 * MIB + 5] ^= 1
+    with (
+        peers.Images({"/i.raw": bytes(changed), "/i.map": chunks}) as images,
+        pytest.raises(errors.ImageChecksumError, match=rf"at byte {5 * MIB} has the wrong checksum: expected .* got"),
+    ):
+        write(dirty, info_for(images, body, chunks), tmp_path)
+
+
+def test_map_with_wrong_digest_is_refused(tmp_path: Path, dirty: Path) -> None:
+    body = sample()
+    chunks = peers.chunk_map(body, CHUNK)
+    with (
+        peers.Images({"/i.raw": body, "/i.map": chunks + b" "}) as images,
+        pytest.raises(errors.ImageChecksumError, match="chunk map has the wrong checksum"),
+    ):
+        write(dirty, info_for(images, body, chunks), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"{", b"[]", b'{"version":2,"hash":"blake2b-256","size":1,"chunk_size":4096,"extents":[]}',
+     b'{"version":1,"hash":"blake2b-256","size":4096,"chunk_size":4096,"extents":[[0,4096,"00"]]}',
+     b'{"version":1,"hash":"blake2b-256","size":4096,"chunk_size":4096,"extents":[[4096,4096,"' + b"00" * 32 + b'"]]}'],
+)  # fmt: skip
+def test_nonsense_maps_are_refused(raw: bytes) -> None:
+    from ingot_agent import chunkmap
+
+    with pytest.raises(errors.ImageWriteError, match="chunk map is not usable"):
+        chunkmap.parse(raw)
+
+
+def test_server_gone_is_a_sentence(tmp_path: Path, dirty: Path) -> None:
+    from ingot_agent import chunked, chunkmap
+
+    body = sample()
+    plan = chunkmap.parse(peers.chunk_map(body, CHUNK))
+    with peers.Images({}) as images:
+        url = images.url("/i.raw")
+    source = transfer.Source(url, timeout=1, attempts=3, first_pause=0.01)
+    with blockdev.opened(str(dirty)) as device, pytest.raises(errors.ImageWriteError, match="failed 3 times in a row"):
+        chunked.write(device, plan, source, commands.Progress())
+
+
+def test_server_that_keeps_breaking_off_ends_patience(tmp_path: Path, dirty: Path) -> None:
+    from ingot_agent import chunked, chunkmap, streamed
+
+    body = sample()
+    plan = chunkmap.parse(peers.chunk_map(body, CHUNK))
+    with peers.Images({"/i.raw": body}, breaks=1000, break_after=1000) as images, blockdev.opened(str(dirty)) as device:
+        source = transfer.Source(images.url("/i.raw"), timeout=1, attempts=3, first_pause=0.01)
+        with pytest.raises(errors.ImageWriteError, match=r"failed 3 times in a row at byte 0.*deploy again"):
+            chunked.write(device, plan, source, commands.Progress())
+        with pytest.raises(errors.ImageWriteError, match="failed 3 times in a row at byte 0"):
+            streamed.write(device, source, streamed.Checksum("sha256", "0" * 64), commands.Progress(), False)
+
+
+def test_missing_image_is_a_sentence(tmp_path: Path, dirty: Path) -> None:
+    with peers.Images({}) as images, pytest.raises(errors.ImageWriteError, match=r"answered 404 for /i\.raw"):
+        write(dirty, info_for(images, b"x", None), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"urls": []}, "urls"),
+        ({"disk_format": "qcow2"}, "qcow2"),
+        ({"os_hash_value": ""}, "no checksum"),
+        ({"urls": "x"}, "urls"),
+    ],
+)
+def test_bad_orders(change: dict[str, Any], word: str) -> None:
+    info = {"urls": ["http://h/x"], "os_hash_algo": "sha256", "os_hash_value": "0" * 64} | change
+    with pytest.raises(errors.InvalidCommandParams, match=word):
+        image.order(info, "")
+
+
+def test_whole_step_on_the_hinted_disk(tmp_path: Path) -> None:
+    roots = machines.make(tmp_path / "machine")
+    machines.add_disk(roots, "sda", 64 * MIB, serial="no")
+    wanted = machines.add_disk(roots, "sdb", 256 * MIB, serial="yes")
+    source = tmp_path / "image"
+    with source.open("wb") as file:
+        file.truncate(32 * MIB)
+    subprocess.run(["sgdisk", "-n", "1:2048:0", str(source)], check=True, capture_output=True)
+    body = source.read_bytes()
+    chunks = peers.chunk_map(body, CHUNK)
+    with peers.Images({"/i.raw": body, "/i.map": chunks}) as images:
+        order = image.order(info_for(images, body, chunks), "")
+        node = {"properties": {"root_device": {"serial": "yes"}}}
+        text = image.write(order, node, settings.Settings(http_timeout=5), roots, commands.Progress())
+    assert "i.raw" in text
+    assert str(wanted) in text
+    check = subprocess.run(["sgdisk", "-v", str(wanted)], capture_output=True, text=True, check=True)
+    assert "No problems found" in check.stdout
