@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import cast
 
 from ingot.bus.memory import MemoryBus
 from ingot.domain import errors
@@ -32,11 +34,12 @@ def make_deps(settings: Settings) -> Deps:
 
 
 @asynccontextmanager
-async def make_kit(deps: Deps) -> AsyncIterator[Kit]:
+async def make_kit(deps: Deps) -> AsyncGenerator[Kit]:
     """Wire clients, image cache and network boot, running; they end with the context."""
-    from ingot.clients.agent.client import Agents
+    from ingot.clients.agent.agents import Agents
     from ingot.clients.ipmi.client import IpmiPool
     from ingot.clients.redfish.client import RedfishPool
+    from ingot.images import fetch
     from ingot.images.cache import ImageCache
     from ingot.netboot.service import Netboot
 
@@ -48,7 +51,8 @@ async def make_kit(deps: Deps) -> AsyncIterator[Kit]:
         stack.push_async_callback(redfish.close)
         agents = Agents()
         stack.push_async_callback(agents.close)
-        images = ImageCache(settings.data / "images", settings.image_cache_size, settings.image_dirs)
+        dirs = tuple(Path(name) for name in settings.image_dirs)
+        images = ImageCache(settings.data / "images", settings.image_cache_size, fetching=fetch.Limits(file_roots=dirs))
         boot = await stack.enter_async_context(Netboot(settings, deps.store, images).running())
         yield Kit(settings, ipmi, redfish, agents, images, boot)
 
@@ -100,8 +104,7 @@ def serve(settings: Settings, only: str | None = None) -> None:
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that made a task group end: one of ours if there is one."""
-    ours, others = group.split(errors.IngotError)
-    found: BaseException = ours or others or group
+    found: BaseException = group.split(errors.IngotError)[0] or group
     while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
+        found = cast("BaseExceptionGroup[BaseException]", found).exceptions[0]
     return found

@@ -46,7 +46,7 @@ class Calls:
                 f"Node {node_uuid} is locked by host {found.reservation}, please retry after the current operation "
                 "is completed."
             )
-        opened = self._deps.sealer.open(found.uuid, sealed) or {}
+        opened: dict[str, Any] = self._deps.sealer.open(found.uuid, sealed) or {}
         return Context(
             node=found,
             ports=found_ports,

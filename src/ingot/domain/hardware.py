@@ -5,18 +5,17 @@ May not: do I/O. Invariant: a missing or odd part of an inventory leaves a value
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ingot.domain import errors, ids, node
 
 
 def properties(inventory: dict[str, Any]) -> dict[str, Any]:
     """cpu_arch, cpus, memory_mb, local_gb, vendor as far as known (strings and numbers as Ironic writes them)."""
-    cpu = inventory.get("cpu") or {}
-    memory = inventory.get("memory") or {}
-    disks = [disk.get("size") or 0 for disk in inventory.get("disks") or []]
-    vendor = (inventory.get("system_vendor") or {}).get("manufacturer")
-    learned = {
+    cpu, memory, maker = _part(inventory, "cpu"), _part(inventory, "memory"), _part(inventory, "system_vendor")
+    disks: list[int] = [disk.get("size") or 0 for disk in _parts(inventory, "disks")]
+    vendor = maker.get("manufacturer")
+    learned: dict[str, Any] = {
         "cpu_arch": cpu.get("architecture"),
         "cpus": cpu.get("count"),
         "memory_mb": memory.get("physical_mb"),
@@ -28,15 +27,15 @@ def properties(inventory: dict[str, Any]) -> dict[str, Any]:
 
 def boot_mode(inventory: dict[str, Any]) -> str | None:
     """ "uefi" or "bios" as the ramdisk was booted, None if not told."""
-    mode = (inventory.get("boot") or {}).get("current_boot_mode")
+    mode = _part(inventory, "boot").get("current_boot_mode")
     return mode if mode in {"uefi", "bios"} else None
 
 
 def ports(node_uuid: str, inventory: dict[str, Any]) -> list[node.Port]:
     """A port for each card with a MAC address; only the one the ramdisk booted from is for network boot."""
-    booted = (inventory.get("boot") or {}).get("pxe_interface")
+    booted = _part(inventory, "boot").get("pxe_interface")
     found: list[node.Port] = []
-    for card in inventory.get("interfaces") or []:
+    for card in _parts(inventory, "interfaces"):
         try:
             address = ids.mac(card.get("mac_address") or "")
         except errors.Invalid:
@@ -44,6 +43,17 @@ def ports(node_uuid: str, inventory: dict[str, Any]) -> list[node.Port]:
         pxe = booted is None or _same(booted, address)
         found.append(node.Port(uuid=ids.new(), node_uuid=node_uuid, address=address, pxe_enabled=pxe))
     return found
+
+
+def _part(inventory: dict[str, Any], name: str) -> dict[str, Any]:
+    found = inventory.get(name)
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _parts(inventory: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found = inventory.get(name)
+    items = cast("list[Any]", found) if isinstance(found, list) else []
+    return [item for item in items if isinstance(item, dict)]
 
 
 def _same(booted: str, address: str) -> bool:

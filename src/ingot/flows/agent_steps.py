@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ingot.domain import errors, runs
 from ingot.interfaces import agent
@@ -12,7 +12,7 @@ from ingot.interfaces.context import StepContext
 async def collect(ctx: StepContext, word: str) -> list[dict[str, Any]]:
     """The agent's steps of kind ``word`` ("clean", "deploy"); remembers the versions that go with them."""
     params = {"node": agent.node_fields(ctx), "ports": agent.port_fields(ctx.ports)}
-    answer = agent.outcome(await agent.client(ctx).run(f"{word}.get_{word}_steps", params)) or {}
+    answer = cast("dict[str, Any]", await agent.client(ctx).run(f"{word}.get_{word}_steps", params))
     await ctx.journal.remember("versions", answer.get("hardware_manager_version"))
     ctx.memo["versions"] = answer.get("hardware_manager_version")
     by_manager: dict[str, list[dict[str, Any]]] = answer.get(f"{word}_steps") or {}

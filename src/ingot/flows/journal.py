@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 
 from ingot.domain import errors, node, runs, states
 from ingot.services.deps import Deps
-from ingot.store import history, nodes, ports
+from ingot.store import history, nodes
+from ingot.store import ports as port_store
 from ingot.store import runs as run_store
 
 _STEP_FIELDS = {
@@ -88,9 +89,9 @@ class RunJournal:
         """Set columns of a port."""
         await self._deps.store.run(self._change_port, uuid, columns)
 
-    async def add_ports(self, found: list[node.Port]) -> None:
+    async def add_ports(self, ports: list[node.Port]) -> None:
         """Register ports, leaving out addresses that exist already."""
-        await self._deps.store.run(self._add_ports, found)
+        await self._deps.store.run(self._add_ports, ports)
 
     async def note(self, event: str, severity: str = "INFO") -> None:
         """Write a line into the node's history."""
@@ -133,7 +134,12 @@ class RunJournal:
         field = _STEP_FIELDS.get(self.run.kind)
         if entry.mark == runs.Mark.STARTED and field:
             step = self.plan[entry.step]
-            shown = {"interface": step.interface, "step": step.step, "priority": step.priority, "args": {}}
+            shown: dict[str, Any] = {
+                "interface": step.interface,
+                "step": step.step,
+                "priority": step.priority,
+                "args": {},
+            }
             nodes.change(connection, self.run.node_uuid, **{field: shown})
 
     def _park(self, connection: Connection, wait: runs.Wait, wake_at: float) -> None:
@@ -162,7 +168,13 @@ class RunJournal:
         now = self._deps.clock()
         run_store.finish(connection, self.lease, status, reason, now)
         uuid = self.run.node_uuid
-        fields = {"clean_step": {}, "deploy_step": {}, "service_step": {}, "last_error": reason, **extra}
+        fields: dict[str, Any] = {
+            "clean_step": {},
+            "deploy_step": {},
+            "service_step": {},
+            "last_error": reason,
+            **extra,
+        }
         before = nodes.get(connection, uuid)
         after = before.provision_state
         if event is None:
@@ -191,7 +203,7 @@ class RunJournal:
     def _forget_instance(self, connection: Connection) -> None:
         run_store.check(connection, self.lease)
         uuid = self.run.node_uuid
-        kept = self._deps.sealer.open(uuid, nodes.get_secrets(connection, uuid)[0]) or {}
+        kept: dict[str, Any] = self._deps.sealer.open(uuid, nodes.get_secrets(connection, uuid)[0]) or {}
         kept.pop("instance_info", None)
         sealed = self._deps.sealer.seal(uuid, kept)
         gone = dict.fromkeys(("instance_uuid", "instance_name", "allocation_uuid", "agent_url", "agent_heartbeat_at"))
@@ -199,13 +211,13 @@ class RunJournal:
 
     def _change_port(self, connection: Connection, uuid: str, columns: dict[str, Any]) -> None:
         run_store.check(connection, self.lease)
-        ports.change(connection, uuid, **columns)
+        port_store.change(connection, uuid, **columns)
 
     def _add_ports(self, connection: Connection, found: list[node.Port]) -> None:
         run_store.check(connection, self.lease)
         for port in found:
-            if ports.find(connection, port.address) is None:
-                ports.create(connection, port)
+            if port_store.find(connection, port.address) is None:
+                port_store.create(connection, port)
 
     def _note(self, connection: Connection, event: str, severity: str) -> None:
         run_store.check(connection, self.lease)

@@ -85,10 +85,10 @@ class Runner:
 
     async def _load(self, lease: run_store.Lease) -> tuple[StepContext, RunJournal]:
         run, found, found_ports, sealed, token, entries = await self._deps.store.read(_read, lease)
-        opened = self._deps.sealer.open(lease.node_uuid, sealed) or {}
+        opened: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, sealed) or {}
         journal = RunJournal(self._deps, lease, run, entries)
         sealed_params = run.params.get("sealed")
-        params = self._deps.sealer.open(lease.node_uuid, sealed_params) if sealed_params else {}
+        params: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, sealed_params) if sealed_params else {}
         ctx = StepContext(
             node=found,
             ports=found_ports,

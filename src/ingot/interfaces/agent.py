@@ -14,10 +14,8 @@ from ingot.domain import errors, node, runs
 from ingot.interfaces.context import Context, StepContext, WaitFor
 
 if TYPE_CHECKING:
-    from ingot.clients.agent.client import Agent, CommandResult
-
-RUNNING = "RUNNING"
-SUCCEEDED = "SUCCEEDED"
+    from ingot.clients.agent.client import Agent
+    from ingot.clients.agent.results import CommandResult
 
 
 def is_alive(ctx: Context, now: float) -> bool:
@@ -45,7 +43,9 @@ def port_fields(ports: list[node.Port]) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(port) for port in ports]
 
 
-async def run_command(ctx: StepContext, name: str, params: dict[str, Any], *, usual: float, timeout: float) -> Any:
+async def run_command(
+    ctx: StepContext, name: str, params: dict[str, Any], *, usual: float, timeout: float
+) -> dict[str, object]:
     """Have the agent run an asynchronous command and wait for it; its result.
 
     ``usual`` and ``timeout`` in seconds. Raises errors.Misbehaved with the agent's own words when it fails.
@@ -62,15 +62,15 @@ async def run_command(ctx: StepContext, name: str, params: dict[str, Any], *, us
     async def ended() -> bool:
         result = await client(ctx).command(command_id)
         latest[:] = [result]
-        if result.status == RUNNING and result.progress is not None:
+        if result.status == "RUNNING" and result.progress is not None:
             await ctx.journal.report(result.progress.done, result.progress.total, result.progress.phase)
-        return result.status != RUNNING
+        return result.status != "RUNNING"
 
     await ctx.wait.until(ended, WaitFor(f"the ramdisk's agent to end {name}", timeout, usual, poll=2.0, on_agent=True))
     return outcome(latest[0])
 
 
-async def run_step(ctx: StepContext, word: str, planned: runs.PlannedStep) -> Any:
+async def run_step(ctx: StepContext, word: str, planned: runs.PlannedStep) -> dict[str, object]:
     """Have the agent run one of its own steps of kind ``word`` (clean, deploy, service)."""
     params = {
         "step": {
@@ -89,10 +89,10 @@ async def run_step(ctx: StepContext, word: str, planned: runs.PlannedStep) -> An
     return await run_command(ctx, f"{word}.execute_{word}_step", params, usual=60, timeout=timeout)
 
 
-def outcome(result: CommandResult) -> Any:
+def outcome(result: CommandResult) -> dict[str, object]:
     """The result of an ended command. Raises errors.Misbehaved when it failed."""
-    if result.status == SUCCEEDED:
-        return result.result
-    error = result.error or {}
-    text = error.get("details") or error.get("message") or "no reason given"
-    raise errors.Misbehaved(f"The ramdisk's agent failed {result.name}: {text}", hint="")
+    if result.status == "SUCCEEDED":
+        return result.result or {}
+    raise errors.Misbehaved(
+        f"The ramdisk's agent failed {result.name}: {result.complaint or result.status}", hint="See its log."
+    )

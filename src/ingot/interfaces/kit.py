@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ingot.clients.agent.client import Agents
+    from ingot.clients.agent.agents import Agents
     from ingot.clients.ipmi.client import IpmiPool
     from ingot.clients.redfish.client import RedfishPool
     from ingot.images.cache import ImageCache

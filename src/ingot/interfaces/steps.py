@@ -54,7 +54,8 @@ def step(
 
 def find(owner: Any, name: str) -> StepInfo | None:
     """The step ``name`` that ``owner`` (an interface implementation or a flow) declares, or None."""
-    return getattr(getattr(type(owner), name, None), _MARK, None)
+    kind: Any = type(owner)
+    return getattr(getattr(kind, name, None), _MARK, None)
 
 
 def get(owner: Any, name: str) -> StepInfo:
@@ -68,7 +69,8 @@ def get(owner: Any, name: str) -> StepInfo:
 
 def list_all(owner: Any) -> list[StepInfo]:
     """Every step that ``owner`` declares, by name."""
-    found = (getattr(getattr(type(owner), name), _MARK, None) for name in sorted(dir(type(owner))))
+    kind: Any = type(owner)
+    found = (find(owner, name) for name in sorted(dir(kind)))
     return [info for info in found if info is not None]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ingot.drivers.fake import acts
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.inspect import InspectInterface
@@ -18,7 +20,7 @@ class FakeInspect(InspectInterface):
         """Store the imaginary inventory."""
         await acts.act(ctx, "inspect.inspect", "inspected")
         cards = [{"name": f"eth{index}", "mac_address": port.address} for index, port in enumerate(ctx.ports)]
-        inventory = {
+        inventory: dict[str, Any] = {
             "interfaces": cards,
             "cpu": {"architecture": "x86_64", "count": 1, "model_name": "imaginary", "flags": []},
             "memory": {"total": 4 * _GIB, "physical_mb": 4096},

@@ -6,11 +6,12 @@ a key that it recognises.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from ingot.domain import errors, power
 from ingot.images import configdrive
-from ingot.images.cache import CachedImage
+from ingot.images.cache import CachedImage, Phase
 from ingot.images.source import from_instance_info
 from ingot.interfaces import agent
 from ingot.interfaces.context import Context, StepContext, WaitFor
@@ -72,9 +73,7 @@ class DirectDeploy(DeployInterface):
     @step(deploy=80)
     async def write_image(self, ctx: StepContext) -> None:
         """Image into our cache, then from there onto the machine's disk."""
-        image = await ctx.kit.images.fetch(
-            from_instance_info(ctx.instance_info), lambda done, total: ctx.journal.report(done, total, "fetching image")
-        )
+        image = await _fetch(ctx)
         args = {"image_info": _image_info(ctx, image), "configdrive": await _config_drive(ctx)}
         params = {
             "step": {"interface": "deploy", "step": "write_image", "priority": 80, "args": args},
@@ -87,7 +86,7 @@ class DirectDeploy(DeployInterface):
     async def prepare_instance_boot(self, ctx: StepContext) -> None:
         """Boot loader entry where the firmware needs one; boot from disk from now on."""
         mode = (await ctx.refresh()).boot_mode
-        params = {"root_uuid": None, "efi_system_part_uuid": None, "prep_boot_part_uuid": None}
+        params: dict[str, Any] = {"root_uuid": None, "efi_system_part_uuid": None, "prep_boot_part_uuid": None}
         if mode == "uefi":
             params["target_boot_mode"] = mode
             await agent.run_command(ctx, "image.install_bootloader", params, usual=5, timeout=300)
@@ -98,7 +97,7 @@ class DirectDeploy(DeployInterface):
         """Everything on disk, then off."""
 
         async def sync() -> bool:
-            agent.outcome(await agent.client(ctx).run("standby.sync", {}))
+            await agent.client(ctx).run("standby.sync", {})
             return True
 
         await ctx.once("synced", sync)
@@ -143,10 +142,34 @@ async def _switch(ctx: StepContext, target: power.Target) -> None:
     await ctx.journal.change_node(power_state=wanted.value)
 
 
+async def _fetch(ctx: StepContext) -> CachedImage:
+    """The image in our cache; progress is shown while it comes."""
+    latest: list[tuple[Phase, int, int | None]] = []
+
+    def heard(phase: Phase, done: int, total: int | None) -> None:
+        latest[:] = [(phase, done, total)]
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(1)
+            for phase, done, total in latest:
+                await ctx.journal.report(done, total, f"image: {phase}")
+
+    telling = asyncio.create_task(tell())
+    try:
+        return await ctx.kit.images.fetch(from_instance_info(ctx.instance_info), heard)
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
 async def _config_drive(ctx: StepContext) -> str | None:
     """The config drive of the request as the agent takes it: base64 of a gzipped ISO, None without one."""
     wanted = ctx.params.get("configdrive") or ctx.instance_info.get("configdrive")
-    return await configdrive.prepare(wanted) if wanted else None
+    if not wanted:
+        return None
+    name = ctx.instance_info.get("display_name") or ctx.node.name or ctx.node.uuid
+    return await configdrive.payload(wanted, {"uuid": ctx.node.instance_uuid or ctx.node.uuid, "name": name})
 
 
 def _image_info(ctx: StepContext, image: CachedImage) -> dict[str, Any]:

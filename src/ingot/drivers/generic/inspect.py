@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from ingot.domain import errors
 from ingot.interfaces import agent
 from ingot.interfaces.context import StepContext
@@ -18,8 +20,8 @@ class AgentInspect(InspectInterface):
         await ctx.deploy.start_ramdisk(ctx)
 
         async def ask() -> bool:
-            found = agent.outcome(await agent.client(ctx).run("poll.get_hardware_info", {})) or {}
-            inventory = found.get("inventory", found)
+            found = cast("dict[str, Any]", await agent.client(ctx).run("poll.get_hardware_info", {}))
+            inventory: dict[str, Any] = found.get("inventory", found)
             if not inventory.get("interfaces"):
                 raise errors.Misbehaved(
                     f"The ramdisk of node {ctx.node.uuid} told nothing about its machine", hint="Look at its console."

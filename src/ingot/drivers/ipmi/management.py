@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ingot.clients.ipmi import chassis
 from ingot.domain import errors
 from ingot.drivers.ipmi import target
@@ -26,10 +28,8 @@ class IpmiManagement(ManagementInterface):
         """Set the boot flags; first ask the BMC not to drop them after 60 s, which many refuse without harm."""
         bmc = target.of(ctx)
         if str(ctx.driver_info.get("ipmi_disable_boot_timeout", True)).lower() not in {"false", "0", "no"}:
-            try:
+            with suppress(errors.Misbehaved, errors.NotSupported):
                 await chassis.disable_boot_timeout(ctx.kit.ipmi, bmc)
-            except (errors.Misbehaved, errors.NotSupported):
-                pass
         await chassis.set_boot_device(
             ctx.kit.ipmi,
             bmc,

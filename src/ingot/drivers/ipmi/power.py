@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ingot.clients.ipmi import chassis
 from ingot.domain import power
-from ingot.drivers.ipmi import target
+from ingot.drivers.ipmi import target as targets
 from ingot.interfaces import power_wait
 from ingot.interfaces.context import Context
 from ingot.interfaces.power import PowerInterface
@@ -23,20 +23,20 @@ class IpmiPower(PowerInterface):
 
     def properties(self) -> dict[str, str]:
         """The keys of a BMC."""
-        return target.PROPERTIES
+        return targets.PROPERTIES
 
     async def validate(self, ctx: Context) -> None:
         """The BMC must be described."""
-        target.of(ctx)
+        targets.of(ctx)
 
     async def get(self, ctx: Context) -> power.Power:
         """The chassis status."""
-        on = await chassis.power_state(ctx.kit.ipmi, target.of(ctx))
+        on = await chassis.power_state(ctx.kit.ipmi, targets.of(ctx))
         return power.Power.ON if on else power.Power.OFF
 
-    async def set(self, ctx: Context, wanted: power.Target, timeout: float) -> None:
+    async def set(self, ctx: Context, target: power.Target, timeout: float) -> None:
         """Order, then look until it is so. A reboot is off and on: chassis reset does nothing on a dead machine."""
-        match wanted:
+        match target:
             case power.Target.REBOOT:
                 await self._order(ctx, power.Target.OFF, timeout)
                 await self._order(ctx, power.Target.ON, timeout)
@@ -44,10 +44,10 @@ class IpmiPower(PowerInterface):
                 await self._order(ctx, power.Target.SOFT_OFF, timeout)
                 await self._order(ctx, power.Target.ON, timeout)
             case power.Target.ON | power.Target.OFF | power.Target.SOFT_OFF:
-                await self._order(ctx, wanted, timeout)
+                await self._order(ctx, target, timeout)
 
     async def _order(self, ctx: Context, wanted: power.Target, timeout: float) -> None:
-        bmc = target.of(ctx)
+        bmc = targets.of(ctx)
         if await self.get(ctx) == wanted.result():
             return
         await chassis.control(ctx.kit.ipmi, bmc, _ORDERS[wanted])

@@ -41,8 +41,8 @@ def of(ctx: Context) -> Target:
 
 
 def _number(info: dict[str, Any], key: str, default: Any) -> Any:
-    value = info.get(key)
-    if value in {None, ""}:
+    value: Any = info.get(key)
+    if value is None or value == "":
         return default
     try:
         return int(value)

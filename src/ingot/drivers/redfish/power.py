@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ingot.clients.redfish import systems
 from ingot.domain import power
-from ingot.drivers.redfish import target
+from ingot.drivers.redfish import target as targets
 from ingot.interfaces import power_wait
 from ingot.interfaces.context import Context
 from ingot.interfaces.power import PowerInterface
@@ -25,20 +25,20 @@ class RedfishPower(PowerInterface):
 
     def properties(self) -> dict[str, str]:
         """The keys of a Redfish service."""
-        return target.PROPERTIES
+        return targets.PROPERTIES
 
     async def validate(self, ctx: Context) -> None:
         """The service must be described."""
-        target.of(ctx)
+        targets.of(ctx)
 
     async def get(self, ctx: Context) -> power.Power:
         """The system's PowerState."""
-        state = await systems.power_state(ctx.kit.redfish, target.of(ctx))
+        state = await systems.power_state(ctx.kit.redfish, targets.of(ctx))
         return power.Power.ON if state in _ON else power.Power.OFF
 
-    async def set(self, ctx: Context, wanted: power.Target, timeout: float) -> None:
+    async def set(self, ctx: Context, target: power.Target, timeout: float) -> None:
         """Order, then look until it is so; a reboot is off and on, which every BMC does alike."""
-        match wanted:
+        match target:
             case power.Target.REBOOT:
                 await self._order(ctx, power.Target.OFF, timeout)
                 await self._order(ctx, power.Target.ON, timeout)
@@ -46,10 +46,10 @@ class RedfishPower(PowerInterface):
                 await self._order(ctx, power.Target.SOFT_OFF, timeout)
                 await self._order(ctx, power.Target.ON, timeout)
             case power.Target.ON | power.Target.OFF | power.Target.SOFT_OFF:
-                await self._order(ctx, wanted, timeout)
+                await self._order(ctx, target, timeout)
 
     async def _order(self, ctx: Context, wanted: power.Target, timeout: float) -> None:
-        service = target.of(ctx)
+        service = targets.of(ctx)
         if await self.get(ctx) == wanted.result():
             return
         await systems.reset(ctx.kit.redfish, service, _ORDERS[wanted])

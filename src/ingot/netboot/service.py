@@ -1,0 +1,194 @@
+"""Network boot as one part: DHCP and TFTP by dnsmasq, boot scripts, ramdisk and images by our file server.
+
+What a machine boots is rendered from its node's row when it asks, so nothing is written per boot and any process
+with the database can answer. May not: change a node. Invariant: only MAC addresses of known ports are answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from ingot.domain import node
+from ingot.images.cache import ImageCache
+from ingot.netboot import dhcp, dnsmasq, hostnet, ipxe
+from ingot.netboot.fileserver import BytesAnswer, FileAnswer, FileServer
+from ingot.netboot.httpwire import Request
+from ingot.settings import Settings
+from ingot.store import nodes, ports
+from ingot.store.engine import Store
+from ingot.store.paging import Page
+
+_log = structlog.get_logger("ingot.netboot")
+_FILES = ("vmlinuz", "initrd")
+_ALL = 1_000_000
+
+
+class Netboot:
+    """Everything a machine without an operating system needs from us. Use inside ``running()``."""
+
+    def __init__(self, settings: Settings, store: Store, images: ImageCache) -> None:
+        self._settings = settings
+        self._store = store
+        self._images = images
+        self._ramdisk = Path(settings.ramdisk_dir) if settings.ramdisk_dir else settings.data / "ramdisk"
+        self._files = FileServer()
+        self._network = _plan_network(settings)
+        self._dnsmasq: dnsmasq.Dnsmasq | None = None
+        self._fetched: dict[str, tuple[float, str]] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[Netboot]:
+        """Serve while the context lasts; without a provisioning network in the settings nothing is served."""
+        if self._host is None:
+            yield self
+            return
+        self._files.mount("/boot/ipxe", self._script)
+        self._files.mount("/boot/ramdisk", self._boot_file)
+        self._files.mount("/images", self._image_file)
+        await self._files.start(self._host, self._settings.files_port)
+        child = await self._start_dnsmasq()
+        try:
+            yield self
+        finally:
+            if child is not None:
+                child.cancel()
+                with suppress(asyncio.CancelledError):
+                    await child
+            await self._files.stop()
+
+    def api_url(self) -> str:
+        """The API as the ramdisk reaches it."""
+        return f"http://{self._host or self._settings.host}:{self._settings.port}"
+
+    def image_url(self, key: str, file: str) -> str:
+        """A cached image's ``raw`` data or its ``chunks`` map, as the ramdisk reaches it."""
+        return f"{self._files_url}/images/{key}/{file}"
+
+    async def admit(self, addresses: list[str]) -> None:
+        """Answer these MAC addresses from now on."""
+        if self._dnsmasq is not None:
+            for address in addresses:
+                await asyncio.to_thread(self._dnsmasq.add, address)
+
+    def last_seen(self, address: str) -> tuple[float, str] | None:
+        """The last thing a MAC address did on the provisioning network."""
+        found = [self._fetched[address]] if address in self._fetched else []
+        event = self._dnsmasq.trace.find(address) if self._dnsmasq else None
+        if event is not None and self._dnsmasq is not None:
+            words = self._dnsmasq.trace.sentence(address, 0).removeprefix(f"{address} ")
+            found.append((event.at, words))
+        return max(found, default=None)
+
+    def problem(self) -> str | None:
+        """Why machines cannot boot from the network now, None if they can."""
+        if self._host is None:
+            return "Network boot is off: set provision_interface to the interface that machines boot on"
+        if self._dnsmasq is not None and not self._dnsmasq.health.running:
+            return f"DHCP does not run: {self._dnsmasq.health.reason}"
+        missing = [name for name in _FILES if not (self._ramdisk / name).exists()]
+        if missing:
+            return f"There is no deploy ramdisk in {self._ramdisk}: make one with ingot ramdisk build"
+        return None
+
+    @property
+    def _host(self) -> str | None:
+        if self._network is not None:
+            return self._network.host
+        address = self._settings.provision_address
+        return address.split("/")[0] if address else None
+
+    @property
+    def _files_url(self) -> str:
+        return f"http://{self._host}:{self._settings.files_port}"
+
+    async def _start_dnsmasq(self) -> asyncio.Task[None] | None:
+        if self._network is None:
+            return None
+        known = [port.address for port in await self._store.read(ports.list_page, Page(limit=_ALL))]
+        state = self._settings.data / "dnsmasq"
+        self._dnsmasq = dnsmasq.Dnsmasq(self._network, state, self._files_url, _tell)
+        await asyncio.to_thread(self._dnsmasq.prepare, known)
+        child = asyncio.create_task(self._dnsmasq.run())
+        ready = asyncio.create_task(self._dnsmasq.wait_ready())
+        await asyncio.wait({child, ready}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if child.done():
+            await child
+        return child
+
+    async def _script(self, rest: str, request: Request) -> BytesAnswer:
+        """The iPXE script for the MAC address in the path, from the row of its node."""
+        address = ipxe.normal_mac(rest)
+        found = await self._store.read(_find_node, address)
+        if found is None:
+            return _text(ipxe.render_unknown(address, self.api_url()))
+        plan: dict[str, Any] = found.driver_internal_info.get("boot") or {}
+        if plan.get("what") != "ramdisk":
+            self._note(address, "asked for its boot script and was told to start from its disk")
+            uefi = found.boot_mode == "uefi"
+            return _text(ipxe.render_local_disk(ipxe.Firmware.UEFI if uefi else ipxe.Firmware.BIOS))
+        self._note(address, "asked for its boot script and was told to load the ramdisk")
+        return _text(ipxe.render_ramdisk(address, self._ramdisk_plan(address, dict(plan.get("params") or {}))))
+
+    def _ramdisk_plan(self, address: str, params: dict[str, str]) -> ipxe.Ramdisk:
+        base = f"{self._files_url}/boot/ramdisk/{address}"
+        api_url = params.pop("ipa-api-url", self.api_url())
+        return ipxe.Ramdisk(
+            kernel_url=f"{base}/vmlinuz",
+            initrd_url=f"{base}/initrd",
+            api_url=api_url,
+            inspection_url=params.pop("ipa-inspection-callback-url", None),
+            parameters=params,
+            extra=self._settings.kernel_params,
+            consoles=(),
+        )
+
+    def _boot_file(self, rest: str, request: Request) -> FileAnswer | None:
+        address, _, name = rest.partition("/")
+        if name not in _FILES:
+            return None
+        self._note(ipxe.normal_mac(address), f"loaded {name} of the ramdisk")
+        return FileAnswer(self._ramdisk / name)
+
+    async def _image_file(self, rest: str, request: Request) -> FileAnswer | None:
+        key, _, name = rest.partition("/")
+        image = await self._images.find(key)
+        if image is None or name not in {"raw", "chunks"}:
+            return None
+        return FileAnswer(image.path if name == "raw" else image.chunks_path)
+
+    def _note(self, address: str, words: str) -> None:
+        self._fetched[address] = (time.time(), words)
+
+
+def _plan_network(settings: Settings) -> dhcp.Network | None:
+    """The network to serve DHCP on. Raises errors.Invalid when interface or range do not fit."""
+    if settings.provision_interface is None:
+        return None
+    address = settings.provision_address or hostnet.address_of(settings.provision_interface)
+    first, _, last = (settings.provision_range or "").partition("-")
+    return dhcp.plan(settings.provision_interface, address, first or None, last or None)
+
+
+def _find_node(connection: Connection, address: str) -> node.Node | None:
+    port = ports.find(connection, address)
+    return None if port is None else nodes.find(connection, port.node_uuid)
+
+
+def _text(script: str) -> BytesAnswer:
+    return BytesAnswer(script.encode(), "text/plain")
+
+
+def _tell(health: dnsmasq.Health) -> None:
+    if health.running:
+        _log.info("DHCP and TFTP are served")
+    else:
+        _log.warning("DHCP and TFTP are not served", reason=health.reason)
