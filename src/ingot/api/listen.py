@@ -75,20 +75,19 @@ def _server(app: Any, sock: socket.socket) -> tuple[_Server, socket.socket]:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    where = f"{host} port {port}"
     try:
-        sock.bind((host, port))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except PermissionError as error:
+        raise errors.Forbidden(f"The API may not listen on {where}", hint="Choose a port above 1023.") from error
+    except socket.gaierror as error:
+        raise errors.Invalid(f"The API cannot listen on {where}: no such address", hint="Set host anew.") from error
     except OSError as error:
-        sock.close()
         raise errors.Conflict(
-            f"The API cannot listen on {host} port {port}: {error.strerror}",
-            hint="Stop the program that uses it, or choose another one with --port.",
+            f"The API cannot listen on {where}: {error.strerror}",
+            hint="Another program has the port: end it, or choose another with --port.",
         ) from error
-    sock.listen(1024)
-    sock.setblocking(False)
-    return sock
 
 
 def _agents_address(settings: Settings) -> str | None:
