@@ -37,7 +37,7 @@ async def pool() -> AsyncIterator[IpmiPool]:
 
 def target(fleet: Any, index: int = 0, **changes: Any) -> Target:
     address = list(fleet.addresses.values())[index]
-    values = {"username": "admin", "password": PASSWORD} | changes
+    values: dict[str, Any] = {"username": "admin", "password": PASSWORD} | changes
     return Target(address, fleet.ports["ipmi"], **values)
 
 
