@@ -161,7 +161,7 @@ async def test_restarted_bmc(pool: IpmiPool, fleet: Any) -> None:
 
 
 async def test_keep_alive_and_idle(fleet: Any) -> None:
-    pool = IpmiPool(idle=1.0, keep_alive=0.1)
+    pool = IpmiPool(idle=2.0, keep_alive=0.1)
     await chassis.power_state(pool, target(fleet))
     bmc(fleet).faults.drop_next = 1
     async with asyncio.timeout(5):

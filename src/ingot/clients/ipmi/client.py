@@ -29,7 +29,7 @@ class IpmiPool:
         self._bmcs: dict[tuple[str, int], bmc_module.Bmc] = {}
         self._idle = idle
         self._keep_alive = keep_alive
-        self._keeper = asyncio.create_task(self._keep(min(TICK, idle / 2)))
+        self._keeper = asyncio.create_task(self._keep(min(TICK, idle / 2, keep_alive)))
 
     async def command(self, target: Target, netfn: int, command: int, data: bytes = b"") -> bytes:
         """Run one command (``netfn`` even, LUN 0) and give the answer's data without the completion code.
@@ -54,8 +54,8 @@ class IpmiPool:
 
     @property
     def kept_sessions(self) -> int:
-        """How many BMCs we hold a session with, not counting those in use this moment."""
-        return sum(bmc.kept for bmc in self._bmcs.values())
+        """How many BMCs we hold a session with."""
+        return sum(bmc.entered for bmc in self._bmcs.values())
 
     async def close(self) -> None:
         """Close all sessions and sockets; the pool cannot be used afterwards."""
