@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def wait_for_tcp(port: int, process: subprocess.Popen[bytes], deadline: float = 
 
 
 @contextlib.contextmanager
-def running(command: list[str], cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str], cwd: Path) -> Generator[subprocess.Popen[bytes]]:
     with (cwd / "peer.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
@@ -213,11 +213,14 @@ class UdpProxy:
 
     async def start(self) -> int:
         self.front, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: Leg(self.faults, lambda *item: self.queue.put_nowait(item), answers=False),
+            lambda: Leg(self.faults, self.ask, answers=False),
             local_addr=("127.0.0.1", 0),
         )
         self.task = asyncio.create_task(self.forward())
         return int(self.front.get_extra_info("sockname")[1])
+
+    def ask(self, data: bytes, client: Any) -> None:
+        self.queue.put_nowait((data, client))
 
     async def forward(self) -> None:
         while True:

@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -20,6 +21,7 @@ from ingot.clients.ipmi.login import Login
 from ingot.clients.ipmi.session import Session
 from ingot.clients.ipmi.target import Target
 from ingot.clients.ipmi.transport import Transport
+from ingot.domain import errors
 
 CONSOLE_ID, BMC_ID = 0x11223344, 0xA0B0C0D0
 CONSOLE_RANDOM, BMC_RANDOM = bytes(range(16)), bytes(range(100, 116))
@@ -244,11 +246,9 @@ async def test_receivers_never_raise(transport: Transport, packet: bytes, kind: 
     ("field", "value"),
     [("port", 0), ("username", "x" * 17), ("password", "x" * 21), ("kg", b"short"), ("cipher_suite", 1)],
 )
-def test_impossible_targets(field: str, value: object) -> None:
-    from ingot.domain import errors
-
+def test_impossible_targets(field: str, value: Any) -> None:
     with pytest.raises(errors.Invalid):
-        Target("10.0.0.1", **{field: value})  # type: ignore[arg-type]
+        Target("10.0.0.1", **{field: value})
 
 
 def test_a_target_does_not_show_its_secrets() -> None:

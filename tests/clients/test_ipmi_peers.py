@@ -96,6 +96,16 @@ async def test_pyghmi_bmc(pool: IpmiPool, pyghmi_port: int) -> None:
         assert (await chassis.get_boot_device(pool, target)).device is chosen
 
 
+@pytest.mark.parametrize("address", ["::1", "0:0:0:0:0:0:0:1", "localhost"])
+async def test_other_ways_to_write_an_address(pool: IpmiPool, pyghmi_port: int, address: str) -> None:
+    assert await chassis.power_state(pool, Target(address, pyghmi_port, "admin", "password")) in (True, False)
+
+
+async def test_unknown_name(pool: IpmiPool) -> None:
+    with pytest.raises(errors.Unreachable, match="cannot be resolved"):
+        await chassis.power_state(pool, Target("no-such-bmc.invalid"))
+
+
 async def test_bad_network(
     pool: IpmiPool, openipmi: Any, udp_proxy: Callable[[int, Any], Awaitable[int]], faults: Any
 ) -> None:

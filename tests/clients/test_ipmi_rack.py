@@ -37,7 +37,7 @@ async def pool() -> AsyncIterator[IpmiPool]:
 
 def target(fleet: Any, index: int = 0, **changes: Any) -> Target:
     address = list(fleet.addresses.values())[index]
-    values = {"username": "admin", "password": PASSWORD} | changes
+    values: dict[str, Any] = {"username": "admin", "password": PASSWORD} | changes
     return Target(address, fleet.ports["ipmi"], **values)
 
 
@@ -161,7 +161,7 @@ async def test_restarted_bmc(pool: IpmiPool, fleet: Any) -> None:
 
 
 async def test_keep_alive_and_idle(fleet: Any) -> None:
-    pool = IpmiPool(idle=1.0, keep_alive=0.1)
+    pool = IpmiPool(idle=2.0, keep_alive=0.1)
     await chassis.power_state(pool, target(fleet))
     bmc(fleet).faults.drop_next = 1
     async with asyncio.timeout(5):

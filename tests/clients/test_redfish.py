@@ -41,7 +41,7 @@ async def fleet() -> AsyncIterator[Any]:
 
 def target(fleet: Any, index: int = 0, **changes: Any) -> Target:
     address = list(fleet.addresses.values())[index]
-    values = {"username": "admin", "password": PASSWORD} | changes
+    values: dict[str, Any] = {"username": "admin", "password": PASSWORD} | changes
     return Target(f"http://{address}:{fleet.ports['redfish']}", **values)
 
 

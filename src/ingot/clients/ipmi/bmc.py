@@ -46,6 +46,11 @@ class Bmc:
         return self._session is None and not self._lock.locked()
 
     @property
+    def entered(self) -> bool:
+        """Whether it holds a session."""
+        return self._session is not None
+
+    @property
     def kept(self) -> bool:
         """Whether it holds a session and nobody uses it now."""
         return self._session is not None and not self._lock.locked()

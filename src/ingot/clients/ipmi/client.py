@@ -8,6 +8,7 @@ May not: know nodes or drivers. Invariant: a BMC is one row of the table, so its
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from ingot.clients.ipmi import bmc as bmc_module
 from ingot.clients.ipmi import completion
@@ -17,6 +18,7 @@ from ingot.clients.ipmi.transport import Transports
 IDLE = 180.0  # a session nobody used this long is closed
 KEEP_ALIVE = 40.0  # a BMC drops a session after 60 s of silence (IPMI 2.0 section 6.12.15)
 TICK = 5.0
+CLOSE_DEADLINE = 3.0
 
 
 class IpmiPool:
@@ -27,7 +29,7 @@ class IpmiPool:
         self._bmcs: dict[tuple[str, int], bmc_module.Bmc] = {}
         self._idle = idle
         self._keep_alive = keep_alive
-        self._keeper = asyncio.create_task(self._keep(min(TICK, idle / 2)))
+        self._keeper = asyncio.create_task(self._keep(min(TICK, idle / 2, keep_alive)))
 
     async def command(self, target: Target, netfn: int, command: int, data: bytes = b"") -> bytes:
         """Run one command (``netfn`` even, LUN 0) and give the answer's data without the completion code.
@@ -52,13 +54,16 @@ class IpmiPool:
 
     @property
     def kept_sessions(self) -> int:
-        """How many BMCs we hold a session with, not counting those in use this moment."""
-        return sum(bmc.kept for bmc in self._bmcs.values())
+        """How many BMCs we hold a session with."""
+        return sum(bmc.entered for bmc in self._bmcs.values())
 
     async def close(self) -> None:
         """Close all sessions and sockets; the pool cannot be used afterwards."""
         self._keeper.cancel()
-        await asyncio.gather(self._keeper, *(bmc.close() for bmc in self._bmcs.values()), return_exceptions=True)
+        with contextlib.suppress(TimeoutError):  # a BMC in the middle of a long wait keeps its session
+            async with asyncio.timeout(CLOSE_DEADLINE):
+                ends = (bmc.close() for bmc in self._bmcs.values())
+                await asyncio.gather(self._keeper, *ends, return_exceptions=True)
         self._bmcs.clear()
         self._transports.close()
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 from typing import Protocol, cast
 
@@ -123,6 +124,13 @@ class Transports:
 
     async def find(self, host: str, port: int, lane: int) -> tuple[Transport, Peer]:
         """The socket and socket address for a BMC. Raises ``errors.Unreachable`` for an unknown name."""
+        family, peer = _numeric(host, port) or await self._resolve(host, port)
+        transport = self._lanes.get((family, lane))
+        if transport is None:
+            transport = self._lanes[family, lane] = Transport(family)
+        return transport, peer
+
+    async def _resolve(self, host: str, port: int) -> tuple[socket.AddressFamily, Peer]:
         try:
             found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         except OSError as error:
@@ -132,10 +140,7 @@ class Transports:
             ) from error
         family, _, _, _, address = found[0]
         peer = cast("Peer", address)  # the third form of a socket address is of hosts without IPv6
-        transport = self._lanes.get((family, lane))
-        if transport is None:
-            transport = self._lanes[family, lane] = Transport(family)
-        return transport, peer
+        return family, peer
 
     def close(self) -> None:
         """Close all sockets."""
@@ -149,3 +154,14 @@ class Transports:
             if key[1] and not transport.sessions and not transport.logins:
                 del self._lanes[key]
                 transport.close()
+
+
+def _numeric(host: str, port: int) -> tuple[socket.AddressFamily, Peer] | None:
+    """The socket address of a plain IP address, so that a slow name server cannot delay those without names."""
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return None
+    if version == 4:
+        return socket.AF_INET, (host, port)
+    return None if "%" in host else (socket.AF_INET6, (str(ipaddress.ip_address(host)), port, 0, 0))
