@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import lzma
-import os
 import re
 import shutil
 import stat
@@ -24,7 +23,19 @@ from ingot_rack import osimage_disk
 from ingot_rack.osimage_sources import Distribution
 
 _PACKAGES = ("busybox-static", "dropbear-bin", "jq", "kmod")
-_MODULES = "virtio_pci virtio_blk virtio_scsi virtio_net sd_mod sr_mod ahci nvme e1000 e1000e isofs".split()
+_MODULES = (
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_scsi",
+    "virtio_net",
+    "sd_mod",
+    "sr_mod",
+    "ahci",
+    "nvme",
+    "e1000",
+    "e1000e",
+    "isofs",
+)
 _PROGRAMS = ("usr/sbin/dropbear", "usr/bin/jq")
 _INIT = r"""#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
@@ -88,7 +99,8 @@ else
 fi
 umount /mnt 2>/dev/null
 dropbear -R -s -E 2>/dev/null
-echo "tiny: ssh is ready on $(hostname) $(ip -4 -o addr | sed -n 's/.*inet \([^ ]*\).*/\1/p' | grep -v ^127 | tr '\n' ' ')"
+addresses=$(ip -4 -o addr | sed -n 's/.*inet \([^ ]*\).*/\1/p' | grep -v ^127 | tr '\n' ' ')
+echo "tiny: ssh is ready on $(hostname) $addresses"
 exec /bin/init
 """
 _DHCP = r"""#!/bin/sh
@@ -217,7 +229,7 @@ def _cpio(tree: Path) -> bytes:
     for number, path in enumerate(sorted(tree.rglob("*")), start=1):
         info = path.lstat()
         if stat.S_ISLNK(info.st_mode):
-            body = os.readlink(path).encode()
+            body = bytes(path.readlink())
         else:
             body = path.read_bytes() if stat.S_ISREG(info.st_mode) else b""
         parts.append(_cpio_entry(number, str(path.relative_to(tree)), info.st_mode, body))
