@@ -42,6 +42,7 @@ class Format(StrEnum):
     EMPTY = "empty"
 
 
+_VHD_COOKIE = b"conectix"  # codespell:ignore conectix
 _COMPRESSED = (Format.GZIP, Format.XZ, Format.ZSTD)
 _RAW_KINDS = (Format.RAW, Format.GPT, Format.MBR, Format.ISO)
 _MAGICS: tuple[tuple[bytes, Format], ...] = (
@@ -53,7 +54,7 @@ _MAGICS: tuple[tuple[bytes, Format], ...] = (
     (b"COWD", Format.VMDK),
     (b"# Disk DescriptorFile", Format.VMDK),
     (b"vhdxfile", Format.VHDX),
-    (b"conectix", Format.VHD),
+    (_VHD_COOKIE, Format.VHD),
     (b"LUKS\xba\xbe", Format.LUKS),
 )
 _DECLARED: dict[str, tuple[Format, ...]] = {
@@ -167,7 +168,7 @@ def _of_bytes(head: bytes, tail: bytes) -> Format:
             return found
     if head[64:68] == b"\x7f\x10\xda\xbe":
         return Format.VDI
-    if tail.startswith(b"conectix"):
+    if tail.startswith(_VHD_COOKIE):
         return Format.VHD
     return _raw_kind(head)
 
