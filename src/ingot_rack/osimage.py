@@ -62,16 +62,16 @@ def ensure(
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = _load(folder)
         if found is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix="part-") as part:
+            prefix = f"part-{folder.name}-"
+            for leftover in (folder, *folder.parent.glob(f"{prefix}*")):  # of a build that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as part:
                 build(Path(part), variant, progress)
                 Path(part).rename(folder)
                 Path(part).mkdir()  # so that the context manager finds what it wants to remove
             found = _load(folder)
     if found is None:
-        raise ImageError(
-            f"The image just built in {folder} cannot be read back. Check the disk's free space."
-        )
+        raise ImageError(f"The image just built in {folder} cannot be read back. Check the disk's free space.")
     return found
 
 
