@@ -170,16 +170,7 @@ class Machine:
         order = self._next_order()
         argv = qemu.command(self.hull, self.files, order, await accel.choose(), self._media)
         self.files.qmp.unlink(missing_ok=True)
-        with self.files.errors_log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._prefix,
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        process = self._process
+        process = self._process = await self._launch(argv)
         self._spawn(self._watch(process))
         try:
             self._qmp = await self._connect(process)
@@ -188,6 +179,16 @@ class Machine:
             raise
         self._order = self._use_order()
         self.starts += 1
+
+    async def _launch(self, argv: list[str]) -> asyncio.subprocess.Process:
+        whole, nothing = (*self._prefix, *argv), asyncio.subprocess.DEVNULL
+        with self.files.errors_log.open("ab") as log:
+            try:
+                return await asyncio.create_subprocess_exec(
+                    *whole, stdin=nothing, stdout=log, stderr=log, start_new_session=True
+                )
+            except FileNotFoundError as error:
+                raise errors.RackError(f"{argv[0]} was not found", hint="Install qemu-system-x86.") from error
 
     async def _connect(self, process: asyncio.subprocess.Process) -> qmp.Qmp:
         """Connect to the new process, or tell why it ended."""
