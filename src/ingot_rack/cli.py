@@ -94,6 +94,9 @@ def _fleet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delay", type=float, default=0.0, help="seconds a power change takes")
     parser.add_argument("--api", default="", metavar="URL", help="the API the simulated agents call")
     parser.add_argument("--boot-url", default="", help="boot script URL with {mac} (default: agents always start)")
+    parser.add_argument("--inspect", action="store_true", help="agents send their inventory even when not told to")
+    parser.add_argument("--step-seconds", type=float, default=0.0, help="seconds a step takes in an agent")
+    parser.add_argument("--control", type=Path, metavar="SOCKET", help="unix socket for status, faults and effects")
     parser.add_argument("--write", type=Path, help="write the nodes to enrol to this JSON file")
     parser.add_argument("--journal", type=Path, help="append every destructive effect to this JSON-lines file")
 
@@ -161,6 +164,9 @@ async def _serve_fleet(options: argparse.Namespace) -> None:
         delay=options.delay,
         api=options.api,
         boot_url=options.boot_url,
+        inspect=options.inspect,
+        step_seconds=options.step_seconds,
+        control=options.control,
         journal=options.journal,
     )
     stopping = asyncio.Event()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -213,3 +215,33 @@ async def test_slow_machines_do_not_delay_the_others() -> None:
     await asyncio.gather(slow, return_exceptions=True)
     assert time.monotonic() - began < 1
     await few.close()
+
+
+async def test_fleet_from_the_command_line(tmp_path: Path) -> None:
+    nodes, socket, journal = tmp_path / "nodes.json", tmp_path / "c.sock", tmp_path / "j.jsonl"
+    ports = ("--ipmi-port", "0", "--redfish-port", "0", "--first", "127.48.0.1")
+    argv = (sys.executable, "-m", "ingot_rack", "fleet", "--ipmi", "2", "--redfish", "1", *ports)
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        *("--write", str(nodes), "--control", str(socket), "--journal", str(journal)),
+        env={**os.environ, "INGOT_RACK_PASSWORD": "pass-of-env"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        assert b"is up" in await process.stderr.readline()
+    told = json.loads(nodes.read_text())["nodes"]
+    assert [node["driver"] for node in told] == ["ipmi", "ipmi", "redfish"]
+    url, login = told[2]["driver_info"]["redfish_address"], {"UserName": "admin", "Password": "pass-of-env"}
+    async with aiohttp.ClientSession(url, raise_for_status=True) as client:
+        async with client.post("/redfish/v1/SessionService/Sessions", json=login) as answer:
+            token = {"X-Auth-Token": answer.headers["X-Auth-Token"]}
+        reset = "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset"
+        await client.post(reset, json={"ResetType": "On"}, headers=token)
+    status = await control.call(socket, {"do": "status"})
+    assert isinstance(status, dict)
+    assert (status["machines"], status["on"]) == (3, 1)
+    assert [(one.node, one.kind) for one in effects.read(journal)] == [("sim-00002", "start")]
+    process.terminate()
+    await asyncio.wait_for(process.communicate(), 10)
+    assert process.returncode == 0

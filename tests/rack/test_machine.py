@@ -58,6 +58,7 @@ async def test_powered_on_by_ipmitool_it_network_boots(make: Make, firmware: Boo
     assert (await run("ipmitool", *where, "power", "on"))[0] == 0
     assert await run("ipmitool", *where, "power", "status") == (0, "Chassis Power is on\n")
     await until(said(one, "iPXE"), seconds=90, what="iPXE on the serial line")
+    assert one.starts == 1, "the firmware did not use up the boot device by resets of its own"
     assert (await run("ipmitool", *where, "power", "off"))[0] == 0
     assert one.power is PowerState.OFF
     await server.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 import sys
@@ -10,9 +11,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
+import aiohttp
 import pytest
 
-from ingot_rack import control, errors, processes, rack
+from ingot_rack import control, errors, network, processes, rack
+from rack import tools
 from rack.tools import run, serial_text, until
 
 pytestmark = pytest.mark.qemu
@@ -178,3 +181,42 @@ async def test_sigterm_ends_a_foreground_rack(spec_file: Path) -> None:
     assert process.returncode == 0, said
     assert rack.read_state(NAME) is None
     assert not list(rack.places.rack(NAME).glob("machines/*/qemu.pid"))
+
+
+@needs_root
+async def test_a_network_on_the_host_leaves_nothing(own_cache: Path) -> None:
+    """Without a namespace all names and addresses go to the host, and all of them go away."""
+    net = network.Network(NAME, None, "203.0.113.129/28", ("203.0.113.201",), 2)
+    await net.create()
+    try:
+        _, shown = await run("ip", "-br", "addr")
+        assert all(word in shown for word in (net.bridge, net.tap(1), "203.0.113.129/28", "203.0.113.201/32"))
+        assert net.prefix() == ()
+        await net.create()  # over what a killed rack left
+    finally:
+        await net.remove()
+    _, shown = await run("ip", "-br", "addr")
+    assert net.bridge not in shown
+    assert "203.0.113" not in shown
+    await net.remove()
+
+
+async def test_virtual_media_by_redfish_boots_the_machine(spec_file: Path, tmp_path: Path) -> None:
+    one = machines(await rack.start(spec_file))["b"]
+    image = tmp_path / "boot.iso"
+    image.write_bytes(tools.boot_cd("FROM-VIRTUAL-CD", tools.HALT))
+    login = {"Authorization": "Basic " + base64.b64encode(f"{one['user']}:{one['password']}".encode()).decode()}
+    system, manager = "/redfish/v1/Systems/1", "/redfish/v1/Managers/1"
+    boot = {"Boot": {"BootSourceOverrideTarget": "Cd", "BootSourceOverrideEnabled": "Once"}}
+    async with aiohttp.ClientSession(one["bmc_url"], headers=login, raise_for_status=True) as client:
+        insert = f"{manager}/VirtualMedia/Cd/Actions/VirtualMedia.InsertMedia"
+        await client.post(insert, json={"Image": image.as_uri()})
+        await client.patch(system, json=boot)
+        await client.post(f"{system}/Actions/ComputerSystem.Reset", json={"ResetType": "On"})
+        log = Path(one["serial_log"])
+        await until(lambda: "FROM-VIRTUAL-CD" in serial_text(log), what="the boot from virtual media")
+        async with client.get(system) as answer:
+            body = await answer.json()
+        assert (body["PowerState"], body["Boot"]["BootSourceOverrideEnabled"]) == ("On", "Disabled")
+        await client.post(f"{manager}/VirtualMedia/Cd/Actions/VirtualMedia.EjectMedia", json={})
+        await client.post(f"{system}/Actions/ComputerSystem.Reset", json={"ResetType": "ForceOff"})
