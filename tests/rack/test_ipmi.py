@@ -11,7 +11,7 @@ from ingot_rack import bmc, hardware, simulated
 from ingot_rack.hardware import BootDevice, BootMode, BootOverride, PowerState
 from ingot_rack.ipmi import server as ipmi
 from ingot_rack.ipmi import suites, wire
-from rack.tools import PASSWORD, USER, Tool, run, until
+from rack.tools import PASSWORD, PEERS_PYTHON, USER, Tool, run, until
 
 pytestmark = pytest.mark.peer
 
@@ -80,6 +80,26 @@ async def test_mc_reset_ends_sessions_and_comes_back(ipmitool: Tool) -> None:
     assert (await ipmitool("mc", "reset", "cold"))[0] == 0
     code, _ = await ipmitool("-R", "8", "power", "status")
     assert code == 0
+
+
+_PYGHMI = """
+import sys
+from pyghmi.ipmi import command
+where = dict(bmc="127.0.0.1", port=int(sys.argv[1]), userid=sys.argv[2], password=sys.argv[3], privlevel=4)
+bmc = command.Command(**where)
+assert bmc.get_power() == {"powerstate": "off"}
+bmc.set_bootdev("network", uefiboot=True)
+assert bmc.get_bootdev() == {"bootdev": "network", "persistent": False, "uefimode": True}
+assert bmc.set_power("on", wait=10) == {"powerstate": "on"}
+assert bmc.get_bootdev()["bootdev"] == "default"
+assert dict(bmc.get_inventory())["System"]["Serial Number"] == "SN-77"
+print("pyghmi is content")
+"""
+
+
+async def test_pyghmi_agrees(ipmi_port: int) -> None:
+    code, output = await run(PEERS_PYTHON, "-W", "ignore", "-c", _PYGHMI, str(ipmi_port), USER, PASSWORD)
+    assert (code, output) == (0, "pyghmi is content\n")
 
 
 async def test_freeipmi_agrees(ipmi_port: int, front: bmc.Bmc) -> None:
