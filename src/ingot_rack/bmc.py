@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hmac
+import logging
 import random
 import time
 from collections.abc import Mapping
 
 from ingot_rack import errors, hardware
 from ingot_rack.hardware import PowerAction, PowerState
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(slots=True)
@@ -49,6 +52,8 @@ class Faults:
                 value = float(value)  # noqa: PLW2901  JSON has one kind of number
             if type(value) is not known[name]:
                 raise errors.Invalid(f"Fault {name!r} wants {known[name].__name__}", hint=f"Got {value!r}.")
+            if name == "power_says" and value not in {"", *PowerState}:
+                raise errors.Invalid(f"power_says cannot be {value!r}", hint='Say "on", "off" or "" for the truth.')
             setattr(self, name, value)
 
     def take(self, name: str) -> bool:
@@ -139,7 +144,11 @@ class Bmc:
         if self.faults.power_seconds:
             self._later(action)
             return
-        await self.hardware.set_power(action)
+        try:
+            await self.hardware.set_power(action)
+        except errors.RackError as error:
+            log.warning("%s: %s failed: %s", self.hardware.facts.name, action, error)
+            raise
 
     def _later(self, action: PowerAction) -> None:
         task = asyncio.get_running_loop().create_task(self._slowly(action))
@@ -151,8 +160,9 @@ class Bmc:
         try:
             await asyncio.sleep(self.faults.power_seconds)
             await self.hardware.set_power(action)
-        except errors.NotNow:
-            pass  # the machine went off meanwhile: a real BMC says nothing either
+        except errors.RackError as error:
+            # the client was answered long ago, as by a real BMC
+            log.warning("%s: %s failed: %s", self.hardware.facts.name, action, error)
         finally:
             self._transitions -= 1
 

@@ -170,16 +170,7 @@ class Machine:
         order = self._next_order()
         argv = qemu.command(self.hull, self.files, order, await accel.choose(), self._media)
         self.files.qmp.unlink(missing_ok=True)
-        with self.files.errors_log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._prefix,
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        process = self._process
+        process = self._process = await self._launch(argv)
         self._spawn(self._watch(process))
         try:
             self._qmp = await self._connect(process)
@@ -189,15 +180,28 @@ class Machine:
         self._order = self._use_order()
         self.starts += 1
 
+    async def _launch(self, argv: list[str]) -> asyncio.subprocess.Process:
+        whole, nothing = (*self._prefix, *argv), asyncio.subprocess.DEVNULL
+        with self.files.errors_log.open("ab") as log:
+            try:
+                return await asyncio.create_subprocess_exec(
+                    *whole, stdin=nothing, stdout=log, stderr=log, start_new_session=True
+                )
+            except FileNotFoundError as error:
+                raise errors.RackError(f"{argv[0]} was not found", hint="Install qemu-system-x86.") from error
+
     async def _connect(self, process: asyncio.subprocess.Process) -> qmp.Qmp:
         """Connect to the new process, or tell why it ended."""
         ended = asyncio.ensure_future(process.wait())
         opened = asyncio.ensure_future(qmp.connect(self.files.qmp, self._heard))
         await asyncio.wait({ended, opened}, return_when=asyncio.FIRST_COMPLETED)
-        if opened.done():
+        if opened.done() and not opened.exception():
             ended.cancel()
-            return await opened
-        opened.cancel()
+            return opened.result()
+        await asyncio.wait({ended}, timeout=5)  # a QEMU that fails late has opened its socket before
+        for future in (ended, opened):
+            future.cancel()
+        await asyncio.gather(ended, opened, return_exceptions=True)
         tail = self.files.errors_log.read_text(errors="replace")[-600:].strip()
         raise errors.RackError(f"QEMU of {self.hull.name} did not start: {tail}", hint=f"See {self.files.errors_log}.")
 
@@ -222,12 +226,13 @@ class Machine:
                 await monitor.close()
 
     def _heard(self, event: str, data: qmp.Message) -> None:
-        if event == "RESET" and data.get("guest") is True and self._next_order() != self._order:
-            self._spawn(self._respawn())
+        if event == "RESET" and data.get("guest") is True and self._next_order() != self._order and self._process:
+            self._spawn(self._respawn(self._process))
 
-    async def _respawn(self) -> None:
+    async def _respawn(self, reset: asyncio.subprocess.Process) -> None:
+        """Give the guest that has just reset its next boot order, unless another start has done so."""
         async with self._lock:
-            if self.power is PowerState.ON and self._next_order() != self._order:
+            if self._process is reset and self.power is PowerState.ON and self._next_order() != self._order:
                 await self._stop()
                 await self._start()
 

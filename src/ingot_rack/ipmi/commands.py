@@ -97,9 +97,9 @@ Command = Callable[[Call], Awaitable[bytes]]
 
 
 async def device_id(call: Call) -> bytes:
-    """Get Device ID: a chassis device speaking IPMI 2.0."""
+    """Get Device ID: a chassis, FRU, SEL and SDR device speaking IPMI 2.0."""
     del call
-    return struct.pack("<BBBBBB", 0x20, 0x01, 0x01, 0x00, 0x02, 0x80) + bytes(3) + struct.pack("<H", 1) + bytes(4)
+    return struct.pack("<BBBBBB", 0x20, 0x01, 0x01, 0x00, 0x02, 0x8E) + bytes(3) + struct.pack("<H", 1) + bytes(4)
 
 
 async def self_test(call: Call) -> bytes:

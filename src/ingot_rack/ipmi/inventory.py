@@ -8,6 +8,7 @@ Layouts: IPMI Platform Management FRU Information Storage Definition 1.0; IPMI 2
 from __future__ import annotations
 
 import struct
+import time
 
 from ingot_rack.hardware import Facts
 from ingot_rack.ipmi import commands, wire
@@ -24,8 +25,7 @@ def fru_bytes(facts: Facts) -> bytes:
         bytes([0x01, 0x00, 0x00]),
         (facts.manufacturer, facts.product, "IR-1", "1.0", facts.serial_number, facts.name),
     )
-    offsets = [0, 0, 8 // 8, (8 + len(board)) // 8, 0, 0]
-    header = bytes([0x01, *offsets[:1], 0, offsets[2], offsets[3], 0, 0])
+    header = bytes([0x01, 0, 0, 8 // 8, (8 + len(board)) // 8, 0, 0])  # offsets count in 8 bytes
     return header + bytes([wire.checksum(header)]) + board + product
 
 
@@ -34,11 +34,7 @@ def _area(head: bytes, fields: tuple[str, ...]) -> bytes:
     for text in fields:
         encoded = text.encode("latin-1", "replace")[:63]
         body += bytes([0xC0 | len(encoded)]) + encoded
-    if len(head) == 6:
-        body += b"\x00"  # no FRU file id in a board area
-    else:
-        body += b"\x00"
-    body += b"\xc1"
+    body += b"\x00\xc1"  # no FRU file id, no more fields
     body += b"\0" * (-(len(body) + 1) % 8)
     body = bytes([body[0], (len(body) + 1) // 8]) + body[2:]
     return body + bytes([wire.checksum(body)])
@@ -63,10 +59,17 @@ async def fru_read(call: Call) -> bytes:
     return bytes([len(data)]) + data
 
 
+def sdr_bytes(facts: Facts) -> bytes:
+    """The only record: a management controller device locator (IPMI 2.0, section 43.9)."""
+    name = f"BMC {facts.name}".encode("latin-1", "replace")[:16]
+    body = bytes([0x20, 0x00, 0x00, 0x8E, 0, 0, 0, 0x07, 0x01, 0x00, 0xC0 | len(name)]) + name
+    return struct.pack("<HBBB", 1, 0x51, 0x12, len(body)) + body
+
+
 async def sdr_info(call: Call) -> bytes:
-    """Get SDR Repository Info: empty."""
+    """Get SDR Repository Info: one record, which can be reserved."""
     del call
-    return struct.pack("<BHHIIB", 0x51, 0, 0x4000, 0, 0, 0x02)
+    return struct.pack("<BHHIIB", 0x51, 1, 0x4000, 0, 0, 0x02)
 
 
 async def sdr_reserve(call: Call) -> bytes:
@@ -76,15 +79,45 @@ async def sdr_reserve(call: Call) -> bytes:
 
 
 async def sdr_get(call: Call) -> bytes:
-    """Get SDR: the repository is empty, so no record is present."""
-    del call
-    raise Refusal(commands.NOT_PRESENT)
+    """Get SDR: the first record is the last one too."""
+    call.byte(5)
+    record, offset, count = struct.unpack_from("<HBB", call.data, 2)
+    if record not in {0, 1, 0xFFFF}:
+        raise Refusal(commands.NOT_PRESENT)
+    data = sdr_bytes(call.device.bmc.hardware.facts)[offset:]
+    if not data:
+        raise Refusal(commands.OUT_OF_RANGE)
+    return b"\xff\xff" + data[: min(count, 64)]
 
 
 async def sel_info(call: Call) -> bytes:
     """Get SEL Info: empty."""
     del call
     return struct.pack("<BHHIIB", 0x51, 0, 0x4000, 0, 0, 0x02)
+
+
+async def sel_reserve(call: Call) -> bytes:
+    """Reserve SEL."""
+    del call
+    return b"\x01\x00"
+
+
+async def sel_entry(call: Call) -> bytes:
+    """Get SEL Entry: the log is empty, so no entry is present."""
+    del call
+    raise Refusal(commands.NOT_PRESENT)
+
+
+async def sel_clear(call: Call) -> bytes:
+    """Clear SEL: an empty log is erased at once."""
+    del call
+    return b"\x01"
+
+
+async def sel_time(call: Call) -> bytes:
+    """Get SEL Time: the host's clock."""
+    del call
+    return struct.pack("<I", int(time.time()))
 
 
 async def lan_parameter(call: Call) -> bytes:

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 IP_PKTINFO = 8
 BUFFER_BYTES = 64 << 20
+REPEAT_SECONDS = 5.0
 Peer = tuple[str, int]
 
 
@@ -53,6 +54,11 @@ class Server:
             device.port = self._port
         asyncio.get_running_loop().add_reader(sock.fileno(), self._readable)
         return self._port
+
+    @property
+    def busy(self) -> bool:
+        """Whether commands are still at work."""
+        return bool(self._tasks)
 
     async def close(self) -> None:
         """Stop answering and close the consoles."""
@@ -167,6 +173,8 @@ class _Exchange:
         if packet.payload_type != wire.PAYLOAD_IPMI:
             raise wire.Malformed("unknown payload")
         answer = await self._run(opened, payload)
+        if not answer:
+            return None
         if self.device.line and self.device.line.owner is opened:
             self.device.line.send = self.send
         return opened.seal(wire.PAYLOAD_IPMI, answer)
@@ -180,13 +188,15 @@ class _Exchange:
         return opened.seal(wire.PAYLOAD_SOL, acknowledgement) if acknowledgement else None
 
     async def _run(self, opened: session.Session | None, message: bytes) -> bytes:
-        """Carry out a message; a repeated chassis control gets the first one's answer, not a second action."""
+        """Carry out a message. A repeated chassis control is no second action: it gets the first one's answer, or
+        none (b"") while the first is still at work. ipmitool repeats with the same rqSeq after a second."""
         request = wire.parse_request(message)
         control = (request.netfn, request.command) == (0x00, 0x02)
         if opened and control:
             before, answer, at = opened.last_control
-            if before == message and time.monotonic() - at < 5.0:
+            if before == message and (not answer or time.monotonic() - at < REPEAT_SECONDS):
                 return answer
+            opened.last_control = (message, b"", 0.0)
         faults = self.device.bmc.faults
         if opened and faults.take("busy_next"):
             return wire.build_response(request, commands.BUSY)

@@ -53,6 +53,10 @@ TABLE: dict[tuple[int, int], Row] = {
     (0x0A, 0x22): Row(inventory.sdr_reserve, USER),
     (0x0A, 0x23): Row(inventory.sdr_get, USER),
     (0x0A, 0x40): Row(inventory.sel_info, USER),
+    (0x0A, 0x42): Row(inventory.sel_reserve, USER),
+    (0x0A, 0x43): Row(inventory.sel_entry, USER),
+    (0x0A, 0x47): Row(inventory.sel_clear, OPERATOR),
+    (0x0A, 0x48): Row(inventory.sel_time, USER),
     (0x0C, 0x02): Row(inventory.lan_parameter, OPERATOR),
     (0x0C, 0x22): Row(sol.parameter, USER),
 }
