@@ -155,7 +155,9 @@ class Connection:
             return self._stream
         where = f"{self._url.host}:{self._url.port}"
         try:
-            plain = socket.create_connection((self._url.host, self._url.port), self._timeout)
+            host = self._url.host.encode("ascii" if self._url.host.isascii() else "idna")
+            where_to: Any = (host, self._url.port)  # bytes, which no stub allows, keep the slow idna codec unloaded
+            plain = socket.create_connection(where_to, self._timeout)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.local_address = str(plain.getsockname()[0])
             if self._url.scheme == "https":
