@@ -64,9 +64,8 @@ def booted(folder: Path, api: peers.Ironic, *, variant: str, memory: int, uefi: 
     disk, serial, port = folder / "disk", folder / "serial", free_port()
     with disk.open("wb") as file:
         file.truncate(4 << 30)
-    append = (
-        f"console=tty0 console=ttyS0 panic=5 BOOTIF=01-{MAC.replace(':', '-')} ipa-api-url=http://10.0.2.2:{api.port}"
-    )
+    append = f"console=tty0 console=ttyS0 panic=5 BOOTIF=01-{MAC.replace(':', '-')}"
+    append += f" ipa-api-url=http://10.0.2.2:{api.port} ipa-inspection-collectors=default"
     command = [
         "qemu-system-x86_64",
         "-accel",
@@ -125,8 +124,8 @@ def partitioned(folder: Path) -> bytes:
 
 def order(images: peers.Images, body: bytes, chunks: bytes) -> dict[str, Any]:
     base = f"http://10.0.2.2:{images.port}"
-    info = {"id": "i", "urls": [f"{base}/i.raw"], "disk_format": "raw"}
-    info["ingot_chunks"] = {"url": f"{base}/i.map", "digest": peers.digest(chunks)}  # type: ignore[assignment]
+    info: dict[str, Any] = {"id": "i", "urls": [f"{base}/i.raw"], "disk_format": "raw"}
+    info["ingot_chunks"] = {"url": f"{base}/i.map", "digest": peers.digest(chunks)}
     drive = base64.b64encode(gzip.compress(b"config drive" * 1000)).decode()
     step = {"step": "write_image", "interface": "deploy", "args": {"image_info": info, "configdrive": drive}}
     return {"step": step, "node": {"properties": {"root_device": {"serial": "D0"}}}, "ports": []}
@@ -144,6 +143,8 @@ def test_boots_calls_and_writes_an_image(tmp_path: Path, variant: str, memory: i
         peers.wait_until(lambda: api.seen.lookups, 120, "the lookup")
         print(f"{variant}: lookup after {machine.cpu_seconds():.1f} s of processor time")
         peers.wait_until(lambda: api.seen.heartbeats, 30, "the heartbeat")
+        reported = api.seen.inspections[0]["inventory"]["interfaces"][0]
+        assert (reported["mac_address"], reported["ipv4_address"]) == (MAC, "10.0.2.15")
         assert api.seen.lookups[0] == f"/v1/lookup?addresses={MAC}"
         assert api.seen.heartbeats[0]["callback_url"] == "http://10.0.2.15:9999"
         inventory = machine.client.post("poll.get_hardware_info")[1]["command_result"]
