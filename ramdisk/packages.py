@@ -127,4 +127,4 @@ def unpack(files: list[Path], target: Path) -> None:
         (target / folder).mkdir(parents=True, exist_ok=True)
         (target / Path(folder).name).symlink_to(folder)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda file: _unpack_one(file, target), files))
+        list(pool.map(_unpack_one, files, [target] * len(files)))

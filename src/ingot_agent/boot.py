@@ -55,8 +55,12 @@ class Agent:
         Raises the agent's errors when that fails.
         """
         addresses = self._addresses()
-        if self.config.inspection_callback_url:
-            self._inspect()
+        self._await_address()
+        callback = self.config.inspection_callback_url
+        if not callback and self.config.inspection_collectors:
+            callback = f"{self.config.api_url}/v1/continue_inspection"
+        if callback:
+            self._inspect(callback)
         found = conductor.lookup(self.client, addresses, self.config.lookup_timeout, self.stopped)
         log.line(f"this is node {found.node['uuid']}")
         self.context.node = found.node
@@ -76,12 +80,18 @@ class Agent:
             self.stopped.wait(0.2)
         return found
 
-    def _inspect(self) -> None:
+    def _await_address(self) -> None:
+        """Wait for DHCP; without an answer in time the lookup goes on and says what it cannot reach."""
+        end = time.monotonic() + self.config.address_wait
+        while not nics.has_address(self.roots) and time.monotonic() < end and not self.stopped.is_set():
+            self.stopped.wait(0.05)
+
+    def _inspect(self, callback: str) -> None:
         report = inventory.report(self.config, self.roots)
         end = time.monotonic() + self.config.lookup_timeout
         while True:
             try:
-                conductor.post_inspection(self.config.inspection_callback_url, report, self.config)
+                conductor.post_inspection(callback, report, self.config)
                 log.line("inventory reported")
                 return
             except errors.Unreachable as error:

@@ -6,7 +6,6 @@ bytes are the image.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 from ingot_agent import blockdev, chunkmap, commands, errors, transfer
@@ -45,7 +44,7 @@ def _refuse_twice(error: errors.ImageChecksumError, extent: chunkmap.Extent, rea
     response = reader.open(extent.offset, extent.length)
     buffer = memoryview(bytearray(extent.length))
     response.readinto(buffer)
-    if hashlib.blake2b(buffer, digest_size=32).digest() != extent.digest:
+    if _digest(buffer) != extent.digest:
         raise error
     reader.close()
 
@@ -57,17 +56,23 @@ def _fetch_extent(extent: chunkmap.Extent, readinto: object, pipe: transfer.Pipe
     piece = transfer.Piece(extent.offset, view, buffer)
     try:
         readinto(view)
-        own = hashlib.blake2b(view, digest_size=32)
-        if own.digest() != extent.digest:
+        own = _digest(view)
+        if own != extent.digest:
             raise errors.ImageChecksumError(
                 f"The image's data at byte {extent.offset} has the wrong checksum: expected "
                 f"{extent.digest.hex()}, "
-                f"got {own.hexdigest()}. The image file was changed or damaged: import it again."
+                f"got {own.hex()}. The image file was changed or damaged: import it again."
             )
     except errors.AgentError:
         pipe.give_back(piece)
         raise
     pipe.put(piece)
+
+
+def _digest(view: memoryview) -> bytes:
+    import hashlib  # loads OpenSSL: only when wanted
+
+    return hashlib.blake2b(view, digest_size=32).digest()
 
 
 def _zeroed(device: blockdev.Device, holes: list[tuple[int, int]]) -> Iterator[int]:

@@ -6,7 +6,6 @@ inside the image.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +91,8 @@ def fetch(info: dict[str, Any], timeout: float, insecure: bool) -> ChunkMap:
     url, wanted = info.get("url"), info.get("digest")
     if not isinstance(url, str) or not isinstance(wanted, str):
         raise errors.InvalidCommandParams("ingot_chunks lacks url or digest. Send both.")
+    import hashlib  # loads OpenSSL: only when wanted
+
     raw = wire.fetch(url, timeout=timeout, insecure=insecure)
     own = hashlib.blake2b(raw, digest_size=32).hexdigest()
     if own != wanted.lower():

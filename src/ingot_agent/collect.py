@@ -9,9 +9,8 @@ from __future__ import annotations
 import binascii
 import io
 import re
-import subprocess
 
-from ingot_agent import log
+from ingot_agent import log, programs
 
 _COMMANDS = {
     "dmesg": ["dmesg"],
@@ -26,11 +25,7 @@ _SECRET = re.compile(rb"(ipa-agent-token=)\S+")
 
 
 def _output(command: list[str]) -> bytes:
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{' '.join(command)}: {error}\n".encode()
-    return _SECRET.sub(rb"\1******", done.stdout)
+    return _SECRET.sub(rb"\1******", programs.run(command, 10).output)
 
 
 def bundle() -> str:

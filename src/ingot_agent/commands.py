@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ingot_agent import errors, log
+from ingot_agent import errors, guard, log
 
 Params = dict[str, Any]  # the protocol's free-form command parameters
 Result = dict[str, Any] | str | None
@@ -160,20 +160,22 @@ class Executor:
         self._finished()
 
     def _run(self, command: Command, entry: Entry, params: Params) -> None:
-        try:
-            result = entry.run(params, command.progress)
+        result, error = guard.outcome(lambda: entry.run(params, command.progress))
+        if error is None:
             short = command.name.partition(".")[2]
             command.result = {"result": f"{short}: {result}"} if isinstance(result, str) else result
             command.status = Status.SUCCEEDED
-        except errors.VersionMismatch as error:
-            command.error, command.status = error, Status.MISMATCH
-        except errors.AgentError as error:
-            command.error, command.status = error, Status.FAILED
-        except Exception as error:  # noqa: BLE001 - the agent's one guard around commands: a bug is a failed command
-            text = f"The command {command.name} failed unforeseen: {error!r}. Read the agent's log."
-            command.error, command.status = errors.CommandExecutionError(text), Status.FAILED
-        if command.error is not None:
-            log.line(f"{command.name} failed: {command.error.message}")
-        else:
             log.line(f"{command.name} succeeded")
+        else:
+            command.error = _known(command.name, error)
+            mismatch = isinstance(error, errors.VersionMismatch)
+            command.status = Status.MISMATCH if mismatch else Status.FAILED
+            log.line(f"{command.name} failed: {command.error.message}")
         command.done.set()
+
+
+def _known(name: str, error: Exception) -> errors.AgentError:
+    """Give an error of ours as it is, and a bug as a sentence."""
+    if isinstance(error, errors.AgentError):
+        return error
+    return errors.CommandExecutionError(f"The command {name} failed unforeseen: {error!r}. Read the agent's log.")

@@ -12,10 +12,8 @@ import fcntl
 import os
 import re
 import struct
-import subprocess
-import tempfile
 
-from ingot_agent import blockdev, errors, gpt, log, settings
+from ingot_agent import blockdev, errors, gpt, log, programs, settings
 
 LABEL = "ingot"
 _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -63,8 +61,8 @@ class Variables:
         except OSError:
             return
         try:
-            flags = struct.unpack("=l", fcntl.ioctl(descriptor, _GETFLAGS, bytes(8)))[0]
-            fcntl.ioctl(descriptor, _SETFLAGS, struct.pack("=l", flags & ~_IMMUTABLE))
+            flags = struct.unpack_from("=I", fcntl.ioctl(descriptor, _GETFLAGS, bytes(8)))[0]
+            fcntl.ioctl(descriptor, _SETFLAGS, struct.pack("=Q", flags & ~_IMMUTABLE))
         except OSError:
             return
         finally:
@@ -114,21 +112,21 @@ class Variables:
         self.write("BootOrder", b"".join(struct.pack("<H", number) for number in numbers))
 
 
-def _loader(disk: str, number: int) -> str:
+def _loader(disk: str, number: int, roots: settings.Roots) -> str:
     """Path of the loader on the ESP, by looking.
 
     The fallback path of the specification when it cannot be looked at.
     """
     node = f"{disk}p{number}" if disk[-1].isdigit() else f"{disk}{number}"
-    with tempfile.TemporaryDirectory() as folder:
-        mounted = subprocess.run(["mount", "-t", "vfat", "-o", "ro", node, folder], capture_output=True, check=False)
-        if mounted.returncode:
-            log.line(f"the ESP {node} cannot be mounted, using {_FALLBACK}")
-            return _FALLBACK
-        try:
-            found = next((one for one in _LOADERS if os.path.exists(f"{folder}/{one}")), None)
-        finally:
-            subprocess.run(["umount", folder], capture_output=True, check=False)
+    folder = f"{roots.run}/ingot-esp"
+    os.makedirs(folder, exist_ok=True)
+    if not programs.run(["mount", "-t", "vfat", "-o", "ro", node, folder]).succeeded:
+        log.line(f"the ESP {node} cannot be mounted, using {_FALLBACK}")
+        return _FALLBACK
+    try:
+        found = next((one for one in _LOADERS if os.path.exists(f"{folder}/{one}")), None)
+    finally:
+        programs.run(["umount", folder])
     if found is None:
         raise errors.ImageWriteError(
             f"The image's EFI system partition {node} has no known loader. Use an image that starts under UEFI."
@@ -151,7 +149,7 @@ def install(device: blockdev.Device, roots: settings.Roots) -> str:
             "The machine started by UEFI and the image has no EFI system partition. "
             "Use an image that starts under UEFI, or set the node's boot mode to bios."
         )
-    loader = _loader(device.path, esp.number)
+    loader = _loader(device.path, esp.number, roots)
     variables = Variables(folder)
     number = replace_entry(variables, load_option(LABEL, esp, loader))
     return f"boot entry Boot{number:04X} starts {loader}"

@@ -7,7 +7,6 @@ protocol, except those of the extension ``ingot``.
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from ingot_agent import (
     inventory,
     log,
     machine,
+    programs,
     settings,
     steps,
 )
@@ -54,9 +54,7 @@ def _go_down(verb: str) -> None:
     """Flush, then reboot or power off; the kernel is asked directly when the program cannot."""
     os.sync()
     threading.Event().wait(_GRACE)
-    try:
-        subprocess.run([verb, "-f"], check=False, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
+    if not programs.run([verb, "-f"]).succeeded:
         with open("/proc/sysrq-trigger", "w", encoding="ascii") as trigger:
             trigger.write("b" if verb == "reboot" else "o")
 
@@ -103,7 +101,7 @@ def _install_bootloader(context: Context) -> commands.Function:
         if not machine.is_uefi(context.roots) or mode == "bios":
             return "the image's own boot code serves, nothing to install"
         progress.begin("making the boot entry")
-        with blockdev.opened(_root_disk(context, params).name) as device:
+        with blockdev.opened(_root_disk(context, params).name, exclusive=False) as device:
             done = efiboot.install(device, context.roots)
         os.sync()
         return done

@@ -7,7 +7,6 @@ extra specs language.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +50,8 @@ def _truth(text: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
+    import shlex  # only hints need it
+
     try:
         return shlex.split(text)
     except ValueError:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 import re
 import struct
-import subprocess
 from typing import Any
 
-from ingot_agent import settings, sysfile
+from ingot_agent import programs, settings, sysfile
 
 
 def uptime(roots: settings.Roots) -> float:
@@ -100,12 +99,8 @@ def bmc_address(roots: settings.Roots) -> str:
     if not os.path.exists(f"{roots.dev}/ipmi0"):
         return "0.0.0.0"
     for channel in ("1", "8", "2"):
-        try:
-            command = ["ipmitool", "lan", "print", channel]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            return "0.0.0.0"
-        found = re.search(r"^IP Address\s*: (\d+\.\d+\.\d+\.\d+)$", done.stdout, re.MULTILINE)
-        if found and found.group(1) != "0.0.0.0":
-            return found.group(1)
+        done = programs.run(["ipmitool", "lan", "print", channel], 10)
+        found = re.search(rb"^IP Address\s*: (\d+\.\d+\.\d+\.\d+)$", done.output, re.MULTILINE)
+        if found and found.group(1) != b"0.0.0.0":
+            return found.group(1).decode()
     return "0.0.0.0"

@@ -46,6 +46,12 @@ def ipv6(name: str, roots: settings.Roots) -> str | None:
     return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(mine[0][0])) if mine else None
 
 
+def has_address(roots: settings.Roots) -> bool:
+    """Tell whether any interface has an address that reaches beyond its own link."""
+    found = (ipv4(name) or ipv6(name, roots) or "" for name in _names(roots))
+    return any(address and not address.startswith("fe80:") for address in found)
+
+
 def _pci_address(device: str) -> str | None:
     return next((part for part in reversed(device.split("/")) if _PCI.match(part)), None)
 

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingot_agent import errors, log
+from ingot_agent import errors, guard, log
 
 _HEAD_LINE = 16384
 _BODY_LIMIT = 160 << 20  # a 64 MiB config drive in base64 with room
@@ -133,10 +133,10 @@ class Server:
             client.sendall(_encode(_fault(errors.InvalidCommandParams(reason))))
 
     def _guarded(self, request: Request) -> Answer:
-        try:
-            return self._answer(request)
-        except errors.AgentError as error:
+        answer, error = guard.outcome(lambda: self._answer(request))
+        if answer is not None:
+            return answer
+        if isinstance(error, errors.AgentError):
             return _fault(error)
-        except Exception as error:  # noqa: BLE001 - the agent's one outer guard: a bug must not end the server
-            log.line(f"bug while answering {request.method} {request.path}: {error!r}")
-            return _fault(errors.CommandExecutionError(f"The agent failed: {error!r}. Read its log."))
+        log.line(f"bug while answering {request.method} {request.path}: {error!r}")
+        return _fault(errors.CommandExecutionError(f"The agent failed: {error!r}. Read its log."))

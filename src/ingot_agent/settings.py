@@ -32,6 +32,7 @@ class Settings:
     advertise_host: str = ""
     advertise_port: int = 9999
     lookup_timeout: float = 600.0
+    address_wait: float = 30.0
     http_timeout: float = 30.0
     insecure: bool = False
     debug: bool = False
@@ -85,6 +86,7 @@ def from_cmdline(text: str) -> Settings:
         advertise_host=values.get("ipa-advertise-host", ""),
         advertise_port=int(_number(values, "ipa-advertise-port", port)),
         lookup_timeout=_number(values, "ipa-lookup-timeout", 600),
+        address_wait=_number(values, "ipa-inspection-dhcp-wait-timeout", 30),
         http_timeout=_number(values, "ipa-http-request-timeout", 30),
         insecure=_truth(values, "ipa-insecure"),
         debug=_truth(values, "ipa-debug"),

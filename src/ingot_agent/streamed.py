@@ -7,7 +7,6 @@ right.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from dataclasses import dataclass
 
@@ -163,6 +162,8 @@ def _drain(
     progress: commands.Progress,
     sparse: bool,
 ) -> int:
+    import hashlib  # loads OpenSSL: only when wanted
+
     digest, done = hashlib.new(checksum.algorithm), 0
     for piece in pipe.pieces():
         digest.update(piece.view)

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ingot_agent import errors, log, wire
+from ingot_agent import errors, guard, log, wire
 
 _ATTEMPTS = 7
 _FIRST_PAUSE = 0.5
@@ -120,7 +120,7 @@ class Pipe:
 
     def __init__(self, buffer_size: int, count: int, fill: Callable[[Pipe], None]) -> None:
         self._free: queue.SimpleQueue[mmap.mmap] = queue.SimpleQueue()
-        self._full: queue.SimpleQueue[Piece | BaseException | None] = queue.SimpleQueue()
+        self._full: queue.SimpleQueue[Piece | Exception | None] = queue.SimpleQueue()
         self.stopped = threading.Event()
         self._fill = fill
         for _ in range(count):
@@ -128,11 +128,7 @@ class Pipe:
         self._thread = threading.Thread(target=self._run, name="transfer", daemon=True)
 
     def _run(self) -> None:
-        try:
-            self._fill(self)
-            self._full.put(None)
-        except BaseException as error:  # noqa: BLE001 - carried over to the thread that writes, which raises it
-            self._full.put(error)
+        self._full.put(guard.outcome(lambda: self._fill(self))[1])
 
     def buffer(self) -> mmap.mmap:
         """A free buffer; waits for one. Raises Unreachable when the writer has given up."""
@@ -157,7 +153,7 @@ class Pipe:
         self._thread.start()
         try:
             while (item := self._full.get()) is not None:
-                if isinstance(item, BaseException):
+                if isinstance(item, Exception):
                     raise item
                 yield item
         finally:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import io
 import socket
+import struct
 from dataclasses import dataclass, field
+from typing import Any
 
 from ingot_agent import errors
 
 _HEAD_LIMIT = 65536
+_BUFFER = 65536
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,27 @@ class Response:
         return bytes(body)
 
 
+class _Raw(socket.SocketIO):
+    """Reads of more than a buffer wait in the kernel until they are full: one call for megabytes, not for packets."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        super().__init__(connected, "r")
+        self._connected = connected
+
+    def readinto(self, b: Any) -> int | None:
+        """Fill ``b``; a big one whole unless the peer stops sending."""
+        flags = socket.MSG_WAITALL if len(b) > _BUFFER else 0
+        return self._connected.recv_into(b, 0, flags)
+
+
+def _kernel_timeout(connected: socket.socket, timeout: float) -> None:
+    """Let the kernel watch the time: Python's own time-out makes the socket non-blocking, which cannot wait for all."""
+    limit = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
+    connected.settimeout(None)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        connected.setsockopt(socket.SOL_SOCKET, option, limit)
+
+
 class Connection:
     """One connection to one server, opened when first needed and again after ``close``."""
 
@@ -131,13 +155,20 @@ class Connection:
             return self._stream
         where = f"{self._url.host}:{self._url.port}"
         try:
-            plain = socket.create_connection((self._url.host, self._url.port), self._timeout)
+            host = self._url.host.encode("ascii" if self._url.host.isascii() else "idna")
+            where_to: Any = (host, self._url.port)  # bytes, which no stub allows, keep the slow idna codec unloaded
+            plain = socket.create_connection(where_to, self._timeout)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.local_address = str(plain.getsockname()[0])
-            self._socket = self._secured(plain) if self._url.scheme == "https" else plain
+            if self._url.scheme == "https":
+                self._socket = self._secured(plain)
+                raw = socket.SocketIO(self._socket, "r")
+            else:
+                _kernel_timeout(plain, self._timeout)
+                self._socket, raw = plain, _Raw(plain)
         except OSError as error:
             raise errors.Unreachable(f"No connection to {where}: {error}.") from error
-        stream = self._stream = io.BufferedReader(socket.SocketIO(self._socket, "r"), 65536)
+        stream = self._stream = io.BufferedReader(raw, _BUFFER)
         return stream
 
     def _secured(self, plain: socket.socket) -> socket.socket:

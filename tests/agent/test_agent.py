@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
+from agent import machines, peers
 from ingot_agent import boot, commands, conductor, errors, settings, version
-
-from . import machines, peers
 
 MIB = 1 << 20
 
@@ -26,7 +25,12 @@ MIB = 1 << 20
 def running(api: peers.Ironic, roots: settings.Roots, **values: Any) -> Iterator[tuple[boot.Agent, peers.AgentClient]]:
     """An agent in threads of this process, locked down at the end."""
     config = settings.Settings(
-        api_url=f"http://127.0.0.1:{api.port}", listen_port=0, http_timeout=5, boot_mac="52:54:00:aa:bb:cc", **values
+        api_url=f"http://127.0.0.1:{api.port}",
+        listen_port=0,
+        address_wait=0,
+        http_timeout=5,
+        boot_mac="52:54:00:aa:bb:cc",
+        **values,
     )
     agent = boot.Agent(config, roots, "127.0.0.1")
     thread = threading.Thread(target=agent.run)
@@ -65,7 +69,9 @@ def test_old_api_is_asked_with_its_own_version() -> None:
 
 def test_masked_token_never_given_to_us_locks_down(roots: settings.Roots) -> None:
     with peers.Ironic(token="******") as api:
-        agent = boot.Agent(settings.Settings(api_url=f"http://127.0.0.1:{api.port}", listen_port=0), roots, "127.0.0.1")
+        agent = boot.Agent(
+            settings.Settings(api_url=f"http://127.0.0.1:{api.port}", listen_port=0, address_wait=0), roots, "127.0.0.1"
+        )
         with pytest.raises(errors.Unauthorized, match="given this machine's agent token to somebody else"):
             agent.run()
         agent.lock_down()
@@ -91,7 +97,9 @@ def test_unreachable_api_is_a_sentence(roots: settings.Roots) -> None:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     agent = boot.Agent(
-        settings.Settings(api_url=f"http://127.0.0.1:{port}", listen_port=0, lookup_timeout=0.3), roots, "127.0.0.1"
+        settings.Settings(api_url=f"http://127.0.0.1:{port}", listen_port=0, address_wait=0, lookup_timeout=0.3),
+        roots,
+        "127.0.0.1",
     )
     with pytest.raises(errors.NotKnown, match=r"No lookup within 0 s: No connection to 127.0.0.1:.*refused"):
         agent.run()
