@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class Reply:
     """One answer: status, headers, parsed body (None when empty)."""
 
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: Any
     raw: bytes
 
@@ -87,6 +88,8 @@ class Api:
         if version is not None:
             headers["X-OpenStack-Ironic-API-Version"] = version
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        if data is not None and len(data) > 65_536:
+            data = io.BytesIO(data)
         if data is not None:
             headers.setdefault("Content-Type", "application/json")
         async with self.session.request(
@@ -95,7 +98,7 @@ class Api:
             raw = await answer.read()
             kind = answer.headers.get("Content-Type", "")
             parsed = json.loads(raw) if raw and "json" in kind else None
-            return Reply(answer.status, dict(answer.headers), parsed, raw)
+            return Reply(answer.status, answer.headers, parsed, raw)
 
     async def get(self, path: str, **more: Any) -> Any:
         reply = await self.call("GET", path, **more)

@@ -56,8 +56,18 @@ TABLE: tuple[Row, ...] = (
             "history": ("uuid", "created_at", "severity", "event", "event_type", "conductor", "user", "links"),
         },
         {
-            "node": ("chassis_uuid", "instance_uuid", "associated", "maintenance"),
-            "port": ("node", "node_uuid", "address"),
+            # project, retired, description_contains and conductor_groups are newer, but Ironic never refused them.
+            "node": (
+                "chassis_uuid",
+                "instance_uuid",
+                "associated",
+                "maintenance",
+                "project",
+                "retired",
+                "description_contains",
+            ),
+            "port": ("node", "node_uuid", "address", "conductor_groups", "description_contains"),
+            "portgroup": ("node", "address", "conductor_groups"),
         },
     ),
     Row("the state available, null before"),
@@ -109,7 +119,7 @@ TABLE: tuple[Row, ...] = (
     Row("protected nodes", _node("protected protected_reason")),
     Row("conductors", _node("conductor"), _node("conductor")),
     Row("owner", _node("owner"), _node("owner")),
-    Row("description", _node("description"), _node("description_contains")),
+    Row("description", _node("description")),
     Row("allocations", _node("allocation_uuid")),
     Row("smart NICs", _port("is_smartnic")),
     Row("events"),
@@ -119,11 +129,11 @@ TABLE: tuple[Row, ...] = (
     Row("allocation of a given node"),
     Row("vendor data in config drives"),
     Row("owner of allocations"),
-    Row("retired nodes", _node("retired retired_reason"), _node("retired")),
+    Row("retired nodes", _node("retired retired_reason")),
     Row("agent tokens"),
     Row("indicators"),
     Row("network type of ports"),
-    Row("lessee", _node("lessee"), _node("lessee project")),
+    Row("lessee", _node("lessee"), _node("lessee")),
     Row("network data", _node("network_data")),
     Row("choice of port for virtual interfaces"),
     Row("agent certificates"),
@@ -155,9 +165,9 @@ TABLE: tuple[Row, ...] = (
     Row("ports created by node name"),
     Row("power off can be disabled", _node("disable_power_off")),
     Row("inspection rules"),
-    Row("port description", _port("description"), _port("description_contains")),
+    Row("port description", _port("description")),
     Row("escapes in patch paths"),
-    Row("filter by conductor groups", {}, {"port": ("conductor_groups",), "portgroup": ("conductor_groups",)}),
+    Row("filter by conductor groups"),
     Row("port vendor", _port("vendor")),
     Row("port category", _port("category")),
     Row("physical network of port groups", {"portgroup": ("physical_network",)}),
@@ -211,9 +221,11 @@ def require_fields(resource: str, names: tuple[str, ...], version: int) -> None:
 
 
 def require_filters(resource: str, names: tuple[str, ...], version: int) -> None:
-    """Refuse list arguments newer than the request's microversion (errors.NotAcceptable)."""
+    """Refuse list arguments newer than the request's microversion (errors.NotAcceptable; detail: errors.Invalid)."""
     known = filters_since(resource)
     for name in names:
+        if name == "detail" and version < known.get(name, 1):
+            raise errors.Invalid("Invalid query parameter ?detail=True received.", hint=f"It needs 1.{known[name]}.")
         require(version, known.get(name, 1))
 
 

@@ -16,8 +16,11 @@ from ingot.domain import errors, node, states
 from ingot.services.deps import Deps
 from ingot.store import history, nodes
 from ingot.store import runs as run_store
+from ingot.store.paging import Page
 
 _MASK = "******"
+_INSPECTED = frozenset({states.State.INSPECTING, states.State.INSPECT_WAIT})
+"""States in which inventory is taken: the call proves nothing about its sender, so nobody else's is."""
 
 
 async def lookup(deps: Deps, addresses: list[str], node_uuid: str | None) -> tuple[node.Node, str]:
@@ -33,7 +36,12 @@ async def lookup(deps: Deps, addresses: list[str], node_uuid: str | None) -> tup
 
 async def beat(deps: Deps, ident: str, body: dict[str, Any]) -> None:
     """Note that a node's agent lives (``body`` of POST /v1/heartbeat). Raises NotFound, Invalid."""
-    uuid = await deps.store.run(_beat, deps, ident, body)
+    try:
+        uuid = await deps.store.run(_beat, deps, ident, body)
+    except _WrongToken as error:
+        # A unit of its own: what a failing unit writes is rolled back with it.
+        await deps.store.run(_note_wrong_token, ident)
+        raise errors.Invalid(error.message, hint=error.hint) from error
     deps.bus.ring(uuid)
 
 
@@ -43,9 +51,24 @@ async def receive_inventory(
     """Store what a ramdisk found out about its machine; the node and token as ``lookup`` gives them."""
     macs = [entry["mac_address"].lower() for entry in inventory.get("interfaces", []) if entry.get("mac_address")]
     found, token = await lookup(deps, macs, node_uuid)
+    if found.provision_state not in _INSPECTED:
+        raise errors.NotFound("Node could not be found.", hint="No inspection of this node is under way.")
     await deps.store.run(_store_inventory, deps, found.uuid, inventory, plugin_data)
     deps.bus.ring(found.uuid)
     return found, token
+
+
+class _WrongToken(errors.Invalid):
+    """The agent token of a heartbeat is not the node's."""
+
+
+def _note_wrong_token(connection: Connection, ident: str) -> None:
+    """Tell it in the history, once in a row: anyone who reaches the API can send such heartbeats."""
+    text = "A heartbeat with a wrong agent token was refused."
+    found = nodes.get(connection, ident)
+    newest = history.list_page(connection, found.uuid, Page(limit=1, descending=True))
+    if not newest or newest[0].event != text:
+        history.add(connection, found.uuid, text, severity="ERROR", event_type="agent")
 
 
 def _lookup(connection: Connection, deps: Deps, addresses: list[str], node_uuid: str | None) -> tuple[node.Node, str]:
@@ -75,8 +98,7 @@ def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) 
     expected = deps.sealer.open(found.uuid, sealed)
     given = body.get("agent_token") or ""
     if expected is None or not hmac.compare_digest(str(expected).encode(), str(given).encode()):
-        history.add(connection, found.uuid, "A heartbeat with a wrong agent token was refused.", severity="ERROR")
-        raise errors.Invalid(
+        raise _WrongToken(
             "Agent token is required to be valid for this heartbeat.", hint="Reboot the ramdisk to get a fresh one."
         )
     url = body.get("callback_url")

@@ -59,8 +59,8 @@ async def heartbeat(deps: Deps, request: wire.Request) -> wire.Answer:
 
 async def continue_inspection(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/continue_inspection; from 1.84 on, and at exactly 1.1 because agents send no version header."""
-    if 1 < request.version < _INVENTORY_SINCE:
-        versions.require(request.version, _INVENTORY_SINCE)
+    if versions.MIN < request.version < _INVENTORY_SINCE:
+        raise errors.NotFound(f"API version 1.{_INVENTORY_SINCE} or newer is required", hint="Ask for it.")
     asked = query.Query(request, "node_uuid")
     body = request.object("data")
     inventory: Any = body.pop("inventory", None)

@@ -20,6 +20,7 @@ from ingot.store.paging import Page
 
 _FILTERS = (*versions.filters_since("node"), "fields")
 SORTABLE = frozenset(column.name for column in schema.nodes.c) - rows.JSON_COLUMNS - {"secrets", "agent_token"}
+_FAULTS = ("power failure", "clean failure", "rescue abort failure", "service failure")
 _REPEATED = ("associated", "maintenance", "retired")
 
 
@@ -155,6 +156,9 @@ def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None) -> nodes.F
         raise errors.Invalid(
             f'Provision state "{state}" is not valid', hint=f"States are: {', '.join(sorted(states.State))}."
         )
+    fault = asked.text("fault")
+    if fault is not None and fault not in _FAULTS:
+        raise errors.Invalid(f'Unrecognized fault "{fault}"', hint=f"There are: {', '.join(_FAULTS)}.")
     return nodes.Filter(
         associated=asked.flag("associated"),
         instance_uuid=asked.uuid("instance_uuid"),
@@ -163,7 +167,7 @@ def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None) -> nodes.F
         driver=asked.text("driver"),
         resource_class=asked.text("resource_class"),
         chassis_uuid=chassis_uuid or asked.uuid("chassis_uuid"),
-        fault=asked.text("fault"),
+        fault=fault,
         conductor_group=asked.text("conductor_group"),
         owner=asked.text("owner"),
         lessee=asked.text("lessee"),

@@ -127,13 +127,14 @@ def _where(asked: query.Query) -> dict[str, Any]:
         raise errors.Forbidden("Operation not permitted.", hint=f"Give only one of {', '.join(given)}.")
     groups = asked.words("conductor_groups")
     address = asked.text("address")
+    if asked.text("portgroup") is not None:
+        raise errors.NotFound(f"Portgroup {asked.text('portgroup')} could not be found.")
     if groups is not None and (given or address):
         raise errors.Forbidden("Operation not permitted.", hint="conductor_groups stands alone.")
     where: dict[str, Any] = {
         "shard": asked.words("shard"),
         "conductor_group": groups,
         "description_contains": asked.text("description_contains"),
-        "portgroup_uuid": asked.text("portgroup"),
     }
     if address is not None:
         try:
