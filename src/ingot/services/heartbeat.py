@@ -18,6 +18,7 @@ from ingot.store import history, nodes
 from ingot.store import runs as run_store
 
 _MASK = "******"
+_REFUSED = "A heartbeat with a wrong agent token was refused."
 
 
 async def lookup(deps: Deps, addresses: list[str], node_uuid: str | None) -> tuple[node.Node, str]:
@@ -33,7 +34,9 @@ async def lookup(deps: Deps, addresses: list[str], node_uuid: str | None) -> tup
 
 async def beat(deps: Deps, ident: str, body: dict[str, Any]) -> None:
     """Note that a node's agent lives (``body`` of POST /v1/heartbeat). Raises NotFound, Invalid."""
-    uuid = await deps.store.run(_beat, deps, ident, body)
+    uuid, refused = await deps.store.run(_beat, deps, ident, body)
+    if refused is not None:
+        raise refused
     deps.bus.ring(uuid)
 
 
@@ -67,7 +70,8 @@ def _lookup(connection: Connection, deps: Deps, addresses: list[str], node_uuid:
     return found, token
 
 
-def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) -> str:
+def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) -> tuple[str, errors.Invalid | None]:
+    """The node's uuid, and why its agent is refused. (A raised refusal would take its history line back.)"""
     found = nodes.get(connection, ident)
     if found.provision_state not in states.LOOKUP_ALLOWED | states.FAST_TRACK:
         raise errors.Invalid(f'Node {ident} does not expect a heartbeat in the state "{found.provision_state}".')
@@ -75,8 +79,9 @@ def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) 
     expected = deps.sealer.open(found.uuid, sealed)
     given = body.get("agent_token") or ""
     if expected is None or not hmac.compare_digest(str(expected).encode(), str(given).encode()):
-        history.add(connection, found.uuid, "A heartbeat with a wrong agent token was refused.", severity="ERROR")
-        raise errors.Invalid(
+        if history.find_newest(connection, found.uuid) != _REFUSED:  # a stranger must not flood the history
+            history.add(connection, found.uuid, _REFUSED, severity="ERROR")
+        return found.uuid, errors.Invalid(
             "Agent token is required to be valid for this heartbeat.", hint="Reboot the ramdisk to get a fresh one."
         )
     url = body.get("callback_url")
@@ -88,7 +93,7 @@ def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) 
         seen["agent_verify_ca"] = body["agent_verify_ca"]
     nodes.change(connection, found.uuid, **seen)
     run_store.wake(connection, found.uuid, now)
-    return found.uuid
+    return found.uuid, None
 
 
 def _store_inventory(
