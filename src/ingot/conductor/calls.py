@@ -5,7 +5,9 @@ May not: change a provision state. Invariant: a node that a run holds is not tou
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -16,6 +18,8 @@ from ingot.interfaces.management import BootDevice
 from ingot.services.deps import Deps
 from ingot.store import nodes, ports
 
+T = TypeVar("T")
+_Choice = tuple[node.Port, dict[str, Any]]
 _VALIDATED = ("boot", "console", "deploy", "inspect", "management", "network", "power", "raid", "rescue", "storage")
 _ABSENT = ("bios", "firmware")
 
@@ -102,15 +106,20 @@ class Calls:
 
     async def _vif_attach(self, node_uuid: str, vif: dict[str, Any]) -> None:
         ctx = await self.context(node_uuid, exclusive=True)
-        port, info = ctx.network.choose_port(ctx, vif)
-        await self._deps.store.run(ports.change, port.uuid, internal_info=info)
+        await self._deps.store.run(_change_vif, ctx, ctx.network.choose_port, vif)
 
     async def _vif_detach(self, node_uuid: str, vif_id: str) -> None:
         ctx = await self.context(node_uuid, exclusive=True)
-        port, info = ctx.network.find_vif(ctx, vif_id)
-        await self._deps.store.run(ports.change, port.uuid, internal_info=info)
+        await self._deps.store.run(_change_vif, ctx, ctx.network.find_vif, vif_id)
 
 
 def _read(connection: Connection, ident: str) -> tuple[node.Node, list[node.Port], str | None, str | None]:
     found = nodes.get(connection, ident)
     return found, ports.list_of_node(connection, found.uuid), *nodes.get_secrets(connection, found.uuid)
+
+
+def _change_vif(connection: Connection, ctx: Context, choose: Callable[[Context, T], _Choice], what: T) -> None:
+    """Choose and store in one unit: two calls at once must not both find the same port free."""
+    fresh = dataclasses.replace(ctx, ports=ports.list_of_node(connection, ctx.node.uuid))
+    port, info = choose(fresh, what)
+    ports.change(connection, port.uuid, internal_info=info)

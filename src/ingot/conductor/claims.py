@@ -10,6 +10,7 @@ import asyncio
 
 import structlog
 
+from ingot.domain import errors
 from ingot.flows.run import Runner
 from ingot.services.deps import Deps
 from ingot.store import runs as run_store
@@ -28,7 +29,7 @@ class Claims:
         self._runner = runner
         self._owner = owner
         self._rung = asyncio.Event()
-        self._busy = 0
+        self._working: dict[run_store.Lease, asyncio.Task[None]] = {}
         deps.bus.listen(lambda _node: self._rung.set())
 
     async def run(self) -> None:
@@ -36,37 +37,55 @@ class Claims:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._renew())
             while True:
-                self._rung.clear()
-                lease = self._deps.settings.lease
-                now = self._deps.clock()
-                taken = await self._deps.store.run(run_store.claim, self._owner, now, lease, _BATCH)
+                try:
+                    taken, pause = await self._claim()
+                except errors.Unreachable as error:
+                    # A full disk or a backup that locks the file passes; the work in hand must not die of it.
+                    _log.warning("cannot claim", reason=error.sentence())
+                    taken, pause = [], _LONGEST_SLEEP
                 for one in taken:
-                    self._busy += 1
-                    group.create_task(self._work(one))
+                    self._working[one] = group.create_task(self._work(one))
                 if len(taken) < _BATCH:
-                    await self._sleep()
+                    await self._sleep(pause)
+
+    async def _claim(self) -> tuple[list[run_store.Lease], float]:
+        """The runs taken, and in how many seconds the next one is due."""
+        self._rung.clear()
+        now = self._deps.clock()
+        taken = await self._deps.store.run(run_store.claim, self._owner, now, self._deps.settings.lease, _BATCH)
+        due = await self._deps.store.read(run_store.next_wake)
+        return taken, _LONGEST_SLEEP if due is None else due - self._deps.clock()
 
     async def _work(self, lease: run_store.Lease) -> None:
         try:
             await self._runner.run(lease)
         finally:
-            self._busy -= 1
-        # The run may be due again already (a heartbeat came while it was being parked).
-        self._rung.set()
+            del self._working[lease]
+            # The run may be due again already (a heartbeat came while it was being parked).
+            self._rung.set()
 
-    async def _sleep(self) -> None:
-        """Until a ring, or until the next run is due."""
-        due = await self._deps.store.read(run_store.next_wake)
-        pause = _LONGEST_SLEEP if due is None else min(_LONGEST_SLEEP, due - self._deps.clock())
+    async def _sleep(self, pause: float) -> None:
+        """Until a ring, but no longer than ``pause`` seconds."""
         try:
-            async with asyncio.timeout(max(0.02, pause)):
+            async with asyncio.timeout(min(max(0.02, pause), _LONGEST_SLEEP)):
                 await self._rung.wait()
         except TimeoutError:
             pass
 
     async def _renew(self) -> None:
+        """Keep the leases of the runs worked on, and of no others; stop working on a run that somebody else took."""
         lease = self._deps.settings.lease
         while True:
             await asyncio.sleep(lease / 3)
-            if self._busy:
-                await self._deps.store.run(run_store.renew, self._owner, self._deps.clock() + lease)
+            if not self._working:
+                continue
+            try:
+                lost = await self._deps.store.run(run_store.renew, list(self._working), self._deps.clock() + lease)
+            except errors.Unreachable as error:
+                _log.warning("cannot renew leases", reason=error.sentence())
+                continue
+            for one in lost:
+                task = self._working.get(one)
+                if task is not None:
+                    _log.warning("lease lost", node=one.node_uuid, run=one.run_id)
+                    task.cancel()

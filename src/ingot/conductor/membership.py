@@ -11,6 +11,7 @@ import asyncio
 import structlog
 from sqlalchemy import Connection
 
+from ingot.domain import errors
 from ingot.services.deps import Deps
 from ingot.store import conductors
 from ingot.store import runs as run_store
@@ -22,8 +23,9 @@ _BEAT = 10.0
 class Membership:
     """One conductor's place among the others."""
 
-    def __init__(self, deps: Deps, hostname: str, boot_id: str) -> None:
+    def __init__(self, deps: Deps, hostname: str, boot_id: str, every: float = _BEAT) -> None:
         self._deps = deps
+        self._every = every
         self.hostname = hostname
         self._boot_id = boot_id
 
@@ -38,14 +40,24 @@ class Membership:
         _log.info("joined", hostname=self.hostname, runs_taken_over=freed)
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Beat until cancelled. Raises errors.Conflict once another process works under this hostname."""
         while True:
-            await asyncio.sleep(_BEAT)
-            await self._beat(online=True)
+            await asyncio.sleep(self._every)
+            try:
+                known = await self._beat(online=True)
+            except errors.Unreachable as error:
+                _log.warning("cannot beat", reason=error.sentence())
+                continue
+            if not known:
+                raise errors.Conflict(
+                    f'Another conductor was started under the hostname "{self.hostname}"; this one stops',
+                    hint="Give each conductor a name of its own (setting hostname).",
+                )
 
     async def leave(self) -> None:
-        """Say goodbye."""
+        """Say goodbye, and give back at once what is still held."""
         await self._beat(online=False)
+        await self._deps.store.run(run_store.release_all, self.owner)
 
     def _join(self, connection: Connection) -> int:
         me = conductors.Conductor(
@@ -58,5 +70,6 @@ class Membership:
         before = conductors.register(connection, me)
         return run_store.release_all(connection, f"{self.hostname}/{before}") if before else 0
 
-    async def _beat(self, *, online: bool) -> None:
-        await self._deps.store.run(conductors.beat, self.hostname, self._boot_id, self._deps.clock(), online=online)
+    async def _beat(self, *, online: bool) -> bool:
+        now = self._deps.clock()
+        return await self._deps.store.run(conductors.beat, self.hostname, self._boot_id, now, online=online)

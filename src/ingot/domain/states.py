@@ -287,6 +287,16 @@ def transition(state: State, event: Event) -> State:
     return after
 
 
+def allowance(state: State) -> int:
+    """Seconds a run that begins in this state may take: the deadlines of all states it passes on the usual way."""
+    passed = [state]
+    for event in (Event.CLEAN, Event.WAIT):
+        after = find_next(passed[-1], event)
+        if after is not None:
+            passed.append(after)
+    return sum(TABLE[one].deadline or 0 for one in passed)
+
+
 def target(state: State, *, manual_clean: bool = False) -> State | None:
     """What ``target_provision_state`` shows; manual cleaning aims at manageable instead of available."""
     goal = TABLE[state].target

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.domain import runs, states
+from ingot.domain import node, runs, states
 from ingot.flows import agent_steps
 from ingot.interfaces import agent, steps
 from ingot.interfaces.context import Context, StepContext
@@ -67,7 +67,7 @@ class Clean:
         back = self._manual(ctx) is not None or ctx.node.retired
         return (states.Event.MANAGE if back else states.Event.DONE), {}
 
-    def failure(self, ctx: StepContext, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
         """Clean failed; unless somebody aborted, the node goes into maintenance until looked at."""
         if aborted:
             return states.Event.FAIL, {}

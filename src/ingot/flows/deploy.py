@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.domain import runs, states
+from ingot.domain import node, runs, states
 from ingot.flows import plan
 from ingot.interfaces import agent
 from ingot.interfaces.context import StepContext
@@ -36,6 +36,6 @@ class Deploy:
         gone = {"agent_url": None, "agent_heartbeat_at": None, "agent_verify_ca": None, "agent_token": None}
         return states.Event.DONE, gone
 
-    def failure(self, ctx: StepContext, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
         """Deploy failed."""
         return states.Event.FAIL, {}

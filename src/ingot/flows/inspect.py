@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.domain import hardware, runs, states
+from ingot.domain import hardware, node, runs, states
 from ingot.flows import agent_steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
@@ -35,7 +35,7 @@ class Inspect:
         """Manageable again."""
         return states.Event.DONE, {"inspection_finished_at": rows.now()}
 
-    def failure(self, ctx: StepContext, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
         """Inspect failed."""
         return states.Event.FAIL, {}
 

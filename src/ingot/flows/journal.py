@@ -104,9 +104,10 @@ class RunJournal:
             self._reported = now
             await self._fenced(progress={"done": done, "total": total, "phase": phase})
 
-    async def read_node(self) -> node.Node:
-        """The node's row as it is now."""
-        return await self._deps.store.read(nodes.get, self.run.node_uuid)
+    async def read_fresh(self) -> tuple[node.Node, str | None]:
+        """The node's row and the agent's token as they are now."""
+        found, sealed = await self._deps.store.read(_read_fresh, self.run.node_uuid)
+        return found, self._deps.sealer.open(found.uuid, sealed)
 
     async def find_inventory(self) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
         """(time stored, inventory, plugin data) or None."""
@@ -114,7 +115,7 @@ class RunJournal:
 
     async def store_inventory(self, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         """Store what inspection found."""
-        await self._deps.store.run(history.set_inventory, self.run.node_uuid, inventory, plugin_data)
+        await self._deps.store.run(self._store_inventory, inventory, plugin_data)
 
     async def forget_instance(self) -> None:
         """Clear everything of the node that belonged to its instance, secrets included."""
@@ -148,7 +149,7 @@ class RunJournal:
             self._move(connection, states.Event.WAIT)
 
     def _resumed(self, connection: Connection) -> None:
-        run_store.change(connection, self.lease, wait=None, reason=None, progress=None)
+        run_store.resume(connection, self.lease)
         self._move(connection, states.Event.RESUME)
 
     def _enter(self, connection: Connection, event: states.Event) -> None:
@@ -209,6 +210,10 @@ class RunJournal:
         gone = dict.fromkeys(("instance_uuid", "instance_name", "allocation_uuid", "agent_url", "agent_heartbeat_at"))
         nodes.change(connection, uuid, instance_info={}, secrets=sealed, agent_token=None, **gone)
 
+    def _store_inventory(self, connection: Connection, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
+        run_store.check(connection, self.lease)
+        history.set_inventory(connection, self.run.node_uuid, inventory, plugin_data)
+
     def _change_port(self, connection: Connection, uuid: str, columns: dict[str, Any]) -> None:
         run_store.check(connection, self.lease)
         port_store.change(connection, uuid, **columns)
@@ -222,3 +227,7 @@ class RunJournal:
     def _note(self, connection: Connection, event: str, severity: str) -> None:
         run_store.check(connection, self.lease)
         history.add(connection, self.run.node_uuid, event, severity=severity)
+
+
+def _read_fresh(connection: Connection, uuid: str) -> tuple[node.Node, str | None]:
+    return nodes.get(connection, uuid), nodes.get_secrets(connection, uuid)[1]

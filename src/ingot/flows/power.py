@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.domain import power, runs, states
+from ingot.domain import node, power, runs, states
 from ingot.flows import agent_steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
@@ -37,7 +37,7 @@ class Power:
         """No state event."""
         return None, {"target_power_state": None}
 
-    def failure(self, ctx: StepContext, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
         """No state event."""
         return None, {"target_power_state": None}
 

@@ -7,7 +7,9 @@ on disk before the effect it announces begins, and after the effect it confirms 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import Connection
@@ -22,7 +24,14 @@ from ingot.services.deps import Deps
 from ingot.store import nodes, ports
 from ingot.store import runs as run_store
 
+T = TypeVar("T")
+
 _log = structlog.get_logger("ingot.run")
+_INTERRUPTED = "interrupted"
+_TRIES = 6
+"""How often a run that cannot even be taken up is tried (over about a minute) without getting a step further."""
+_UNDO_LIMIT = 900.0
+"""Seconds one undo may take: the run's own deadline may have passed already."""
 
 
 class Flow(Protocol):
@@ -36,7 +45,7 @@ class Flow(Protocol):
         """The event that ends a run that went well, and node columns to set with it."""
         ...
 
-    def failure(self, ctx: StepContext, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
         """The event that ends a run that failed, and node columns to set with it."""
         ...
 
@@ -54,15 +63,35 @@ class Runner:
         self._flows = flows
 
     async def run(self, lease: run_store.Lease) -> None:
-        """Go on with a run until it waits, ends, or is somebody else's. Never raises."""
+        """Go on with a run until it waits, ends, or is somebody else's. Raises nothing but cancellation."""
         with structlog.contextvars.bound_contextvars(node=lease.node_uuid, run=lease.run_id):
             try:
                 await self._advance(lease)
             except errors.LostLease:
                 _log.warning("lease lost")
-            except Exception:
-                # Nothing was journalled: the lease runs out and the next claim tries again from the journal.
+            except Exception as error:
                 _log.exception("run interrupted")
+                await self._interrupted(lease, _sentence(error))
+
+    async def _interrupted(self, lease: run_store.Lease, reason: str) -> None:
+        """Something outside of all steps failed: try again a little later, a few times, then fail the run."""
+        try:
+            run, found, entries = await self._deps.store.read(_read_run, lease)
+            now = self._deps.clock()
+            before: dict[str, int] = run.memo.get(_INTERRUPTED, {})
+            tries = 1 + (before["tries"] if before.get("entries") == len(entries) else 0)
+            if tries < _TRIES and now < run.deadline:
+                memo = {**run.memo, _INTERRUPTED: {"entries": len(entries), "tries": tries}}
+                await self._deps.store.run(run_store.release, lease, memo, now + 2**tries)
+                return
+            event, columns = self._flows[run.kind].failure(found, False)
+            if event is not None and states.find_next(found.provision_state, event) is None:
+                event = None
+            journal = RunJournal(self._deps, lease, run, entries)
+            await journal.finish(runs.Status.FAILED, event, f"Gave up after {tries} tries: {reason}", **columns)
+        except errors.IngotError as error:
+            # The database itself is out of reach, or the run is not ours: the lease runs out, the next claim goes on.
+            _log.warning("run left to the next claim", reason=error.sentence())
 
     async def _advance(self, lease: run_store.Lease) -> None:
         ctx, journal = await self._load(lease)
@@ -72,8 +101,8 @@ class Runner:
         while True:
             position = runs.fold(len(journal.plan), journal.entries)
             if position.failed:
-                await self._undo(flow, ctx, journal, position)
-                await self._fail(flow, ctx, journal, position.failure)
+                if await self._undo(flow, ctx, journal, position):
+                    await self._fail(flow, ctx, journal, position.failure)
                 return
             if position.next == len(journal.plan):
                 await ctx.refresh()
@@ -108,9 +137,14 @@ class Runner:
 
     async def _make_plan(self, flow: Flow, ctx: StepContext, journal: RunJournal) -> bool:
         try:
-            await journal.set_plan(await flow.plan(ctx))
+            planned = await self._in_time(ctx, flow.plan(ctx), self._left(ctx))
+            await journal.set_plan(planned)
         except errors.LostLease:
             raise
+        except waits.Parked as parked:
+            why = errors.Bug(f"The plan of a {ctx.run.kind} tried to wait for {parked.wait.what}")
+            await self._fail(flow, ctx, journal, why.sentence())
+            return False
         except Exception as error:
             await self._fail(flow, ctx, journal, _sentence(error))
             return False
@@ -122,13 +156,12 @@ class Runner:
         planned = journal.plan[index]
         ctx.index, ctx.args = index, planned.args
         try:
-            await self._check(ctx)
-            if await self._finished_before_crash(flow, ctx, planned, position):
-                pass
-            else:
+            await self._check(ctx, abortable=planned.abortable or not position.cut)
+            if not await self._finished_before_crash(flow, ctx, planned, position):
                 if not position.cut:
                     await journal.mark(index, runs.Mark.STARTED)
-                await self._act(flow, ctx, planned)
+                await self._in_time(ctx, self._act(flow, ctx, planned), self._left(ctx))
+            await ctx.wait.close()
         except waits.Parked as parked:
             await journal.park(parked.wait, parked.wake_at)
             return False
@@ -143,16 +176,28 @@ class Runner:
         await ctx.refresh()
         return True
 
-    async def _check(self, ctx: StepContext) -> None:
+    async def _check(self, ctx: StepContext, *, abortable: bool) -> None:
         """Stop before a step when somebody asked to, or the whole run took too long."""
         fresh = await self._deps.store.read(run_store.get, ctx.run.id)
-        if fresh.abort_requested:
+        if fresh.abort_requested and abortable:
             raise errors.Aborted(fresh.reason or "Aborted on request")
-        if self._deps.clock() > ctx.run.deadline:
-            raise errors.TimedOut(
-                f"The {ctx.run.kind} did not end within {ctx.run.deadline - ctx.run.started_at:.0f} s",
-                hint="Look at the history of the node for the step that took long.",
-            )
+        if self._left(ctx) <= 0:
+            raise _too_long(ctx.run)
+
+    def _left(self, ctx: StepContext) -> float:
+        """Seconds until the run's deadline."""
+        return ctx.run.deadline - self._deps.clock()
+
+    async def _in_time(self, ctx: StepContext, work: Awaitable[T], limit: float) -> T:
+        """Await ``work``, but no longer than ``limit`` seconds: a driver that hangs must not hold a node for ever."""
+        scope = asyncio.timeout(max(0.0, limit))
+        try:
+            async with scope:
+                return await work
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise _too_long(ctx.run) from error
 
     async def _finished_before_crash(
         self, flow: Flow, ctx: StepContext, planned: runs.PlannedStep, position: runs.Position
@@ -184,29 +229,43 @@ class Runner:
     def _owner(self, flow: Flow, ctx: StepContext, planned: runs.PlannedStep) -> Any:
         return flow if planned.interface == "flow" else ctx.interface(planned.interface)
 
-    async def _undo(self, flow: Flow, ctx: StepContext, journal: RunJournal, position: runs.Position) -> None:
+    async def _undo(self, flow: Flow, ctx: StepContext, journal: RunJournal, position: runs.Position) -> bool:
+        """Undo, last step first; whether it is through (False: an undo waits and the run is parked)."""
         for index in position.to_undo:
             planned = journal.plan[index]
-            owner = self._owner(flow, ctx, planned)
-            info = None if planned.agent else steps.find(owner, planned.step)
-            if info is None or info.undo is None:
-                continue
             ctx.index, ctx.args = index, planned.args
-            await journal.mark(index, runs.Mark.UNDO_STARTED)
             try:
-                await getattr(owner, info.undo)(ctx)
+                undo = self._find_undo(flow, ctx, planned)
+                if undo is None:
+                    continue
+                if not any((each.step, each.mark) == (index, runs.Mark.UNDO_STARTED) for each in journal.entries):
+                    await journal.mark(index, runs.Mark.UNDO_STARTED)
+                await self._in_time(ctx, undo(ctx), _UNDO_LIMIT)
+            except waits.Parked as parked:
+                await journal.park(parked.wait, parked.wake_at)
+                return False
             except errors.LostLease:
                 raise
             except Exception as error:
                 await journal.mark(index, runs.Mark.UNDO_FAILED, _sentence(error))
             else:
                 await journal.mark(index, runs.Mark.UNDO_FINISHED)
+        return True
+
+    def _find_undo(
+        self, flow: Flow, ctx: StepContext, planned: runs.PlannedStep
+    ) -> Callable[[StepContext], Awaitable[None]] | None:
+        if planned.agent:
+            return None
+        owner = self._owner(flow, ctx, planned)
+        info = steps.find(owner, planned.step)
+        return None if info is None or info.undo is None else getattr(owner, info.undo)
 
     async def _fail(self, flow: Flow, ctx: StepContext, journal: RunJournal, reason: str | None) -> None:
         await ctx.refresh()
         fresh = await self._deps.store.read(run_store.get, ctx.run.id)
         aborted = fresh.abort_requested
-        event, columns = flow.failure(ctx, aborted)
+        event, columns = flow.failure(ctx.node, aborted)
         if aborted and states.find_next(ctx.node.provision_state, states.Event.ABORT):
             event = states.Event.ABORT
         status = runs.Status.ABORTED if aborted else runs.Status.FAILED
@@ -224,6 +283,19 @@ def _read(
         sealed,
         token,
         run_store.journal(connection, lease.run_id),
+    )
+
+
+def _read_run(connection: Connection, lease: run_store.Lease) -> tuple[runs.Run, node.Node, list[runs.Entry]]:
+    run_store.check(connection, lease)
+    run = run_store.get(connection, lease.run_id)
+    return run, nodes.get(connection, lease.node_uuid), run_store.journal(connection, lease.run_id)
+
+
+def _too_long(run: runs.Run) -> errors.TimedOut:
+    return errors.TimedOut(
+        f"The {run.kind} did not end within {run.deadline - run.started_at:.0f} s",
+        hint="Look at the history of the node for the step that took long.",
     )
 
 

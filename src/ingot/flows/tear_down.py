@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.domain import runs, states
+from ingot.domain import node, runs, states
 from ingot.flows import clean
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
@@ -29,8 +29,8 @@ class TearDown(clean.Clean):
         await ctx.journal.forget_instance()
         await ctx.journal.enter(states.Event.CLEAN)
 
-    def failure(self, ctx: StepContext, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
         """Error while taking back, clean failed while cleaning."""
-        if ctx.node.provision_state == states.State.DELETING:
+        if found.provision_state == states.State.DELETING:
             return states.Event.FAIL, {}
-        return super().failure(ctx, aborted)
+        return super().failure(found, aborted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.domain import runs, states
+from ingot.domain import node, runs, states
 from ingot.flows import agent_steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
@@ -36,7 +36,7 @@ class Verify:
         """Manageable."""
         return states.Event.DONE, {}
 
-    def failure(self, ctx: StepContext, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
         """Back to enroll."""
         return states.Event.FAIL, {}
 

@@ -43,7 +43,8 @@ class RowWaits:
     async def until(self, condition: Callable[[], Awaitable[bool]], what: WaitFor) -> None:
         """Return when ``condition()`` is true, else leave the step; errors.TimedOut at the deadline."""
         if await condition():
-            if self._present is not None:
+            # A step may wait for several things in turn: only the wait it was parked with is over, others count on.
+            if self._present is not None and self._present.what == what.what:
                 self._present = None
                 await self._satisfied()
             return
@@ -52,6 +53,12 @@ class RowWaits:
         if now >= wait.deadline:
             raise await _timed_out(what, now - wait.since)
         raise Parked(wait, min(wait.deadline, now + _pause(what, now - wait.since)))
+
+    async def close(self) -> None:
+        """The step has ended: whatever it was parked with is over, even if the step asked for it in other words."""
+        if self._present is not None:
+            self._present = None
+            await self._satisfied()
 
     def _begin(self, what: WaitFor, now: float) -> runs.Wait:
         """Keep counting from the first time this was waited for."""

@@ -111,8 +111,8 @@ class Journal(Protocol):
         """Show progress; written at most once a second."""
         ...
 
-    async def read_node(self) -> node.Node:
-        """The node's row as it is now."""
+    async def read_fresh(self) -> tuple[node.Node, str | None]:
+        """The node's row and the agent's token as they are now."""
         ...
 
     async def find_inventory(self) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
@@ -140,6 +140,10 @@ class Waits(Protocol):
 
     async def until(self, condition: Callable[[], Awaitable[bool]], what: WaitFor) -> None:
         """Return when ``condition()`` is true. Raises errors.TimedOut with a reason at the deadline."""
+        ...
+
+    async def close(self) -> None:
+        """For the engine: the step has ended and waits for nothing more."""
         ...
 
 
@@ -185,6 +189,6 @@ class StepContext(Context):
         return self.memo[full]
 
     async def refresh(self) -> node.Node:
-        """Read the node again; interfaces and info stay as they were when the step began."""
-        self.node = await self.journal.read_node()
+        """Read the node and its agent's token again; ports and info stay as they were when the run was taken up."""
+        self.node, self.agent_token = await self.journal.read_fresh()
         return self.node

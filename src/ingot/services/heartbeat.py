@@ -16,11 +16,11 @@ from ingot.domain import errors, node, states
 from ingot.services.deps import Deps
 from ingot.store import history, nodes
 from ingot.store import runs as run_store
-from ingot.store.paging import Page
 
 _MASK = "******"
 _INSPECTED = frozenset({states.State.INSPECTING, states.State.INSPECT_WAIT})
 """States in which inventory is taken: the call proves nothing about its sender, so nobody else's is."""
+_REFUSED = "A heartbeat with a wrong agent token was refused."
 
 
 async def lookup(deps: Deps, addresses: list[str], node_uuid: str | None) -> tuple[node.Node, str]:
@@ -36,12 +36,9 @@ async def lookup(deps: Deps, addresses: list[str], node_uuid: str | None) -> tup
 
 async def beat(deps: Deps, ident: str, body: dict[str, Any]) -> None:
     """Note that a node's agent lives (``body`` of POST /v1/heartbeat). Raises NotFound, Invalid."""
-    try:
-        uuid = await deps.store.run(_beat, deps, ident, body)
-    except _WrongToken as error:
-        # A unit of its own: what a failing unit writes is rolled back with it.
-        await deps.store.run(_note_wrong_token, ident)
-        raise errors.Invalid(error.message, hint=error.hint) from error
+    uuid, refused = await deps.store.run(_beat, deps, ident, body)
+    if refused is not None:
+        raise refused
     deps.bus.ring(uuid)
 
 
@@ -56,19 +53,6 @@ async def receive_inventory(
     await deps.store.run(_store_inventory, deps, found.uuid, inventory, plugin_data)
     deps.bus.ring(found.uuid)
     return found, token
-
-
-class _WrongToken(errors.Invalid):
-    """The agent token of a heartbeat is not the node's."""
-
-
-def _note_wrong_token(connection: Connection, ident: str) -> None:
-    """Tell it in the history, once in a row: anyone who reaches the API can send such heartbeats."""
-    text = "A heartbeat with a wrong agent token was refused."
-    found = nodes.get(connection, ident)
-    newest = history.list_page(connection, found.uuid, Page(limit=1, descending=True))
-    if not newest or newest[0].event != text:
-        history.add(connection, found.uuid, text, severity="ERROR", event_type="agent")
 
 
 def _lookup(connection: Connection, deps: Deps, addresses: list[str], node_uuid: str | None) -> tuple[node.Node, str]:
@@ -90,7 +74,8 @@ def _lookup(connection: Connection, deps: Deps, addresses: list[str], node_uuid:
     return found, token
 
 
-def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) -> str:
+def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) -> tuple[str, errors.Invalid | None]:
+    """The node's uuid, and why its agent is refused. (A raised refusal would take its history line back.)"""
     found = nodes.get(connection, ident)
     if found.provision_state not in states.LOOKUP_ALLOWED | states.FAST_TRACK:
         raise errors.Invalid(f'Node {ident} does not expect a heartbeat in the state "{found.provision_state}".')
@@ -98,7 +83,9 @@ def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) 
     expected = deps.sealer.open(found.uuid, sealed)
     given = body.get("agent_token") or ""
     if expected is None or not hmac.compare_digest(str(expected).encode(), str(given).encode()):
-        raise _WrongToken(
+        if history.find_newest(connection, found.uuid) != _REFUSED:  # a stranger must not flood the history
+            history.add(connection, found.uuid, _REFUSED, severity="ERROR")
+        return found.uuid, errors.Invalid(
             "Agent token is required to be valid for this heartbeat.", hint="Reboot the ramdisk to get a fresh one."
         )
     url = body.get("callback_url")
@@ -110,7 +97,7 @@ def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) 
         seen["agent_verify_ca"] = body["agent_verify_ca"]
     nodes.change(connection, found.uuid, **seen)
     run_store.wake(connection, found.uuid, now)
-    return found.uuid
+    return found.uuid, None
 
 
 def _store_inventory(

@@ -56,6 +56,8 @@ def _request(
     if event == states.Event.ABORT:
         _abort(connection, deps, found, user)
         return
+    # Before the look at the state: of two requests at once the second shall read "locked", not "wrong state".
+    run_store.refuse_open(connection, uuid)
     after = states.transition(found.provision_state, event)
     text = f'Asked for "{params["verb"]}".'
     history.add(connection, uuid, text, event_type="provisioning", user=user, state=found.provision_state)
@@ -70,7 +72,7 @@ def _request(
         )
     goal = states.target(after, manual_clean=event == states.Event.CLEAN)
     nodes.move(connection, uuid, found.provision_state, after, last_error=None, target_provision_state=goal)
-    _open(connection, deps, uuid, kind, params, float(states.TABLE[after].deadline or 0))
+    _open(connection, deps, uuid, kind, params, float(states.allowance(after)))
 
 
 def _check(found: node.Node, event: states.Event) -> None:

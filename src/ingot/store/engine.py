@@ -17,6 +17,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy
 from sqlalchemy import Connection, event, exc
 
+from ingot.domain import errors
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -28,11 +30,15 @@ _Unit = tuple[Callable[[Connection], Any], "Future[Any]"]
 
 
 class Store:
-    """All access to one SQLite file. Open with ``Store(path)``, end with ``close()``."""
+    """All access to one SQLite file. Open with ``Store(path)``, end with ``close()``.
 
-    def __init__(self, path: Path) -> None:
+    ``patience``: seconds to wait for another process that holds the database.
+    """
+
+    def __init__(self, path: Path, patience: float = 30.0) -> None:
         self.path = path
-        self._engine = _open_engine(path)
+        self._engine = _open_engine(path, patience)
+        self._closed = False
         self._units: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_all, name="store-writer", daemon=True)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
@@ -43,8 +49,11 @@ class Store:
     async def run(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``unit(connection, ...)`` as one durable unit of work and return its result.
 
-        Whatever the unit raises is raised here, and nothing of it stays in the database.
+        Whatever the unit raises is raised here, and nothing of it stays in the database. Raises errors.Unreachable
+        when the database cannot be written (disk full, held by another process).
         """
+        if self._closed:
+            raise errors.Bug(f"The database {self.path} was used after it was closed")
         future: Future[T] = Future()
         self._units.put((lambda connection: unit(connection, *args, **kwargs), future))
         return await asyncio.wrap_future(future)
@@ -56,6 +65,7 @@ class Store:
 
     def close(self) -> None:
         """Finish what is queued, then close every connection."""
+        self._closed = True
         self._units.put(None)
         self._writer.join()
         self._readers.shutdown(wait=True)
@@ -65,23 +75,45 @@ class Store:
 
     def _read_now(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._engine.connect()
-            self._local.connection = connection
-            self._reader_connections.append(connection)
-        connection.exec_driver_sql("BEGIN")
         try:
+            if connection is None:
+                connection = self._engine.connect()
+                self._local.connection = connection
+                self._reader_connections.append(connection)
+            connection.exec_driver_sql("BEGIN")
             return unit(connection, *args, **kwargs)
+        except exc.OperationalError as error:
+            raise self._unreachable(error) from error
         finally:
-            connection.exec_driver_sql("ROLLBACK")
+            if connection is not None:
+                _roll_back(connection)
 
     def _write_all(self) -> None:
-        with self._engine.connect() as connection:
-            ended = False
-            while not ended:
-                group, ended = self._next_group()
-                if group:
-                    _commit_group(connection, group)
+        ended = False
+        while not ended:
+            group, ended = self._next_group()
+            waiting = [(unit, future) for unit, future in group if future.set_running_or_notify_cancel()]
+            try:
+                with self._engine.connect() as connection:
+                    outcomes = _commit_group(connection, [unit for unit, _ in waiting]) if waiting else []
+            except exc.SQLAlchemyError as error:
+                # None of the group is on disk, so nobody may be told it is; the next group gets a fresh connection.
+                outcomes = [(None, self._unreachable(error)) for _ in waiting]
+            for (_, future), (result, failure) in zip(waiting, outcomes, strict=True):
+                if failure is None:
+                    future.set_result(result)
+                else:
+                    operational = isinstance(failure, exc.OperationalError)
+                    future.set_exception(self._unreachable(failure) if operational else failure)
+
+    def _unreachable(self, error: exc.SQLAlchemyError) -> errors.Unreachable:
+        words = str(error.orig) if isinstance(error, exc.DBAPIError) else str(error)
+        cures = {
+            "locked": "Another program holds the database: end it.",
+            "full": "Free space on its disk; ingot goes on by itself.",
+        }
+        cure = next((text for word, text in cures.items() if word in words), "Check the disk and its free space.")
+        return errors.Unreachable(f"The database {self.path} cannot be used: {words}", hint=cure)
 
     def _next_group(self) -> tuple[list[_Unit], bool]:
         first = self._units.get()
@@ -99,48 +131,44 @@ class Store:
         return group, False
 
 
-def _open_engine(path: Path) -> sqlalchemy.Engine:
+def _open_engine(path: Path, patience: float) -> sqlalchemy.Engine:
     engine = sqlalchemy.create_engine(
         f"sqlite:///{path}",
         isolation_level="AUTOCOMMIT",
-        connect_args={"check_same_thread": False, "timeout": 30},
+        connect_args={"check_same_thread": False, "timeout": patience},
     )
 
     @event.listens_for(engine, "connect")
     def _tune(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction] # called by SQLAlchemy
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     return engine
 
 
-def _commit_group(connection: Connection, group: list[_Unit]) -> None:
-    """Run every unit of the group in its own savepoint, commit once, then tell each caller its outcome."""
-    outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+_Outcome = tuple[Any, BaseException | None]
+
+
+def _commit_group(connection: Connection, units: list[Callable[[Connection], Any]]) -> list[_Outcome]:
+    """Run every unit in its own savepoint and commit once; the outcome of each. Raises when nothing was committed."""
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-        for unit, future in group:
-            if future.set_running_or_notify_cancel():
-                outcomes.append((future, *_run_unit(connection, unit)))
+        outcomes = [_run_unit(connection, unit) for unit in units]
         connection.exec_driver_sql("COMMIT")
-    except exc.DBAPIError as error:
-        # Disk full, file locked by a stranger: none of the group is on disk, so none may be told it is.
+    except exc.SQLAlchemyError:
         _roll_back(connection)
-        outcomes = [(future, None, error) for _unit, future in group if not future.cancelled()]
-    for future, result, error in outcomes:
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
+        raise
+    return outcomes
 
 
-def _run_unit(connection: Connection, unit: Callable[[Connection], Any]) -> tuple[Any, BaseException | None]:
+def _run_unit(connection: Connection, unit: Callable[[Connection], Any]) -> _Outcome:
     connection.exec_driver_sql("SAVEPOINT unit")
     try:
         result = unit(connection)
     except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+        # On a full disk SQLite may have ended the whole transaction: then this raises, and the group is void.
         connection.exec_driver_sql("ROLLBACK TO unit")
         connection.exec_driver_sql("RELEASE unit")
         return None, error
@@ -149,7 +177,9 @@ def _run_unit(connection: Connection, unit: Callable[[Connection], Any]) -> tupl
 
 
 def _roll_back(connection: Connection) -> None:
+    """End whatever transaction is open; a connection that cannot even do that is thrown away."""
     try:
         connection.exec_driver_sql("ROLLBACK")
-    except exc.DBAPIError:
+    except exc.SQLAlchemyError:
         connection.invalidate()
+        connection.rollback()

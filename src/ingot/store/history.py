@@ -32,6 +32,12 @@ def add(connection: Connection, node_uuid: str, event: str, /, *, severity: str 
         connection.execute(old)
 
 
+def find_newest(connection: Connection, node_uuid: str) -> str | None:
+    """The text of a node's newest line, None without any."""
+    mine = select(node_history.c.event).where(node_history.c.node_uuid == node_uuid)
+    return connection.execute(mine.order_by(node_history.c.id.desc()).limit(1)).scalar()
+
+
 def list_page(connection: Connection, node_uuid: str, page: Page) -> list[node.HistoryEntry]:
     """One page of a node's history, oldest first."""
     statement = select(node_history).where(node_history.c.node_uuid == node_uuid)

@@ -136,8 +136,9 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
     try:
         result = connection.execute(update(nodes).where(nodes.c.uuid == uuid).values(rows.encode(values)))
     except IntegrityError as error:
+        taken = values.get("name") or values.get("instance_uuid")
         raise errors.Conflict(
-            f"Another node already has this name or instance_uuid: {values.get('name') or values['instance_uuid']}.",
+            f"Another node already has this name or instance_uuid: {taken}.",
             hint="Choose another one.",
         ) from error
     if result.rowcount == 0:

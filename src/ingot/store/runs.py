@@ -23,6 +23,9 @@ FAR = 1e12
 """A time that never comes (epoch seconds): the wake time of a run that is being worked on."""
 
 
+_FREE: dict[str, Any] = {"owner": None, "lease_until": 0.0}
+
+
 class Lease(msgspec.Struct, frozen=True):
     """The right to work on a run: only the latest generation may write."""
 
@@ -38,11 +41,18 @@ def open_run(connection: Connection, run: runs.Run) -> None:
     try:
         connection.execute(insert(table).values(row))
     except IntegrityError as error:
-        present = find_open(connection, run.node_uuid)
-        what = f'the run "{present.kind}"' if present else "another run"
+        refuse_open(connection, run.node_uuid)
+        raise errors.NotFound(f"Node {run.node_uuid} could not be found.") from error
+
+
+def refuse_open(connection: Connection, node_uuid: str) -> None:
+    """Raise errors.Locked when the node has an open run."""
+    present = find_open(connection, node_uuid)
+    if present is not None:
         raise errors.Locked(
-            f"Node {run.node_uuid} is locked by {what}, please retry after the current operation is completed."
-        ) from error
+            f'Node {node_uuid} is locked by the run "{present.kind}", please retry after the current operation is '
+            "completed."
+        )
 
 
 def get(connection: Connection, run_id: str) -> runs.Run:
@@ -102,18 +112,28 @@ def next_wake(connection: Connection) -> float | None:
     return connection.execute(statement).scalar()
 
 
-def renew(connection: Connection, owner: str, until: float) -> int:
-    """Extend every lease of ``owner``; how many there are."""
-    mine = update(table).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
-    return connection.execute(mine.values(lease_until=until)).rowcount
+def renew(connection: Connection, leases: list[Lease], until: float) -> list[Lease]:
+    """Extend these leases; those among them that are held no more (run ended, parked, or taken by another)."""
+    lost: list[Lease] = []
+    for lease in leases:
+        held = update(table).where(
+            table.c.id == lease.run_id, table.c.generation == lease.generation, table.c.owner == lease.owner
+        )
+        if connection.execute(held.values(lease_until=until)).rowcount != 1:
+            lost.append(lease)
+    return lost
 
 
 def release_all(connection: Connection, owner: str) -> int:
-    """Free what a process that is gone for sure still holds, so that it can be claimed at once."""
+    """Free what a process that is gone for sure still holds, so that it can be claimed at once; how many runs.
+
+    The generation grows: should the process be alive after all, its writes are refused from now on.
+    """
     held = select(table.c.node_uuid).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
     connection.execute(update(nodes).where(nodes.c.uuid.in_(held)).values(reservation=None))
     mine = update(table).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
-    return connection.execute(mine.values(owner=None, lease_until=0.0, wake_at=0.0)).rowcount
+    values = {"owner": None, "lease_until": 0.0, "wake_at": 0.0, "generation": table.c.generation + 1}
+    return connection.execute(mine.values(values)).rowcount
 
 
 def wake(connection: Connection, node_uuid: str, now: float) -> bool:
@@ -166,15 +186,31 @@ def park(connection: Connection, lease: Lease, wait: runs.Wait, wake_at: float) 
     A wake that came while the run was held is not lost: the earlier time stays.
     """
     earlier = case((table.c.wake_at < wake_at, table.c.wake_at), else_=wake_at)
-    change(connection, lease, wait=wait, reason=wait.what, owner=None, lease_until=0.0, wake_at=earlier)
+    change(connection, lease, wait=wait, reason=_unless_aborted(wait.what), wake_at=earlier, **_FREE)
+    connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
+
+
+def resume(connection: Connection, lease: Lease) -> None:
+    """Note that what the run waited for has come."""
+    change(connection, lease, wait=None, reason=_unless_aborted(None), progress=None)
+
+
+def release(connection: Connection, lease: Lease, memo: dict[str, Any], wake_at: float) -> None:
+    """Give the run back untouched, to be tried again at ``wake_at`` and not before."""
+    change(connection, lease, memo=memo, wake_at=wake_at, **_FREE)
     connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
 
 
 def finish(connection: Connection, lease: Lease, status: runs.Status, reason: str | None, now: float) -> None:
     """Close the run and free the node."""
     closed = {"status": status, "reason": reason, "finished_at": now, "wait": None, "progress": None}
-    change(connection, lease, **closed, owner=None, lease_until=0.0, open_node=None)
+    change(connection, lease, **closed, **_FREE, open_node=None)
     connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
+
+
+def _unless_aborted(reason: str | None) -> Any:
+    """``reason``, except that who asked for an abort is not overwritten before the run has read it."""
+    return case((table.c.abort_requested, table.c.reason), else_=reason)
 
 
 def _host(owner: str) -> str:

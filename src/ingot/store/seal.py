@@ -7,7 +7,9 @@ file outside the database. May not: log or cache what it opens.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ingot.domain import errors
 
 _VERSION = "v1:"
+_KEY_SIZE = 32
 
 
 class Sealer:
@@ -47,13 +50,27 @@ class Sealer:
 
 
 def load_key(path: Path) -> bytes:
-    """The key in ``path`` (made, mode 0600, on first use)."""
+    """The key in ``path`` (made, mode 0600, on first use). Raises errors.Invalid for a file that holds no key.
+
+    The file appears whole or not at all, whenever the process is killed and however many start at once.
+    """
+    if not path.exists():
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".key-") as file:  # mode 0600
+            file.write(AESGCM.generate_key(256))
+            file.flush()
+            os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(file.name, path)
+        _sync(path.parent)
+    key = path.read_bytes()
+    if len(key) != _KEY_SIZE:
+        raise errors.Invalid(f"The file {path} holds no key", hint="Restore it from your backup.")
+    return key
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(AESGCM.generate_key(256))
-        file.flush()
-        os.fsync(file.fileno())
-    return path.read_bytes()
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

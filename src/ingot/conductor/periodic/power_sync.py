@@ -52,18 +52,36 @@ class PowerSync:
     async def sweep(self, over: float) -> int:
         """Ask every node that is due, spread over ``over`` seconds; how many records changed."""
         self._sweeps += 1
-        due = [row for row in await self._deps.store.read(_due) if self._is_due(row[0])]
-        gate = asyncio.Semaphore(_PARALLEL)
-        found: list[_Seen] = []
-        async with asyncio.TaskGroup() as group:
-            for uuid, stored in due:
-                await gate.acquire()
-                group.create_task(self._read_into(found, uuid, stored)).add_done_callback(lambda _: gate.release())
-                await asyncio.sleep(min(over / 2 / len(due), 0.5))
+        known = dict(await self._deps.store.read(_due))
+        due = [(uuid, stored) for uuid, stored in known.items() if self._is_due(uuid)]
+        self._failures = {uuid: times for uuid, times in self._failures.items() if uuid in known}
+        found = await self._read_all(due, over)
         changed = [one for one in found if power.reconcile(one.stored, one.seen)]
         if changed:
             await self._deps.store.run(_store, changed)
         return len(changed)
+
+    async def _read_all(self, due: list[tuple[str, str | None]], over: float) -> list[_Seen]:
+        gate = asyncio.Semaphore(_PARALLEL)
+        found: list[_Seen] = []
+        tasks: dict[str, asyncio.Task[None]] = {}
+        try:
+            for uuid, stored in due:
+                await gate.acquire()
+                tasks[uuid] = asyncio.create_task(self._read_into(found, uuid, stored))
+                tasks[uuid].add_done_callback(lambda _: gate.release())
+                await asyncio.sleep(min(over / 2 / len(due), 0.5))
+            if tasks:
+                await asyncio.wait(tasks.values())
+        finally:
+            for task in tasks.values():
+                task.cancel()
+        for uuid, task in tasks.items():
+            bug = task.exception()
+            if isinstance(bug, Exception):
+                # A driver's own mistake concerns its node alone.
+                self._failed(uuid, errors.Bug(f"The driver raised an unforeseen {type(bug).__name__}: {bug}"))
+        return found
 
     def _is_due(self, uuid: str) -> bool:
         skip = min(2 ** self._failures.get(uuid, 0), _LONGEST_BACK_OFF)

@@ -10,7 +10,9 @@ import json
 from pathlib import Path
 
 from ingot.domain import errors
-from ingot.interfaces.context import Context
+from ingot.interfaces.context import Context, StepContext, WaitFor
+
+_CURE = "Remove fake_wait from driver_info."
 
 
 async def act(ctx: Context, action: str, effect: str | None = None) -> None:
@@ -26,6 +28,29 @@ async def act(ctx: Context, action: str, effect: str | None = None) -> None:
         raise errors.Misbehaved(text, hint="Remove fake_fault from driver_info.")
     if effect is not None and ctx.kit.settings.fake_effects:
         await asyncio.to_thread(_remember, Path(ctx.kit.settings.fake_effects), ctx.node.uuid, effect)
+
+
+async def wait(ctx: StepContext) -> None:
+    """Wait as ``fake_wait`` says: that many seconds, or (the word "heartbeat") for the agent's call."""
+    wanted = ctx.driver_info.get("fake_wait")
+    if not wanted:
+        return
+
+    async def now() -> float:
+        return ctx.now()
+
+    since = await ctx.once("waits since", now)
+
+    async def over() -> bool:
+        if wanted != "heartbeat":
+            return ctx.now() >= since + float(wanted)
+        seen = (await ctx.refresh()).agent_heartbeat_at
+        return seen is not None and seen >= since
+
+    timeout = ctx.kit.settings.ramdisk_timeout
+    await ctx.wait.until(
+        over, WaitFor("the imaginary ramdisk's call", timeout, usual=1.0, poll=0.1, on_agent=True, hint=_CURE)
+    )
 
 
 def _remember(file: Path, node_uuid: str, effect: str) -> None:

@@ -13,8 +13,14 @@ class FakeDeploy(DeployInterface):
     """A deployment that only remembers."""
 
     async def start_ramdisk(self, ctx: StepContext) -> None:
-        """The imaginary ramdisk runs at once."""
-        await acts.act(ctx, "deploy.start_ramdisk", "ramdisk on")
+        """The imaginary ramdisk runs at once, or after ``fake_wait``."""
+
+        async def boot() -> bool:
+            await acts.act(ctx, "deploy.start_ramdisk", "ramdisk on")
+            return True
+
+        await ctx.once("ramdisk", boot)
+        await acts.wait(ctx)
 
     async def stop_ramdisk(self, ctx: StepContext) -> None:
         """The imaginary machine goes off."""
@@ -28,12 +34,21 @@ class FakeDeploy(DeployInterface):
     @step(clean=99)
     async def erase_devices_metadata(self, ctx: StepContext) -> None:
         """Forget the imaginary partitions."""
+        if ctx.driver_info.get("fake_wait"):
+            await self.start_ramdisk(ctx)
         await acts.act(ctx, "deploy.erase_devices_metadata", "metadata erased")
 
     @step(deploy=100, undo="undo_prepare")
     async def prepare(self, ctx: StepContext) -> None:
         """Everything before the image."""
-        await acts.act(ctx, "deploy.prepare", "prepared")
+
+        async def prepare() -> bool:
+            await acts.act(ctx, "deploy.prepare", "prepared")
+            return True
+
+        await ctx.once("prepared", prepare)
+        if ctx.driver_info.get("fake_wait"):
+            await self.start_ramdisk(ctx)
 
     async def undo_prepare(self, ctx: StepContext) -> None:
         """Take back what ``prepare`` did."""

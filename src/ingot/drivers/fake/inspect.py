@@ -18,6 +18,8 @@ class FakeInspect(InspectInterface):
     @step()
     async def inspect(self, ctx: StepContext) -> None:
         """Store the imaginary inventory."""
+        if ctx.driver_info.get("fake_wait"):
+            await ctx.deploy.start_ramdisk(ctx)
         await acts.act(ctx, "inspect.inspect", "inspected")
         cards = [{"name": f"eth{index}", "mac_address": port.address} for index, port in enumerate(ctx.ports)]
         inventory: dict[str, Any] = {

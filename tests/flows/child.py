@@ -1,0 +1,98 @@
+"""Real conductor processes for the torture tests, one after another, each able to kill itself at a given write.
+
+Runs as a program: reads one job per line on standard input, forks a process that works on it, and answers
+``{"pid": ..}`` at once and ``{"status": ..}`` when it is gone. Forking a process that has imported everything makes
+a thousand kills cheap; each child opens database and event loop itself and is killed by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import structlog
+from flows import stand
+
+from ingot import app
+from ingot.conductor.service import Conductor
+from ingot.flows.journal import RunJournal
+from ingot.store import runs as run_store
+from ingot.store.engine import Store
+
+_RUN_UNITS = (run_store.change, run_store.claim)
+
+
+class MortalStore(Store):
+    """A store whose process dies by SIGKILL right before or right after the n-th write that belongs to a run."""
+
+    kill_at = 0
+    kill_after = False
+    writes = 0
+
+    async def run(self, unit: Any, *args: Any, **kwargs: Any) -> Any:
+        if not (isinstance(getattr(unit, "__self__", None), RunJournal) or unit in _RUN_UNITS):
+            return await super().run(unit, *args, **kwargs)
+        number = self.writes + 1
+        if unit is not run_store.claim:
+            self.writes = number
+            if number == self.kill_at and not self.kill_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+        result = await super().run(unit, *args, **kwargs)
+        if unit is run_store.claim and result:
+            # A claim counts once it took something; there is no "before" worth dying at.
+            self.writes = number
+        if number == self.kill_at == self.writes:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+
+async def work(job: dict[str, Any]) -> int:
+    """Work until the node's run has ended (or waits, when ``until`` says so); how many writes it took."""
+    deps = app.make_deps(stand.settings(Path(job["folder"]), **job.get("settings", {})))
+    deps.store.close()
+    store = MortalStore(deps.store.path)
+    store.kill_at, store.kill_after = job.get("kill_at", 0), job.get("kill_after", False)
+    deps = dataclasses.replace(deps, store=store)
+    wait = {"ended": stand.ended, "parked": stand.parked}[job.get("until", "ended")]
+    task = asyncio.create_task(Conductor(deps, stand.kit(deps), job.get("hostname", "host")).run())
+    ready = asyncio.create_task(wait(deps, job["node"], job.get("within", 20.0)))
+    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+    ready.result()
+    task.cancel()
+    await asyncio.wait({task})
+    store.close()
+    return store.writes
+
+
+def main() -> None:
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(50),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    for line in sys.stdin:
+        job = json.loads(line)
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            writes = asyncio.run(work(job))
+            os.write(writer, str(writes).encode())
+            os._exit(0)
+        os.close(writer)
+        print(json.dumps({"pid": pid}), flush=True)
+        with os.fdopen(reader) as told:
+            writes = told.read()
+        _, status = os.waitpid(pid, 0)
+        print(json.dumps({"status": status, "writes": int(writes or 0)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Every flow survives SIGKILL at every durable write it makes (see torture.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flows.torture import Bench, Scenario, Workshop
+
+from ingot.domain import states
+
+pytestmark = [pytest.mark.torture, pytest.mark.timeout(400)]
+S = states.State
+ERASE = {"clean_steps": [{"interface": "deploy", "step": "erase_devices_metadata"}]}
+WAIT = {"driver_info": {"fake_wait": 0.4}}
+FAULT = {"driver_info": {"fake_fault": "power.set"}}
+
+SCENARIOS = {
+    "verify": Scenario(S.ENROLL, "manage", fields={"power_state": None}),
+    "inspect": Scenario(S.MANAGEABLE, "inspect"),
+    "clean automated": Scenario(S.MANAGEABLE, "provide"),
+    "clean manual": Scenario(S.MANAGEABLE, "clean", ERASE),
+    "deploy": Scenario(S.AVAILABLE, "active"),
+    "rebuild": Scenario(S.ACTIVE, "rebuild", fields={"power_state": "power on"}),
+    "tear down": Scenario(S.ACTIVE, "deleted", fields={"power_state": "power on", "instance_name": "tenant"}),
+    "power on": Scenario(S.AVAILABLE, "power on"),
+    "inspect, waiting": Scenario(S.MANAGEABLE, "inspect", fields=WAIT),
+    "clean, waiting": Scenario(S.MANAGEABLE, "provide", fields=WAIT),
+    "deploy, waiting": Scenario(S.AVAILABLE, "active", fields=WAIT),
+    "tear down, waiting": Scenario(S.ACTIVE, "deleted", fields={**WAIT, "power_state": "power on"}),
+    "deploy, failing and undone": Scenario(S.AVAILABLE, "active", fields=FAULT),
+    "tear down, failing": Scenario(S.ACTIVE, "deleted", fields={**FAULT, "power_state": "power on"}),
+    "clean, failing": Scenario(
+        S.MANAGEABLE, "provide", fields={"driver_info": {"fake_fault": "deploy.erase_devices_metadata"}}
+    ),
+    "power off, failing": Scenario(S.AVAILABLE, "power off", fields={**FAULT, "power_state": "power on"}),
+}
+
+
+@pytest.fixture(scope="module")
+def workshop() -> Iterator[Workshop]:
+    made = Workshop()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_killed_at_every_write_it_ends_as_if_undisturbed(name: str, workshop: Workshop, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, workshop, SCENARIOS[name])
+    await bench.set_up()
+    await bench.torture()

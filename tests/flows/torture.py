@@ -1,0 +1,188 @@
+"""The torture every flow inherits: one scenario, run undisturbed, then killed at each of its durable writes.
+
+Before and after every write of a run the conductor's process is killed by SIGKILL; a fresh process goes on. What the
+machine itself remembers, the node, the run, its journal and the history must be as if nothing had happened, except
+that effects of one cut step may come twice where the step may be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows import stand
+
+from ingot.domain import node, power, runs, states
+from ingot.services import provisioning
+from ingot.store import nodes
+from ingot.store import runs as run_store
+
+TESTS = Path(__file__).parent.parent
+DESTRUCTIVE = frozenset({"image written"})
+_VOLATILE = {"provision_updated_at", "updated_at", "inspection_finished_at", "agent_heartbeat_at"}
+
+
+@dataclass
+class Scenario:
+    """What to run: a node in ``state`` with ``fields``, the verb (or power target) asked of it, extra settings."""
+
+    state: states.State
+    verb: str
+    params: dict[str, Any] = field(default_factory=dict[str, Any])
+    fields: dict[str, Any] = field(default_factory=dict[str, Any])
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass
+class Outcome:
+    """What can be seen of a run from outside once it is over."""
+
+    node: node.Node
+    run: runs.Run
+    journal: list[tuple[int, str]]
+    effects: list[str]
+    history: list[str]
+
+    def facts(self) -> dict[str, Any]:
+        """All that must equal the undisturbed run's, times left out."""
+        fields = {key: getattr(self.node, key) for key in node.Node.__struct_fields__ if key not in _VOLATILE}
+        return {
+            **fields,
+            "run": (self.run.kind, self.run.status, self.run.reason, self.run.plan, self.run.wait),
+            "journal": [line for index, line in enumerate(self.journal) if line not in self.journal[:index]],
+            "history": self.history,
+        }
+
+
+class Workshop:
+    """Starts conductor processes through tests/flows/child.py."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join([str(TESTS.parent / "src"), str(TESTS)])
+        self._program = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("child.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+
+    def start(self, folder: Path, uuid: str, **job: Any) -> int:
+        """Start a conductor process; its pid."""
+        assert self._program.stdin is not None
+        self._program.stdin.write(json.dumps({"folder": str(folder), "node": uuid, **job}) + "\n")
+        self._program.stdin.flush()
+        return self._answer()["pid"]
+
+    def end(self) -> tuple[int, int]:
+        """Wait until the process is gone; (signal that killed it or 0, writes it made)."""
+        answer = self._answer()
+        status = answer["status"]
+        assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the conductor process failed: see its output"
+        return (os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0), answer["writes"]
+
+    def run(self, folder: Path, uuid: str, **job: Any) -> tuple[int, int]:
+        """Start a process and wait until it is gone."""
+        self.start(folder, uuid, **job)
+        return self.end()
+
+    def close(self) -> None:
+        assert self._program.stdin is not None
+        self._program.stdin.close()
+        self._program.wait(30)
+        assert self._program.stdout is not None
+        self._program.stdout.close()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._program.stdout is not None
+        line = self._program.stdout.readline()
+        assert line, "the workshop died"
+        return json.loads(line)
+
+
+async def prepare(folder: Path, scenario: Scenario) -> str:
+    """Make a site with one node and ask the verb of it; the node's uuid. Nothing runs yet."""
+    async with stand.site(folder, **scenario.settings) as deps:
+        uuid = await stand.add_node(deps, scenario.state, **scenario.fields)
+        if scenario.verb in states.VERBS:
+            await provisioning.request(deps, uuid, scenario.verb, scenario.params)
+        else:
+            await provisioning.request_power(deps, uuid, power.Target(scenario.verb))
+    return uuid
+
+
+async def look(folder: Path, uuid: str, scenario: Scenario) -> Outcome:
+    """What came out of it."""
+    async with stand.site(folder, **scenario.settings) as deps:
+        run = await deps.store.read(run_store.find_last, uuid)
+        assert run is not None
+        return Outcome(
+            await deps.store.read(nodes.get, uuid),
+            run,
+            await stand.journal(deps, uuid),
+            stand.effects(folder, uuid),
+            await stand.events(deps, uuid),
+        )
+
+
+class Bench:
+    """One scenario with its undisturbed outcome, ready to be disturbed any number of times."""
+
+    def __init__(self, root: Path, workshop: Workshop, scenario: Scenario) -> None:
+        self.root, self.workshop, self.scenario = root, workshop, scenario
+        self.uuid = ""
+        self.writes = self.kills = 0
+        self.undisturbed: Outcome
+
+    async def set_up(self) -> None:
+        self.uuid = await prepare(self.root / "start", self.scenario)
+        signalled, self.writes = self.workshop.run(self.copy("calm"), self.uuid, settings=self.scenario.settings)
+        assert signalled == 0
+        self.undisturbed = await look(self.root / "calm", self.uuid, self.scenario)
+
+    def copy(self, name: str) -> Path:
+        """A fresh copy of the site, as it was when the verb had been asked."""
+        shutil.copytree(self.root / "start", self.root / name)
+        return self.root / name
+
+    async def disturb(self, number: int, *, after: bool) -> None:
+        """Kill at write ``number``, go on in a fresh process, compare."""
+        where = f"killed {'after' if after else 'before'} write {number} of {self.writes}"
+        folder = self.copy(f"{number}-{after}")
+        common = {"settings": self.scenario.settings}
+        killed, _ = self.workshop.run(folder, self.uuid, kill_at=number, kill_after=after, **common)
+        self.kills += killed == signal.SIGKILL
+        if not killed:  # a run that waits makes a few writes more or less, as often as it looks
+            assert self.scenario.fields.get("driver_info", {}).get("fake_wait"), where
+        assert not killed or self.workshop.run(folder, self.uuid, **common)[0] == 0, where
+        found = await look(folder, self.uuid, self.scenario)
+        assert found.facts() == self.undisturbed.facts(), where
+        refuse_repeats(self.undisturbed.effects, found.effects, where)
+        shutil.rmtree(folder)
+
+    async def torture(self) -> None:
+        """Die at every write."""
+        assert self.writes >= 4
+        assert self.undisturbed.run.status != runs.Status.OPEN
+        for number in range(1, self.writes + 1):
+            for after in (False, True):
+                if number > 1 or after:  # the first write is the claim: nothing has happened before it
+                    await self.disturb(number, after=after)
+        assert self.kills >= self.writes, f"only {self.kills} of {2 * self.writes - 1} processes were killed"
+
+
+def refuse_repeats(calm: list[str], found: list[str], where: str) -> None:
+    """``found`` must be ``calm`` with at most one stretch repeated, and never a destructive effect twice."""
+    for effect in DESTRUCTIVE:
+        assert found.count(effect) == calm.count(effect), f"{where}: {effect} {found.count(effect)} times"
+    repeats = len(found) - len(calm)
+    assert repeats >= 0, f"{where}: effects missing: {found}, expected {calm}"
+    possible = [calm[:end] + calm[end - repeats :] for end in range(repeats, len(calm) + 1)]
+    assert found in possible, f"{where}: the machine remembers {found}, undisturbed {calm}"
