@@ -6,11 +6,12 @@ sealed text goes in and out as it is.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node, states
@@ -96,15 +97,24 @@ def find_by_macs(connection: Connection, addresses: list[str]) -> list[node.Node
 
 def list_rows(connection: Connection, where: Filter, page: Page, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     """Rows as dicts of ``columns`` (JSON columns as unparsed text, booleans as bool), one page of them."""
-    wanted = [nodes.c[name] for name in columns]
-    statement = select(*wanted).where(*conditions(where))
-    statement = paged(connection, nodes, statement, page)
-    flags = _BOOLEANS.intersection(columns)
-    result = [rows.as_dict(row) for row in connection.execute(statement)]
-    for row in result:
-        for flag in flags:
-            row[flag] = None if row[flag] is None else bool(row[flag])
-    return result
+    statement = paged(connection, nodes, _selection(columns).where(*conditions(where)), page)
+    return [rows.as_dict(row) for row in connection.execute(statement)]
+
+
+def get_row(connection: Connection, ident: str, columns: tuple[str, ...]) -> dict[str, Any]:
+    """One node by uuid or name in the form of ``list_rows``. Raises errors.NotFound."""
+    column = nodes.c.uuid if ids.is_uuid(ident) else nodes.c.name
+    row = connection.execute(_selection(columns).where(column == ident)).first()
+    if row is None:
+        raise errors.NotFound(f"Node {ident} could not be found.")
+    return rows.as_dict(row)
+
+
+@functools.cache
+def _selection(columns: tuple[str, ...]) -> Select[Any]:
+    """Columns of nodes; ``has_agent_token`` says whether a token was given out, never which."""
+    given = nodes.c.agent_token.is_not(None).label("has_agent_token")
+    return select(*(given if name == "has_agent_token" else nodes.c[name] for name in columns))
 
 
 def list_all(connection: Connection, where: Filter, page: Page) -> list[node.Node]:
@@ -183,9 +193,6 @@ def set_traits(connection: Connection, uuid: str, traits: tuple[str, ...]) -> No
     connection.execute(delete(node_traits).where(node_traits.c.node_uuid == uuid))
     if traits:
         connection.execute(insert(node_traits), [{"node_uuid": uuid, "trait": trait} for trait in sorted(set(traits))])
-
-
-_BOOLEANS = rows.booleans(nodes)
 
 
 def conditions(where: Filter) -> list[ColumnElement[bool]]:

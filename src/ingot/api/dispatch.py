@@ -1,0 +1,168 @@
+"""The ASGI application: one request through authentication, version, route, policy and body to its handler.
+
+May not: know a route or a resource. Invariant: every answer carries a request id, and the version headers wherever
+Ironic sends them.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from ingot.api import auth, policy, routing, versions, wire
+from ingot.domain import errors
+from ingot.services.deps import Deps
+
+_RANGE = (
+    (b"x-openstack-ironic-api-minimum-version", f"1.{versions.MIN}".encode()),
+    (b"x-openstack-ironic-api-maximum-version", f"1.{versions.MAX}".encode()),
+)
+_USED = tuple((b"x-openstack-ironic-api-version", f"1.{number}".encode()) for number in range(versions.MAX + 1))
+_CLOSE = (b"connection", b"close")
+_LAST_WITH_SUFFIX = 90
+
+
+class App:
+    """The ASGI callable."""
+
+    def __init__(self, deps: Deps, routes: tuple[routing.Route, ...]) -> None:
+        self.deps = deps
+        self.router = routing.Router(routes)
+        self.gate = auth.Gate(deps)
+        host = deps.settings.host
+        self.fallback = f"[{host}]:{deps.settings.port}" if ":" in host else f"{host}:{deps.settings.port}"
+
+    async def __call__(self, scope: wire.Scope, receive: wire.Receive, send: wire.Send) -> None:
+        """Answer one connection event of the ASGI server."""
+        match scope["type"]:
+            case "http":
+                await self._serve(scope, receive, send)
+            case "lifespan":
+                await _live(receive, send)
+            case _:
+                await send({"type": "websocket.close", "code": 1000})
+
+    async def _serve(self, scope: wire.Scope, receive: wire.Receive, send: wire.Send) -> None:
+        request_id = f"req-{uuid.uuid4()}"
+        call = _Call(self, scope, receive, request_id)
+        try:
+            answer = await wire.guard(call.answer(), request_id)
+        except wire.Gone:
+            return
+        identity = request_id.encode()
+        headers = [
+            *answer.headers,
+            *call.version_headers,
+            (b"content-length", str(len(answer.body)).encode()),
+            (b"openstack-request-id", identity),
+            (b"x-openstack-request-id", identity),
+        ]
+        if not call.body_read and _has_body(scope):
+            headers.append(_CLOSE)
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+class _Call:
+    """One request on its way. ``version_headers`` and ``body_read`` say how far it came."""
+
+    def __init__(self, app: App, scope: wire.Scope, receive: wire.Receive, request_id: str) -> None:
+        self._app = app
+        self._scope = scope
+        self._receive = receive
+        self._request_id = request_id
+        self.version_headers: tuple[tuple[bytes, bytes], ...] = ()
+        self.body_read = False
+
+    async def answer(self) -> wire.Answer:
+        scope = self._scope
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        plain = routing.split(scope["raw_path"])
+        segments = routing.versioned(plain or ())
+        known = plain is not None and self._is_known(segments)
+        if not known:
+            await self._app.gate.caller(headers, public=False)
+            return wire.refusal(404)
+        refused = self._choose_version(headers, segments)
+        if isinstance(refused, wire.Answer):
+            return refused
+        return await self._route(headers, segments, refused)
+
+    def _is_known(self, segments: tuple[str, ...]) -> bool:
+        if len(segments) > 1 and segments[0] == "v1":
+            return self._app.router.knows(segments[1].removesuffix(".json"))
+        return True
+
+    def _choose_version(self, headers: dict[str, str], segments: tuple[str, ...]) -> int | wire.Answer:
+        if segments[:1] == ("ingot",):
+            return versions.MAX
+        try:
+            version = versions.negotiate(headers)
+        except versions.Unknown as error:
+            return wire.refusal(406, error.message)
+        except errors.NotAcceptable as error:
+            self.version_headers = _RANGE
+            return wire.refusal(406, error.message)
+        self.version_headers = (*_RANGE, _USED[version])
+        return version
+
+    async def _route(self, headers: dict[str, str], segments: tuple[str, ...], version: int) -> wire.Answer:
+        if version <= _LAST_WITH_SUFFIX and segments and segments[-1].endswith(".json") and segments[-1] != ".json":
+            segments = (*segments[:-1], segments[-1].removesuffix(".json"))
+        method: str = self._scope["method"]
+        routes, values = self._app.router.find(segments)
+        route, names = routes.get(method, (None, ()))
+        caller = await self._app.gate.caller(headers, public=route is not None and route.public)
+        if route is None:
+            return _no_route(routes, method)
+        if version < route.since:
+            return _too_early(route)
+        policy.enforce(route.rule, caller)
+        body = await wire.read_body(self._receive, headers, route.limit)
+        self.body_read = True
+        deps = self._app.deps
+        request = wire.Request(
+            method=method,
+            base=wire.base_url(
+                deps.settings.public_url, self._scope["scheme"], headers.get("host", ""), self._app.fallback
+            ),
+            query=wire.parse_query(self._scope["query_string"]),
+            body=body,
+            version=version,
+            caller=caller,
+            headers=headers,
+            request_id=self._request_id,
+            args=dict(zip(names, values, strict=True)),
+            path="/".join(segments),
+        )
+        return await route.handler(deps, request)
+
+
+def _no_route(routes: dict[str, tuple[routing.Route, tuple[str, ...]]], method: str) -> wire.Answer:
+    if not routes:
+        return wire.refusal(404)
+    if method == "OPTIONS":
+        return wire.Answer(200)
+    allow = (b"allow", ", ".join(sorted(routes)).encode())
+    answer = wire.refusal(405, "", allow)
+    return wire.Answer(405, b"", (allow,)) if method == "HEAD" else answer
+
+
+def _too_early(route: routing.Route) -> wire.Answer:
+    if route.late == 404:
+        return wire.fault(404, f"The API is not supported for this version. It begins with 1.{route.since}.")
+    return wire.fault(406, f"Request not acceptable. The minimal required API version should be 1.{route.since}.")
+
+
+def _has_body(scope: wire.Scope) -> bool:
+    return any(name in {b"content-length", b"transfer-encoding"} and value != b"0" for name, value in scope["headers"])
+
+
+async def _live(receive: wire.Receive, send: wire.Send) -> None:
+    while True:
+        message = await receive()
+        match message["type"]:
+            case "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            case _:
+                await send({"type": "lifespan.shutdown.complete"})
+                return

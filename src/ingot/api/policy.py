@@ -1,0 +1,80 @@
+"""Who may do what: one readable table, rule -> the least role that may.
+
+Why: authorisation in one place, named by the rules Ironic operators know. May not: read the database.
+Invariant: a rule that is not in the table is refused. Scope, owner and lessee join later as further fields of Rule.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+from ingot.api import wire
+from ingot.domain import errors
+
+
+class Role(IntEnum):
+    """Roles of local users; a higher one may all that a lower one may."""
+
+    NOBODY = 0
+    READER = 1
+    MEMBER = 2
+    ADMIN = 3
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """Who may. ``role``: the least role."""
+
+    role: Role
+
+
+_ROLES = {"reader": Role.READER, "member": Role.MEMBER, "admin": Role.ADMIN}
+
+TABLE: dict[str, Rule] = {
+    "public": Rule(Role.NOBODY),
+    "baremetal:node:get": Rule(Role.READER),
+    "baremetal:node:list": Rule(Role.READER),
+    "baremetal:node:create": Rule(Role.ADMIN),
+    "baremetal:node:update": Rule(Role.MEMBER),
+    "baremetal:node:delete": Rule(Role.ADMIN),
+    "baremetal:node:validate": Rule(Role.MEMBER),
+    "baremetal:node:set_maintenance": Rule(Role.MEMBER),
+    "baremetal:node:clear_maintenance": Rule(Role.MEMBER),
+    "baremetal:node:get_states": Rule(Role.READER),
+    "baremetal:node:set_power_state": Rule(Role.MEMBER),
+    "baremetal:node:set_provision_state": Rule(Role.MEMBER),
+    "baremetal:node:get_boot_device": Rule(Role.MEMBER),
+    "baremetal:node:set_boot_device": Rule(Role.MEMBER),
+    "baremetal:node:vif:list": Rule(Role.READER),
+    "baremetal:node:vif:attach": Rule(Role.MEMBER),
+    "baremetal:node:vif:detach": Rule(Role.MEMBER),
+    "baremetal:node:traits:list": Rule(Role.READER),
+    "baremetal:node:traits:set": Rule(Role.MEMBER),
+    "baremetal:node:traits:delete": Rule(Role.MEMBER),
+    "baremetal:node:inventory:get": Rule(Role.READER),
+    "baremetal:node:history:get": Rule(Role.READER),
+    "baremetal:port:get": Rule(Role.READER),
+    "baremetal:port:create": Rule(Role.ADMIN),
+    "baremetal:port:update": Rule(Role.MEMBER),
+    "baremetal:port:delete": Rule(Role.ADMIN),
+    "baremetal:chassis:get": Rule(Role.READER),
+    "baremetal:chassis:create": Rule(Role.ADMIN),
+    "baremetal:chassis:update": Rule(Role.ADMIN),
+    "baremetal:chassis:delete": Rule(Role.ADMIN),
+    "baremetal:driver:get": Rule(Role.READER),
+    "baremetal:driver:get_properties": Rule(Role.READER),
+    "baremetal:conductor:get": Rule(Role.READER),
+    "ingot:run:get": Rule(Role.READER),
+    "ingot:states:get": Rule(Role.READER),
+}
+
+
+def enforce(rule: str, caller: wire.Caller) -> None:
+    """Let pass or raise errors.Forbidden."""
+    needed = TABLE[rule].role
+    if _ROLES.get(caller.role, Role.NOBODY) < needed:
+        raise errors.Forbidden(
+            f"{rule}:request denied: it needs the role {needed.name.lower()}",
+            hint=f"Ask an administrator to give {caller.name} that role.",
+        )

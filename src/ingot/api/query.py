@@ -1,0 +1,103 @@
+"""The query string of a request, read argument by argument; whatever no handler asked for is refused.
+
+May not: know a resource. Invariant: an argument is read or refused, never ignored.
+"""
+
+from __future__ import annotations
+
+from ingot.api import wire
+from ingot.domain import errors, ids
+from ingot.store.paging import Page
+
+_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
+_FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
+MAX_LIMIT = 1000
+PAGING = ("limit", "marker", "sort_key", "sort_dir")
+
+
+class Query:
+    """Arguments of one request. Raises errors.Invalid at once for names not in ``allowed``."""
+
+    def __init__(self, request: wire.Request, *allowed: str) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in request.query:
+            self._values.setdefault(name, []).append(value)
+        unknown = [name for name in self._values if name not in allowed]
+        if unknown:
+            raise errors.Invalid(
+                f"Unexpected arguments: {', '.join(unknown)}",
+                hint=f"Known here: {', '.join(allowed)}." if allowed else "This takes none.",
+            )
+
+    def names(self) -> tuple[str, ...]:
+        """The arguments given."""
+        return tuple(self._values)
+
+    def text(self, name: str) -> str | None:
+        """One value, None when not given."""
+        found = self._values.get(name)
+        if found is None:
+            return None
+        if len(found) != 1:
+            raise errors.Invalid(f"The argument {name} was given {len(found)} times.", hint="Give it once.")
+        return found[0]
+
+    def flag(self, name: str) -> bool | None:
+        """One truth value, None when not given."""
+        found = self.text(name)
+        return None if found is None else truth(found, name)
+
+    def uuid(self, name: str) -> str | None:
+        """One UUID, None when not given."""
+        found = self.text(name)
+        if found is not None and not ids.is_uuid(found):
+            raise errors.Invalid(f"Expected UUID for {name}: {found}")
+        return found
+
+    def words(self, name: str) -> tuple[str, ...] | None:
+        """A list, comma separated or repeated; None when not given."""
+        found = self._values.get(name)
+        if found is None:
+            return None
+        return tuple(word.strip() for text in found for word in text.split(",") if word.strip())
+
+    def page(self, sortable: frozenset[str]) -> Page:
+        """Which page of a list is asked for; ``sortable``: the keys it may be ordered by."""
+        limit = self._limit()
+        key = self.text("sort_key") or "id"
+        if key != "id" and key not in sortable:
+            raise errors.Invalid(
+                f'The sort_key value "{key}" is an invalid field for sorting',
+                hint=f"Sort by: {', '.join(sorted(sortable))}.",
+            )
+        direction = self.text("sort_dir") or "asc"
+        if direction not in {"asc", "desc"}:
+            raise errors.Invalid(
+                f"Invalid sort direction: {direction}. Acceptable values are 'asc' or 'desc'", hint="Use one of them."
+            )
+        return Page(limit=limit, marker=self.uuid("marker"), sort_key=key, descending=direction == "desc")
+
+    def _limit(self) -> int:
+        text = self.text("limit")
+        if text is None:
+            return MAX_LIMIT
+        try:
+            limit = int(text)
+        except ValueError as error:
+            raise errors.Invalid(f"Expected an integer for limit: {text}") from error
+        if limit <= 0:
+            raise errors.Invalid("Limit must be positive")
+        return min(limit, MAX_LIMIT)
+
+
+def truth(value: object, name: str) -> bool:
+    """A truth value as clients write it. Raises errors.Invalid."""
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    words = ", ".join(f"'{word}'" for word in sorted(_TRUE | _FALSE))
+    raise errors.Invalid(f"Invalid {name}: Unrecognized value '{value}', acceptable values are: {words}")

@@ -1,0 +1,178 @@
+"""``/v1/nodes``: create, list, show, patch and delete nodes.
+
+May not: decide what may change when (services/nodes.py). Invariant: reads go from stored text to the body by
+node_view.py alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ingot.api import paging, query, versions, wire
+from ingot.api.v1 import node_view
+from ingot.domain import errors, ids, patch, states
+from ingot.services import nodes as service
+from ingot.services.deps import Deps
+from ingot.store import nodes, rows, schema
+from ingot.store.paging import Page
+
+_FILTERS = (*versions.filters_since("node"), "fields")
+SORTABLE = frozenset(column.name for column in schema.nodes.c) - rows.JSON_COLUMNS - {"secrets", "agent_token"}
+_REPEATED = ("associated", "maintenance", "retired")
+
+
+async def create(deps: Deps, request: wire.Request) -> wire.Answer:
+    """POST /v1/nodes."""
+    query.Query(request)
+    body = request.object("node")
+    _require_body_fields(tuple(body), request.version)
+    made = await service.create(deps, body, request.version)
+    answer = await _show(deps, request, made.uuid, node_view.view(request.version, None))
+    location = (b"location", request.href("v1", "nodes", made.uuid).encode())
+    return wire.Answer(201, answer.body, (*answer.headers, location))
+
+
+async def index(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/nodes."""
+    asked = query.Query(request, *query.PAGING, *_FILTERS)
+    return await collection(deps, request, asked, "nodes")
+
+
+async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/nodes/detail, the older form of ?detail=true."""
+    asked = query.Query(request, *query.PAGING, *(name for name in _FILTERS if name not in {"fields", "detail"}))
+    return await collection(deps, request, asked, "nodes/detail", detail=True)
+
+
+async def collection(
+    deps: Deps,
+    request: wire.Request,
+    asked: query.Query,
+    path: str,
+    *,
+    detail: bool = False,
+    chassis_uuid: str | None = None,
+) -> wire.Answer:
+    """One page of nodes; ``path``: what the link to the next page names."""
+    versions.require_filters("node", asked.names(), request.version)
+    names = asked.words("fields")
+    wants_detail = detail or bool(asked.flag("detail"))
+    if names is not None and wants_detail:
+        raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
+    if names is not None:
+        what = node_view.chosen(names, request.version)
+    else:
+        what = node_view.view(request.version, None if wants_detail else (*node_view.SHORT, "links"))
+    where = _filter(deps, asked, chassis_uuid)
+    page = asked.page(SORTABLE)
+    found, traits = ([], {}) if where is None else await deps.store.read(_list, where, page, what)
+    renderer = node_view.Renderer(deps, request, what)
+    body: dict[str, Any] = {"nodes": [renderer.render(row, traits.get(row["uuid"])) for row in found]}
+    extra = {name: asked.text(name) for name in _REPEATED}
+    if asked.flag("detail"):
+        extra["detail"] = "True"
+    elif not detail:
+        extra["fields"] = ",".join(names if names is not None else sorted(what.names - {"links"}))
+    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found, extra))
+
+
+async def show(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/nodes/{node}."""
+    asked = query.Query(request, "fields")
+    names = asked.words("fields")
+    what = node_view.view(request.version, None) if names is None else node_view.chosen(names, request.version)
+    return await _show(deps, request, node_ident(request), what)
+
+
+async def change(deps: Deps, request: wire.Request) -> wire.Answer:
+    """PATCH /v1/nodes/{node}."""
+    asked = query.Query(request, "reset_interfaces")
+    reset = asked.flag("reset_interfaces")
+    if reset is not None:
+        versions.require(request.version, 45)
+    operations = patch.parse(request.json(), escapes=request.version >= 98)
+    for operation in operations:
+        if operation.root() not in service.ROOTS:
+            raise errors.Invalid(
+                f"Cannot patch {operation.path}. Only the following can be updated: {', '.join(service.ROOTS)}"
+            )
+    _require_body_fields(tuple(operation.root() for operation in operations), request.version)
+    uuid = await service.change(deps, node_ident(request), operations, request.version, reset_interfaces=bool(reset))
+    return await _show(deps, request, uuid, node_view.view(request.version, None))
+
+
+async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
+    """DELETE /v1/nodes/{node}."""
+    query.Query(request)
+    await service.destroy(deps, node_ident(request))
+    return wire.NO_CONTENT
+
+
+def node_ident(request: wire.Request) -> str:
+    """The node of the path; names are not known before 1.5. Raises errors.NotFound."""
+    return known_ident(request.args["node"], request.version)
+
+
+def known_ident(ident: str, version: int) -> str:
+    """``ident`` if this microversion may name a node so. Raises errors.NotFound."""
+    if not ids.is_uuid(ident) and (version < 5 or not ids.is_name(ident)):
+        raise errors.NotFound(f"Node {ident} could not be found.")
+    return ident.lower() if ids.is_uuid(ident) else ident
+
+
+def _require_body_fields(names: tuple[str, ...], version: int) -> None:
+    first = versions.since("node")
+    for name in names:
+        versions.require(version, first.get(name, 1))
+
+
+async def _show(deps: Deps, request: wire.Request, ident: str, what: node_view.View) -> wire.Answer:
+    row, traits = await deps.store.read(_read, ident, what)
+    return wire.ok(node_view.Renderer(deps, request, what).render(row, traits))
+
+
+def _read(connection: Connection, ident: str, what: node_view.View) -> tuple[dict[str, Any], list[str]]:
+    row = nodes.get_row(connection, ident, what.columns)
+    return row, nodes.list_traits(connection, row["uuid"]) if "traits" in what.names else []
+
+
+def _list(
+    connection: Connection, where: nodes.Filter, page: Page, what: node_view.View
+) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
+    found = nodes.list_rows(connection, where, page, what.columns)
+    traits = nodes.traits_of(connection, [row["uuid"] for row in found]) if "traits" in what.names else {}
+    return found, traits
+
+
+def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None) -> nodes.Filter | None:
+    """The filter of a list; None when nothing can match."""
+    if asked.text("conductor") not in {None, node_view.conductor_name(deps)}:
+        return None
+    state = asked.text("provision_state")
+    if state is not None and state not in set(states.State):
+        raise errors.Invalid(
+            f'Provision state "{state}" is not valid', hint=f"States are: {', '.join(sorted(states.State))}."
+        )
+    return nodes.Filter(
+        associated=asked.flag("associated"),
+        instance_uuid=asked.uuid("instance_uuid"),
+        maintenance=asked.flag("maintenance"),
+        provision_state=state,
+        driver=asked.text("driver"),
+        resource_class=asked.text("resource_class"),
+        chassis_uuid=chassis_uuid or asked.uuid("chassis_uuid"),
+        fault=asked.text("fault"),
+        conductor_group=asked.text("conductor_group"),
+        owner=asked.text("owner"),
+        lessee=asked.text("lessee"),
+        project=asked.text("project"),
+        shard=asked.words("shard"),
+        sharded=asked.flag("sharded"),
+        retired=asked.flag("retired"),
+        description_contains=asked.text("description_contains"),
+        instance_name=asked.text("instance_name"),
+        parent_node=asked.text("parent_node"),
+        include_children=bool(asked.flag("include_children")),
+    )

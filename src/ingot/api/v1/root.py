@@ -1,0 +1,66 @@
+"""The two discovery documents, ``/`` and ``/v1``. Clients learn the microversion range here.
+
+Invariant: a link to a resource is shown from the microversion on that knows it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot.api import query, versions, wire
+from ingot.services.deps import Deps
+
+_RESOURCES: tuple[tuple[str, int], ...] = (
+    # link name, first microversion
+    ("chassis", 1),
+    ("nodes", 1),
+    ("ports", 1),
+    ("drivers", 1),
+    ("lookup", 22),
+    ("heartbeat", 22),
+    ("conductors", 49),
+    ("continue_inspection", 84),
+)
+
+
+def _version(request: wire.Request) -> dict[str, Any]:
+    return {
+        "id": "v1",
+        "links": [{"href": f"{request.href('v1')}/", "rel": "self"}],
+        "status": "CURRENT",
+        "min_version": f"1.{versions.MIN}",
+        "version": f"1.{versions.MAX}",
+    }
+
+
+async def index(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /: which versions there are."""
+    query.Query(request)
+    version = _version(request)
+    return wire.ok(
+        {
+            "name": "OpenStack Ironic API",
+            "description": "ingot provides and manages bare-metal machines through Ironic's API.",
+            "default_version": version,
+            "versions": [version],
+        }
+    )
+
+
+async def show(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1: which resources there are."""
+    query.Query(request)
+    base = request.href("v1")
+    found: dict[str, Any] = {
+        "id": "v1",
+        "links": [{"href": f"{base}/", "rel": "self"}],
+        "media_types": {"base": "application/json", "type": "application/vnd.openstack.ironic.v1+json"},
+        "version": _version(request),
+    }
+    for name, first in _RESOURCES:
+        if request.version >= first:
+            found[name] = [
+                {"href": f"{base}/{name}/", "rel": "self"},
+                {"href": f"{request.href(name)}/", "rel": "bookmark"},
+            ]
+    return wire.ok(found)

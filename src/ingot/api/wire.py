@@ -1,0 +1,247 @@
+"""Between HTTP and handlers: requests as handlers read them, answers as clients read them, errors as bodies.
+
+May not: know a resource or the database. Invariants: whatever a handler raises becomes an answer, and an unforeseen
+error tells the client nothing of its inside. The two error bodies are Ironic's own, JSON inside JSON included.
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+
+from ingot.domain import errors
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+
+_log = structlog.get_logger("ingot.api")
+_HOST = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]+)(:[0-9]{1,5})?$")
+_DEPTH = 25
+_JSON = (b"content-type", b"application/json")
+_TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+}
+
+
+class Gone(Exception):
+    """The client hung up before its request was read."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What goes back: status, body and headers beyond the common ones."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks. ``name``: None without authentication; ``role``: admin, member or reader."""
+
+    name: str | None
+    role: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as handlers see it. ``base``: scheme and host for links; ``version``: N of microversion 1.N."""
+
+    method: str
+    base: str
+    query: tuple[tuple[str, str], ...]
+    body: bytes
+    version: int
+    caller: Caller
+    headers: dict[str, str]
+    request_id: str
+    args: dict[str, str] = field(default_factory=dict[str, str])
+    path: str = ""
+
+    def json(self) -> Any:
+        """The body as JSON; an empty body reads as None. Raises errors.Invalid."""
+        return None if not self.body.strip() else decode(self.body)
+
+    def object(self, what: str) -> dict[str, Any]:
+        """The body as a JSON object, {} when empty. Raises errors.Invalid naming ``what`` it should describe."""
+        found = self.json()
+        if found is None:
+            return {}
+        if not isinstance(found, dict):
+            raise errors.Invalid(
+                f"Schema error for {what}: {_brief(found)} is not of type 'object'", hint="Send a JSON object."
+            )
+        return found  # pyright: ignore[reportUnknownVariableType] # JSON keys are always text
+
+    def href(self, *parts: str) -> str:
+        """An absolute URL below this API."""
+        return "/".join((self.base, *(urllib.parse.quote(part, safe="~") for part in parts)))
+
+
+class TooDeep(errors.Invalid):
+    """Request body JSON is nested too deeply."""
+
+    default_hint = f"At most {_DEPTH} levels are read."
+
+
+def decode(body: bytes) -> Any:
+    """JSON text as a value. Raises errors.Invalid (malformed, bad UTF-8), TooDeep."""
+    try:
+        found = msgspec.json.decode(body)
+    except RecursionError as error:
+        raise TooDeep() from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        text = f"The request body is not valid JSON: {error}"
+        raise errors.Invalid(text, hint="Correct it and send again.") from error
+    if body.count(b"{") + body.count(b"[") > _DEPTH and _too_deep(found):
+        raise TooDeep()
+    return found
+
+
+def _too_deep(value: Any) -> bool:
+    level: list[Any] = [value]
+    for _ in range(_DEPTH + 1):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item.values())  # pyright: ignore[reportUnknownArgumentType] # any JSON
+            elif isinstance(item, list):
+                below.extend(item)  # pyright: ignore[reportUnknownArgumentType] # any JSON
+        if not below:
+            return False
+        level = below
+    return True
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+async def read_body(receive: Receive, headers: dict[str, str], limit: int) -> bytes:
+    """The whole request body. Raises errors.TooLarge over ``limit`` bytes, errors.Invalid, Gone."""
+    announced = headers.get("content-length", "0")
+    if not announced.isascii() or not announced.isdigit():
+        raise errors.Invalid("The header Content-Length is not a number.")
+    if int(announced) > limit:
+        raise errors.TooLarge(f"Request body is too large: {announced} bytes, at most {limit} are read.")
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone()
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise errors.TooLarge(f"Request body is too large: at most {limit} bytes are read.")
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+def parse_query(text: bytes) -> tuple[tuple[str, str], ...]:
+    """The query string as pairs. Raises errors.Invalid."""
+    if not text:
+        return ()
+    try:
+        pairs = urllib.parse.parse_qsl(text.decode("ascii"), True, errors="strict", max_num_fields=256)
+    except ValueError as error:
+        hint = "Encode it as UTF-8 and percent signs."
+        raise errors.Invalid("The query string cannot be read.", hint=hint) from error
+    return tuple(pairs)
+
+
+def base_url(public_url: str | None, scheme: str, host: str, fallback: str) -> str:
+    """What links begin with: the setting, or the Host header when it looks like a host, or ``fallback``."""
+    if public_url:
+        return public_url.rstrip("/")
+    return f"{scheme}://{host if _HOST.match(host) else fallback}"
+
+
+def ok(value: Any, status: int = 200, *headers: tuple[bytes, bytes]) -> Answer:
+    """An answer with a JSON body."""
+    return Answer(status, msgspec.json.encode(value), (_JSON, *headers))
+
+
+def created(value: Any, location: str) -> Answer:
+    """201 with the new object and where it is."""
+    return ok(value, 201, (b"location", location.encode()))
+
+
+def accepted(location: str | None = None) -> Answer:
+    """202: it will be done."""
+    return Answer(202, b"", () if location is None else ((b"location", location.encode()),))
+
+
+NO_CONTENT = Answer(204)
+
+
+def fault(status: int, text: str) -> Answer:
+    """The body of what a resource refuses: faultcode, faultstring, debuginfo as JSON text inside JSON."""
+    inner = {"faultcode": "Client" if status < 500 else "Server", "faultstring": text, "debuginfo": None}
+    return ok({"error_message": msgspec.json.encode(inner).decode()}, status)
+
+
+def refusal(status: int, text: str = "", *headers: tuple[bytes, bytes]) -> Answer:
+    """The body of what never reached a resource (no such path, no such version): code, title, description."""
+    inner = {"code": status, "title": _TITLES[status], "description": text}
+    return ok({"error_message": msgspec.json.encode(inner).decode()}, status, *headers)
+
+
+def _bare(status: int, text: str) -> Answer:
+    """The body of what is refused before it is read; this one is not wrapped."""
+    return ok({"faultcode": "Client", "faultstring": text}, status, (b"connection", b"close"))
+
+
+_STATUS: tuple[tuple[type[errors.IngotError], int], ...] = (
+    # most special first
+    (errors.Conflict, 409),
+    (errors.NotFound, 404),
+    (errors.NotAcceptable, 406),
+    (errors.Forbidden, 403),
+    (errors.QuotaExceeded, 503),
+    (errors.Refused, 400),
+    (errors.Unreachable, 503),
+    (errors.Misbehaved, 500),
+    (errors.IngotError, 500),
+)
+
+
+def failure(error: errors.IngotError) -> Answer:
+    """An error of the tree as an answer."""
+    match error:
+        case errors.TooLarge():
+            return _bare(413, error.sentence())
+        case TooDeep():
+            return _bare(400, error.sentence())
+        case errors.Unauthorized():
+            return refusal(401, error.sentence(), (b"www-authenticate", b'Basic realm="Baremetal API"'))
+        case _:
+            status = next(status for kind, status in _STATUS if isinstance(error, kind))
+            return fault(status, error.sentence())
+
+
+async def guard(call: Awaitable[Answer], request_id: str) -> Answer:
+    """The answer of ``call``; whatever it raises becomes an answer too."""
+    try:
+        return await call
+    except Gone:
+        raise
+    except errors.IngotError as error:
+        return failure(error)
+    except Exception:  # noqa: BLE001 - the one place where an unforeseen error becomes a body
+        _log.exception("request failed", request_id=request_id)
+        text = f"Something unforeseen happened while answering request {request_id}. See the log of the API."
+        return fault(500, text)

@@ -1,0 +1,219 @@
+"""Creating, changing and deleting nodes: the rules of what may be written when, each use case one unit of work.
+
+May not: change a provision state or touch hardware. Invariant: a secret reaches the database only sealed; the public
+columns hold its mask.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from ingot.domain import errors, ids, node, patch, secrets, states
+from ingot.services import changes
+from ingot.services.deps import Deps
+from ingot.services.drafts import NodeDraft, convert
+from ingot.store import chassis, history, nodes
+
+_SEALED = ("driver_info", "instance_info")
+ROOTS = tuple(name for name in NodeDraft.__struct_fields__ if name != "uuid")
+"""The fields a patch may name."""
+
+
+async def create(deps: Deps, body: dict[str, Any], version: int) -> node.Node:
+    """Store a new node; ``version``: microversion 1.N, which decides its first state and how names look.
+
+    Raises errors.Invalid (a field, an unknown driver or chassis), errors.Conflict (uuid or name taken).
+    """
+    draft = convert(body, NodeDraft, "node")
+    uuid = (draft.uuid or ids.new()).lower()
+    if draft.name is not None:
+        _check_name(draft.name, version, f"Cannot create node with invalid name '{draft.name}'")
+    values = _columns(draft)
+    values.update(_interfaces(deps, draft, draft.driver))
+    public, sealed = _seal(deps, uuid, values, {})
+    state = states.State.ENROLL if version >= 11 else states.State.AVAILABLE
+    fresh = node.Node(uuid=uuid, provision_state=state, **{**values, **public})
+    return await deps.store.run(_create, fresh, sealed)
+
+
+async def change(
+    deps: Deps, ident: str, operations: tuple[patch.Operation, ...], version: int, *, reset_interfaces: bool = False
+) -> str:
+    """Apply a JSON patch to a node and return its uuid.
+
+    Raises errors.NotFound, Invalid (the patch or a value), Locked, Conflict (not in this state).
+    """
+    return await deps.store.run(_change, deps, ident, operations, version, reset_interfaces)
+
+
+async def destroy(deps: Deps, ident: str) -> None:
+    """Remove a node with all that belongs to it. Raises errors.NotFound, Forbidden (protected), Locked, Conflict."""
+    await deps.store.run(_destroy, ident)
+
+
+def refuse_locked(found: node.Node) -> None:
+    """Raise errors.Locked while a conductor works on the node."""
+    if found.reservation is not None:
+        raise errors.Locked(
+            f"Node {found.uuid} is locked by host {found.reservation}, please retry after the current operation is "
+            "completed."
+        )
+
+
+def _create(connection: Connection, fresh: node.Node, sealed: str | None) -> node.Node:
+    _check_links(connection, fresh.uuid, fresh.chassis_uuid, fresh.parent_node)
+    if fresh.parent_node is not None:
+        fresh = _with_parent(connection, fresh)
+    return nodes.create(connection, fresh, sealed)
+
+
+def _with_parent(connection: Connection, fresh: node.Node) -> node.Node:
+    parent = nodes.find(connection, fresh.parent_node or "")
+    return msgspec.structs.replace(fresh, parent_node=parent.uuid if parent else None)
+
+
+def _change(
+    connection: Connection,
+    deps: Deps,
+    ident: str,
+    operations: tuple[patch.Operation, ...],
+    version: int,
+    reset_interfaces: bool,
+) -> str:
+    found = nodes.get(connection, ident)
+    touched = {operation.root() for operation in operations}
+    refuse_locked(found)
+    changes.check_state(found, operations)
+    before = {name: getattr(found, name) for name in ROOTS}
+    after = patch.apply(before, operations)
+    draft = convert({key: value for key, value in after.items() if key in ROOTS}, NodeDraft, "node")
+    if "name" in touched and not (draft.name is None and _removed("name", operations)):
+        _check_name(draft.name, version, f"Node {ident}: Cannot change name to invalid name '{draft.name}'")
+    values = _columns(draft)
+    if reset_interfaces:
+        draft = _without_untouched_interfaces(draft, touched)
+    if touched & changes.DRIVER_FIELDS:
+        values.update(_interfaces(deps, draft, draft.driver))
+    changed = {name: value for name, value in values.items() if value != before[name]}
+    changes.check(found, changed)
+    changed.update(changes.consequences(found, changed))
+    _check_links(connection, found.uuid, changed.get("chassis_uuid"), changed.get("parent_node"))
+    if changed.get("parent_node"):
+        changed["parent_node"] = nodes.get(connection, changed["parent_node"]).uuid
+    if touched & set(_SEALED):
+        changed.update(_reseal(connection, deps, found.uuid, values))
+    nodes.change(connection, found.uuid, **changed)
+    return found.uuid
+
+
+def _reseal(connection: Connection, deps: Deps, uuid: str, values: dict[str, Any]) -> dict[str, Any]:
+    sealed, _ = nodes.get_secrets(connection, uuid)
+    public, resealed = _seal(deps, uuid, values, deps.sealer.open(uuid, sealed) or {})
+    return {**public, "secrets": resealed}
+
+
+def _destroy(connection: Connection, ident: str) -> None:
+    found = nodes.get(connection, ident)
+    refuse_locked(found)
+    changes.check_delete(found)
+    nodes.destroy(connection, found.uuid)
+
+
+def _removed(name: str, operations: tuple[patch.Operation, ...]) -> bool:
+    last = [operation for operation in operations if operation.root() == name][-1]
+    return last.op == "remove"
+
+
+def _check_name(name: str | None, version: int, message: str) -> None:
+    if not name or not ids.is_name(name, hostname_only=version < 10):
+        raise errors.Invalid(message, hint="Use letters, digits, '.', '_', '~' and '-'; not a UUID.")
+
+
+def _check_links(connection: Connection, uuid: str, chassis_uuid: str | None, parent: str | None) -> None:
+    try:
+        if chassis_uuid is not None:
+            chassis.get(connection, chassis_uuid)
+        if parent is not None and nodes.get(connection, parent).uuid == uuid:
+            raise errors.Invalid(f"Node {uuid} cannot be its own parent.")
+    except errors.NotFound as error:
+        # The address of this request exists, only a value in its body does not.
+        raise errors.Invalid(error.message, hint=error.hint) from error
+
+
+def _columns(draft: NodeDraft) -> dict[str, Any]:
+    """The draft as column values, null replaced by the column's empty value."""
+    values: dict[str, Any] = {}
+    for name in ROOTS:
+        value = getattr(draft, name)
+        values[name] = _EMPTY.get(name) if value is None else value
+    return values
+
+
+_EMPTY: dict[str, Any] = {
+    "driver_info": {},
+    "extra": {},
+    "instance_info": {},
+    "network_data": {},
+    "properties": {},
+    "maintenance": False,
+    "protected": False,
+    "retired": False,
+    "disable_power_off": False,
+    "conductor_group": "",
+}
+
+
+def _interfaces(deps: Deps, draft: NodeDraft, driver: str) -> dict[str, str]:
+    """Every interface of the node: chosen ones checked, others the driver's default. Raises errors.Invalid."""
+    try:
+        defaults = deps.registry.defaults(driver)
+    except errors.NotFound as error:
+        raise errors.Invalid(error.message, hint=error.hint) from error
+    found: dict[str, str] = {}
+    for kind in node.INTERFACES:
+        name: str | None = getattr(draft, f"{kind}_interface")
+        if name is not None:
+            deps.registry.check(driver, kind, name)
+        found[f"{kind}_interface"] = name or defaults[f"{kind}_interface"]
+    return found
+
+
+def _without_untouched_interfaces(draft: NodeDraft, touched: set[str]) -> NodeDraft:
+    if "driver" not in touched:
+        raise errors.Invalid("The reset_interfaces parameter can only be used when changing the node's driver.")
+    return msgspec.structs.replace(draft, **dict.fromkeys(changes.INTERFACE_FIELDS - touched))
+
+
+def _seal(
+    deps: Deps, uuid: str, values: dict[str, Any], known: dict[str, dict[str, Any]]
+) -> tuple[dict[str, Any], str | None]:
+    """The public form of the fields that may hold secrets, and the secrets sealed (None when there are none)."""
+    public: dict[str, Any] = {}
+    hidden: dict[str, Any] = {}
+    for name in _SEALED:
+        shown, kept = secrets.split(values[name], known.get(name, {}), instance=name == "instance_info")
+        public[name] = shown
+        if kept:
+            hidden[name] = kept
+    return public, deps.sealer.seal(uuid, hidden) if hidden else None
+
+
+async def set_maintenance(deps: Deps, ident: str, reason: str | None) -> None:
+    """Mark a node as in maintenance. Raises errors.NotFound, Locked."""
+    await deps.store.run(_maintain, ident, {"maintenance": True, "maintenance_reason": reason})
+
+
+async def clear_maintenance(deps: Deps, ident: str) -> None:
+    """End maintenance and forget the fault that caused it. Raises errors.NotFound, Locked."""
+    await deps.store.run(_maintain, ident, {"maintenance": False, "maintenance_reason": None, "fault": None})
+
+
+def _maintain(connection: Connection, ident: str, values: dict[str, Any]) -> None:
+    found = nodes.get(connection, ident)
+    refuse_locked(found)
+    nodes.change(connection, found.uuid, **values)
+    text = "Maintenance began." if values["maintenance"] else "Maintenance ended."
+    history.add(connection, found.uuid, text, event_type="maintenance", state=found.provision_state)
