@@ -52,8 +52,12 @@ class Progress:
 def observe(client: api.Client, ident: str) -> Progress:
     """Look at a node once. Raises what the client raises."""
     node = jsons.table(client.get(api.node_path(ident), fields=FIELDS))
-    run = None if is_resting(node) else client.find(f"/ingot/v1/nodes/{urllib.parse.quote(ident, safe='')}/run")
-    return read(node, jsons.table(run))
+    return read(node, {} if is_resting(node) else find_run(client, ident))
+
+
+def find_run(client: api.Client, ident: str) -> jsons.Json:
+    """The node's newest run with its steps; empty when it has none or the API knows no runs."""
+    return jsons.table(client.find(f"/ingot/v1/nodes/{urllib.parse.quote(ident, safe='')}/run"))
 
 
 def is_resting(node: jsons.Json) -> bool:
@@ -62,9 +66,9 @@ def is_resting(node: jsons.Json) -> bool:
     return (row is None or row.kind in _REST) and not node.get("target_power_state")
 
 
-def read(node: jsons.Json, run: jsons.Json, now: float | None = None) -> Progress:
-    """Put a node's and its open run's JSON together; ``now`` in epoch seconds (default: the clock)."""
-    now = time.time() if now is None else now
+def read(node: jsons.Json, run: jsons.Json) -> Progress:
+    """Put a node's and its newest run's JSON together; an empty ``run`` is none."""
+    now = jsons.number(run.get("now")) or time.time()  # the service's clock, where it tells
     state = states.State(node["provision_state"])
     row = states.TABLE[state]
     open_run = run if run.get("status", "open") == "open" else {}
@@ -89,17 +93,17 @@ def read(node: jsons.Json, run: jsons.Json, now: float | None = None) -> Progres
 
 
 def _step(run: jsons.Json) -> str | None:
-    """ "interface.step (3/5)" of a run's present step, None when it has no plan yet."""
-    step, plan = run.get("step"), jsons.tables(run.get("plan"))
-    if isinstance(step, int) and 0 <= step < len(plan):
-        return f"{plan[step]['interface']}.{plan[step]['step']} ({step + 1}/{len(plan)})"
-    named = jsons.table(step)
-    return f"{named.get('interface')}.{named.get('step')}" if named else jsons.text(step)
+    """ "interface.step (3/5)" of a run's present step, None when it has none."""
+    title = jsons.text(run.get("current_step"))
+    plan = jsons.tables(run.get("plan"))
+    at = next((index for index, step in enumerate(plan) if step.get("status") != "done"), None)
+    return title if at is None or title is None else f"{title} ({at + 1}/{len(plan)})"
 
 
 def _step_since(run: jsons.Json) -> float | None:
-    since = run.get("step_started_at") or run.get("started_at")
-    return jsons.number(since) or _epoch(since)
+    """When the present step started, else the run."""
+    started = [step.get("started_at") for step in jsons.tables(run.get("plan")) if step.get("status") != "done"]
+    return jsons.number(started[0] if started else None) or jsons.number(run.get("started_at"))
 
 
 def _step_of_node(node: jsons.Json) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 import ingot
+from ingot import settings
 from ingot.cli import options, output, stopping
 from ingot.domain import errors
 
@@ -37,10 +38,10 @@ def builder() -> ModuleType:
         raise errors.NotFound("The ramdisk's builder is not installed", hint="Install ingot again.") from error
 
 
-def default_folder(variant: str) -> Path:
-    """Where a ramdisk goes unless told otherwise."""
-    folder: Path = builder().default_cache()
-    return folder / "built" / variant
+def default_folder() -> Path:
+    """Where `ingot serve` looks for the ramdisk unless told otherwise."""
+    known = settings.load(None, {})
+    return Path(known.ramdisk_dir) if known.ramdisk_dir else known.data / "ramdisk"
 
 
 @click.group()
@@ -50,12 +51,17 @@ def ramdisk() -> None:
 
 @ramdisk.command()
 @click.option("--variant", default="full", show_default=True, help="full: real hardware; cloud: virtual machines only.")
-@click.option("--output", "folder", type=click.Path(path_type=Path), help="Folder for vmlinuz and initrd.")
+@click.option(
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Folder for vmlinuz and initrd (default: where `serve` looks).",
+)
 @options.as_json
 def build(variant: str, folder: Path | None, as_json: bool) -> None:
     """Build kernel and initrd from this host's packages; quick when nothing has changed."""
     module = builder()
-    target = folder or default_folder(variant)
+    target = folder or default_folder()
     with stopping.on_sigterm():
         try:
             module.build(variant, target, _tell_phase)
@@ -65,12 +71,11 @@ def build(variant: str, folder: Path | None, as_json: bool) -> None:
 
 
 @ramdisk.command()
-@click.option("--variant", default="full", show_default=True)
 @click.option("--output", "folder", type=click.Path(path_type=Path), help="The folder it was built into.")
 @options.as_json
-def show(variant: str, folder: Path | None, as_json: bool) -> None:
+def show(folder: Path | None, as_json: bool) -> None:
     """Tell sizes, kernel and packages of the ramdisk that was built."""
-    _tell(folder or default_folder(variant), as_json)
+    _tell(folder or default_folder(), as_json)
 
 
 def _tell_phase(phase: str, _part: float) -> None:

@@ -16,6 +16,7 @@ from ingot.cli import deployment
 from ingot.cli.board import Board, Line, Mark
 from ingot.cli.demo import children
 from ingot.domain import errors
+from ingot_rack import places
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ async def prepare(image: str, board: Board, variant: str = "cloud") -> Artifacts
     seconds: dict[str, float] = {}
     try:
         async with asyncio.TaskGroup() as group:
-            words = ["ramdisk", "build", "--variant", variant, "--json"]
+            target = places.cache() / "demo" / f"ramdisk-{variant}"
+            words = ["ramdisk", "build", "--variant", variant, "--output", str(target), "--json"]
             ramdisk = group.create_task(_build("ramdisk", words, board, seconds))
             system = group.create_task(_build("image", ["rack", "image", image, "--json"], board, seconds))
     except* errors.IngotError as failed:

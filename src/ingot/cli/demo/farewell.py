@@ -56,9 +56,9 @@ def hints(world: World, ways: Sequence[Journey], key: proof.Key) -> str:
     program = program_name()
     name = ways[0].machine.name
     lines = [
-        "The API is at " + world.url + " (no password; this host only). In another terminal:",
+        f"The API is at {world.url} (of this host only). In another terminal:",
         "",
-        f"  export INGOT_URL={world.url}",
+        f"  . {world.access}      # INGOT_URL, INGOT_USER, INGOT_PASSWORD",
         f"  {program} node list",
         f"  {program} node history {name}",
         f"  {program} node inventory {name}",
@@ -66,7 +66,9 @@ def hints(world: World, ways: Sequence[Journey], key: proof.Key) -> str:
         f"  {program} rack status {world.blueprint.name}",
         f"  {program} node undeploy {name} --wait",
         "",
-        f"  baremetal --os-auth-type none --os-endpoint {world.url} node list     # any Ironic client works",
+        "  # any Ironic client works:",
+        "  baremetal --os-auth-type http_basic --os-endpoint $INGOT_URL --os-username $INGOT_USER "
+        "--os-password $INGOT_PASSWORD node list",
         "",
         f"Log of the service: {world.service.log}",
     ]
@@ -98,6 +100,7 @@ def _machine_report(way: Journey) -> dict[str, Any]:
         "error": way.error,
         "seconds": _rounded(way.seconds),
         "total": round(sum(way.seconds.values()), 2),
+        "steps": {phase: _rounded(steps) for phase, steps in way.steps.items()},
     }
 
 

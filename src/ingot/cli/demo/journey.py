@@ -9,10 +9,9 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ingot.cli import client as api
-from ingot.cli import deployment, following, progress
+from ingot.cli import deployment, following, jsons, progress
 from ingot.cli.board import Board, Line, Mark
 from ingot.cli.demo import proof
 from ingot.cli.demo.world import Machine, World
@@ -26,14 +25,14 @@ LOOK = 0.5
 
 @dataclass
 class Journey:
-    """What became of a machine. ``seconds`` by phase; ``answer``: what its system said; ``error``: why it ended."""
+    """What became of a machine. ``seconds`` by phase; ``steps``: seconds by step by phase; ``answer``: what its system said; ``error``: why it ended."""
 
     machine: Machine
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     answer: str | None = None
     error: str | None = None
     screen: Path | None = None
-    steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    steps: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
 
 
 async def carry(world: World, machine: Machine, key: proof.Key, board: Board) -> Journey:
@@ -61,10 +60,12 @@ async def _go(world: World, journey: Journey, key: proof.Key, board: Board) -> N
         await asyncio.to_thread(verbs.ask, world.client, machine.name, verb)
         await rest(world, machine.name, verb, board)
         journey.seconds[phase] = time.monotonic() - began
+        journey.steps[phase] = await steps(world.client, machine.name)
     began = time.monotonic()
     await start_deployment(world, machine, [key.public])
     await rest(world, machine.name, "active", board)
     journey.seconds["deploy"] = time.monotonic() - began
+    journey.steps["deploy"] = await steps(world.client, machine.name)
     began = time.monotonic()
     board.put(machine.name, Line("the system starts; waiting for SSH", since=began, usual=90))
     journey.answer = await proof.ask(world, machine, key)
@@ -103,6 +104,12 @@ async def rest(world: World, name: str, verb: str, board: Board, limit: float = 
         if time.monotonic() > deadline:
             raise errors.TimedOut(f"{name} is not done after {limit:g} s: {seen.told()}", hint="See its console.")
         await asyncio.sleep(LOOK)
+
+
+async def steps(client: api.Client, name: str) -> dict[str, float]:
+    """Seconds by step of the node's newest run."""
+    run = await asyncio.to_thread(progress.find_run, client, name)
+    return {str(step["title"]): float(step.get("duration") or 0) for step in jsons.tables(run.get("plan"))}
 
 
 async def look(client: api.Client, name: str, deadline: float) -> progress.Progress:

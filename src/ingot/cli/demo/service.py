@@ -42,6 +42,14 @@ class Service:
         """End the service of an earlier, killed demo; False when there was none."""
         return await processes.end(self._pid_file, str(self.data))
 
+    async def add_user(self, name: str) -> str:
+        """Give somebody the right to call the API; the password. Raises errors.IngotError."""
+        words = ["user", "add", name, "--generate", "--data-dir", str(self.data)]
+        code, printed, complaints = await children.capture(children.ingot_command(*words), _READY_WITHIN)
+        if code:
+            raise errors.IngotError(f"The demo's user could not be made: {complaints.strip()}", hint="")
+        return printed.strip()
+
     async def start(self) -> None:
         """Start it; it is not ready yet."""
         words = ["serve", "--data-dir", str(self.data)]

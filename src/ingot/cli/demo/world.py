@@ -26,6 +26,7 @@ from ingot_rack import rack as racks
 
 API_PORT = 6385
 ADDRESS = "192.0.2.1"
+USER = "demo"
 _CLIENT_TIMEOUT = 20.0
 
 
@@ -118,6 +119,11 @@ class World:
         return self.client.url
 
     @property
+    def access(self) -> Path:
+        """A shell file that tells ingot's commands where the API is and who may call it."""
+        return self.folder / "access.sh"
+
+    @property
     def prefix(self) -> list[str]:
         """The argument list that runs a command inside the world's network."""
         return list(self._state["prefix"])
@@ -182,24 +188,30 @@ class World:
 
     async def _start_service(self) -> None:
         self._tell("starting ingot serve")
-        way = door.Door(self.blueprint.name, self._state["namespace"], ("127.0.0.1", API_PORT))
+        way = door.Door(self.blueprint.name, self._state["namespace"], (ADDRESS, API_PORT))
         self._stack.push_async_callback(way.close)
         port = await way.open(self.blueprint.port)
-        self._client = api.Client(f"http://127.0.0.1:{port}", timeout=_CLIENT_TIMEOUT)
         self._service = service.Service(self.folder, self.prefix, self._settings())
         await self._service.end_leftover()
         await asyncio.to_thread(_empty, self._service.data)
         self._service.log.unlink(missing_ok=True)
+        password = await self._service.add_user(USER)
+        self._client = api.Client(f"http://127.0.0.1:{port}", USER, password, _CLIENT_TIMEOUT)
+        self._write_access(password)
         self._stack.push_async_callback(self._service.stop)
         await self._service.start()
         self.seconds["service"] = await self._service.wait_ready(self._client)
 
+    def _write_access(self, password: str) -> None:
+        lines = {"INGOT_URL": self.url, "INGOT_USER": USER, "INGOT_PASSWORD": password}
+        self.access.touch(mode=0o600)
+        self.access.write_text("".join(f"export {name}={value}\n" for name, value in lines.items()))
+
     def _settings(self) -> dict[str, str]:
-        """The API listens on the namespace's loopback, so nobody but this host's users can reach it."""
+        """The API listens where the ramdisk can call it; the provisioning network ends at the namespace."""
         return {
-            "host": "127.0.0.1",
+            "host": ADDRESS,
             "port": str(API_PORT),
-            "noauth": "true",
             "provision_interface": self._state["bridge"],
             "provision_address": ADDRESS,
             "provision_range": f"{ADDRESS}00-{ADDRESS}99",
