@@ -25,7 +25,10 @@ LOOK = 0.5
 
 @dataclass
 class Journey:
-    """What became of a machine. ``seconds`` by phase; ``steps``: seconds by step by phase; ``answer``: what its system said; ``error``: why it ended."""
+    """What became of a machine. ``answer``: what its system said; ``error``: why its way ended.
+
+    ``seconds`` by phase, ``steps`` by phase and step.
+    """
 
     machine: Machine
     seconds: dict[str, float] = field(default_factory=dict[str, float])
