@@ -58,29 +58,25 @@ async def make_kit(deps: Deps) -> AsyncGenerator[Kit]:
 
 
 async def run(settings: Settings, only: str | None = None) -> None:
-    """Run one process until cancelled. ``only``: "api", "conductor", None for both."""
-    from ingot.conductor.service import Conductor
+    """Run one process until cancelled. ``only``: "api", "conductor", None for both.
 
+    Raises errors.IngotError when it cannot start (port taken, dnsmasq missing, wrong key, ...).
+    """
     deps = make_deps(settings)
-    hostname = settings.hostname or socket.gethostname()
     try:
         async with AsyncExitStack() as stack:
-            group = await stack.enter_async_context(asyncio.TaskGroup())
-            if only != "api":
-                kit = await stack.enter_async_context(make_kit(deps))
-                group.create_task(Conductor(deps, kit, hostname).run())
             if only != "conductor":
                 from ingot.api import listen
 
-                await listen.serve(deps)
-                raise _Stopped
+                await stack.enter_async_context(listen.listening(deps))
+            if only != "api":
+                from ingot.conductor.service import Conductor
+
+                kit = await stack.enter_async_context(make_kit(deps))
+                await Conductor(deps, kit, settings.hostname or socket.gethostname()).run()
             await asyncio.Event().wait()
     finally:
         deps.store.close()
-
-
-class _Stopped(Exception):
-    pass
 
 
 def serve(settings: Settings, only: str | None = None) -> None:

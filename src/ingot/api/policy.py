@@ -46,6 +46,7 @@ TABLE: dict[str, Rule] = {
     "baremetal:node:set_provision_state": Rule(Role.MEMBER),
     "baremetal:node:get_boot_device": Rule(Role.MEMBER),
     "baremetal:node:set_boot_device": Rule(Role.MEMBER),
+    "baremetal:node:inject_nmi": Rule(Role.MEMBER),
     "baremetal:node:vif:list": Rule(Role.READER),
     "baremetal:node:vif:attach": Rule(Role.MEMBER),
     "baremetal:node:vif:detach": Rule(Role.MEMBER),

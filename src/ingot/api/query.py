@@ -61,8 +61,11 @@ class Query:
             return None
         return tuple(word.strip() for text in found for word in text.split(",") if word.strip())
 
-    def page(self, sortable: frozenset[str]) -> Page:
-        """Which page of a list is asked for; ``sortable``: the keys it may be ordered by."""
+    def page(self, sortable: frozenset[str], *, by_uuid: bool = True) -> Page:
+        """Which page of a list is asked for; ``sortable``: the keys it may be ordered by.
+
+        ``by_uuid``: the marker is a UUID, else any text.
+        """
         limit = self._limit()
         key = self.text("sort_key") or "id"
         if key != "id" and key not in sortable:
@@ -75,7 +78,8 @@ class Query:
             raise errors.Invalid(
                 f"Invalid sort direction: {direction}. Acceptable values are 'asc' or 'desc'", hint="Use one of them."
             )
-        return Page(limit=limit, marker=self.uuid("marker"), sort_key=key, descending=direction == "desc")
+        marker = self.uuid("marker") if by_uuid else self.text("marker")
+        return Page(limit=limit, marker=marker, sort_key=key, descending=direction == "desc")
 
     def _limit(self) -> int:
         text = self.text("limit")

@@ -7,19 +7,105 @@ Invariant: what is not in the table is not served.
 from __future__ import annotations
 
 from ingot.api import dispatch
-from ingot.api.routing import Route
-from ingot.api.v1 import nodes, root
+from ingot.api.ext import runs, status
+from ingot.api.routing import MIB, Route
+from ingot.api.v1 import (
+    agents,
+    chassis,
+    conductors,
+    drivers,
+    history,
+    management,
+    nodes,
+    ports,
+    root,
+    states,
+    traits,
+)
 from ingot.services.deps import Deps
+
+_NODE = "/v1/nodes/{node}"
+_SET_PROVISION = "baremetal:node:set_provision_state"
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", root.index, 1, "public", public=True),
     Route("GET", "/v1", root.show, 1, "public", public=True),
+    # nodes
     Route("GET", "/v1/nodes", nodes.index, 1, "baremetal:node:list"),
     Route("POST", "/v1/nodes", nodes.create, 1, "baremetal:node:create"),
     Route("GET", "/v1/nodes/detail", nodes.index_detail, 1, "baremetal:node:list"),
-    Route("GET", "/v1/nodes/{node}", nodes.show, 1, "baremetal:node:get"),
-    Route("PATCH", "/v1/nodes/{node}", nodes.change, 1, "baremetal:node:update"),
-    Route("DELETE", "/v1/nodes/{node}", nodes.destroy, 1, "baremetal:node:delete"),
+    Route("GET", "/v1/nodes/validate", states.validate, 1, "baremetal:node:validate"),
+    Route("GET", _NODE, nodes.show, 1, "baremetal:node:get"),
+    Route("PATCH", _NODE, nodes.change, 1, "baremetal:node:update"),
+    Route("DELETE", _NODE, nodes.destroy, 1, "baremetal:node:delete"),
+    Route("GET", f"{_NODE}/validate", states.validate, 1, "baremetal:node:validate"),
+    Route("PUT", f"{_NODE}/maintenance", states.set_maintenance, 1, "baremetal:node:set_maintenance"),
+    Route("DELETE", f"{_NODE}/maintenance", states.clear_maintenance, 1, "baremetal:node:clear_maintenance"),
+    Route("GET", f"{_NODE}/states", states.show, 1, "baremetal:node:get_states"),
+    Route("PUT", f"{_NODE}/states/power", states.set_power, 1, "baremetal:node:set_power_state"),
+    Route(
+        "PUT",
+        f"{_NODE}/states/provision",
+        states.set_provision,
+        1,
+        "baremetal:node:set_provision_state",
+        limit=64 * MIB,
+    ),
+    Route("GET", f"{_NODE}/management/boot_device", management.get_boot_device, 1, "baremetal:node:get_boot_device"),
+    Route("PUT", f"{_NODE}/management/boot_device", management.set_boot_device, 1, "baremetal:node:set_boot_device"),
+    Route(
+        "GET",
+        f"{_NODE}/management/boot_device/supported",
+        management.supported_boot_devices,
+        1,
+        "baremetal:node:get_boot_device",
+    ),
+    Route("PUT", f"{_NODE}/management/inject_nmi", management.inject_nmi, 29, "baremetal:node:inject_nmi"),
+    Route("GET", f"{_NODE}/vifs", management.list_vifs, 28, "baremetal:node:vif:list"),
+    Route("POST", f"{_NODE}/vifs", management.attach_vif, 28, "baremetal:node:vif:attach"),
+    Route("DELETE", f"{_NODE}/vifs/{{vif}}", management.detach_vif, 28, "baremetal:node:vif:detach"),
+    Route("GET", f"{_NODE}/traits", traits.index, 37, "baremetal:node:traits:list", late=406),
+    Route("PUT", f"{_NODE}/traits", traits.replace, 37, "baremetal:node:traits:set", late=406),
+    Route("DELETE", f"{_NODE}/traits", traits.clear, 37, "baremetal:node:traits:delete", late=406),
+    Route("PUT", f"{_NODE}/traits/{{trait}}", traits.add, 37, "baremetal:node:traits:set", late=406),
+    Route("DELETE", f"{_NODE}/traits/{{trait}}", traits.remove, 37, "baremetal:node:traits:delete", late=406),
+    Route("GET", f"{_NODE}/history", history.index, 78, "baremetal:node:history:get"),
+    Route("GET", f"{_NODE}/history/{{entry}}", history.show, 78, "baremetal:node:history:get"),
+    Route("GET", f"{_NODE}/inventory", history.inventory, 81, "baremetal:node:inventory:get"),
+    Route("GET", f"{_NODE}/children", history.children, 83, "baremetal:node:get"),
+    Route("GET", f"{_NODE}/ports", ports.index_of_node, 1, "baremetal:port:get"),
+    Route("GET", f"{_NODE}/ports/detail", ports.index_of_node_detail, 1, "baremetal:port:get"),
+    # ports
+    Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:get"),
+    Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create"),
+    Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:get"),
+    Route("GET", "/v1/ports/{port}", ports.show, 1, "baremetal:port:get"),
+    Route("PATCH", "/v1/ports/{port}", ports.change, 1, "baremetal:port:update"),
+    Route("DELETE", "/v1/ports/{port}", ports.destroy, 1, "baremetal:port:delete"),
+    # chassis
+    Route("GET", "/v1/chassis", chassis.index, 1, "baremetal:chassis:get"),
+    Route("POST", "/v1/chassis", chassis.create, 1, "baremetal:chassis:create"),
+    Route("GET", "/v1/chassis/detail", chassis.index_detail, 1, "baremetal:chassis:get"),
+    Route("GET", "/v1/chassis/{chassis}", chassis.show, 1, "baremetal:chassis:get"),
+    Route("PATCH", "/v1/chassis/{chassis}", chassis.change, 1, "baremetal:chassis:update"),
+    Route("DELETE", "/v1/chassis/{chassis}", chassis.destroy, 1, "baremetal:chassis:delete"),
+    Route("GET", "/v1/chassis/{chassis}/nodes", chassis.index_nodes, 1, "baremetal:node:list"),
+    Route("GET", "/v1/chassis/{chassis}/nodes/detail", chassis.index_nodes_detail, 1, "baremetal:node:list"),
+    # drivers and conductors
+    Route("GET", "/v1/drivers", drivers.index, 1, "baremetal:driver:get"),
+    Route("GET", "/v1/drivers/{driver}", drivers.show, 1, "baremetal:driver:get"),
+    Route("GET", "/v1/drivers/{driver}/properties", drivers.properties, 1, "baremetal:driver:get_properties"),
+    Route("GET", "/v1/conductors", conductors.index, 49, "baremetal:conductor:get"),
+    Route("GET", "/v1/conductors/{hostname}", conductors.show, 49, "baremetal:conductor:get"),
+    # the ramdisk's agent
+    Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True),
+    Route("POST", "/v1/heartbeat/{node}", agents.heartbeat, 22, "public", public=True),
+    Route("POST", "/v1/continue_inspection", agents.continue_inspection, 1, "public", public=True, limit=16 * MIB),
+    # what Ironic lacks
+    Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
+    Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/run", runs.show, 1, "ingot:run:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
 )
 
 

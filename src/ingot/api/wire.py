@@ -241,7 +241,7 @@ async def guard(call: Awaitable[Answer], request_id: str) -> Answer:
         raise
     except errors.IngotError as error:
         return failure(error)
-    except Exception:  # noqa: BLE001 - the one place where an unforeseen error becomes a body
+    except Exception:
         _log.exception("request failed", request_id=request_id)
         text = f"Something unforeseen happened while answering request {request_id}. See the log of the API."
         return fault(500, text)

@@ -138,7 +138,7 @@ class RunJournal:
                 "interface": step.interface,
                 "step": step.step,
                 "priority": step.priority,
-                "args": {},
+                "args": step.args,
             }
             nodes.change(connection, self.run.node_uuid, **{field: shown})
 

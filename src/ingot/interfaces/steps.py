@@ -7,7 +7,7 @@ good as once.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -54,7 +54,7 @@ def step(
 
 def find(owner: Any, name: str) -> StepInfo | None:
     """The step ``name`` that ``owner`` (an interface implementation or a flow) declares, or None."""
-    kind: Any = type(owner)
+    kind = cast("Any", type(owner))
     return getattr(getattr(kind, name, None), _MARK, None)
 
 
@@ -69,7 +69,7 @@ def get(owner: Any, name: str) -> StepInfo:
 
 def list_all(owner: Any) -> list[StepInfo]:
     """Every step that ``owner`` declares, by name."""
-    kind: Any = type(owner)
+    kind = cast("Any", type(owner))
     found = (find(owner, name) for name in sorted(dir(kind)))
     return [info for info in found if info is not None]
 

@@ -41,6 +41,7 @@ class Netboot:
         self._ramdisk = Path(settings.ramdisk_dir) if settings.ramdisk_dir else settings.data / "ramdisk"
         self._files = FileServer()
         self._network = _plan_network(settings)
+        self._host = host(settings)
         self._dnsmasq: dnsmasq.Dnsmasq | None = None
         self._fetched: dict[str, tuple[float, str]] = {}
 
@@ -97,13 +98,6 @@ class Netboot:
         if missing:
             return f"There is no deploy ramdisk in {self._ramdisk}: make one with ingot ramdisk build"
         return None
-
-    @property
-    def _host(self) -> str | None:
-        if self._network is not None:
-            return self._network.host
-        address = self._settings.provision_address
-        return address.split("/")[0] if address else None
 
     @property
     def _files_url(self) -> str:
@@ -167,6 +161,14 @@ class Netboot:
 
     def _note(self, address: str, words: str) -> None:
         self._fetched[address] = (time.time(), words)
+
+
+def host(settings: Settings) -> str | None:
+    """This host's address on the provisioning network; None when the settings name no such network."""
+    network = _plan_network(settings)
+    if network is not None:
+        return network.host
+    return settings.provision_address.split("/")[0] if settings.provision_address else None
 
 
 def _plan_network(settings: Settings) -> dhcp.Network | None:

@@ -1,0 +1,138 @@
+"""What the ramdisk's agent calls: lookup, heartbeat, continue_inspection. Open without authentication.
+
+May not: decide who may be told what (services/heartbeat.py). Invariant: the answer never tells whether an unknown
+machine or a wrong state was the reason for a refusal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot.api import query, versions, wire
+from ingot.api.v1 import nodes
+from ingot.domain import errors, ids, node
+from ingot.services import heartbeat as service
+from ingot.services.deps import Deps
+
+_HEARTBEAT: dict[str, tuple[int, int]] = {
+    # key -> (first microversion, longest text)
+    "callback_url": (22, 255),
+    "agent_version": (36, 64),
+    "agent_token": (62, 255),
+    "agent_verify_ca": (68, 65_536),
+    "agent_status": (72, 255),
+    "agent_status_message": (72, 65_536),
+}
+_INVENTORY_SINCE = 84
+
+
+async def lookup(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/lookup?addresses=..&node_uuid=.."""
+    asked = query.Query(request, "addresses", "node_uuid")
+    addresses = _addresses(list(asked.words("addresses") or ()))
+    node_uuid = asked.uuid("node_uuid")
+    if not addresses and node_uuid is None:
+        raise errors.Invalid("At least one of 'addresses' and 'node_uuid' parameters is required")
+    found, token = await service.lookup(deps, addresses, node_uuid and node_uuid.lower())
+    return wire.ok(_welcome(deps, request, found, token))
+
+
+async def heartbeat(deps: Deps, request: wire.Request) -> wire.Answer:
+    """POST /v1/heartbeat/{node}."""
+    query.Query(request)
+    body = request.object("heartbeat")
+    for name, value in body.items():
+        if name not in _HEARTBEAT:
+            raise errors.Invalid(f"Unexpected parameter: {name}", hint=f"Known: {', '.join(_HEARTBEAT)}.")
+        first, longest = _HEARTBEAT[name]
+        versions.require(request.version, first)
+        if value is not None and (not isinstance(value, str) or len(value) > longest):
+            raise errors.Invalid(f"Expected text of at most {longest} letters for {name}")
+    url = body.get("callback_url")
+    if url is None:
+        raise errors.Invalid("Missing mandatory parameter: callback_url")
+    if not url.startswith(("http://", "https://")):
+        raise errors.Invalid("The callback_url must begin with http:// or https://")
+    await service.beat(deps, nodes.node_ident(request), body)
+    return wire.accepted()
+
+
+async def continue_inspection(deps: Deps, request: wire.Request) -> wire.Answer:
+    """POST /v1/continue_inspection; from 1.84 on, and at exactly 1.1 because agents send no version header."""
+    if 1 < request.version < _INVENTORY_SINCE:
+        versions.require(request.version, _INVENTORY_SINCE)
+    asked = query.Query(request, "node_uuid")
+    body = request.object("data")
+    inventory: Any = body.pop("inventory", None)
+    if not isinstance(inventory, dict):
+        raise errors.Invalid("Schema error for data: 'inventory' is a required property", hint="Send an object.")
+    _check_interfaces(inventory)  # pyright: ignore[reportUnknownArgumentType] # any JSON object
+    node_uuid = asked.uuid("node_uuid")
+    found, token = await service.receive_inventory(deps, inventory, body, node_uuid and node_uuid.lower())  # pyright: ignore[reportUnknownArgumentType] # any JSON object
+    if request.version == versions.MIN:
+        return wire.ok({"uuid": found.uuid}, 202)
+    return wire.ok(_welcome(deps, request, found, token), 202)
+
+
+def _check_interfaces(inventory: dict[str, Any]) -> None:
+    interfaces: Any = inventory.get("interfaces")
+    if not isinstance(interfaces, list) or any(not isinstance(each, dict) for each in list[Any](interfaces)):
+        raise errors.Invalid("Schema error for data: inventory.interfaces must be a list of objects")
+    for each in list[dict[str, Any]](interfaces):
+        if not isinstance(each.get("mac_address") or "", str):
+            raise errors.Invalid("Schema error for data: a mac_address must be text")
+
+
+def _addresses(given: list[str]) -> list[str]:
+    """The well-formed ones: machines report cards of other kinds too."""
+    found: list[str] = []
+    for text in given:
+        try:
+            found.append(ids.mac(text))
+        except errors.Invalid:
+            continue
+    return found
+
+
+def _welcome(deps: Deps, request: wire.Request, found: node.Node, token: str) -> dict[str, Any]:
+    """What an agent is told: its node and how to behave."""
+    return {
+        "node": {
+            "uuid": found.uuid,
+            "properties": found.properties,
+            "instance_info": found.instance_info,
+            "driver_internal_info": found.driver_internal_info,
+            "links": [
+                {"href": request.href("v1", "nodes", found.uuid), "rel": "self"},
+                {"href": request.href("nodes", found.uuid), "rel": "bookmark"},
+            ],
+        },
+        "config": {
+            "metrics": {
+                "backend": "noop",
+                "prepend_host": False,
+                "prepend_uuid": False,
+                "prepend_host_reverse": True,
+                "global_prefix": None,
+            },
+            "metrics_statsd": {"statsd_host": "localhost", "statsd_port": 8125},
+            "heartbeat_timeout": int(deps.settings.heartbeat_timeout),
+            "agent_containers": {
+                "allow_arbitrary_containers": False,
+                "allowed_containers": [],
+                "container_steps_file": "/etc/ironic-python-agent.d/mysteps.yaml",
+                "runner": "podman",
+                "pull_options": "",
+                "run_options": "",
+            },
+            "agent_token": token,
+            "agent_token_required": True,
+            "agent_md5_checksum_enable": False,
+            "disable_deep_image_inspection": False,
+            "permitted_image_formats": ["raw", "qcow2", "iso"],
+            "agent_skip_bmc_detect": found.management_interface == "redfish",
+            "enable_bios_bootloader_install": False,
+            "tls_min_version": None,
+            "tls_cipher_suites": None,
+        },
+    }

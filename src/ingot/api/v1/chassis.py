@@ -1,0 +1,133 @@
+"""``/v1/chassis``. Invariant: a chassis is named by its UUID alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ingot.api import paging, query, versions, wire
+from ingot.api.v1 import nodes
+from ingot.domain import errors, ids, node, patch
+from ingot.services import chassis as service
+from ingot.services.deps import Deps
+from ingot.store import chassis as store
+
+_SHORT = ("uuid", "description", "links")
+_SORTABLE = frozenset({"uuid", "description", "created_at", "updated_at"})
+
+
+async def create(deps: Deps, request: wire.Request) -> wire.Answer:
+    """POST /v1/chassis."""
+    query.Query(request)
+    made = await service.create(deps, request.object("chassis"))
+    body = _shown(request, made, versions.fields("chassis", request.version))
+    return wire.created(body, request.href("v1", "chassis", made.uuid))
+
+
+async def index(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/chassis."""
+    return await _collection(deps, request, query.Query(request, *query.PAGING, "fields", "detail"), "chassis")
+
+
+async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/chassis/detail."""
+    return await _collection(deps, request, query.Query(request, *query.PAGING), "chassis/detail", detail=True)
+
+
+async def show(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/chassis/{chassis}."""
+    asked = query.Query(request, "fields")
+    names = _chosen(asked.words("fields"), request.version) or versions.fields("chassis", request.version)
+    found = await deps.store.read(store.get, _ident(request))
+    return wire.ok(_shown(request, found, names))
+
+
+async def change(deps: Deps, request: wire.Request) -> wire.Answer:
+    """PATCH /v1/chassis/{chassis}."""
+    query.Query(request)
+    operations = patch.parse(request.json(), escapes=request.version >= 98)
+    for operation in operations:
+        if operation.root() not in service.ROOTS:
+            raise errors.Invalid(
+                f"Cannot patch {operation.path}. Only the following can be updated: {', '.join(service.ROOTS)}"
+            )
+    found = await service.change(deps, _ident(request), operations)
+    return wire.ok(_shown(request, found, versions.fields("chassis", request.version)))
+
+
+async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
+    """DELETE /v1/chassis/{chassis}."""
+    query.Query(request)
+    await deps.store.run(store.destroy, _ident(request))
+    return wire.NO_CONTENT
+
+
+async def index_nodes(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/chassis/{chassis}/nodes."""
+    asked = query.Query(request, *query.PAGING, "associated", "instance_uuid", "maintenance", "fields", "detail")
+    return await _nodes(deps, request, asked, detail=False)
+
+
+async def index_nodes_detail(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/chassis/{chassis}/nodes/detail."""
+    asked = query.Query(request, *query.PAGING, "associated", "instance_uuid", "maintenance")
+    return await _nodes(deps, request, asked, detail=True)
+
+
+async def _nodes(deps: Deps, request: wire.Request, asked: query.Query, *, detail: bool) -> wire.Answer:
+    uuid = _ident(request)
+    await deps.store.read(store.get, uuid)
+    path = f"chassis/{uuid}/nodes/detail" if detail else f"chassis/{uuid}/nodes"
+    return await nodes.collection(deps, request, asked, path, detail=detail, chassis_uuid=uuid)
+
+
+async def _collection(
+    deps: Deps, request: wire.Request, asked: query.Query, path: str, *, detail: bool = False
+) -> wire.Answer:
+    versions.require_filters("chassis", asked.names(), request.version)
+    fields = asked.words("fields")
+    wants_detail = detail or bool(asked.flag("detail"))
+    if fields is not None and wants_detail:
+        raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
+    names = _chosen(fields, request.version)
+    if names is None:
+        names = versions.fields("chassis", request.version) if wants_detail else _SHORT
+    page = asked.page(_SORTABLE)
+    found = await deps.store.read(store.list_page, page)
+    body = {"chassis": [_shown(request, each, names) for each in found]}
+    extra = {"fields": ",".join(fields) if fields else None, "detail": "True" if asked.flag("detail") else None}
+    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found, extra))
+
+
+def _shown(request: wire.Request, found: node.Chassis, names: tuple[str, ...]) -> dict[str, Any]:
+    values = msgspec.structs.asdict(found)
+    body: dict[str, Any] = {name: values[name] for name in names if name in values}
+    if "links" in names:
+        body["links"] = _links(request, found.uuid)
+    if "nodes" in names:
+        # A list in a list: Ironic's own answer, which clients may have learned.
+        body["nodes"] = [_links(request, found.uuid, "nodes")]
+    return body
+
+
+def _links(request: wire.Request, *parts: str) -> list[dict[str, str]]:
+    return [
+        {"href": request.href("v1", "chassis", *parts), "rel": "self"},
+        {"href": request.href("chassis", *parts), "rel": "bookmark"},
+    ]
+
+
+def _chosen(fields: tuple[str, ...] | None, version: int) -> tuple[str, ...] | None:
+    if fields is None:
+        return None
+    versions.require(version, 8)
+    versions.require_fields("chassis", fields, version)
+    return tuple(dict.fromkeys((*fields, "links")))
+
+
+def _ident(request: wire.Request) -> str:
+    ident = request.args["chassis"]
+    if not ids.is_uuid(ident):
+        raise errors.Invalid(f"Expected UUID for chassis_uuid: {ident}")
+    return ident.lower()

@@ -1,0 +1,93 @@
+"""``/v1/drivers``: the hardware types of this installation, told from their manifests.
+
+May not: import a driver. Invariant: what is listed here can be set as a node's driver.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot.api import query, versions, wire
+from ingot.api.v1 import node_view
+from ingot.domain import errors, node
+from ingot.services.deps import Deps
+
+_KINDS_SINCE = {"storage": 33, "rescue": 38, "bios": 40, "firmware": 86}
+_DYNAMIC = 30
+
+
+async def index(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/drivers."""
+    asked = query.Query(request, "type", "detail", "fields")
+    versions.require_filters("driver", asked.names(), request.version)
+    kind = asked.text("type")
+    if kind not in {None, "classic", "dynamic"}:
+        raise errors.Invalid(f'Invalid driver type "{kind}"', hint='Use "classic" or "dynamic".')
+    fields = asked.words("fields")
+    detail = bool(asked.flag("detail"))
+    if fields is not None and detail:
+        raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
+    names = () if kind == "classic" else deps.registry.enabled
+    return wire.ok({"drivers": [_pick(_shown(deps, request, name, detail or bool(fields)), fields) for name in names]})
+
+
+async def show(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/drivers/{driver}."""
+    asked = query.Query(request, "fields")
+    versions.require_filters("driver", asked.names(), request.version)
+    body = _shown(deps, request, _known(deps, request), request.version >= _DYNAMIC)
+    return wire.ok(_pick(body, asked.words("fields")))
+
+
+async def properties(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/drivers/{driver}/properties."""
+    query.Query(request)
+    manifest = deps.registry.driver(_known(deps, request))
+    return wire.ok(
+        {entry.name: entry.summary + (" Required." if entry.required else "") for entry in manifest.driver_info}
+    )
+
+
+def _known(deps: Deps, request: wire.Request) -> str:
+    name = request.args["driver"]
+    if name not in deps.registry.enabled:
+        raise errors.NotFound(
+            f"Could not find the following driver(s) or hardware type(s): {name}.",
+            hint=f"Drivers here: {', '.join(deps.registry.enabled)}.",
+        )
+    return name
+
+
+def _shown(deps: Deps, request: wire.Request, name: str, detail: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "name": name,
+        "hosts": [node_view.conductor_name(deps)],
+        "links": _links(request, name),
+    }
+    if request.version >= 14:
+        body["properties"] = _links(request, name, "properties")
+    if request.version >= _DYNAMIC:
+        body["type"] = "dynamic"
+    if detail:
+        for kind in node.INTERFACES:
+            if request.version >= _KINDS_SINCE.get(kind, _DYNAMIC):
+                choices = deps.registry.names(name, kind)
+                body[f"default_{kind}_interface"] = choices[0]
+                body[f"enabled_{kind}_interfaces"] = list(choices)
+    return body
+
+
+def _pick(body: dict[str, Any], fields: tuple[str, ...] | None) -> dict[str, Any]:
+    if fields is None:
+        return body
+    for name in fields:
+        if name not in body:
+            raise errors.Invalid(f"Field {name} is not a valid field.", hint=f"There are: {', '.join(body)}.")
+    return {name: value for name, value in body.items() if name in fields or name == "links"}
+
+
+def _links(request: wire.Request, *parts: str) -> list[dict[str, str]]:
+    return [
+        {"href": request.href("v1", "drivers", *parts), "rel": "self"},
+        {"href": request.href("drivers", *parts), "rel": "bookmark"},
+    ]

@@ -1,0 +1,182 @@
+"""``/v1/ports`` and ``/v1/nodes/{node}/ports``. May not: decide what may change when (services/ports.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from ingot.api import paging, query, versions, wire
+from ingot.api.v1 import nodes
+from ingot.domain import errors, ids, node, patch
+from ingot.services import ports as service
+from ingot.services.deps import Deps
+from ingot.store import nodes as node_store
+from ingot.store import ports as store
+from ingot.store import rows, schema
+from ingot.store.paging import Page
+
+_SHORT = ("uuid", "address", "links")
+_FILTERS = (*versions.filters_since("port"), "fields")
+_SORTABLE = frozenset(column.name for column in schema.ports.c) - rows.JSON_COLUMNS
+_BY_NODE = (*query.PAGING, "fields", "detail")
+
+
+async def create(deps: Deps, request: wire.Request) -> wire.Answer:
+    """POST /v1/ports."""
+    query.Query(request)
+    body = request.object("port")
+    _require_body_fields(tuple(body), request.version)
+    made = await service.create(deps, body, request.version)
+    names = versions.fields("port", request.version)
+    return wire.created(shown(request, made, names), request.href("v1", "ports", made.uuid))
+
+
+async def index(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/ports."""
+    return await _collection(deps, request, query.Query(request, *query.PAGING, *_FILTERS), "ports")
+
+
+async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/ports/detail."""
+    known = (name for name in _FILTERS if name not in {"fields", "detail"})
+    asked = query.Query(request, *query.PAGING, *known)
+    return await _collection(deps, request, asked, "ports/detail", detail=True)
+
+
+async def index_of_node(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/nodes/{node}/ports."""
+    ident = nodes.node_ident(request)
+    asked = query.Query(request, *_BY_NODE)
+    return await _collection(deps, request, asked, f"nodes/{ident}/ports", ident=ident)
+
+
+async def index_of_node_detail(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/nodes/{node}/ports/detail."""
+    ident = nodes.node_ident(request)
+    asked = query.Query(request, *query.PAGING)
+    return await _collection(deps, request, asked, f"nodes/{ident}/ports/detail", ident=ident, detail=True)
+
+
+async def show(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/ports/{port}."""
+    asked = query.Query(request, "fields")
+    names = _chosen(asked.words("fields"), request.version) or versions.fields("port", request.version)
+    found = await deps.store.read(store.get, _ident(request))
+    return wire.ok(shown(request, found, names))
+
+
+async def change(deps: Deps, request: wire.Request) -> wire.Answer:
+    """PATCH /v1/ports/{port}."""
+    query.Query(request)
+    operations = patch.parse(request.json(), escapes=request.version >= 98)
+    for operation in operations:
+        if operation.root() not in service.ROOTS:
+            raise errors.Invalid(
+                f"Cannot patch {operation.path}. Only the following can be updated: {', '.join(service.ROOTS)}"
+            )
+    _require_body_fields(tuple(operation.root() for operation in operations), request.version)
+    found = await service.change(deps, _ident(request), operations, request.version)
+    return wire.ok(shown(request, found, versions.fields("port", request.version)))
+
+
+async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
+    """DELETE /v1/ports/{port}."""
+    query.Query(request)
+    if not ids.is_uuid(request.args["port"]):
+        raise errors.Invalid(f"Expected UUID for port_uuid: {request.args['port']}")
+    await service.destroy(deps, request.args["port"].lower())
+    return wire.NO_CONTENT
+
+
+def shown(request: wire.Request, port: node.Port, names: tuple[str, ...]) -> dict[str, Any]:
+    """The body of one port."""
+    values = msgspec.structs.asdict(port)
+    body = {name: values[name] for name in names if name != "links"}
+    if "links" in names:
+        body["links"] = [
+            {"href": request.href("v1", "ports", port.uuid), "rel": "self"},
+            {"href": request.href("ports", port.uuid), "rel": "bookmark"},
+        ]
+    return body
+
+
+async def _collection(
+    deps: Deps, request: wire.Request, asked: query.Query, path: str, *, ident: str | None = None, detail: bool = False
+) -> wire.Answer:
+    versions.require_filters("port", asked.names(), request.version)
+    fields = asked.words("fields")
+    if fields is not None and (detail or asked.flag("detail")):
+        raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
+    names = _chosen(fields, request.version)
+    if names is None:
+        names = versions.fields("port", request.version) if detail or asked.flag("detail") else _SHORT
+    page = asked.page(_SORTABLE)
+    where = _where(asked)
+    of_node = ident or asked.text("node") or asked.uuid("node_uuid")
+    found = await deps.store.read(_list, page, of_node, where, ident is not None)
+    body = {"ports": [shown(request, port, names) for port in found]}
+    extra = {"fields": ",".join(fields) if fields else None, "detail": "True" if asked.flag("detail") else None}
+    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found, extra))
+
+
+def _where(asked: query.Query) -> dict[str, Any]:
+    given = [name for name in ("node", "node_uuid", "portgroup", "shard") if asked.text(name) is not None]
+    if len(given) > 1 and set(given) != {"node", "node_uuid"}:
+        raise errors.Forbidden("Operation not permitted.", hint=f"Give only one of {', '.join(given)}.")
+    groups = asked.words("conductor_groups")
+    address = asked.text("address")
+    if groups is not None and (given or address):
+        raise errors.Forbidden("Operation not permitted.", hint="conductor_groups stands alone.")
+    where: dict[str, Any] = {
+        "shard": asked.words("shard"),
+        "conductor_group": groups,
+        "description_contains": asked.text("description_contains"),
+        "portgroup_uuid": asked.text("portgroup"),
+    }
+    if address is not None:
+        try:
+            where["address"] = ids.mac(address)
+        except errors.Invalid as error:
+            raise errors.Invalid(f"Expected valid MAC address for address: {address}", hint=error.hint) from error
+    return where
+
+
+def _list(
+    connection: Connection, page: Page, of_node: str | None, where: dict[str, Any], must_exist: bool
+) -> list[node.Port]:
+    if of_node is None:
+        return store.list_page(connection, page, **where)
+    owner = node_store.find(connection, of_node)
+    if owner is None:
+        if must_exist or not ids.is_uuid(of_node):
+            raise errors.NotFound(f"Node {of_node} could not be found.")
+        return []
+    return store.list_page(connection, page, node_uuid=owner.uuid, **where)
+
+
+def _chosen(fields: tuple[str, ...] | None, version: int) -> tuple[str, ...] | None:
+    if fields is None:
+        return None
+    versions.require(version, 8)
+    versions.require_fields("port", fields, version)
+    return tuple(dict.fromkeys((*fields, "links")))
+
+
+def _ident(request: wire.Request) -> str:
+    """The port of the path: a UUID, from 1.88 on also a name."""
+    ident = request.args["port"]
+    if ids.is_uuid(ident):
+        return ident.lower()
+    if request.version < 88:
+        raise errors.Invalid(f"Expected UUID for port: {ident}")
+    if not ids.is_name(ident):
+        raise errors.NotFound(f"Port {ident} could not be found.")
+    return ident
+
+
+def _require_body_fields(names: tuple[str, ...], version: int) -> None:
+    first = {**versions.since("port"), "node_ident": 94}
+    for name in names:
+        versions.require(version, first.get(name, 1))

@@ -1,0 +1,163 @@
+"""The body of ``PUT states/provision``: which keys go with which verb and microversion, and their form.
+
+May not: look at a node. Invariant: what passes here can be planned; step names themselves are judged by the flow.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+import msgspec
+
+from ingot.api import versions
+from ingot.domain import errors, states
+
+_CLEANING = frozenset({"vendor", "power", "management", "firmware", "deploy", "bios", "raid"})
+_DEPLOYS = frozenset({"active", "deploy", "rebuild"})
+_KEYS: dict[str, tuple[frozenset[str], int]] = {
+    # key -> (verbs it goes with, first microversion)
+    "configdrive": (_DEPLOYS, 1),
+    "clean_steps": (frozenset({"clean"}), 15),
+    "deploy_steps": (_DEPLOYS, 69),
+    "service_steps": (frozenset({"service"}), 87),
+    "rescue_password": (frozenset({"rescue"}), 38),
+    "disable_ramdisk": (frozenset({"clean", "service"}), 70),
+    "runbook": (frozenset({"clean", "service"}), 92),
+}
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+
+
+class CleanStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A step of manual cleaning or service."""
+
+    interface: _Name
+    step: _Name
+    args: dict[str, Any] = {}
+    order: int | None = None
+    execute_on_child_nodes: bool | None = None
+    limit_child_node_execution: list[str] | None = None
+
+
+class DeployStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A step given with a deployment."""
+
+    interface: _Name
+    step: _Name
+    args: dict[str, Any]
+    priority: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+
+
+class ConfigDrive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A config drive as an object, from 1.56 on."""
+
+    meta_data: dict[str, Any] | None = None
+    network_data: dict[str, Any] | None = None
+    user_data: dict[str, Any] | list[Any] | str | None = None
+    vendor_data: dict[str, Any] | None = None
+
+
+def read(body: dict[str, Any], version: int) -> tuple[str, dict[str, Any]]:
+    """The verb and the parameters that were given. Raises errors.Invalid, errors.NotAcceptable."""
+    verb = body.get("target")
+    if not isinstance(verb, str):
+        raise errors.Invalid("Missing mandatory parameter: target", hint="Name the verb.")
+    if verb in states.VERBS:
+        versions.require(version, states.VERBS[verb][1])
+    given = {key: value for key, value in body.items() if key != "target" and value is not None}
+    _check_keys(verb, given, version)
+    for key in ("clean_steps", "service_steps"):
+        if given.get(key) is not None:
+            _check_clean_steps(key, given[key])
+    if "deploy_steps" in given:
+        _check_deploy_steps(given["deploy_steps"])
+    if "configdrive" in given:
+        _check_configdrive(given["configdrive"], version)
+    if verb in {"clean", "service"}:
+        _check_steps_given(verb, given)
+    if verb == "rescue" and not str(given.get("rescue_password") or "").strip():
+        raise errors.Invalid('A non-empty "rescue_password" is required when setting target provision state to rescue')
+    return verb, given
+
+
+def check_abort(verb: str, state: states.State, version: int) -> None:
+    """Refuse abort in states whose abort is newer than the microversion (errors.NotAcceptable)."""
+    if verb == "abort" and state == states.State.INSPECT_WAIT:
+        versions.require(version, 41)
+    if verb == "abort" and state == states.State.WAIT_CALL_BACK:
+        versions.require(version, 110)
+
+
+def _check_keys(verb: str, given: dict[str, Any], version: int) -> None:
+    for key, value in given.items():
+        if key not in _KEYS:
+            raise errors.Invalid(f"Unexpected parameter: {key}", hint=f"Known beside target: {', '.join(_KEYS)}.")
+        verbs, first = _KEYS[key]
+        if verb not in verbs and value not in ([], {}, "", False):
+            raise errors.Invalid(
+                f'"{key}" is only valid when setting target provision state to {" or ".join(sorted(verbs))}'
+            )
+        versions.require(version, 108 if key == "disable_ramdisk" and verb == "service" else first)
+    if verb == "rebuild" and "configdrive" in given:
+        versions.require(version, 35)
+
+
+def _check_steps_given(verb: str, given: dict[str, Any]) -> None:
+    key = f"{verb}_steps"
+    if "runbook" in given and key in given:
+        raise errors.Invalid(f'Give either "{key}" or "runbook", not both.')
+    if not given.get(key) and "runbook" not in given:
+        raise errors.Invalid(
+            f'"{key}" (or "runbook") is required when setting target provision state to {verb}',
+            hint="Give at least one step.",
+        )
+
+
+def _check_clean_steps(key: str, steps: Any) -> None:
+    found = _convert(key, steps, list[CleanStep])
+    for step in found:
+        if step.interface not in _CLEANING:
+            raise errors.Invalid(
+                f"Invalid {key}: '{step.interface}' is not one of {sorted(_CLEANING)}", hint="Correct the interface."
+            )
+
+
+def _check_deploy_steps(steps: Any) -> None:
+    found = _convert("deploy_steps", steps, list[DeployStep])
+    names = [(step.interface, step.step) for step in found]
+    for step in found:
+        if step.interface not in _CLEANING:
+            raise errors.Invalid(
+                f"Invalid deploy_steps: '{step.interface}' is not one of {sorted(_CLEANING)}",
+                hint="Correct the interface.",
+            )
+    if len(set(names)) != len(names):
+        raise errors.Invalid("Invalid deploy_steps: a step is given twice.", hint="Give each step once.")
+
+
+def _check_configdrive(value: Any, version: int) -> None:
+    if isinstance(value, dict):
+        versions.require(version, 56)
+        found = _convert("configdrive", value, ConfigDrive)
+        if found.vendor_data is not None:
+            versions.require(version, 59)
+        return
+    if not isinstance(value, str):
+        raise errors.Invalid("Invalid configdrive: expected text or an object.")
+    if value.startswith(("http://", "https://")) or not value:
+        return
+    try:
+        base64.b64decode("".join(value.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise errors.Invalid(
+            "Invalid configdrive: the text is neither a URL nor base64.",
+            hint="Send a gzipped ISO image in base64, a URL, or an object.",
+        ) from error
+
+
+def _convert(key: str, value: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise errors.Invalid(f"Invalid {key}: {error}", hint="Correct it and send again.") from error

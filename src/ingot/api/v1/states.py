@@ -1,0 +1,145 @@
+"""``/v1/nodes/{node}/states``: show them, ask for power and provisioning; maintenance and validate beside them.
+
+May not: change a state (services/provisioning.py). Invariant: a verb is refused by microversion before the node is
+looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ingot.api import query, versions, wire
+from ingot.api.v1 import node_view, nodes, provision_body
+from ingot.domain import errors, power, states
+from ingot.services import nodes as service
+from ingot.services import provisioning
+from ingot.services.deps import Deps
+from ingot.store import nodes as store
+
+_FIELDS: dict[str, int] = {
+    "console_enabled": 1,
+    "last_error": 1,
+    "power_state": 1,
+    "provision_state": 1,
+    "target_power_state": 1,
+    "target_provision_state": 1,
+    "provision_updated_at": 1,
+    "raid_config": 12,
+    "target_raid_config": 12,
+    "boot_mode": 75,
+    "secure_boot": 75,
+}
+_SOFT = frozenset({power.Target.SOFT_OFF, power.Target.SOFT_REBOOT})
+
+
+async def show(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/nodes/{node}/states."""
+    query.Query(request)
+    names = tuple(name for name, first in _FIELDS.items() if first <= request.version)
+    row = await deps.store.read(store.get_row, nodes.node_ident(request), names)
+    body: dict[str, Any] = {name: row[name] for name in names}
+    for name in ("raid_config", "target_raid_config"):
+        if name in body:
+            body[name] = msgspec.Raw(row[name].encode())
+    body["provision_state"] = node_view.shown_state(row["provision_state"], request.version)
+    return wire.ok(body)
+
+
+async def set_power(deps: Deps, request: wire.Request) -> wire.Answer:
+    """PUT /v1/nodes/{node}/states/power."""
+    query.Query(request)
+    body = request.object("power")
+    _only(body, "target", "timeout")
+    try:
+        target = power.Target(body["target"])
+    except KeyError as error:
+        raise errors.Invalid("Missing mandatory parameter: target") from error
+    except ValueError as error:
+        words = ", ".join(power.Target)
+        raise errors.Invalid(f'There is no power action "{body["target"]}"', hint=f"There are: {words}.") from error
+    if target in _SOFT or "timeout" in body:
+        versions.require(request.version, 27)
+    ident = nodes.node_ident(request)
+    await provisioning.request_power(deps, ident, target, _timeout(body.get("timeout")))
+    return _accepted(request)
+
+
+async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
+    """PUT /v1/nodes/{node}/states/provision."""
+    query.Query(request)
+    body = request.object("provision")
+    verb, params = provision_body.read(body, request.version)
+    ident = nodes.node_ident(request)
+    found = await deps.store.read(store.get, ident)
+    if verb not in states.VERBS:
+        raise errors.Invalid(
+            f'The requested action "{verb}" can not be performed on node "{found.uuid}" while it is in state '
+            f'"{found.provision_state}"',
+            hint=f"Verbs are: {', '.join(states.VERBS)}.",
+        )
+    provision_body.check_abort(verb, found.provision_state, request.version)
+    if found.reservation is not None and states.find_next(found.provision_state, states.VERBS[verb][0]) is None:
+        service.refuse_locked(found)
+    await provisioning.request(deps, found.uuid, verb, params, request.caller.name)
+    return _accepted(request)
+
+
+async def validate(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/nodes/{node}/validate, and GET /v1/nodes/validate?node_uuid=..."""
+    asked = query.Query(request, "node_uuid", "node")
+    named = asked.text("node") or asked.text("node_uuid")
+    ident = request.args.get("node") or named
+    if ident is None:
+        raise errors.Invalid("Missing mandatory parameter: node", hint="Name the node.")
+    found = await deps.store.read(store.get, nodes.known_ident(ident, request.version))
+    verdicts: dict[str, dict[str, Any]] = await deps.bus.call("validate", node_uuid=found.uuid)
+    return wire.ok({kind: _verdict(verdict) for kind, verdict in verdicts.items()})
+
+
+async def set_maintenance(deps: Deps, request: wire.Request) -> wire.Answer:
+    """PUT /v1/nodes/{node}/maintenance."""
+    asked = query.Query(request, "reason")
+    body = request.object("maintenance")
+    _only(body, "reason")
+    reason = body.get("reason", asked.text("reason"))
+    if reason is not None and not isinstance(reason, str):
+        raise errors.Invalid(f"Expected string for reason: {reason}")
+    await service.set_maintenance(deps, nodes.node_ident(request), reason)
+    return wire.accepted()
+
+
+async def clear_maintenance(deps: Deps, request: wire.Request) -> wire.Answer:
+    """DELETE /v1/nodes/{node}/maintenance."""
+    query.Query(request)
+    await service.clear_maintenance(deps, nodes.node_ident(request))
+    return wire.accepted()
+
+
+def _verdict(verdict: dict[str, Any]) -> dict[str, Any]:
+    shown = {"result": verdict.get("result")}
+    return {**shown, "reason": verdict["reason"]} if verdict.get("reason") else shown
+
+
+def _accepted(request: wire.Request) -> wire.Answer:
+    return wire.accepted(request.href("v1", "nodes", request.args["node"], "states"))
+
+
+def _only(body: dict[str, Any], *known: str) -> None:
+    unknown = sorted(set(body) - set(known))
+    if unknown:
+        raise errors.Invalid(
+            f"Schema error: Additional properties are not allowed ({', '.join(unknown)})",
+            hint=f"Known here: {', '.join(known)}.",
+        )
+
+
+def _timeout(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 86_400:
+        raise errors.Invalid("timeout has to be positive integer", hint="Give seconds, at most a day.")
+    return float(value)

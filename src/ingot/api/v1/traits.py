@@ -1,0 +1,56 @@
+"""``/v1/nodes/{node}/traits``. May not: decide what a lawful trait is (services/traits.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot.api import query, wire
+from ingot.api.v1 import nodes
+from ingot.domain import errors
+from ingot.services import traits as service
+from ingot.services.deps import Deps
+from ingot.store import nodes as store
+
+
+async def index(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/nodes/{node}/traits."""
+    query.Query(request)
+    found = await deps.store.read(store.get, nodes.node_ident(request))
+    return wire.ok({"traits": found.traits})
+
+
+async def replace(deps: Deps, request: wire.Request) -> wire.Answer:
+    """PUT /v1/nodes/{node}/traits."""
+    query.Query(request)
+    body = request.object("traits")
+    given: Any = body.get("traits")
+    if set(body) - {"traits"} or not isinstance(given, list):
+        raise errors.Invalid("Schema error for body: 'traits' is a required list and the only property")
+    checked = tuple(service.check(trait) for trait in list[Any](given))
+    await service.replace(deps, nodes.node_ident(request), checked)
+    return wire.NO_CONTENT
+
+
+async def clear(deps: Deps, request: wire.Request) -> wire.Answer:
+    """DELETE /v1/nodes/{node}/traits."""
+    query.Query(request)
+    await service.replace(deps, nodes.node_ident(request), ())
+    return wire.NO_CONTENT
+
+
+async def add(deps: Deps, request: wire.Request) -> wire.Answer:
+    """PUT /v1/nodes/{node}/traits/{trait}."""
+    query.Query(request)
+    if request.object("trait"):
+        raise errors.Invalid("No body should be provided when setting a trait")
+    trait = service.check(request.args["trait"])
+    await service.add(deps, nodes.node_ident(request), trait)
+    where = request.href("v1", "nodes", request.args["node"], "traits", trait)
+    return wire.Answer(204, b"", ((b"location", where.encode()),))
+
+
+async def remove(deps: Deps, request: wire.Request) -> wire.Answer:
+    """DELETE /v1/nodes/{node}/traits/{trait}."""
+    query.Query(request)
+    await service.remove(deps, nodes.node_ident(request), request.args["trait"])
+    return wire.NO_CONTENT

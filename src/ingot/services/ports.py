@@ -1,0 +1,156 @@
+"""Creating, changing and deleting ports: one unit of work each.
+
+May not: touch switches. Invariant: a port's MAC address is lower case and belongs to one node.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ingot.domain import errors, ids, node, patch, states
+from ingot.services import nodes as node_service
+from ingot.services.deps import Deps
+from ingot.services.drafts import PortDraft, convert
+from ingot.store import nodes, ports
+
+ROOTS = tuple(name for name in PortDraft.__struct_fields__ if name != "uuid")
+_COLUMNS = tuple(name for name in ROOTS if name not in {"node_uuid", "node_ident"})
+_CONNECTIVITY = frozenset({"address", "local_link_connection", "physical_network", "portgroup_uuid", "pxe_enabled"})
+_S = states.State
+_FREE = frozenset({_S.ENROLL, _S.INSPECTING, _S.INSPECT_WAIT, _S.MANAGEABLE})
+_EMPTY: dict[str, Any] = {
+    "extra": {},
+    "local_link_connection": {},
+    "pxe_enabled": True,
+    "is_smartnic": False,
+    "available_for_dynamic_portgroup": True,
+}
+_SWITCH = frozenset({"port_id", "switch_id", "switch_info", "hostname", "network_type"})
+_LOGICAL = frozenset({"vtep-logical-switch", "vtep-physical-switch", "port_id"})
+
+
+async def create(deps: Deps, body: dict[str, Any], version: int) -> node.Port:
+    """Store a new port. Raises errors.Invalid (a field, an unknown node), Conflict (address taken), Locked."""
+    draft = convert(body, PortDraft, "port")
+    if (draft.node_uuid is None) == (draft.node_ident is None):
+        raise errors.Invalid(
+            "Schema error for port: exactly one of node_uuid and node_ident is a required property",
+            hint="Name the port's node.",
+        )
+    return await deps.store.run(_create, draft, version)
+
+
+async def change(deps: Deps, ident: str, operations: tuple[patch.Operation, ...], version: int) -> node.Port:
+    """Apply a JSON patch to a port. Raises errors.NotFound, Invalid, Conflict, Locked."""
+    return await deps.store.run(_change, ident, operations, version)
+
+
+async def destroy(deps: Deps, uuid: str) -> None:
+    """Remove a port. Raises errors.NotFound, Locked, Conflict (a virtual interface is attached)."""
+    await deps.store.run(_destroy, uuid)
+
+
+def _create(connection: Connection, draft: PortDraft, version: int) -> node.Port:
+    owner = _owner(connection, draft)
+    node_service.refuse_locked(owner)
+    values = _values(draft, version)
+    return ports.create(connection, node.Port(uuid=(draft.uuid or ids.new()).lower(), node_uuid=owner.uuid, **values))
+
+
+def _owner(connection: Connection, draft: PortDraft) -> node.Node:
+    try:
+        return nodes.get(connection, (draft.node_uuid or draft.node_ident or "").lower())
+    except errors.NotFound as error:
+        raise errors.Invalid(error.message, hint=error.hint) from error
+
+
+def _change(connection: Connection, ident: str, operations: tuple[patch.Operation, ...], version: int) -> node.Port:
+    found = ports.get(connection, ident)
+    owner = nodes.get(connection, found.node_uuid)
+    node_service.refuse_locked(owner)
+    before: dict[str, Any] = {name: getattr(found, name) for name in _COLUMNS}
+    after = patch.apply({**before, "node_uuid": found.node_uuid, "node_ident": None}, operations)
+    draft = convert(after, PortDraft, "port")
+    if draft.node_ident is not None or (draft.node_uuid or "").lower() != found.node_uuid:
+        raise errors.Invalid(
+            f"Unable to apply the requested node_uuid {draft.node_ident or draft.node_uuid!r}: a port stays with its "
+            "node",
+            hint="Delete it and create it on the other node.",
+        )
+    values = _values(draft, version)
+    changed = {name: value for name, value in values.items() if value != before[name]}
+    _check_state(owner, found, changed)
+    ports.change(connection, found.uuid, **changed)
+    return ports.get(connection, found.uuid)
+
+
+def _destroy(connection: Connection, uuid: str) -> None:
+    found = ports.get(connection, uuid)
+    owner = nodes.get(connection, found.node_uuid)
+    node_service.refuse_locked(owner)
+    if found.internal_info.get("tenant_vif_port_id") and not owner.maintenance:
+        raise errors.Conflict(
+            f"Cannot delete the port {uuid} as it has a virtual interface attached.", hint="Detach it first."
+        )
+    ports.destroy(connection, found.uuid)
+
+
+def _values(draft: PortDraft, version: int) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in _COLUMNS:
+        value = getattr(draft, name)
+        values[name] = _EMPTY.get(name) if value is None else value
+    try:
+        values["address"] = ids.mac(draft.address)
+    except errors.Invalid as error:
+        raise errors.Invalid(f"Expected valid MAC address for address: {draft.address}", hint=error.hint) from error
+    if draft.name is not None and not ids.is_name(draft.name):
+        raise errors.Invalid(f"Cannot use the invalid port name '{draft.name}'", hint="Use unreserved characters.")
+    _check_link(values["local_link_connection"], version, smart=values["is_smartnic"])
+    return values
+
+
+def _check_link(link: dict[str, Any], version: int, *, smart: bool) -> None:
+    """Refuse a local_link_connection of none of the known forms."""
+    if not link:
+        return
+    if any(not isinstance(value, str) for value in link.values()):
+        raise errors.Invalid("Schema error for local_link_connection: every value must be text")
+    if "network_type" in link and version < 64:
+        raise errors.NotAcceptable(hint="network_type needs 1.64.")
+    if link == {"network_type": "unmanaged"}:
+        return
+    if 90 <= version < 105 and _LOGICAL.issuperset(link) and len(link) == len(_LOGICAL):
+        return
+    needed = {"port_id", "hostname"} if smart else {"port_id", "switch_id"}
+    if not needed <= set(link) <= _SWITCH:
+        raise errors.Invalid(
+            f"Schema error for local_link_connection: {sorted(link)} is none of the known forms",
+            hint=f"Give {' and '.join(sorted(needed))}; besides: {', '.join(sorted(_SWITCH - needed))}.",
+        )
+    if not smart:
+        _check_switch(link["switch_id"])
+
+
+def _check_switch(text: str) -> None:
+    datapath = text.replace(":", "").lower()
+    is_datapath = len(datapath) == 16 and all(letter in "0123456789abcdef" for letter in datapath)
+    if not is_datapath:
+        try:
+            ids.mac(text)
+        except errors.Invalid as error:
+            raise errors.Invalid(
+                f"Invalid switch_id {text}", hint="Give a MAC address or an OpenFlow datapath id."
+            ) from error
+
+
+def _check_state(owner: node.Node, found: node.Port, changed: dict[str, Any]) -> None:
+    fixed = sorted(_CONNECTIVITY.intersection(changed))
+    if fixed and owner.provision_state not in _FREE and not owner.maintenance:
+        raise errors.Conflict(
+            f"Port {found.uuid} can not have any connectivity attributes ({', '.join(fixed)}) updated while node "
+            f'{owner.uuid} is in "{owner.provision_state}".',
+            hint=f"Possible in {', '.join(sorted(_FREE))}, or in maintenance.",
+        )

@@ -1,0 +1,70 @@
+"""Traits of nodes: what a scheduler may ask for. Invariant: at most MOST a node, each of a lawful form."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ingot.domain import errors
+from ingot.services import nodes as service
+from ingot.services.deps import Deps
+from ingot.store import nodes
+
+MOST = 50
+# Standard traits are words of the public list (HW_, COMPUTE_, MISC_ ...); its prefixes are what is checked.
+_FORM = re.compile(r"^(CUSTOM|HW|COMPUTE|STORAGE|MISC|HARDWARE|OWNER|MAGIC)_[A-Z0-9_]+$")
+
+
+def check(trait: Any) -> str:
+    """The trait when its form is lawful. Raises errors.Invalid."""
+    if not isinstance(trait, str) or len(trait) > 255 or not _FORM.match(trait):
+        raise errors.Invalid(
+            f"Schema error for trait: {str(trait)[:300]!r} is no standard trait and does not match ^CUSTOM_[A-Z0-9_]+$",
+            hint="Write it like CUSTOM_GPU.",
+        )
+    return trait
+
+
+async def replace(deps: Deps, ident: str, traits: tuple[str, ...]) -> None:
+    """Give a node exactly these traits. Raises errors.NotFound, Invalid (too many), Locked."""
+    await deps.store.run(_replace, ident, traits)
+
+
+async def add(deps: Deps, ident: str, trait: str) -> None:
+    """Give a node one more trait. Raises as ``replace``."""
+    await deps.store.run(_add, ident, trait)
+
+
+async def remove(deps: Deps, ident: str, trait: str) -> None:
+    """Take one trait from a node. Raises errors.NotFound (node or trait), Locked."""
+    await deps.store.run(_remove, ident, trait)
+
+
+def _replace(connection: Connection, ident: str, traits: tuple[str, ...]) -> None:
+    found = nodes.get(connection, ident)
+    service.refuse_locked(found)
+    _store(connection, found.uuid, traits)
+
+
+def _add(connection: Connection, ident: str, trait: str) -> None:
+    found = nodes.get(connection, ident)
+    service.refuse_locked(found)
+    _store(connection, found.uuid, (*found.traits, trait))
+
+
+def _remove(connection: Connection, ident: str, trait: str) -> None:
+    found = nodes.get(connection, ident)
+    service.refuse_locked(found)
+    if trait not in found.traits:
+        raise errors.NotFound(f"Node {found.uuid} doesn't have a trait '{trait}'", hint="List its traits.")
+    _store(connection, found.uuid, tuple(other for other in found.traits if other != trait))
+
+
+def _store(connection: Connection, uuid: str, traits: tuple[str, ...]) -> None:
+    wanted = tuple(dict.fromkeys(traits))
+    if len(wanted) > MOST:
+        raise errors.Invalid(f"A node may have {MOST} traits, node {uuid} would have {len(wanted)}.")
+    nodes.set_traits(connection, uuid, wanted)
+    nodes.change(connection, uuid)
