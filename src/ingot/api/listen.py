@@ -1,84 +1,39 @@
-"""The API's listeners: the whole API where the settings say, and the agents' few calls on the provisioning network.
-
-So an API bound to loopback still hears its ramdisks, and the provisioning network reaches nothing but lookup,
-heartbeat and inspection. May not: know a route's meaning. Invariant: both serve the same application.
-"""
+"""The API's listening socket and its HTTP server. May not: know a route. Invariant: a taken port is told as such."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import contextlib
 import socket
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import Generator
 
-import structlog
 import uvicorn
 
-from ingot.api import auth, server
+from ingot.api import server
 from ingot.domain import errors
-from ingot.netboot import service as netboot
 from ingot.services.deps import Deps
 from ingot.settings import Settings
 
-_log = structlog.get_logger("ingot.api")
-_AGENT_PATHS = ("/v1/lookup", "/v1/heartbeat/", "/v1/continue_inspection")
-_ROOTS = {"/", "/v1", "/v1/"}
-_KEEP_ALIVE = 75
+_GRACE = 5
+"""Seconds that requests in flight may still take once the end was asked for."""
+_HEAD = 64 * 1024
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without signal handlers: the process has its own."""
+    """uvicorn, but signals stay with the composition root."""
 
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signals alone."""
         yield
 
 
-@asynccontextmanager
-async def listening(deps: Deps) -> AsyncGenerator[None]:
-    """Serve the API while the context lasts.
-
-    Raises errors.Conflict when a port is taken, errors.Invalid for settings that are not safe.
-    """
-    auth.check(deps.settings)
-    app = server.build(deps)
-    servers = [_server(app, _bind(deps.settings.host, deps.settings.port))]
-    agents = _agents_address(deps.settings)
-    if agents is not None:
-        servers.append(_server(_only_agents(app), _bind(agents, deps.settings.port)))
-    tasks = [asyncio.create_task(one.serve(sockets=[sock])) for one, sock in servers]
-    _log.info("API ready", url=f"http://{deps.settings.host}:{deps.settings.port}", agents_on=agents)
+def bind(settings: Settings) -> socket.socket:
+    """The listening socket. Raises errors.Conflict (port taken), errors.Invalid (no such address)."""
+    where = f"{settings.host} port {settings.port}"
     try:
-        yield
-    finally:
-        for one, _ in servers:
-            one.should_exit = True
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _server(app: Any, sock: socket.socket) -> tuple[_Server, socket.socket]:
-    config = uvicorn.Config(
-        app,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=5,
-    )
-    return _Server(config), sock
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    where = f"{host} port {port}"
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except PermissionError as error:
         raise errors.Forbidden(f"The API may not listen on {where}", hint="Choose a port above 1023.") from error
     except socket.gaierror as error:
@@ -90,24 +45,40 @@ def _bind(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _agents_address(settings: Settings) -> str | None:
-    """Where agents call, if the API itself does not listen there."""
-    address = netboot.host(settings)
-    if address is None or settings.host == address or ipaddress.ip_address(settings.host).is_unspecified:
-        return None
-    return address
+async def serve(deps: Deps) -> None:
+    """Serve the API until cancelled; requests in flight are finished. Raises errors.Conflict, errors.Invalid."""
+    app = server.build(deps)
+    listener = bind(deps.settings)
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+        h11_max_incomplete_event_size=_HEAD,
+    )
+    running = _Server(config)
+    task = asyncio.ensure_future(running.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        running.should_exit = True
+        await task
+        raise
+    finally:
+        listener.close()
 
 
-def _only_agents(app: Any) -> Any:
-    """The application, reduced to what a ramdisk may call."""
-
-    async def reduced(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        path = scope.get("path", "")
-        allowed = path in _ROOTS or path.startswith(_AGENT_PATHS)
-        if scope["type"] == "http" and not allowed:
-            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        await app(scope, receive, send)
-
-    return reduced
+@contextlib.asynccontextmanager
+async def listening(deps):
+    task = asyncio.ensure_future(serve(deps))
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -14,7 +14,7 @@ from ingot.cli import client as api
 from ingot.cli import deployment, following, jsons, progress
 from ingot.cli.board import Board, Line, Mark
 from ingot.cli.demo import proof
-from ingot.cli.demo.world import Machine, World
+from ingot.cli.demo.world import PREFIX, Machine, World
 from ingot.cli.node import deploy, verbs
 from ingot.domain import errors
 
@@ -46,6 +46,8 @@ async def carry(world: World, machine: Machine, key: proof.Key, board: Board) ->
         board.put(machine.name, Line(f"{machine.address} answers by SSH", Mark.DONE))
     except errors.IngotError as error:
         journey.error = error.sentence()
+        if isinstance(error, errors.Unreachable) and world.service.pid is None:
+            journey.error = f"ingot serve ended: {world.service.tail()}"
         board.put(machine.name, Line(journey.error, Mark.FAILED))
     try:
         journey.screen = await world.screenshot(machine)
@@ -86,7 +88,7 @@ async def enrol(world: World, machine: Machine) -> None:
 
 async def start_deployment(world: World, machine: Machine, keys: list[str]) -> None:
     """Ask for the world's image on the machine, with host name, keys and a fixed address."""
-    network = deployment.network(f"{machine.address}/24", machine.mac)
+    network = deployment.network(f"{machine.address}/{PREFIX}", machine.mac)
     drive = deployment.Drive(machine.name, keys, network)
     await asyncio.to_thread(deploy.send, world.client, machine.name, world.artifacts.image, drive)
 

@@ -26,6 +26,7 @@ from ingot_rack import rack as racks
 
 API_PORT = 6385
 ADDRESS = "192.0.2.1"
+PREFIX = 24
 USER = "demo"
 _CLIENT_TIMEOUT = 20.0
 
@@ -54,7 +55,7 @@ class Blueprint:
             {"name": f"{firmware}-{number}", "firmware": firmware, "bmc": bmcs[firmware], **size}
             for number, firmware in enumerate(self.firmwares, 1)
         ]
-        return {"name": self.name, "address": f"{ADDRESS}/24", "machines": machines}
+        return {"name": self.name, "address": f"{ADDRESS}/{PREFIX}", "machines": machines}
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ class World:
             "host": ADDRESS,
             "port": str(API_PORT),
             "provision_interface": self._state["bridge"],
-            "provision_address": ADDRESS,
+            "provision_address": f"{ADDRESS}/{PREFIX}",
             "provision_range": f"{ADDRESS}00-{ADDRESS}99",
             "ramdisk_dir": str(self.artifacts.ramdisk),
             "image_dirs": str(self.artifacts.image_folder),
