@@ -89,6 +89,7 @@ def make_skeleton(stage: Path, root: Path, applets: Iterable[str]) -> None:
     shutil.copy(loader.resolve(), root / "usr/lib64/ld-linux-x86-64.so.2")
     for name in applets:
         (root / "usr/bin" / name).symlink_to("busybox")
+    (root / "usr/sbin/modprobe").symlink_to("../bin/busybox")  # where the kernel itself looks for it
     for name, target in (("init", "init"), ("dhcp.sh", "etc/dhcp.sh")):
         shutil.copyfile(_HERE / name, root / target)
         (root / target).chmod(0o755)

@@ -146,12 +146,15 @@ def _geometry(descriptor: int, is_block: bool, size: int) -> tuple[int, int]:
 
 
 @contextmanager
-def opened(path: str) -> Generator[Device, None, None]:
-    """Open a disk for writing. Raises BlockDeviceError when it is absent or in use."""
+def opened(path: str, *, exclusive: bool = True) -> Generator[Device, None, None]:
+    """Open a disk for writing. Raises BlockDeviceError when it is absent or in use.
+
+    While it is held exclusively nobody, ourselves included, can mount its partitions.
+    """
     try:
         mode = os.stat(path)
         is_block = stat.S_ISBLK(mode.st_mode)
-        buffered = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_EXCL if is_block else 0))
+        buffered = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_EXCL if is_block and exclusive else 0))
     except OSError as error:
         text = f"The disk {path} cannot be opened: {error.strerror}. Check that it is there and that nothing uses it."
         raise errors.BlockDeviceError(text) from error

@@ -63,8 +63,8 @@ class Variables:
         except OSError:
             return
         try:
-            flags = struct.unpack("=l", fcntl.ioctl(descriptor, _GETFLAGS, bytes(8)))[0]
-            fcntl.ioctl(descriptor, _SETFLAGS, struct.pack("=l", flags & ~_IMMUTABLE))
+            flags = struct.unpack_from("=I", fcntl.ioctl(descriptor, _GETFLAGS, bytes(8)))[0]
+            fcntl.ioctl(descriptor, _SETFLAGS, struct.pack("=Q", flags & ~_IMMUTABLE))
         except OSError:
             return
         finally:

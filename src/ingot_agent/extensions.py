@@ -103,7 +103,7 @@ def _install_bootloader(context: Context) -> commands.Function:
         if not machine.is_uefi(context.roots) or mode == "bios":
             return "the image's own boot code serves, nothing to install"
         progress.begin("making the boot entry")
-        with blockdev.opened(_root_disk(context, params).name) as device:
+        with blockdev.opened(_root_disk(context, params).name, exclusive=False) as device:
             done = efiboot.install(device, context.roots)
         os.sync()
         return done

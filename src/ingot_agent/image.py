@@ -86,7 +86,11 @@ def write(
     log.line(f"writing the image to {hints.describe(disk)}")
     with blockdev.opened(disk.name) as device:
         size = write_to(device, wanted, config, roots, progress)
-        finish(device, drive, roots, progress)
+        finish(device, drive, progress)
+    if machine.is_uefi(roots):
+        progress.begin("making the boot entry")
+        with blockdev.opened(disk.name, exclusive=False) as device:
+            log.line(efiboot.install(device, roots))
     return f"image ({wanted.url.partition('?')[0].rpartition('/')[2]}) of {size} bytes written to {disk.name}"
 
 
@@ -112,8 +116,8 @@ def write_to(
     return plan.size
 
 
-def finish(device: blockdev.Device, drive: bytes, roots: settings.Roots, progress: commands.Progress) -> None:
-    """Mend the table, place the config drive, flush, show the partitions, make the firmware start the disk."""
+def finish(device: blockdev.Device, drive: bytes, progress: commands.Progress) -> None:
+    """Mend the table, place the config drive, flush, show the partitions."""
     progress.begin("mending the partition table")
     device.flush()
     device.drop_cache()
@@ -125,6 +129,3 @@ def finish(device: blockdev.Device, drive: bytes, roots: settings.Roots, progres
         configdrive.write(device, drive)
     device.flush()
     device.reread_partitions()
-    if machine.is_uefi(roots):
-        progress.begin("making the boot entry")
-        log.line(efiboot.install(device, roots))

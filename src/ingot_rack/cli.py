@@ -19,10 +19,15 @@ from pathlib import Path
 
 from ingot_rack import control, errors, fleet, places, rack, specs
 
+NOT_ASKED, DETACHED, FAILED = -1, -2, -3
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; the exit code."""
     options = _parser().parse_args(argv)
+    options.ready = _detach() if getattr(options, "detach", False) else NOT_ASKED
+    if options.ready in {DETACHED, FAILED}:
+        return 0 if options.ready == DETACHED else 1
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     try:
         result = asyncio.run(_run(options))
@@ -36,6 +41,22 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _detach() -> int:
+    """Go on in a child that no terminal and no parent holds.
+
+    In the child: the handle to say "ready" on. In the parent, when the child is ready or dead: DETACHED or FAILED.
+    """
+    hear, say = os.pipe()
+    if os.fork() == 0:
+        os.close(hear)
+        os.setsid()
+        return say
+    os.close(say)
+    heard = os.read(hear, 1)
+    os.close(hear)
+    return DETACHED if heard else FAILED
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ingot_rack", description="Virtual racks of servers with real BMCs.")
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -45,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         one = verbs.add_parser(verb, help=text)
         one.add_argument("spec", type=Path, help="TOML or JSON description")
+        if verb == "serve":
+            one.add_argument("--detach", action="store_true", help="go to the background when the rack is up")
     one = verbs.add_parser("down", help="end a rack, also one that was killed")
     one.add_argument("name")
     one.add_argument("--purge", action="store_true", help="remove its disks and logs too")
@@ -78,7 +101,7 @@ def _fleet(parser: argparse.ArgumentParser) -> None:
 async def _run(options: argparse.Namespace) -> object:
     match options.verb:
         case "serve":
-            return await _serve(specs.read(options.spec))
+            return await _serve(specs.read(options.spec), options.ready)
         case "up":
             return await rack.start(options.spec)
         case "down":
@@ -104,8 +127,8 @@ def _stop_on_signals(event: asyncio.Event) -> None:
         loop.add_signal_handler(number, event.set)
 
 
-async def _serve(spec: specs.Spec) -> None:
-    """Bring a rack up, keep it until told to stop, clean up."""
+async def _serve(spec: specs.Spec, ready: int = NOT_ASKED) -> None:
+    """Bring a rack up, keep it until told to stop, clean up. A byte on `ready` says that it is up."""
     running = rack.Rack(spec)
     _stop_on_signals(running.stopping)
     folder = places.rack(spec.name)
@@ -114,6 +137,9 @@ async def _serve(spec: specs.Spec) -> None:
     try:
         await running.up()
         sys.stderr.write(f"rack {spec.name} is up; control socket {rack.control_socket(spec.name)}\n")
+        if ready >= 0:
+            os.write(ready, b"+")
+            os.close(ready)
         await running.stopping.wait()
     finally:
         await running.down()

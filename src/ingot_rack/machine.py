@@ -194,10 +194,13 @@ class Machine:
         ended = asyncio.ensure_future(process.wait())
         opened = asyncio.ensure_future(qmp.connect(self.files.qmp, self._heard))
         await asyncio.wait({ended, opened}, return_when=asyncio.FIRST_COMPLETED)
-        if opened.done():
+        if opened.done() and not opened.exception():
             ended.cancel()
-            return await opened
-        opened.cancel()
+            return opened.result()
+        await asyncio.wait({ended}, timeout=5)  # a QEMU that fails late has opened its socket before
+        for future in (ended, opened):
+            future.cancel()
+        await asyncio.gather(ended, opened, return_exceptions=True)
         tail = self.files.errors_log.read_text(errors="replace")[-600:].strip()
         raise errors.RackError(f"QEMU of {self.hull.name} did not start: {tail}", hint=f"See {self.files.errors_log}.")
 
@@ -222,12 +225,13 @@ class Machine:
                 await monitor.close()
 
     def _heard(self, event: str, data: qmp.Message) -> None:
-        if event == "RESET" and data.get("guest") is True and self._next_order() != self._order:
-            self._spawn(self._respawn())
+        if event == "RESET" and data.get("guest") is True and self._next_order() != self._order and self._process:
+            self._spawn(self._respawn(self._process))
 
-    async def _respawn(self) -> None:
+    async def _respawn(self, reset: asyncio.subprocess.Process) -> None:
+        """Give the guest that has just reset its next boot order, unless another start has done so."""
         async with self._lock:
-            if self.power is PowerState.ON and self._next_order() != self._order:
+            if self._process is reset and self.power is PowerState.ON and self._next_order() != self._order:
                 await self._stop()
                 await self._start()
 

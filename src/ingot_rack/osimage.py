@@ -69,9 +69,7 @@ def ensure(
                 Path(part).mkdir()  # so that the context manager finds what it wants to remove
             found = _load(folder)
     if found is None:
-        raise ImageError(
-            f"The image just built in {folder} cannot be read back. Check the disk's free space."
-        )
+        raise ImageError(f"The image just built in {folder} cannot be read back. Check the disk's free space.")
     return found
 
 

@@ -17,9 +17,25 @@ from ingot_rack import osimage_disk
 from ingot_rack.osimage_sources import Distribution
 
 _PACKAGES = (
-    "systemd-sysv systemd-resolved udev dbus kmod iproute2 openssh-server cloud-init cloud-guest-utils fdisk sudo "
-    "zstd less ca-certificates netbase login passwd libpam-systemd"
-).split()
+    "systemd-sysv",
+    "systemd-resolved",
+    "udev",
+    "dbus",
+    "kmod",
+    "iproute2",
+    "openssh-server",
+    "cloud-init",
+    "cloud-guest-utils",
+    "fdisk",
+    "sudo",
+    "zstd",
+    "less",
+    "ca-certificates",
+    "netbase",
+    "login",
+    "passwd",
+    "libpam-systemd",
+)
 _EXCLUDED = (
     "/usr/share/doc/*",
     "/usr/share/man/*",
@@ -101,9 +117,7 @@ Progress = Callable[[str], None]
 
 def recipe() -> str:
     """Everything that shapes the image, as text, for the cache key."""
-    return repr(
-        (_PACKAGES, _EXCLUDED, _MASKED, _INITRAMFS, _INITRAMFS_MODULES, _CLOUD, _SSHD, _GRUB, _LATER, 1)
-    )
+    return repr((_PACKAGES, _EXCLUDED, _MASKED, _INITRAMFS, _INITRAMFS_MODULES, _CLOUD, _SSHD, _GRUB, _LATER, 1))
 
 
 def build_raw(output: Path, distribution: Distribution, work: Path, progress: Progress) -> None:

@@ -28,8 +28,8 @@ _BIOS_CORE_SECTORS = 2048
 _GPT_ENTRIES = 128
 _GPT_ENTRY_SIZE = 128
 _GRUB_LIB = Path("/usr/lib/grub")
-_BIOS_MODULES = "biosdisk part_gpt fat ext2 normal configfile linux search_fs_uuid echo serial".split()
-_EFI_MODULES = "part_gpt fat ext2 normal configfile linux search_fs_uuid echo serial".split()
+_EFI_MODULES = ("part_gpt", "fat", "ext2", "normal", "configfile", "linux", "search_fs_uuid", "echo", "serial")
+_BIOS_MODULES = ("biosdisk", *_EFI_MODULES)
 
 
 class DiskError(Exception):
@@ -95,31 +95,15 @@ def make_ext4(path: Path, size: int, fs_uuid: uuid.UUID, tree: Path) -> None:
         disk.truncate(size)
     # GRUB 2.06 reads neither of the two features that newer mke2fs turns on by itself.
     features = "^metadata_csum_seed,^orphan_file"
-    run(
-        [
-            "mkfs.ext4",
-            "-q",
-            "-F",
-            "-m",
-            "1",
-            "-O",
-            features,
-            "-J",
-            "size=16",
-            "-L",
-            "root",
-            "-U",
-            str(fs_uuid),
-        ]
-        + ["-d", str(tree), str(path)]
-    )
+    tuning = ["-m", "1", "-O", features, "-J", "size=16", "-L", "root", "-U", str(fs_uuid)]
+    run(["mkfs.ext4", "-q", "-F", *tuning, "-d", str(tree), str(path)])
 
 
-def make_efi_loader(path: Path, plan_uuid: str, menu_path: str) -> None:
-    """Write the stand-alone GRUB for UEFI that opens ``menu_path`` on the file system ``plan_uuid``."""
+def make_efi_loader(path: Path, fs_uuid: str, menu_path: str) -> None:
+    """Write the stand-alone GRUB for UEFI that opens ``menu_path`` on the file system ``fs_uuid``."""
     early = path.with_suffix(".cfg")
-    early.write_text(_early_config(plan_uuid, menu_path))
-    run(["grub-mkimage", "-O", "x86_64-efi", "-o", str(path), "-c", str(early), "-p", "/grub"] + _EFI_MODULES)
+    early.write_text(_early_config(fs_uuid, menu_path))
+    run(["grub-mkimage", "-O", "x86_64-efi", "-o", str(path), "-c", str(early), "-p", "/grub", *_EFI_MODULES])
 
 
 def assemble(output: Path, plan: DiskPlan, work: Path) -> list[Partition]:
@@ -184,16 +168,12 @@ def _write_bios_loader(fd: int, plan: DiskPlan, work: Path) -> None:
     early = work / "bios.cfg"
     early.write_text(_early_config(plan.menu_fs_uuid, plan.menu_path))
     core_path = work / "core.img"
-    run(
-        ["grub-mkimage", "-O", "i386-pc", "-o", str(core_path), "-c", str(early), "-p", "/grub"]
-        + _BIOS_MODULES
-    )
+    where = ["-o", str(core_path), "-c", str(early), "-p", "/grub"]
+    run(["grub-mkimage", "-O", "i386-pc", *where, *_BIOS_MODULES])
     core = bytearray(core_path.read_bytes())
     sectors = -(-len(core) // SECTOR)
     if sectors > _BIOS_CORE_SECTORS:
-        raise DiskError(
-            f"GRUB's BIOS core has {sectors} sectors, more than the {_BIOS_CORE_SECTORS} reserved."
-        )
+        raise DiskError(f"GRUB's BIOS core has {sectors} sectors, more than the {_BIOS_CORE_SECTORS} reserved.")
     # The block list sits at the end of the core's first sector: where the rest is, how long, and to which segment.
     struct.pack_into("<QHH", core, 0x1F4, _BIOS_CORE_START + 1, sectors - 1, 0x820)
     boot = bytearray((_GRUB_LIB / "i386-pc" / "boot.img").read_bytes()[:446])

@@ -52,9 +52,7 @@ def missing_packages() -> list[str]:
 
 def host_distribution() -> Distribution:
     """Read the host's distribution; raises DiskError when it is neither Debian nor Ubuntu."""
-    facts = dict(
-        line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
-    )
+    facts = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     ident = facts.get("ID", "").strip('"')
     codename = facts.get("VERSION_CODENAME", "").strip('"')
     if ident not in ("debian", "ubuntu") or not codename:
@@ -65,7 +63,8 @@ def host_distribution() -> Distribution:
     sources = _sources(ident, codename)
     if not sources:
         raise osimage_disk.DiskError(
-            f"apt knows no source of {ident} {codename} on this host. Check /etc/apt/sources.list.d and run apt-get update."
+            f"apt knows no source of {ident} {codename} on this host. "
+            "Check /etc/apt/sources.list.d and run apt-get update."
         )
     return Distribution(ident, codename, sources, _proxy())
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import lzma
-import os
 import re
 import shutil
 import stat
@@ -23,8 +22,20 @@ import zstandard
 from ingot_rack import osimage_disk
 from ingot_rack.osimage_sources import Distribution
 
-_PACKAGES = ("busybox-static", "dropbear-bin", "jq", "kmod")
-_MODULES = "virtio_pci virtio_blk virtio_scsi virtio_net sd_mod sr_mod ahci nvme e1000 e1000e isofs".split()
+_PACKAGES = ("busybox-static", "dropbear-bin", "jq")
+_MODULES = (
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_scsi",
+    "virtio_net",
+    "sd_mod",
+    "sr_mod",
+    "ahci",
+    "nvme",
+    "e1000",
+    "e1000e",
+    "isofs",
+)
 _PROGRAMS = ("usr/sbin/dropbear", "usr/bin/jq")
 _INIT = r"""#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
@@ -88,7 +99,8 @@ else
 fi
 umount /mnt 2>/dev/null
 dropbear -R -s -E 2>/dev/null
-echo "tiny: ssh is ready on $(hostname) $(ip -4 -o addr | sed -n 's/.*inet \([^ ]*\).*/\1/p' | grep -v ^127 | tr '\n' ' ')"
+addresses=$(ip -4 -o addr | sed -n 's/.*inet \([^ ]*\).*/\1/p' | grep -v ^127 | tr '\n' ' ')
+echo "tiny: ssh is ready on $(hostname) $addresses"
 exec /bin/init
 """
 _DHCP = r"""#!/bin/sh
@@ -128,6 +140,7 @@ def build_raw(output: Path, distribution: Distribution, work: Path, progress: Pr
     if distribution.proxy:
         command.append(f'--aptopt=Acquire::http::Proxy "{distribution.proxy}"')
     osimage_disk.run([*command, distribution.codename, str(tree), *distribution.sources])
+    _join_usr(tree)
     progress("making the ramdisk")
     initrd = work / "initrd"
     initrd.write_bytes(zstandard.ZstdCompressor(level=12).compress(_cpio(_ramdisk(tree, work / "ramdisk"))))
@@ -144,6 +157,13 @@ def build_raw(output: Path, distribution: Distribution, work: Path, progress: Pr
     osimage_disk.make_fat(esp, (used // osimage_disk.MIB + 4) * osimage_disk.MIB, serial, files)
     plan = osimage_disk.DiskPlan(esp, None, fat_uuid, "/grub/grub.cfg", disk_uuid)
     osimage_disk.assemble(output, plan, work)
+
+
+def _join_usr(tree: Path) -> None:
+    """Add the links from / into /usr that newer releases keep in a package nobody extracted."""
+    for name in ("bin", "sbin", "lib", "lib64"):
+        if not (tree / name).exists() and (tree / "usr" / name).is_dir():
+            (tree / name).symlink_to(f"usr/{name}")
 
 
 def _ramdisk(tree: Path, ramdisk: Path) -> Path:
@@ -177,20 +197,27 @@ def _libraries(tree: Path, program: str) -> list[str]:
 
 
 def _copy_modules(tree: Path, ramdisk: Path) -> None:
-    """Copy the wanted kernel modules with their dependencies; /etc/modules holds the order to load them."""
-    folder = next(path for base in ("lib", "usr/lib") for path in (tree / base / "modules").glob("*") if base)
-    depmod = next(path for path in ("/sbin/depmod", "/usr/sbin/depmod") if (tree / path[1:]).is_symlink())
-    osimage_disk.run(["chroot", str(tree), depmod, folder.name])
-    needs: dict[str, list[str]] = {}
-    for line in (folder / "modules.dep").read_text().splitlines():
-        module, _, rest = line.partition(":")
-        needs[_module_name(module)] = [*reversed(rest.split()), module]
-    order: dict[str, str] = {}
+    """Copy the wanted kernel modules with their dependencies; /etc/modules holds the order to load them.
+
+    What a module needs is read from its own ``.modinfo``: depmod cannot read every compression in a bare tree.
+    """
+    folders = [tree / "lib/modules", tree / "usr/lib/modules"]
+    found = {_module_name(str(path)): path for folder in folders for path in folder.rglob("*.ko*")}
+    order: dict[str, bytes] = {}
+
+    def take(name: str) -> None:
+        if name in order or name not in found:
+            return  # already there, or built into this kernel
+        content = _unpacked(found[name])
+        needs = re.search(rb"\0depends=([^\0]*)\0", content)
+        for needed in (needs[1].decode() if needs else "").split(","):
+            take(needed.replace("-", "_"))
+        order[name] = content
+
     for wanted in _MODULES:
-        for path in needs.get(wanted, []):
-            order[_module_name(path)] = path
-    for name, path in order.items():
-        (ramdisk / "modules" / f"{name}.ko").write_bytes(_unpacked(folder / path))
+        take(wanted)
+    for name, content in order.items():
+        (ramdisk / "modules" / f"{name}.ko").write_bytes(content)
     (ramdisk / "etc/modules").write_text("".join(f"{name}.ko\n" for name in order))
 
 
@@ -217,7 +244,7 @@ def _cpio(tree: Path) -> bytes:
     for number, path in enumerate(sorted(tree.rglob("*")), start=1):
         info = path.lstat()
         if stat.S_ISLNK(info.st_mode):
-            body = os.readlink(path).encode()
+            body = bytes(path.readlink())
         else:
             body = path.read_bytes() if stat.S_ISREG(info.st_mode) else b""
         parts.append(_cpio_entry(number, str(path.relative_to(tree)), info.st_mode, body))

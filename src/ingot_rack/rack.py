@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -266,16 +265,19 @@ async def start(spec_file: Path, *, seconds: float = 30.0) -> Json:
     (folder / "state.json").unlink(missing_ok=True)
     log_file = folder / "rack.log"
     with log_file.open("wb") as log:
-        argv = (sys.executable, "-m", "ingot_rack", "serve", str(_absolute(spec_file)))
-        process = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-    deadline = time.monotonic() + seconds
-    while (state := read_state(spec.name)) is None:
-        if process.returncode is not None or time.monotonic() > deadline:
-            tail = log_file.read_text(errors="replace")[-800:].strip()
-            raise errors.RackError(f"The rack {spec.name} did not come up: {tail}", hint=f"See {log_file}.")
-        await asyncio.sleep(0.05)
+        argv = (sys.executable, "-m", "ingot_rack", "serve", "--detach", str(_absolute(spec_file)))
+        process = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        async with asyncio.timeout(seconds):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        await down(spec.name)
+    state = read_state(spec.name)
+    if state is None:
+        tail = log_file.read_text(errors="replace")[-800:].strip()
+        raise errors.RackError(f"The rack {spec.name} did not come up: {tail}", hint=f"See {log_file}.")
     return state
 
 

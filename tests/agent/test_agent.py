@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
+from agent import machines, peers
 from ingot_agent import boot, commands, conductor, errors, settings, version
-
-from . import machines, peers
 
 MIB = 1 << 20
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
+from agent import machines, peers
 from ingot_agent import blockdev, commands, errors, image, settings, transfer
-
-from . import machines, peers
 
 MIB = 1 << 20
 CHUNK = 1 << 20

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,7 +76,7 @@ class Lan:
             subprocess.run(["ip", "netns", "del", name], check=False)
 
     async def ask(self, mac: str, *options: str, seconds: int = 1, tries: int = 2) -> str | None:
-        """Ask for an address with BusyBox's udhcpc as ``mac``; return what the script was told, None without a lease."""
+        """Ask for an address with BusyBox's udhcpc as ``mac``; return what its script was told."""
         sh("ip", "-n", self.client_ns, "link", "set", "cli", "address", mac)
         program = ["busybox", "udhcpc", "-i", "cli", "-n", "-q", "-f", "-t", str(tries), "-T", str(seconds), "-A", "1"]
         script = Path(f"/tmp/{self.tag}.sh")
@@ -117,7 +117,7 @@ class Served:
         self.dnsmasq = Dnsmasq(self.net, state, "http://172.22.9.1:6385", self.reports.append)
 
     @contextlib.asynccontextmanager
-    async def running(self, *macs: str) -> AsyncIterator[Dnsmasq]:
+    async def running(self, *macs: str) -> AsyncGenerator[Dnsmasq]:
         self.dnsmasq.prepare(macs)
         task = asyncio.create_task(self.dnsmasq.run())
         try:
@@ -203,10 +203,10 @@ async def test_unknown_machines_are_not_answered_until_added_nor_after_removal(s
 async def test_a_killed_dnsmasq_comes_back_and_is_reported(served: Served) -> None:
     async with served.running(KNOWN) as dnsmasq:
         for _ in range(3):
-            child = dnsmasq._child
-            assert child is not None
-            child.send_signal(signal.SIGKILL)
-            await until(lambda before=child: dnsmasq._child is not before and dnsmasq.health.running)
+            pid = dnsmasq.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda before=pid: dnsmasq.pid not in (None, before) and dnsmasq.health.running)
         assert await served.lan.ask(KNOWN) is not None
     deaths = [health.reason for health in served.reports if not health.running][:-1]
     assert len(deaths) == 3
@@ -219,7 +219,7 @@ async def test_a_predecessor_left_by_a_killed_service_is_ended(served: Served) -
         *("dnsmasq", "--keep-in-foreground", f"--conf-file={served.dnsmasq.state}/dnsmasq.conf"),
         stderr=asyncio.subprocess.DEVNULL,
     )
-    await until(lambda: (served.dnsmasq.state / "dnsmasq.pid").exists())
+    await until((served.dnsmasq.state / "dnsmasq.pid").exists)
     async with served.running(KNOWN):
         assert await orphan.wait() == -signal.SIGKILL
         assert await served.lan.ask(KNOWN) is not None

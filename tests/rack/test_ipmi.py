@@ -97,7 +97,8 @@ async def test_wrong_password_and_lockout(ipmitool: Tool, front: bmc.Bmc) -> Non
         while not front.locked_out:  # the BMC sees a failed login when the console has been silent for a second
             code, _ = await ipmitool("power", "status", password="wrong")
             assert code != 0
-    code, output = await ipmitool("power", "status")
+            await asyncio.sleep(0.5)
+    code, output = await ipmitool("-v", "power", "status")
     assert code != 0, "the right password does not help while the account is locked"
     assert "unauthorized name" in output.lower()
 

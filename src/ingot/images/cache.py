@@ -1,8 +1,8 @@
 """The image cache: each image fetched, checked, converted and mapped once, then shared by all deployments.
 
 Why: a rack deploying one image must cost one download. May not: hand out an entry that is not whole.
-Invariant: an entry is a directory that appeared by one rename under its key's lock, with ``entry.json`` inside;
-what does not match its own ``entry.json`` is rebuilt.
+Invariant: an entry is a directory that appeared by one rename under its key's lock, with ``entry.json``
+inside; what does not match its own ``entry.json`` is rebuilt.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class ImageSource(msgspec.Struct, frozen=True):
 
 
 class CachedImage(msgspec.Struct, frozen=True):
-    """A raw image ready to serve: ``size`` of the disk in bytes, ``sha256`` of the raw bytes, its chunk map."""
+    """A raw image ready to serve: ``size`` in bytes, ``sha256`` of the raw bytes, its chunk map."""
 
     key: str
     path: Path
@@ -93,13 +93,11 @@ class ImageCache:
         tell = progress or _silent
         checksum = await fetch.resolve_checksum(source.url, source.algo, source.checksum, self.fetching)
         key = f"{checksum.algo}-{checksum.value}"
-        async with self._locked(key, tell):
-            entry = await asyncio.to_thread(self._load, key)
-            if entry is None:
-                entry = await self._make(key, source, checksum, tell)
-            elif source.disk_format is not None:
-                formats.check_declared(entry.found, source.disk_format)
-            self.touch(key)
+        async with self._locked(key, tell) as found:
+            entry = found or await self._make(key, source, checksum, tell)
+        if source.disk_format is not None:
+            formats.check_declared(entry.found, source.disk_format)
+        self.touch(key)
         return self._cached(key, entry)
 
     def touch(self, key: str) -> None:
@@ -109,7 +107,7 @@ class ImageCache:
 
     async def discard(self, key: str) -> None:
         """Drop an entry whose content proved wrong; the next fetch builds it anew."""
-        async with self._locked(key, _silent):
+        async with self._locked(key, _silent, wanted=False):
             await asyncio.to_thread(shutil.rmtree, self.root / key, True)
 
     async def find(self, key: str) -> CachedImage | None:
@@ -136,9 +134,7 @@ class ImageCache:
             return None
         return entry if whole and same_map else None
 
-    async def _make(
-        self, key: str, source: ImageSource, checksum: checksums.Checksum, tell: Progress
-    ) -> _Entry:
+    async def _make(self, key: str, source: ImageSource, checksum: checksums.Checksum, tell: Progress) -> _Entry:
         part = self.root / f"part-{key}"
         await asyncio.to_thread(_renew, part)
         try:
@@ -154,9 +150,7 @@ class ImageCache:
             await asyncio.to_thread(shutil.rmtree, part, True)
         return entry
 
-    async def _build(
-        self, part: Path, source: ImageSource, checksum: checksums.Checksum, tell: Progress
-    ) -> _Entry:
+    async def _build(self, part: Path, source: ImageSource, checksum: checksums.Checksum, tell: Progress) -> _Entry:
         download, raw = part / "download", part / "disk.raw"
 
         def downloaded(done: int, total: int | None) -> None:
@@ -179,9 +173,7 @@ class ImageCache:
             hashing = group.create_task(asyncio.to_thread(_sha256, raw, known))
         (part / "chunks.json").write_bytes(mapping.result())
         info = raw.stat()
-        entry = _Entry(
-            info.st_size, info.st_mtime_ns, chunks.digest(mapping.result()), hashing.result(), found
-        )
+        entry = _Entry(info.st_size, info.st_mtime_ns, chunks.digest(mapping.result()), hashing.result(), found)
         (part / "entry.json").write_bytes(msgspec.json.encode(entry))
         return entry
 
@@ -219,25 +211,35 @@ class ImageCache:
         return True
 
     @contextlib.asynccontextmanager
-    async def _locked(self, key: str, tell: Progress) -> AsyncIterator[None]:
-        """Hold the lock of ``key`` against other tasks and other processes; it dies with its holder."""
+    async def _locked(self, key: str, tell: Progress, *, wanted: bool = True) -> AsyncGenerator[_Entry | None]:
+        """Hold the lock of ``key`` against other tasks and processes, or yield the entry that makes it needless.
+
+        The lock dies with its holder. With ``wanted`` False the lock is always taken and None is yielded.
+        """
         if not _is_key(key):
             raise errors.NotFound(f"The image cache has no entry {key[:80]!r}.")
         self.root.mkdir(parents=True, exist_ok=True)
-        pause = 0.02
         with (self.root / f"{key}.lock").open("w") as lock:
             try:
                 async with asyncio.timeout(self.lock_deadline):
-                    while not _try_lock(lock.fileno()):
-                        tell(Phase.WAIT, 0, None)
-                        await asyncio.sleep(pause)
-                        pause = min(0.5, pause * 1.5)
+                    found = await self._lock_or_find(lock.fileno(), key, tell, wanted=wanted)
             except TimeoutError as error:
                 raise errors.TimedOut(
                     f"Another task held the image {key} for {self.lock_deadline:g} s.",
                     hint="Look for a process that hangs while it builds this image.",
                 ) from error
-            yield
+            yield found
+
+    async def _lock_or_find(self, fd: int, key: str, tell: Progress, *, wanted: bool) -> _Entry | None:
+        pause = 0.02
+        while True:
+            locked = _try_lock(fd)
+            found = await asyncio.to_thread(self._load, key) if wanted else None
+            if found or locked:
+                return found
+            tell(Phase.WAIT, 0, None)
+            await asyncio.sleep(pause)
+            pause = min(0.5, pause * 1.5)
 
 
 def _is_key(name: str) -> bool:

@@ -1,7 +1,7 @@
 """Checksums of images: which algorithms count, and where the expected value comes from.
 
 Why: an image without a checksum could be anything; an image with an md5 could be anything too.
-May not: touch the network. Invariant: a ``Checksum`` always holds a lower-case hex digest of the right length.
+May not: touch the network. Invariant: a ``Checksum`` holds a lower-case hex digest of the right length.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
 from ingot.domain import errors
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 _LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 _HINT = (
@@ -25,13 +22,30 @@ _HINT = (
 )
 
 
+class Hash(Protocol):
+    """A running hash, as hashlib makes them."""
+
+    @property
+    def name(self) -> str:
+        """The algorithm."""
+        ...
+
+    def update(self, data: bytes, /) -> None:
+        """Take more bytes."""
+        ...
+
+    def hexdigest(self) -> str:
+        """Return the digest so far, in hex."""
+        ...
+
+
 class Checksum(msgspec.Struct, frozen=True):
     """What an image's bytes must hash to: ``algo`` (sha256, sha384, sha512) and the hex ``value``."""
 
     algo: str
     value: str
 
-    def new(self) -> _Hash:
+    def new(self) -> Hash:
         """Return a fresh hash object of this algorithm."""
         return hashlib.new(self.algo)
 
@@ -40,7 +54,7 @@ class Checksum(msgspec.Struct, frozen=True):
         if not hmac.compare_digest(computed, self.value):
             raise errors.Invalid(
                 f"The checksum of {what} is wrong: expected {self.algo} {self.value}, got {computed}.",
-                hint="Either the image changed or the checksum belongs to another file: correct image_checksum.",
+                hint="The image changed, or the checksum belongs to another file: correct image_checksum.",
             )
 
 
@@ -60,9 +74,7 @@ def parse(algo: str | None, value: str | None) -> Checksum:
     if name not in _LENGTHS:
         raise errors.Invalid(f"The checksum algorithm {name!r} is not supported.", hint=_HINT)
     if len(text) != _LENGTHS[name]:
-        raise errors.Invalid(
-            f"The image's {name} must have {_LENGTHS[name]} hex digits, not {len(text)}.", hint=_HINT
-        )
+        raise errors.Invalid(f"The image's {name} must have {_LENGTHS[name]} hex digits, not {len(text)}.", hint=_HINT)
     return Checksum(name, text)
 
 

@@ -77,9 +77,7 @@ def build(parts: Json, defaults: Json) -> bytes:
         files["vendor_data2.json"] = _json(parts["vendor_data"], "vendor_data")
     user_data = parts.get("user_data")
     if user_data:
-        files["user_data"] = (
-            user_data.encode() if isinstance(user_data, str) else _json(user_data, "user_data")
-        )
+        files["user_data"] = user_data.encode() if isinstance(user_data, str) else _json(user_data, "user_data")
     if sum(map(len, files.values())) * len(_VERSIONS) > LIMIT:
         raise _too_large()
     image = iso9660.build({"openstack": dict.fromkeys(_VERSIONS, files)}, LABEL)
@@ -115,6 +113,8 @@ def _check_text(value: str) -> None:
     if len(value) > LIMIT * 4 // 3 + 4:
         raise _too_large()
     head = "".join(value[:64].split())
+    if len(head) < 4:
+        raise errors.Invalid("The config drive is neither a URL nor base64 text.", hint=_HINT)
     try:
         packed = base64.b64decode(head[: len(head) // 4 * 4], validate=True)
     except (binascii.Error, ValueError) as error:
@@ -168,9 +168,7 @@ async def _fetch(url: str, timeout: float) -> str:
                 if len(body) > LIMIT * 4 // 3 + 4:
                     raise _too_large()
     except TimeoutError as error:
-        raise errors.TimedOut(
-            f"The config drive's URL gave no whole answer in {timeout:g} s.", hint=hint
-        ) from error
+        raise errors.TimedOut(f"The config drive's URL gave no whole answer in {timeout:g} s.", hint=hint) from error
     except (aiohttp.ClientError, OSError) as error:
         raise errors.Unreachable(f"The config drive's URL cannot be read: {error}.", hint=hint) from error
     except ValueError as error:

@@ -16,16 +16,15 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import msgspec
 import zstandard
 
 from ingot.domain import errors
-from ingot.images import formats
+from ingot.images import formats, sparse
 
 _BLOCK = 1024 * 1024
-_GRAIN = 65536
 # The child sets its own limits before it becomes qemu-img: no code runs between fork and exec of the service.
 _LIMITER = (
     "import os, resource, sys\n"
@@ -37,7 +36,7 @@ _LIMITER = (
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Bounds of one conversion: virtual ``size`` and ``memory`` in bytes, ``cpu`` and wall ``time`` in seconds."""
+    """Bounds of one conversion: disk ``size`` and ``memory`` in bytes, ``cpu`` and wall ``time`` in seconds."""
 
     size: int = 1 << 42
     memory: int = 1 << 30
@@ -57,21 +56,18 @@ async def to_raw(source: Path, target: Path, declared: str | None, limits: Limit
     found = await asyncio.to_thread(formats.check, source, declared)
     if found is formats.Format.QCOW2:
         await _from_qcow2(source, target, limits)
-        source.unlink()
     elif formats.is_compressed(found):
         await asyncio.to_thread(_unpack, source, target, found, limits.size)
-        source.unlink()
-        inner = await asyncio.to_thread(formats.check, target, None)
-        if inner is formats.Format.QCOW2 or formats.is_compressed(inner):
-            raise errors.Invalid(
-                f"The {found} file holds a {inner} file; ingot unpacks compressed raw disks only.",
-                hint="Give the inner file itself: qcow2 is compressed by qemu-img convert -c.",
-            )
     else:
-        source.rename(target)
+        await asyncio.to_thread(source.rename, target)
+    return await asyncio.to_thread(_finish, source, target, limits.size)
+
+
+def _finish(source: Path, target: Path, limit: int) -> int:
+    source.unlink(missing_ok=True)
     size = target.stat().st_size
-    if size > limits.size:
-        raise _too_large(limits.size)
+    if size > limit:
+        raise _too_large(limit)
     return size
 
 
@@ -95,9 +91,7 @@ async def _from_qcow2(source: Path, target: Path, limits: Limits) -> None:
         async with asyncio.timeout(limits.time):
             _, complaint = await child.communicate()
     except TimeoutError as error:
-        raise errors.TimedOut(
-            f"Converting the qcow2 image took more than {limits.time:g} s.", hint=_SLOW
-        ) from error
+        raise errors.TimedOut(f"Converting the qcow2 image took more than {limits.time:g} s.", hint=_SLOW) from error
     finally:
         if child.returncode is None:
             child.kill()
@@ -127,23 +121,27 @@ def _unpack(source: Path, target: Path, found: formats.Format, limit: int) -> No
             if found is formats.Format.ZSTD:
                 _check_zstd_whole(packed, source.stat().st_size)
             _write_sparse(_reader(packed, found).read, file.fileno(), limit, target)
+        inner = formats.check(target, None)
+        if inner is formats.Format.QCOW2 or formats.is_compressed(inner):
+            raise errors.Invalid(
+                f"The {found} file holds a {inner} file; ingot unpacks compressed raw disks only.",
+                hint="Give the inner file itself: qcow2 is compressed by qemu-img convert -c.",
+            )
     except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
         raise errors.Invalid(
             f"The {found} image cannot be unpacked: {error}.", hint="Upload it again, whole."
         ) from error
 
 
-def _reader(packed: object, found: formats.Format) -> _Readable:
+def _reader(packed: io.BufferedReader, found: formats.Format) -> _Readable:
     match found:
         case formats.Format.GZIP:
-            return cast(_Readable, gzip.GzipFile(fileobj=cast("gzip._ReadableFileobj", packed)))
+            return gzip.GzipFile(fileobj=packed)
         case formats.Format.XZ:
-            return cast(_Readable, lzma.LZMAFile(cast("lzma._PathOrFile", packed)))
+            return lzma.LZMAFile(packed)
         case _:
             unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-            return cast(
-                _Readable, unpacker.stream_reader(cast("zstandard._Source", packed), read_across_frames=True)
-            )
+            return unpacker.stream_reader(packed, read_across_frames=True)
 
 
 def _check_zstd_whole(packed: io.BufferedReader, size: int) -> None:
@@ -176,16 +174,12 @@ def _check_zstd_whole(packed: io.BufferedReader, size: int) -> None:
 def _write_sparse(read: Callable[[int], bytes], fd: int, limit: int, target: Path) -> None:
     """Copy until the end, leaving runs of zeros as holes."""
 
-    zero = bytes(_GRAIN)
     position = 0
     while block := read(_BLOCK):
         if position + len(block) > limit:
             target.unlink()
             raise _too_large(limit)
-        for start in range(0, len(block), _GRAIN):
-            piece = block[start : start + _GRAIN]
-            if piece != zero[: len(piece)]:
-                os.pwrite(fd, piece, position + start)
+        sparse.write(fd, position, block)
         position += len(block)
     os.truncate(fd, position)
 

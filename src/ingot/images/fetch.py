@@ -7,22 +7,20 @@ Invariant: the function returns only when the file's bytes have the expected che
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import msgspec
 
 from ingot.domain import errors
-from ingot.images import checksums
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
+from ingot.images import checksums, sparse
 
 Progress = Callable[[int, int | None], None]
+_OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # asking again cannot help
 _BLOCK = 1024 * 1024
 _CHECKSUM_FILE_LIMIT = 4 * _BLOCK
 
@@ -37,7 +35,7 @@ class Limits(msgspec.Struct, frozen=True):
     file_roots: tuple[Path, ...] = ()
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     """A transfer broke off and may be resumed; the text says how."""
 
 
@@ -46,7 +44,7 @@ async def fetch(
 ) -> int:
     """Write what ``url`` names to ``target`` and return its size; ``progress(done, total or None)`` in bytes.
 
-    Raises Invalid (checksum, URL), Forbidden (file outside ``limits.file_roots``), NotFound, Unreachable, TimedOut.
+    Raises Invalid (checksum, URL), Forbidden (outside ``limits.file_roots``), NotFound, Unreachable, TimedOut.
     """
     tell = progress or _silent
     if urlsplit(url).scheme.lower() == "file":
@@ -56,16 +54,14 @@ async def fetch(
     download = _Download(url, target, checksum.new(), limits, tell)
     try:
         await download.run()
+        checksum.verify(download.hash.hexdigest(), shown(url))
     except BaseException:
         await asyncio.to_thread(target.unlink, missing_ok=True)
         raise
-    checksum.verify(download.hash.hexdigest(), shown(url))
     return download.done
 
 
-async def resolve_checksum(
-    url: str, algo: str | None, value: str | None, limits: Limits
-) -> checksums.Checksum:
+async def resolve_checksum(url: str, algo: str | None, value: str | None, limits: Limits) -> checksums.Checksum:
     """Return the checksum an image must have; ``value`` is hex or the URL of a checksum file.
 
     Raises Invalid when there is none, it is weak, or the file does not list the image.
@@ -98,9 +94,7 @@ def local_path(url: str, roots: tuple[Path, ...]) -> Path:
             hint="Put the image into an allowed directory, or add its directory to the setting.",
         )
     if not real.is_file():
-        raise errors.NotFound(
-            f"There is no image file {parts.path} on the conductor.", hint="Check the path."
-        )
+        raise errors.NotFound(f"There is no image file {parts.path} on the conductor.", hint="Check the path.")
     return real
 
 
@@ -114,7 +108,7 @@ def shown(url: str) -> str:
 class _Download:
     """One HTTP download that goes on where it broke off."""
 
-    def __init__(self, url: str, target: Path, digest: _Hash, limits: Limits, progress: Progress) -> None:
+    def __init__(self, url: str, target: Path, digest: checksums.Hash, limits: Limits, progress: Progress) -> None:
         self.url, self.target, self.hash, self.limits, self.progress = url, target, digest, limits, progress
         self.done = 0
         self.total: int | None = None
@@ -123,20 +117,20 @@ class _Download:
     async def run(self) -> None:
         """Fetch the whole body, resuming up to ``limits.attempts`` times in a row without progress."""
         failures = 0
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=self.limits.stall, sock_read=self.limits.stall
-        )
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.limits.stall, sock_read=self.limits.stall)
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
             while True:
                 before = self.done
                 try:
                     await self._attempt(session)
                     return
-                except (_Broken, aiohttp.ClientError, TimeoutError, OSError) as error:
+                except (_BrokenError, aiohttp.ClientError, TimeoutError, OSError) as error:
                     if isinstance(error, aiohttp.InvalidURL):
                         raise errors.Invalid(
                             f"{shown(self.url)} is not a URL.", hint="Correct image_source."
                         ) from error
+                    if isinstance(error, OSError) and error.errno in _OUR_DISK:
+                        raise
                     failures = 1 if self.done > before else failures + 1
                     if failures >= self.limits.attempts:
                         raise self._gave_up(error, failures) from error
@@ -150,23 +144,22 @@ class _Download:
                 headers["If-Range"] = self.validator
         async with session.get(self.url, headers=headers) as answer:
             self._begin(answer)
-            with self.target.open("ab" if self.done else "wb") as file:
+            with self.target.open("r+b" if self.done else "wb") as file:
                 async for block in answer.content.iter_chunked(_BLOCK):
                     if self.done + len(block) > self.limits.max_size:
                         raise self._too_large(self.done + len(block))
-                    await asyncio.to_thread(self._take, file.write, block)
+                    await asyncio.to_thread(self._take, file.fileno(), block)
                     self.progress(self.done, self.total)
+                file.truncate(self.done)
         if self.total is not None and self.done != self.total:
-            raise _Broken(f"the server closed the connection after {self.done} of {self.total} bytes")
+            raise _BrokenError(f"the server closed the connection after {self.done} of {self.total} bytes")
 
     def _begin(self, answer: aiohttp.ClientResponse) -> None:
         status = answer.status
         if status in (408, 425, 429) or status >= 500:
-            raise _Broken(f"the server answered {status}")
+            raise _BrokenError(f"the server answered {status}")
         if status in (404, 410):
-            raise errors.NotFound(
-                f"There is no image at {shown(self.url)} ({status}).", hint="Correct image_source."
-            )
+            raise errors.NotFound(f"There is no image at {shown(self.url)} ({status}).", hint="Correct image_source.")
         if status not in (200, 206):
             raise errors.Invalid(
                 f"The image server answered {status} for {shown(self.url)}.",
@@ -187,8 +180,8 @@ class _Download:
         self.done = 0
         self.hash = hashlib.new(self.hash.name)
 
-    def _take(self, write: Callable[[bytes], int], block: bytes) -> None:
-        write(block)
+    def _take(self, fd: int, block: bytes) -> None:
+        sparse.write(fd, self.done, block)
         self.hash.update(block)
         self.done += len(block)
 
@@ -205,7 +198,7 @@ class _Download:
 
     def _too_large(self, size: int) -> errors.TooLarge:
         return errors.TooLarge(
-            f"The image {shown(self.url)} has at least {size} bytes, more than the {self.limits.max_size} allowed.",
+            f"The image {shown(self.url)} has {size} bytes or more; {self.limits.max_size} are allowed.",
             hint="Use a smaller image or raise the limit.",
         )
 
@@ -223,10 +216,7 @@ def _copy(source: Path, target: Path, checksum: checksums.Checksum, progress: Pr
     with source.open("rb") as origin, target.open("wb") as file:
         while block := origin.read(_BLOCK):
             digest.update(block)
-            if block.count(0) == len(block):
-                file.seek(len(block), 1)
-            else:
-                file.write(block)
+            sparse.write(file.fileno(), done, block)
             done += len(block)
             progress(done, total)
         file.truncate(done)
@@ -260,9 +250,7 @@ async def _get_small(url: str, limits: Limits) -> str:
             f"The checksum file {shown(url)} did not come in {limits.stall:g} s.", hint=hint
         ) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise errors.Unreachable(
-            f"The checksum file {shown(url)} cannot be read: {error}.", hint=hint
-        ) from error
+        raise errors.Unreachable(f"The checksum file {shown(url)} cannot be read: {error}.", hint=hint) from error
 
 
 def _silent(done: int, total: int | None) -> None:

@@ -42,6 +42,7 @@ class Format(StrEnum):
     EMPTY = "empty"
 
 
+_VHD_COOKIE = b"conectix"  # codespell:ignore conectix
 _COMPRESSED = (Format.GZIP, Format.XZ, Format.ZSTD)
 _RAW_KINDS = (Format.RAW, Format.GPT, Format.MBR, Format.ISO)
 _MAGICS: tuple[tuple[bytes, Format], ...] = (
@@ -53,7 +54,7 @@ _MAGICS: tuple[tuple[bytes, Format], ...] = (
     (b"COWD", Format.VMDK),
     (b"# Disk DescriptorFile", Format.VMDK),
     (b"vhdxfile", Format.VHDX),
-    (b"conectix", Format.VHD),
+    (_VHD_COOKIE, Format.VHD),
     (b"LUKS\xba\xbe", Format.LUKS),
 )
 _DECLARED: dict[str, tuple[Format, ...]] = {
@@ -105,7 +106,7 @@ def is_compressed(found: Format) -> bool:
 
 
 def check_qcow2(path: Path) -> int:
-    """Refuse a qcow2 file that names another file or uses unknown features; return its virtual size in bytes."""
+    """Refuse a qcow2 that names another file or uses unknown features; return its virtual size in bytes."""
     with path.open("rb") as file:
         head = file.read(112)
     if len(head) < 72 or head[:4] != b"QFI\xfb":
@@ -114,9 +115,7 @@ def check_qcow2(path: Path) -> int:
     if version not in (2, 3):
         raise errors.Invalid(f"The image is qcow version {version}; ingot reads 2 and 3.", hint=_CONVERT)
     if backing_offset:
-        raise errors.Invalid(
-            "The qcow2 image has a backing file, another file it would read on this host.", hint=_FLAT
-        )
+        raise errors.Invalid("The qcow2 image has a backing file, another file it would read on this host.", hint=_FLAT)
     if crypt:
         raise errors.Invalid("The qcow2 image is encrypted.", hint="Decrypt it with qemu-img convert first.")
     if not 9 <= cluster_bits <= 21:
@@ -137,15 +136,11 @@ def _check_features(head: bytes) -> None:
     if features & _QCOW2_DATA_FILE:
         raise errors.Invalid("The qcow2 image keeps its data in an external file.", hint=_FLAT)
     if features & _QCOW2_CORRUPT:
-        raise errors.Invalid(
-            "The qcow2 image is marked as corrupt.", hint="Repair it: qemu-img check -r all."
-        )
+        raise errors.Invalid("The qcow2 image is marked as corrupt.", hint="Repair it: qemu-img check -r all.")
     unknown = features & ~_QCOW2_KNOWN_INCOMPATIBLE
     if unknown:
         bits = ", ".join(str(bit) for bit in range(64) if unknown >> bit & 1)
-        raise errors.Invalid(
-            f"The qcow2 image needs features ingot does not know (bits {bits}).", hint=_CONVERT
-        )
+        raise errors.Invalid(f"The qcow2 image needs features ingot does not know (bits {bits}).", hint=_CONVERT)
 
 
 def check_declared(found: Format, declared: str) -> None:
@@ -173,7 +168,7 @@ def _of_bytes(head: bytes, tail: bytes) -> Format:
             return found
     if head[64:68] == b"\x7f\x10\xda\xbe":
         return Format.VDI
-    if tail.startswith(b"conectix"):
+    if tail.startswith(_VHD_COOKIE):
         return Format.VHD
     return _raw_kind(head)
 

@@ -49,9 +49,7 @@ def build(tree: Tree, label: str) -> bytes:
     Raises Invalid for a name or label that does not fit.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,16}", label):
-        raise errors.Invalid(
-            f"The volume name {label!r} must be 1 to 16 letters, digits, dashes or underscores."
-        )
+        raise errors.Invalid(f"The volume name {label!r} must be 1 to 16 letters, digits, dashes or underscores.")
     folders = _folders(tree)
     tables: dict[tuple[bool, str], int] = {}
     position = _FIRST_FREE
@@ -107,9 +105,7 @@ def _folders(tree: Tree) -> list[_Folder]:
 
 def _check_name(name: str) -> None:
     if not 1 <= len(name) <= 60 or "/" in name or not name.isascii():
-        raise errors.Invalid(
-            f"The file name {name!r} cannot be put on a config drive (ASCII, up to 60 letters)."
-        )
+        raise errors.Invalid(f"The file name {name!r} cannot be put on a config drive (ASCII, up to 60 letters).")
 
 
 def _place_folders(folders: list[_Folder], position: int, *, joliet: bool) -> int:

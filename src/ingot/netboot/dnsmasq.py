@@ -111,6 +111,11 @@ class Dnsmasq:
                 hint="See dnsmasq's lines in the log.",
             ) from error
 
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, None while there is none."""
+        return self._child.pid if self._child and self._child.returncode is None else None
+
     def add(self, mac: str) -> None:
         """Answer ``mac`` from now on (about 20 ms after the call). Doing it twice is harmless."""
         path = self._host_file(mac)
@@ -200,9 +205,7 @@ class Dnsmasq:
                 f"The host has no network interface {self.network.interface}.",
                 hint="See ip link for the names.",
             )
-        return errors.Misbehaved(
-            f"dnsmasq ended: {why}.", hint="It is started again; see its lines in the log."
-        )
+        return errors.Misbehaved(f"dnsmasq ended: {why}.", hint="It is started again; see its lines in the log.")
 
     def _end_predecessor(self) -> None:
         """End a dnsmasq that outlived a killed service and still holds the ports."""

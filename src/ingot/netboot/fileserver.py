@@ -177,7 +177,7 @@ class FileServer:
 
     async def _send_file(self, connection: _Connection, request: Request, answer: FileAnswer) -> bool:
         try:
-            file = answer.path.open("rb")  # noqa: ASYNC230 - opening a local file; reads are by sendfile
+            file = answer.path.open("rb")
         except OSError:
             await connection.send_text(404, f"There is nothing at {request.path}.", keep_alive=False)
             return False
@@ -190,9 +190,7 @@ class FileServer:
                 return request.keep_alive
             return await self._send_span(connection, request, file.fileno(), span) and request.keep_alive
 
-    async def _send_span(
-        self, connection: _Connection, request: Request, fd: int, span: httpwire.Span
-    ) -> bool:
+    async def _send_span(self, connection: _Connection, request: Request, fd: int, span: httpwire.Span) -> bool:
         sent = 0
         while sent < span.length:
             count = await connection.sendfile(fd, span.start + sent, min(_PIECE, span.length - sent))
@@ -243,9 +241,7 @@ class _Connection:
         head = httpwire.render_head(answer.status, headers, keep_alive=request.keep_alive)
         await self._send(head if request.method == "HEAD" else head + answer.data)
 
-    async def send_head(
-        self, request: Request, answer: FileAnswer, span: httpwire.Span, size: int, etag: str
-    ) -> None:
+    async def send_head(self, request: Request, answer: FileAnswer, span: httpwire.Span, size: int, etag: str) -> None:
         """Send the head of a file's answer."""
         kind = answer.content_type or mimetypes.guess_type(answer.path.name)[0] or "application/octet-stream"
         headers: dict[str, str | int] = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": kind}

@@ -21,9 +21,7 @@ _DHCP = re.compile(
     r"(?:(?P<address>\d+\.\d+\.\d+\.\d+) )?(?P<mac>[0-9a-f]{2}(?::[0-9a-f]{2}){5})(?: (?P<rest>.*))?$"
 )
 _TAGS = re.compile(r"(?P<xid>\d+) tags: (?P<tags>.*)$")
-_SENT = re.compile(
-    r"dnsmasq-tftp.*: (?:sent|failed sending) (?P<path>\S+) to (?P<address>\d+\.\d+\.\d+\.\d+)"
-)
+_SENT = re.compile(r"dnsmasq-tftp.*: (?:sent|failed sending) (?P<path>\S+) to (?P<address>\d+\.\d+\.\d+\.\d+)")
 
 
 class Stage(StrEnum):

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from images.imageserver import ImageServer
+from ingot.domain import errors
+from ingot.images import chunks, fetch
+from ingot.images.cache import CachedImage, ImageCache, ImageSource, Phase
+
+MIB = 1024 * 1024
+
+
+def disk(seed: int, size: int = 4 * MIB) -> bytes:
+    return hashlib.sha256(bytes([seed])).digest() * (MIB // 32) + bytes(size - MIB)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ImageServer]:
+    made = ImageServer()
+    made.files = {f"/{number}.raw": disk(number) for number in range(6)}
+    async with made.running():
+        yield made
+
+
+def source(server: ImageServer, number: int, disk_format: str | None = None) -> ImageSource:
+    value = hashlib.sha256(server.files[f"/{number}.raw"]).hexdigest()
+    return ImageSource(f"{server.url}/{number}.raw", None, value, disk_format)
+
+
+def cache(root: Path, cap: int = 1 << 30, keep: float = 3600) -> ImageCache:
+    return ImageCache(root, cap, fetching=fetch.Limits(stall=2, attempts=2, pause=0.01), keep=keep)
+
+
+def whole(image: CachedImage, data: bytes) -> None:
+    assert image.path.read_bytes() == data
+    assert image.size == len(data)
+    assert image.sha256 == hashlib.sha256(data).hexdigest()
+    map_bytes = image.chunks_path.read_bytes()
+    assert image.chunks_digest == chunks.digest(map_bytes)
+    assert chunks.parse(map_bytes).size == len(data)
+
+
+async def test_an_image_is_fetched_once_and_then_served(server: ImageServer, tmp_path: Path) -> None:
+    told: list[tuple[Phase, int, int | None]] = []
+    made = cache(tmp_path)
+    image = await made.fetch(source(server, 1), lambda phase, done, total: told.append((phase, done, total)))
+    whole(image, disk(1))
+    assert {phase for phase, _, _ in told} == {Phase.DOWNLOAD, Phase.CONVERT, Phase.MAP}
+    assert await made.fetch(source(server, 1)) == image
+    assert await cache(tmp_path).fetch(source(server, 1)) == image
+    assert await made.find(image.key) == image
+    assert len(server.requests) == 1
+    with pytest.raises(errors.Invalid, match="declared as qcow2"):
+        await made.fetch(source(server, 1, "qcow2"))
+
+
+async def test_qcow2_is_kept_as_raw(server: ImageServer, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(disk(7))
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", str(tmp_path / "in"), str(tmp_path / "out")], check=True)
+    server.files["/7.raw"] = (tmp_path / "out").read_bytes()
+    whole(await cache(tmp_path / "cache").fetch(source(server, 7, "qcow2")), disk(7))
+
+
+async def test_many_at_once_cost_one_download(server: ImageServer, tmp_path: Path) -> None:
+    made = [cache(tmp_path), cache(tmp_path)]
+    images = await asyncio.gather(*(made[index % 2].fetch(source(server, 2)) for index in range(20)))
+    assert len(set(map(repr, images))) == 1
+    assert len(server.requests) == 1
+
+
+FETCHER = """
+import asyncio, sys
+from pathlib import Path
+from ingot.images.cache import ImageCache, ImageSource
+print(asyncio.run(ImageCache(Path(sys.argv[1]), 1 << 30).fetch(ImageSource(sys.argv[2], None, sys.argv[3]))).path)
+"""
+
+
+async def run_fetcher(root: Path, wanted: ImageSource) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FETCHER, str(root), wanted.url, str(wanted.checksum)), stdout=asyncio.subprocess.PIPE
+    )
+
+
+async def test_two_processes_cost_one_download(server: ImageServer, tmp_path: Path) -> None:
+    wanted = source(server, 3)
+    children = [await run_fetcher(tmp_path, wanted) for _ in range(2)]
+    outs = [(await child.communicate())[0] for child in children]
+    assert outs[0] == outs[1]
+    assert len(server.requests) == 1
+
+
+async def test_a_killed_fetch_leaves_nothing_in_the_way(server: ImageServer, tmp_path: Path) -> None:
+    wanted = source(server, 4)
+    server.stall_after = MIB
+    child = await run_fetcher(tmp_path, wanted)
+    async with asyncio.timeout(20):
+        while not list(tmp_path.glob("part-*/download")):
+            await asyncio.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    await child.wait()
+    server.stall_after = None
+    whole(await cache(tmp_path).fetch(wanted), disk(4))
+    assert not list(tmp_path.glob("part-*"))
+
+
+async def test_damaged_entries_are_rebuilt(server: ImageServer, tmp_path: Path) -> None:
+    made = cache(tmp_path)
+    image = await made.fetch(source(server, 1))
+    image.path.write_bytes(b"overwritten")
+    whole(await made.fetch(source(server, 1)), disk(1))
+    image.chunks_path.write_bytes(b"{}")
+    whole(await made.fetch(source(server, 1)), disk(1))
+    (image.path.parent / "entry.json").write_text("{")
+    whole(await made.fetch(source(server, 1)), disk(1))
+    await made.discard(image.key)
+    assert await made.find(image.key) is None
+    assert len(server.requests) == 4
+
+
+async def test_the_least_recently_used_go_first(server: ImageServer, tmp_path: Path) -> None:
+    made = cache(tmp_path, cap=int(2.5 * MIB), keep=0)
+    first, second = await made.fetch(source(server, 1)), await made.fetch(source(server, 2))
+    long_ago = time.time() - 100
+    os.utime(second.path.parent / "entry.json", (long_ago, long_ago))
+    third = await made.fetch(source(server, 3))
+    assert [await made.find(image.key) is not None for image in (first, second, third)] == [True, False, True]
+
+
+async def test_images_in_use_stay_whatever_the_cap(server: ImageServer, tmp_path: Path) -> None:
+    made = cache(tmp_path, cap=1)
+    images = [await made.fetch(source(server, number)) for number in (1, 2)]
+    for image in images:
+        assert image.path.exists()
+
+
+async def test_an_image_without_checksum_is_refused(server: ImageServer, tmp_path: Path) -> None:
+    with pytest.raises(errors.Invalid, match="has no checksum") as caught:
+        await cache(tmp_path).fetch(ImageSource(f"{server.url}/1.raw"))
+    assert "sha256sum FILE" in caught.value.sentence()
+    assert server.requests == []
+
+
+async def test_a_full_disk_is_one_clear_sentence(server: ImageServer, tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(tmp_path)], check=True)
+    try:
+        with pytest.raises(errors.QuotaExceeded, match="No space is left"):
+            await cache(tmp_path).fetch(source(server, 1))
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+async def test_keys_cannot_leave_the_cache(tmp_path: Path) -> None:
+    for key in ("../x", "sha256-../../etc", "", "sha256-" + "a" * 63):
+        assert await cache(tmp_path).find(key) is None
+        with pytest.raises(errors.NotFound):
+            await cache(tmp_path).discard(key)

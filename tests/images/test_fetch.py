@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from images.imageserver import ImageServer
+from ingot.domain import errors
+from ingot.images import checksums, fetch
+
+DATA = os.urandom(6_000_000)
+SUM = checksums.Checksum("sha256", hashlib.sha256(DATA).hexdigest())
+QUICK = fetch.Limits(stall=0.5, attempts=3, pause=0.01)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ImageServer]:
+    made = ImageServer()
+    made.files["/disk.raw"] = DATA
+    async with made.running():
+        yield made
+
+
+async def test_a_download_is_whole_and_tells_its_progress(server: ImageServer, tmp_path: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    size = await fetch.fetch(
+        f"{server.url}/disk.raw", tmp_path / "a", SUM, QUICK, lambda done, total: told.append((done, total))
+    )
+    assert (tmp_path / "a").read_bytes() == DATA
+    assert size == len(DATA)
+    assert told[-1] == (len(DATA), len(DATA))
+    assert told == sorted(told)
+
+
+async def test_a_broken_download_goes_on_where_it_stopped(server: ImageServer, tmp_path: Path) -> None:
+    server.break_after = [1_000_000, 500_000, 1, 2_000_000]
+    await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", SUM, QUICK)
+    assert (tmp_path / "a").read_bytes() == DATA
+    starts = [int((wanted or "bytes=0-")[6:-1]) for _, wanted in server.requests]
+    assert starts == sorted(starts)
+    assert len(starts) == 5
+    assert starts[1] > 0  # what had come is kept, as far as the client had read it
+
+
+async def test_a_server_without_ranges_is_asked_for_all_again(server: ImageServer, tmp_path: Path) -> None:
+    server.ranges = False
+    server.break_after = [3_000_000]
+    server.status = [200, 503]
+    await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", SUM, QUICK)
+    assert (tmp_path / "a").read_bytes() == DATA
+
+
+async def test_a_file_that_changes_between_two_attempts_is_fetched_anew(server: ImageServer, tmp_path: Path) -> None:
+    server.files["/disk.raw"] = bytes(6_000_000)
+    server.break_after = [3_000_000]
+
+    def changed(done: int, total: int | None) -> None:
+        if done:
+            server.files["/disk.raw"], server.etag = DATA, '"two"'
+
+    await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", SUM, QUICK, changed)
+    assert (tmp_path / "a").read_bytes() == DATA
+
+
+async def test_a_server_that_stalls_is_given_up_with_a_sentence(server: ImageServer, tmp_path: Path) -> None:
+    server.stall_after = 100_000
+    limits = fetch.Limits(stall=0.2, attempts=2, pause=0.01)
+    server.ranges = False
+    with pytest.raises(errors.TimedOut) as caught:
+        await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", SUM, limits)
+    assert "no byte came for 0.2 s" in caught.value.sentence()
+    assert not (tmp_path / "a").exists()
+
+
+async def test_a_server_that_is_gone_mid_transfer_is_given_up(server: ImageServer, tmp_path: Path) -> None:
+    server.break_after = [1_000_000]
+    server.status = [200, 500, 500, 500, 500]
+    with pytest.raises(errors.Unreachable) as caught:
+        await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", SUM, QUICK)
+    assert "the server answered 500 (" in caught.value.sentence()
+    assert " of 6000000 bytes had come, 3 attempts in a row failed)" in caught.value.sentence()
+
+
+async def test_wrong_things_are_refused_at_once(server: ImageServer, tmp_path: Path) -> None:
+    wrong = checksums.Checksum("sha256", "0" * 64)
+    with pytest.raises(errors.Invalid, match=f"expected sha256 {'0' * 64}, got {SUM.value}"):
+        await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", wrong, QUICK)
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(errors.NotFound, match="There is no image at"):
+        await fetch.fetch(f"{server.url}/none", tmp_path / "a", SUM, QUICK)
+    with pytest.raises(errors.TooLarge, match="5000000 are allowed"):
+        await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", SUM, fetch.Limits(max_size=5_000_000))
+    for url in ("ftp://host/x", "nonsense", "http://"):
+        with pytest.raises(errors.Invalid, match="not an http, https or file URL"):
+            await fetch.fetch(url, tmp_path / "a", SUM, QUICK)
+    with pytest.raises(errors.Unreachable, match="could not be fetched"):
+        await fetch.fetch("http://127.0.0.1:1/x", tmp_path / "a", SUM, QUICK)
+
+
+async def test_passwords_in_urls_stay_out_of_errors(tmp_path: Path) -> None:
+    with pytest.raises(errors.Unreachable) as caught:
+        await fetch.fetch("http://me:geheim@127.0.0.1:1/x?sig=geheim", tmp_path / "a", SUM, QUICK)
+    assert "geheim" not in caught.value.sentence()
+
+
+async def test_local_files_only_come_from_allowed_directories(tmp_path: Path) -> None:
+    allowed, outside = tmp_path / "images", tmp_path / "secret"
+    allowed.mkdir()
+    outside.write_bytes(DATA)
+    (allowed / "good").write_bytes(DATA)
+    (allowed / "link").symlink_to(outside)
+    limits = fetch.Limits(file_roots=(allowed,))
+    assert await fetch.fetch(f"file://{allowed}/good", tmp_path / "a", SUM, limits) == len(DATA)
+    assert (tmp_path / "a").read_bytes() == DATA
+    for path in (outside, allowed / "link", allowed / "../secret", Path("/etc/shadow")):
+        with pytest.raises(errors.Forbidden, match="outside the directories"):
+            await fetch.fetch(f"file://{path}", tmp_path / "b", SUM, limits)
+    with pytest.raises(errors.NotFound):
+        await fetch.fetch(f"file://{allowed}/none", tmp_path / "b", SUM, limits)
+    with pytest.raises(errors.Invalid, match="names the host"):
+        await fetch.fetch("file://server/images/good", tmp_path / "b", SUM, limits)
+
+
+async def test_checksum_files_are_read(server: ImageServer) -> None:
+    other = "1" * 64
+    for text in (
+        f"{other}  other.raw\n{SUM.value} *disk.raw\n",
+        f"# comment\n{SUM.value}  ./disk.raw\n",
+        f"SHA256 (disk.raw) = {SUM.value}\nSHA256 (other.raw) = {other}\n",
+        SUM.value,
+    ):
+        server.files["/SUMS"] = text.encode()
+        assert await fetch.resolve_checksum(f"{server.url}/disk.raw", None, f"{server.url}/SUMS", QUICK) == SUM
+    server.files["/SUMS"] = f"{other}  other.raw\n".encode()
+    with pytest.raises(errors.Invalid, match=r"does not list disk\.raw"):
+        await fetch.resolve_checksum(f"{server.url}/disk.raw", None, f"{server.url}/SUMS", QUICK)
+    with pytest.raises(errors.Invalid, match="answered 404"):
+        await fetch.resolve_checksum(f"{server.url}/disk.raw", None, f"{server.url}/none", QUICK)
+
+
+@pytest.mark.parametrize(
+    ("algo", "value", "said"),
+    [
+        (None, None, "no checksum"),
+        (None, "  ", "no checksum"),
+        (None, "d41d8cd98f00b204e9800998ecf8427e", "md5, which can be forged"),
+        ("md5", "0" * 32, "md5"),
+        ("sha256", "0" * 63, "64 hex digits, not 63"),
+        (None, "0" * 63, "63 hex digits"),
+        (None, "zz", "hexadecimal"),
+        ("crc32", "0" * 8, "not supported"),
+    ],
+)
+def test_missing_and_weak_checksums_are_refused(algo: str | None, value: str | None, said: str) -> None:
+    with pytest.raises(errors.Invalid, match=said) as caught:
+        checksums.parse(algo, value)
+    assert "sha256" in caught.value.sentence()

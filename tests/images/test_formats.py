@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import gzip
+import lzma
+import subprocess
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from ingot.domain import errors
+from ingot.images import formats, iso9660
+from ingot.images.formats import Format
+
+
+def qemu_img(*arguments: str) -> None:
+    subprocess.run(["qemu-img", *arguments], check=True, capture_output=True)
+
+
+def partitioned(path: Path, label: str) -> Path:
+    with path.open("wb") as file:
+        file.truncate(8 << 20)
+    command = "label: gpt\n,4M\n" if label == "gpt" else "label: dos\n,4M\n"
+    subprocess.run(["sfdisk", "-q", str(path)], input=command, text=True, check=True)
+    return path
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    return partitioned(tmp_path / "disk.raw", "gpt")
+
+
+@pytest.mark.parametrize(
+    ("form", "found"),
+    [("qcow2", Format.QCOW2), ("vmdk", Format.VMDK), ("vpc", Format.VHD), ("vhdx", Format.VHDX), ("vdi", Format.VDI)],
+)
+def test_what_qemu_img_writes_is_recognised(raw: Path, tmp_path: Path, form: str, found: Format) -> None:
+    made = tmp_path / "made"
+    qemu_img("convert", "-f", "raw", "-O", form, str(raw), str(made))
+    assert formats.detect(made) is found
+    if found is Format.QCOW2:
+        assert formats.check(made, None) is found
+    else:
+        with pytest.raises(errors.Invalid, match=f"is a {found} file"):
+            formats.check(made, None)
+
+
+def test_disks_and_streams_are_recognised(raw: Path, tmp_path: Path) -> None:
+    data = raw.read_bytes()
+    samples = {
+        Format.GZIP: gzip.compress(data),
+        Format.XZ: lzma.compress(data),
+        Format.ZSTD: zstandard.compress(data),
+        Format.ISO: iso9660.build({"a": b"x"}, "cd"),
+        Format.RAW: b"just bytes",
+        Format.EMPTY: b"",
+        Format.LUKS: b"LUKS\xba\xbe\x00\x02" + bytes(4096),
+        Format.MBR: partitioned(tmp_path / "mbr", "dos").read_bytes(),
+        Format.GPT: data,
+    }
+    for found, content in samples.items():
+        path = tmp_path / "sample"
+        path.write_bytes(content)
+        assert formats.detect(path) is found
+
+
+@pytest.mark.parametrize("declared", ["raw", "qcow2", "iso", "gpt", "zst", "nonsense"])
+def test_a_declared_format_must_match(raw: Path, tmp_path: Path, declared: str) -> None:
+    qcow2 = tmp_path / "image"
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", str(raw), str(qcow2))
+    if declared == "qcow2":
+        assert formats.check(qcow2, declared) is Format.QCOW2
+        with pytest.raises(errors.Invalid, match="declared as qcow2, but its content is gpt"):
+            formats.check(raw, declared)
+        return
+    with pytest.raises(errors.Invalid) as caught:
+        formats.check(qcow2, declared)
+    assert ("not known" if declared == "nonsense" else "content is qcow2") in caught.value.sentence()
+
+
+def test_qcow2_files_that_name_other_files_are_refused(raw: Path, tmp_path: Path) -> None:
+    backed = tmp_path / "backed"
+    qemu_img("create", "-f", "qcow2", "-b", str(raw), "-F", "raw", str(backed))
+    with pytest.raises(errors.Invalid, match="has a backing file") as caught:
+        formats.check(backed, None)
+    assert "qemu-img convert" in caught.value.sentence()
+    outside = tmp_path / "outside"
+    qemu_img("create", "-f", "qcow2", "-o", f"data_file={tmp_path / 'data'}", str(outside), "8M")
+    with pytest.raises(errors.Invalid, match="external file"):
+        formats.check(outside, "qcow2")
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "said"),
+    [
+        (4, b"\0\0\0\x09", "version 9"),
+        (20, b"\0\0\0\x40", "cluster size"),
+        (32, b"\0\0\0\x01", "encrypted"),
+        (72, b"\0\0\0\0\0\0\0\x02", "corrupt"),
+        (72, b"\x40\0\0\0\0\0\0\0", "bits 62"),
+    ],
+)
+def test_damaged_or_unknown_qcow2_headers_are_refused(tmp_path: Path, offset: int, value: bytes, said: str) -> None:
+    path = tmp_path / "image"
+    qemu_img("create", "-f", "qcow2", str(path), "8M")
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(value)
+    with pytest.raises(errors.Invalid, match=said):
+        formats.check(path, None)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(errors.Invalid, match="cut off"):
+        formats.check(path, None)

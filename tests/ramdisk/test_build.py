@@ -1,0 +1,86 @@
+"""The ramdisk's builder: parts on their own, and whole builds from the host's packages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.recipe import ROOT, load
+
+needs_apt = pytest.mark.skipif(shutil.which("apt-get") is None, reason="no apt on this host")
+
+
+def test_archive_is_read_back_by_cpio(tmp_path: Path) -> None:
+    cpio = load("cpio")
+    tree = tmp_path / "tree"
+    (tree / "a/b").mkdir(parents=True)
+    (tree / "a/b/file").write_text("hello")
+    (tree / "a/tool").write_text("#!/bin/sh\n")
+    (tree / "a/tool").chmod(0o755)
+    (tree / "link").symlink_to("a/b")
+    raw = cpio.archive(tree)
+    os.utime(tree / "a/b/file", (1, 1))
+    assert cpio.archive(tree) == raw
+    out = tmp_path / "out"
+    out.mkdir()
+    done = subprocess.run(["busybox", "cpio", "-idm"], input=raw, cwd=out, capture_output=True, check=False)
+    assert (out / "a/b/file").read_text() == "hello", done.stderr
+    assert stat.S_IMODE((out / "a/tool").stat().st_mode) == 0o755
+    assert (out / "link").readlink() == Path("a/b")
+    listing = subprocess.run(["busybox", "cpio", "-tv"], input=raw, capture_output=True, check=True).stdout.decode()
+    assert "dev/console" in listing
+
+
+@needs_apt
+def test_cloud_ramdisk_is_small_complete_and_cached(tmp_path: Path) -> None:
+    build = load("build")
+    assert build.missing_packages() == []
+    seen: list[tuple[str, float]] = []
+    manifest = build.build("cloud", tmp_path / "one", lambda phase, part: seen.append((phase, part)))
+    assert seen[0][1] == 0.0
+    assert seen[-1] == ("done", 1.0)
+    assert sum(manifest.sizes.values()) < 27 << 20
+    for name, digest in manifest.sha256.items():
+        assert hashlib.sha256((tmp_path / "one" / name).read_bytes()).hexdigest() == digest
+    for name in ("virtio_net", "virtio_blk", "efivarfs"):
+        assert name in manifest.modules
+    assert any(name.startswith("linux-image-") for name in manifest.packages)
+    again = build.build("cloud", tmp_path / "two", lambda _phase, _part: None)
+    assert again == manifest
+    assert json.loads((tmp_path / "two/manifest.json").read_text())["key"] == manifest.key
+
+
+@needs_apt
+def test_same_inputs_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = load("build")
+    first = build.build("cloud", tmp_path / "one", lambda _phase, _part: None)
+    packages = build.default_cache() / "packages"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shutil.copytree(packages, build.default_cache() / "packages", copy_function=os.link)
+    second = build.build("cloud", tmp_path / "two", lambda _phase, _part: None)
+    assert second.sha256 == first.sha256
+    assert [one.name for one in build.default_cache().iterdir() if one.name.startswith("build-")] == []
+
+
+def test_unknown_variant_and_absent_package_are_sentences(tmp_path: Path) -> None:
+    build, packages = load("build"), load("packages")
+    with pytest.raises(build.BuildError, match="Choose one of: full, cloud"):
+        build.build("tiny", tmp_path, lambda _phase, _part: None)
+    with pytest.raises(build.BuildError, match="do not have no-such-package-here"):
+        packages.closure(["no-such-package-here"], [], lambda _name: True)
+
+
+@needs_apt
+def test_runs_as_a_script(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "ramdisk/build.py"), "--output", str(tmp_path), "--variant", "cloud"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
+    assert set(json.loads(done.stdout)) == {"vmlinuz", "initrd"}
+    assert (tmp_path / "manifest.json").exists()
