@@ -6,7 +6,7 @@ machine or a wrong state was the reason for a refusal.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ingot.api import query, versions, wire
 from ingot.api.v1 import nodes
@@ -76,9 +76,9 @@ async def continue_inspection(deps: Deps, request: wire.Request) -> wire.Answer:
 
 def _check_interfaces(inventory: dict[str, Any]) -> None:
     interfaces: Any = inventory.get("interfaces")
-    if not isinstance(interfaces, list) or any(not isinstance(each, dict) for each in list[Any](interfaces)):
+    if not isinstance(interfaces, list) or any(not isinstance(each, dict) for each in cast("list[Any]", interfaces)):
         raise errors.Invalid("Schema error for data: inventory.interfaces must be a list of objects")
-    for each in list[dict[str, Any]](interfaces):
+    for each in cast("list[dict[str, Any]]", interfaces):
         if not isinstance(each.get("mac_address") or "", str):
             raise errors.Invalid("Schema error for data: a mac_address must be text")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ingot.api import query, wire
 from ingot.api.v1 import nodes
@@ -26,7 +26,7 @@ async def replace(deps: Deps, request: wire.Request) -> wire.Answer:
     given: Any = body.get("traits")
     if set(body) - {"traits"} or not isinstance(given, list):
         raise errors.Invalid("Schema error for body: 'traits' is a required list and the only property")
-    checked = tuple(service.check(trait) for trait in list[Any](given))
+    checked = tuple(service.check(trait) for trait in cast("list[Any]", given))
     await service.replace(deps, nodes.node_ident(request), checked)
     return wire.NO_CONTENT
 

@@ -1,0 +1,133 @@
+"""A small synchronous client of the public API, for commands that make a handful of calls.
+
+Why not aiohttp: it takes longer to import than these commands take to run. May not: retry, or keep a connection
+between calls (threads may share a client). Invariant: every failure is an error with a sentence.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import urllib.parse
+from typing import Any
+
+from ingot.cli import exits, jsons
+from ingot.domain import errors
+
+VERSION = "1.115"
+DEFAULT_URL = "http://127.0.0.1:6385"
+
+
+class Client:
+    """Calls one API. ``url`` without the trailing ``/v1``; ``timeout`` seconds per answer."""
+
+    def __init__(self, url: str, user: str | None = None, password: str | None = None, timeout: float = 60.0) -> None:
+        parts = urllib.parse.urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise errors.Invalid(f'"{url}" is not the URL of an API', hint=f"Say it like {DEFAULT_URL}.")
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self._parts = parts
+        self._root = parts.path.rstrip("/").removesuffix("/v1")
+        self._timeout = timeout
+        self._headers = {"X-OpenStack-Ironic-API-Version": VERSION, "Accept": "application/json"}
+        if user is not None:
+            token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+            self._headers["Authorization"] = f"Basic {token}"
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON behind ``path`` (``/v1/...``); query values that are None are left out."""
+        wanted = {key: value for key, value in query.items() if value is not None}
+        return self.call("GET", f"{path}?{urllib.parse.urlencode(wanted)}" if wanted else path)
+
+    def find(self, path: str, **query: Any) -> Any | None:
+        """As ``get``, but None when the API says that there is no such thing."""
+        try:
+            return self.get(path, **query)
+        except exits.ApiRefused as error:
+            if error.status == http.HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Send one request; the answer's JSON, None when it has no body.
+
+        Raises exits.ApiRefused (4xx), errors.Misbehaved (5xx or no JSON), errors.Unreachable, errors.TimedOut.
+        """
+        headers = dict(self._headers)
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        connection = self._connect()
+        try:
+            connection.request(method, self._root + path, data, headers)
+            answer = connection.getresponse()
+            return _read(answer.status, answer.read())
+        except TimeoutError as error:
+            text = f"{self.url} gave no answer in {self._timeout:g} s"
+            raise errors.TimedOut(text, hint="Try again, or look at the service's log.") from error
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise errors.Unreachable(
+                f"No ingot answers at {self.url} ({reason})",
+                hint='Start one with "ingot serve", or name another with --url or INGOT_URL.',
+            ) from error
+        finally:
+            connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host = self._parts.hostname or ""
+        if self._parts.scheme == "https":
+            return http.client.HTTPSConnection(host, self._parts.port, timeout=self._timeout)
+        return http.client.HTTPConnection(host, self._parts.port, timeout=self._timeout)
+
+
+def from_environment(url: str | None = None) -> Client:
+    """The client the user means: ``--url`` or INGOT_URL, with INGOT_USER and INGOT_PASSWORD if they are set."""
+    where = url or os.environ.get("INGOT_URL") or DEFAULT_URL
+    return Client(where, os.environ.get("INGOT_USER"), os.environ.get("INGOT_PASSWORD"))
+
+
+def node_path(ident: str, *more: str) -> str:
+    """The path of a node (name or UUID) or of something below it."""
+    return "/".join(["/v1/nodes", urllib.parse.quote(ident, safe=""), *more])
+
+
+def _read(status: int, body: bytes) -> Any:
+    try:
+        value: Any = json.loads(body) if body.strip() else None
+    except ValueError as error:
+        if status < http.HTTPStatus.BAD_REQUEST:
+            raise errors.Misbehaved(
+                "The answer is not JSON", hint="Is this really the URL of an ingot or Ironic API?"
+            ) from error
+        value = body.decode(errors="replace")[:500]
+    if status < http.HTTPStatus.BAD_REQUEST:
+        return value
+    text = sentence(value) or f"The API answered with status {status}"
+    if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise errors.Misbehaved(f"{text.rstrip('.')} (status {status})", hint="See the service's log.")
+    if status == http.HTTPStatus.UNAUTHORIZED:
+        text = f"{text.rstrip('.')}. Set INGOT_USER and INGOT_PASSWORD"
+    raise exits.ApiRefused(text, status)
+
+
+def sentence(body: Any) -> str:
+    """The sentence inside an error body, whichever of Ironic's shapes it has; "" when there is none.
+
+    The shapes: ``{"error_message": "<JSON text>"}`` around ``{"faultstring"}`` or ``{"title", "description"}``, the
+    inner object alone, or plain text.
+    """
+    if isinstance(body, str):
+        try:
+            inner: Any = json.loads(body)
+        except ValueError:
+            return body.strip()
+        return sentence(inner) if isinstance(inner, dict) else body.strip()
+    found = jsons.table(body)
+    for key in ("error_message", "faultstring", "description", "title"):
+        if found.get(key):
+            return sentence(found[key])
+    return ""

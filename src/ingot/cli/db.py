@@ -1,0 +1,95 @@
+"""`ingot db`: the database file. May not: know tables. Invariant: a backup is whole, also while the service writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from ingot.cli import configuration
+from ingot.domain import errors
+
+NAME = "ingot.db"
+
+
+def path_of(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> Path:
+    """The database file these options mean."""
+    return configuration.load(config, assigned, data_dir=data_dir).data / NAME
+
+
+@click.group()
+def db() -> None:
+    """Upgrade, check and back up the database."""
+
+
+@db.command()
+@configuration.source
+def upgrade(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
+    """Bring the database to this program's version (the service does it at its start, too)."""
+    from ingot.store import upgrade as upgrades
+
+    path = path_of(config, data_dir, assigned)
+    changed = upgrades.upgrade(path)
+    click.echo(f"{path} {'is now' if changed else 'was already'} at version {upgrades.HEAD}")
+
+
+@db.command()
+@configuration.source
+def check(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
+    """Tell the database's version and whether the file is sound; exit code 1 if not."""
+    from ingot.store import upgrade as upgrades
+
+    path = _existing(path_of(config, data_dir, assigned))
+    version = upgrades.current(path)
+    with closing(_open(path)) as connection:
+        problems = _problems(connection)
+    if problems:
+        raise errors.IngotError(f"{path} is damaged: {problems[0]}", hint="Restore a backup.")
+    if version != upgrades.HEAD:
+        text = f"{path} is at version {version or 'none'}, this program needs {upgrades.HEAD}"
+        raise errors.IngotError(text, hint='Run "ingot db upgrade".')
+    click.echo(f"{path} is sound and at version {version}")
+
+
+def _problems(connection: sqlite3.Connection) -> list[str]:
+    try:
+        found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(10)")]
+        foreign = connection.execute("PRAGMA foreign_key_check").fetchall()
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+    return [one for one in found if one != "ok"] + [f"a row of {row[0]} points nowhere" for row in foreign]
+
+
+@db.command()
+@click.argument("target", required=False, type=click.Path(path_type=Path))
+@configuration.source
+def backup(target: Path | None, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
+    """Write a copy of the database to TARGET (default: beside it), also while the service runs."""
+    path = _existing(path_of(config, data_dir, assigned))
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    target = target or path.with_name(f"{path.name}.{stamp}")
+    if target.exists():
+        raise errors.Conflict(f"{target} exists already", hint="Choose another name.")
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        partial.touch(mode=0o600)
+        with closing(_open(path)) as source, closing(sqlite3.connect(partial)) as copy:
+            source.backup(copy)
+        partial.replace(target)
+    except (sqlite3.Error, OSError) as error:
+        partial.unlink(missing_ok=True)
+        raise errors.IngotError(f"The backup to {target} failed: {error}", hint="Check space and rights.") from error
+    click.echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB); keep it together with the file secret.key")
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise errors.NotFound(f"There is no database {path}", hint='Name its folder with --data-dir, or "ingot serve".')
+    return path
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=30)

@@ -1,0 +1,28 @@
+"""Becoming root without a question, where the host allows it.
+
+May not: ask for a password (the demo asks no question). Invariant: without such a right nothing happens, and the
+check that follows tells the reader what to type.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+from ingot.cli.demo import children
+
+KEPT = ("PYTHONPATH", "XDG_CACHE_HOME", "INGOT_RACK_ACCEL", "TERM", "PATH", "http_proxy", "https_proxy")
+
+
+def become_root() -> None:
+    """Start this program again under sudo, if it is not root and sudo needs no password; else return."""
+    if os.geteuid() == 0 or shutil.which("sudo") is None:
+        return
+    if subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode:
+        return
+    known = children.environment()
+    kept = [f"{name}={known[name]}" for name in KEPT if name in known]
+    argv = ["sudo", "-n", "env", *kept, *children.ingot_command(*sys.argv[1:])]
+    os.execvp("sudo", argv)  # noqa: S606 - replaces this process, so that signals and the terminal stay one

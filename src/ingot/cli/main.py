@@ -1,0 +1,63 @@
+"""The program `ingot`: its table of commands, and how an error becomes one sentence and an exit code.
+
+May not: import anything that `--help` does not need. Invariant: whatever goes wrong by a cause ingot knows ends in
+one sentence on standard error, never in a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ingot.cli import exits
+from ingot.cli.lazy import Entry, LazyGroup
+from ingot.domain import errors
+
+COMMANDS = {
+    "demo": Entry("ingot.cli.demo.command", "demo", "A virtual rack: two servers deployed and reached by SSH."),
+    "serve": Entry("ingot.cli.serve", "serve", "Run the service: API, conductor and network boot."),
+    "node": Entry("ingot.cli.node.group", "node", "Enrol, deploy, watch and repair servers."),
+    "port": Entry("ingot.cli.port", "port", "The servers' network cards."),
+    "user": Entry("ingot.cli.user", "user", "Who may call the API."),
+    "db": Entry("ingot.cli.db", "db", "Upgrade, check and back up the database."),
+    "ramdisk": Entry("ingot.cli.ramdisk", "ramdisk", "Build the deploy ramdisk."),
+    "rack": Entry("ingot.cli.rack", "rack", "Virtual servers with real BMCs, for trying and testing."),
+}
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        try:
+            click.echo(f"ingot {metadata.version('ingot')}")
+        except metadata.PackageNotFoundError:
+            click.echo("ingot (a checkout)")
+        context.exit()
+
+
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings=CONTEXT)
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Tell it.")
+def root() -> None:
+    """Ingot, the bare-metal cloud: racks of servers become a cloud, by Ironic's own REST API.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the API, 4 no answer, 5 timed out.
+    """
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line (default: the program's own arguments); the exit code."""
+    try:
+        root.main(args=arguments, prog_name="ingot")
+    except errors.IngotError as error:
+        click.echo(f"ingot: {error.sentence()}", err=True)
+        return exits.code(error)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return exits.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

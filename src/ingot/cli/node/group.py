@@ -1,0 +1,39 @@
+"""The table of `ingot node` commands. May not: import any of them."""
+
+from __future__ import annotations
+
+import click
+
+from ingot.cli.lazy import Entry, LazyGroup
+
+_READ, _WRITE, _VERBS = "ingot.cli.node.read", "ingot.cli.node.write", "ingot.cli.node.verbs"
+
+COMMANDS = {
+    "list": Entry(_READ, "list_nodes", "List nodes."),
+    "show": Entry(_READ, "show", "Show everything known of a node."),
+    "create": Entry(_WRITE, "create", "Enrol a node with its BMC and network cards."),
+    "set": Entry(_WRITE, "set_fields", "Change fields of a node."),
+    "delete": Entry(_WRITE, "delete", "Remove nodes."),
+    "manage": Entry(_VERBS, "manage", "Check the BMC; the node becomes manageable."),
+    "inspect": Entry(_VERBS, "inspect", "Find out what a node consists of."),
+    "clean": Entry(_VERBS, "clean", "Run given cleaning steps."),
+    "provide": Entry(_VERBS, "provide", "Clean the node and make it available."),
+    "deploy": Entry("ingot.cli.node.deploy", "deploy", "Write an operating system and start it."),
+    "rebuild": Entry(_VERBS, "rebuild", "Deploy again with the same settings."),
+    "undeploy": Entry(_VERBS, "undeploy", "Take the instance down and clean the node."),
+    "abort": Entry(_VERBS, "abort", "Stop what the node is doing."),
+    "watch": Entry("ingot.cli.node.watch", "watch", "Show live what nodes do and wait for."),
+    "power": Entry(_WRITE, "power", "Switch a node on, off, or restart it."),
+    "maintenance": Entry(_WRITE, "maintenance", "Take a node out of service, or back."),
+    "validate": Entry(_READ, "validate", "Tell which interfaces have all they need."),
+    "history": Entry(_READ, "history", "Tell what happened to a node."),
+    "inventory": Entry(_READ, "inventory", "Show what inspection found."),
+}
+
+
+@click.group(cls=LazyGroup, table=COMMANDS)
+def node() -> None:
+    """Enrol, deploy, watch and repair servers.
+
+    The API is found by --url or INGOT_URL; INGOT_USER and INGOT_PASSWORD say who you are.
+    """

@@ -1,0 +1,101 @@
+"""Commands that ask for a provision verb, all alike: PUT states/provision, then wait if asked to.
+
+May not: build config drives (deploy.py). Invariant: with --wait the exit code tells whether the node got there.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from ingot.cli import client as api
+from ingot.cli import following, jsons, options
+from ingot.domain import errors, states
+
+GOALS = {
+    "manage": states.State.MANAGEABLE,
+    "inspect": states.State.MANAGEABLE,
+    "clean": states.State.MANAGEABLE,
+    "provide": states.State.AVAILABLE,
+    "active": states.State.ACTIVE,
+    "rebuild": states.State.ACTIVE,
+    "deleted": states.State.AVAILABLE,
+}
+
+
+def ask(client: api.Client, name: str, verb: str, **body: Any) -> None:
+    """Ask for the verb; returns when the API has accepted it."""
+    client.call("PUT", api.node_path(name, "states", "provision"), {"target": verb, **body})
+
+
+def run(names: tuple[str, ...], verb: str, url: str | None, timeout: float | None, **body: Any) -> None:
+    """Ask for the verb on each node; ``timeout`` None does not wait for the end."""
+    client = api.from_environment(url)
+    for name in names:
+        ask(client, name, verb, **body)
+    if timeout is None:
+        for name in names:
+            click.echo(f'{name}: accepted "{verb}"; follow it with "ingot node watch {name}"')
+        return
+    ends = following.follow(client, names, timeout)
+    if verb in GOALS:
+        for end in ends.values():
+            following.expect(end, GOALS[verb])
+
+
+def _command(name: str, verb: str, text: str) -> click.Command:
+    """A command that sends one verb to any number of nodes."""
+
+    @click.command(name, help=text)
+    @click.argument("names", nargs=-1, required=True)
+    @options.waiting
+    @options.connection
+    def command(names: tuple[str, ...], wait: bool, timeout: float, url: str | None) -> None:
+        run(names, verb, url, timeout if wait else None)
+
+    return command
+
+
+manage = _command("manage", "manage", "Check that the BMCs of NAMES answer; the nodes become manageable.")
+inspect = _command("inspect", "inspect", "Boot NAMES into the ramdisk and record what they consist of.")
+provide = _command("provide", "provide", "Clean NAMES and make them available for deployment.")
+rebuild = _command("rebuild", "rebuild", "Deploy NAMES again with the same settings.")
+undeploy = _command("undeploy", "deleted", "Take the instances of NAMES down, clean the nodes, make them available.")
+abort = _command("abort", "abort", "Stop what NAMES are doing.")
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--step", "steps", multiple=True, metavar="INTERFACE.STEP", help="A step to run; may be repeated.")
+@click.option("--steps-file", type=click.File(), help="The steps as a JSON list, with their args.")
+@options.waiting
+@options.connection
+def clean(
+    names: tuple[str, ...], steps: tuple[str, ...], steps_file: Any, wait: bool, timeout: float, url: str | None
+) -> None:
+    """Run cleaning steps on the manageable nodes NAMES, e.g. --step deploy.erase_devices_metadata."""
+    wanted: list[Any] = [_step(text) for text in steps]
+    if steps_file is not None:
+        wanted += _read_steps(steps_file.read())
+    if not wanted:
+        raise click.UsageError("Say which steps to run: --step INTERFACE.STEP or --steps-file FILE.")
+    run(names, "clean", url, timeout if wait else None, clean_steps=wanted)
+
+
+def _step(text: str) -> dict[str, str]:
+    interface, dot, step = text.partition(".")
+    if not dot or not step:
+        raise click.UsageError(f'"{text}" is no step: say INTERFACE.STEP, e.g. deploy.erase_devices_metadata.')
+    return {"interface": interface, "step": step}
+
+
+def _read_steps(text: str) -> list[Any]:
+    try:
+        value: Any = json.loads(text)
+    except ValueError as error:
+        raise errors.Invalid(f"The steps file is not JSON: {error}", hint="Correct it.") from error
+    if not isinstance(value, list):
+        raise errors.Invalid("The steps file is not a JSON list", hint='Write [{"interface": ..., "step": ...}].')
+    return jsons.items(value)  # pyright: ignore[reportUnknownArgumentType]  JSON

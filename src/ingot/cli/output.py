@@ -1,0 +1,91 @@
+"""How results reach the reader: tables on a terminal, tab-separated lines in a pipe, JSON when asked for.
+
+May not: import rich unless a table is drawn. Invariant: what a pipe gets has no colours, boxes or cut-off words.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+Row = Mapping[str, Any]
+
+COLOURS = {
+    "active": "green",
+    "available": "green",
+    "manageable": "cyan",
+    "power on": "green",
+    "error": "red",
+    "yes": "green",
+    "no": "red",
+}
+
+
+def show_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def show_rows(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool = False) -> None:
+    """Print one line per row with these keys; ``as_json`` prints the rows whole."""
+    if as_json:
+        show_json([dict(row) for row in rows])
+        return
+    cells = [[text(row.get(column)) for column in columns] for row in rows]
+    if not sys.stdout.isatty():
+        for line in [list(columns), *cells]:
+            click.echo("\t".join(one.replace("\t", " ").replace("\n", " ") for one in line))
+        return
+    _draw([_title(column) for column in columns], cells)
+
+
+def show_record(record: Row, *, as_json: bool = False, order: Iterable[str] = ()) -> None:
+    """Print one thing, a line per field; the keys in ``order`` come first."""
+    if as_json:
+        show_json(dict(record))
+        return
+    keys = [key for key in order if key in record]
+    keys += [key for key in record if key not in keys]
+    rows = [{"field": key, "value": record[key]} for key in keys]
+    show_rows(rows, ("field", "value"))
+
+
+def text(value: Any) -> str:
+    """A value as one cell: "" for None, yes and no for booleans, compact JSON for what has parts."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case str():
+            return value
+        case dict() | list():
+            return json.dumps(value, separators=(", ", ": ")) if value else ""
+        case _:
+            return str(value)
+
+
+def _title(column: str) -> str:
+    return column.replace("_", " ")
+
+
+def _draw(titles: list[str], cells: list[list[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for line in cells:
+        table.add_row(*[Text(one, style=_style(one)) for one in line])
+    Console().print(table)
+
+
+def _style(cell: str) -> str:
+    return "red" if cell.endswith(" failed") else COLOURS.get(cell, "")

@@ -1,0 +1,112 @@
+"""`ingot user`: who may call the API. May not: print a password except one it made.
+
+Invariant: only hashes are stored.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from ingot.cli import configuration, options, output
+from ingot.domain import errors
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+T = TypeVar("T")
+LONGEST = 72  # bcrypt reads no more bytes
+
+
+@click.group()
+def user() -> None:
+    """Who may call the API: local users with passwords, in the database."""
+
+
+@user.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice(["admin", "member", "reader"]), default="admin", show_default=True)
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--generate", is_flag=True, help="Make a password and print it once.")
+@configuration.source
+def add(
+    *,
+    name: str,
+    role: str,
+    password_stdin: bool,
+    generate: bool,
+    config: Path | None,
+    data_dir: str | None,
+    assigned: tuple[str, ...],
+) -> None:
+    """Add the user NAME, or change the password and role of the one there is."""
+    import bcrypt
+
+    from ingot.store import users
+
+    if ":" in name or not name.strip():
+        raise errors.Invalid("A user's name cannot be empty or hold a colon", hint="HTTP basic needs it so.")
+    words = secrets.token_urlsafe(15) if generate else _ask(name, password_stdin)
+    hashed = bcrypt.hashpw(words.encode(), bcrypt.gensalt()).decode()
+    value = users.User(name=name, password_hash=hashed, role=role)
+    _run(config, data_dir, assigned, lambda connection: users.put(connection, value))
+    click.echo(f"user {name} may call the API as {role}", err=True)
+    if generate:
+        click.echo(words)
+
+
+def _ask(name: str, from_stdin: bool) -> str:
+    if from_stdin:
+        words = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        words = str(click.prompt(f"Password of {name}", hide_input=True, confirmation_prompt=True))
+    else:
+        raise click.UsageError("There is no terminal to ask for a password: use --password-stdin or --generate.")
+    if not words or len(words.encode()) > LONGEST:
+        raise errors.Invalid(f"A password has 1 to {LONGEST} bytes", hint="Choose another.")
+    return words
+
+
+@user.command("list")
+@options.as_json
+@configuration.source
+def list_users(as_json: bool, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
+    """List users."""
+    from ingot.store import users
+
+    found = _run(config, data_dir, assigned, users.list_all)
+    rows = [{"name": one.name, "role": one.role, "created_at": one.created_at} for one in found]
+    output.show_rows(rows, ("name", "role", "created_at"), as_json=as_json)
+
+
+@user.command()
+@click.argument("name")
+@configuration.source
+def remove(name: str, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
+    """Remove the user NAME."""
+    from ingot.store import users
+
+    _run(config, data_dir, assigned, lambda connection: users.destroy(connection, name))
+    click.echo(f"user {name} removed")
+
+
+def _run(config: Path | None, data_dir: str | None, assigned: tuple[str, ...], unit: Callable[[Connection], T]) -> T:
+    """Run one unit of work on the database, which is made or brought up to date first."""
+    import asyncio
+
+    from ingot.cli import db
+    from ingot.store import engine, upgrade
+
+    path = db.path_of(config, data_dir, assigned)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    upgrade.upgrade(path)
+    store = engine.Store(path)
+    try:
+        return asyncio.run(store.run(unit))
+    finally:
+        store.close()

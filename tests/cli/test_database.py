@@ -1,0 +1,103 @@
+"""`ingot db` and `ingot user` on real files."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import bcrypt
+import pytest
+from conftest import Run
+
+
+@pytest.fixture
+def data(run: Run, tmp_path: Path) -> Path:
+    assert run("db", "upgrade", "--data-dir", str(tmp_path)).exit_code == 0
+    return tmp_path
+
+
+def test_upgrade_says_whether_it_did_something(run: Run, tmp_path: Path) -> None:
+    first = run("db", "upgrade", "--data-dir", str(tmp_path))
+    second = run("db", "upgrade", "--data-dir", str(tmp_path))
+    assert "is now at version" in first.stdout
+    assert "was already at version" in second.stdout
+
+
+def test_check_finds_damage(run: Run, data: Path) -> None:
+    assert run("db", "check", "--data-dir", str(data)).exit_code == 0
+    file = data / "ingot.db"
+    content = bytearray(file.read_bytes())
+    content[8192:12288] = b"\xff" * 4096
+    file.write_bytes(content)
+    result = run("db", "check", "--data-dir", str(data))
+    assert result.exit_code == 1
+    assert "Restore a backup" in result.stderr
+
+
+def test_check_of_nothing(run: Run, tmp_path: Path) -> None:
+    result = run("db", "check", "--data-dir", str(tmp_path))
+    assert result.exit_code == 1
+    assert "There is no database" in result.stderr
+
+
+def test_backup_is_whole_while_somebody_writes(run: Run, data: Path, tmp_path: Path) -> None:
+    run("user", "add", "ann", "--generate", "--data-dir", str(data))
+    target = tmp_path / "copy.db"
+    with closing(sqlite3.connect(data / "ingot.db")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("DELETE FROM users")
+        result = run("db", "backup", str(target), "--data-dir", str(data))
+        writer.rollback()
+    assert result.exit_code == 0, result.output
+    assert target.stat().st_mode & 0o077 == 0, "hashes and sealed secrets are for the owner only"
+    with closing(sqlite3.connect(target)) as copy:
+        assert copy.execute("SELECT name FROM users").fetchall() == [("ann",)]
+    assert run("db", "backup", str(target), "--data-dir", str(data)).exit_code == 1
+
+
+def test_a_user_is_stored_as_a_hash(run: Run, data: Path) -> None:
+    result = run("user", "add", "ann", "--password-stdin", "--role", "reader", "--data-dir", str(data), stdin="hush!\n")
+    assert result.exit_code == 0
+    assert "hush!" not in result.output
+    with closing(sqlite3.connect(data / "ingot.db")) as connection:
+        [(name, stored, role)] = connection.execute("SELECT name, password_hash, role FROM users").fetchall()
+    assert (name, role) == ("ann", "reader")
+    assert bcrypt.checkpw(b"hush!", stored.encode())
+    listed = json.loads(run("user", "list", "--json", "--data-dir", str(data)).stdout)
+    assert [(one["name"], one["role"]) for one in listed] == [("ann", "reader")]
+    assert "hash" not in json.dumps(listed)
+
+
+@pytest.mark.parametrize("words", ["\n", "x" * 73 + "\n"])
+def test_bad_passwords_are_refused(run: Run, data: Path, words: str) -> None:
+    result = run("user", "add", "ann", "--password-stdin", "--data-dir", str(data), stdin=words)
+    assert result.exit_code == 1
+    assert "1 to 72 bytes" in result.stderr
+
+
+def test_no_terminal_no_question(run: Run, data: Path) -> None:
+    result = run("user", "add", "ann", "--data-dir", str(data))
+    assert result.exit_code == 2
+    assert "--generate" in result.stderr
+
+
+def test_an_unknown_setting_names_its_neighbour(run: Run, tmp_path: Path) -> None:
+    result = run("serve", "--data-dir", str(tmp_path), "--set", "prot=1")
+    assert result.exit_code == 1
+    assert '"port"' in result.stderr
+
+
+def test_a_taken_port_is_one_sentence(run: Run, tmp_path: Path, silent_server: str) -> None:
+    port = silent_server.rpartition(":")[2]
+    result = run("serve", "--data-dir", str(tmp_path), "--port", port, "--noauth")
+    assert result.exit_code == 1
+    assert port in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_noauth_is_refused_beyond_loopback(run: Run, tmp_path: Path) -> None:
+    result = run("serve", "--data-dir", str(tmp_path), "--host", "0.0.0.0", "--noauth")
+    assert result.exit_code == 1
+    assert "noauth" in result.stderr

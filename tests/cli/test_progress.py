@@ -1,0 +1,101 @@
+"""Reading what a node does, and the lines it becomes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from ingot.cli import board, following, progress
+from ingot.domain import states
+
+NODE: dict[str, Any] = {"uuid": "u", "name": "n1", "provision_state": "wait call-back", "power_state": "power on"}
+RUN: dict[str, Any] = {
+    "status": "open",
+    "now": 1000.0,
+    "started_at": 900.0,
+    "current_step": "deploy.write_image",
+    "plan": [
+        {"title": "deploy.start", "status": "done", "started_at": 900.0, "duration": 5.0},
+        {"title": "deploy.write_image", "status": "running", "started_at": 940.0, "duration": None},
+    ],
+    "wait": {"what": "the image to be written", "since": 950.0, "usual": 60.0, "deadline": 5000.0},
+    "progress": {"done": 50e6, "total": 100e6, "phase": "writing"},
+}
+
+
+def test_a_run_is_told_by_step_wait_and_bar() -> None:
+    seen = progress.read(NODE, RUN)
+    assert seen.step == "deploy.write_image (2/2)"
+    assert (seen.elapsed, seen.usual) == (50.0, 60.0)
+    assert (seen.done, seen.total) == (50e6, 100e6)
+    assert not seen.resting
+    assert seen.told() == "wait call-back | deploy.write_image (2/2) | writing"
+
+
+def test_without_a_wait_the_steps_own_time_counts() -> None:
+    seen = progress.read(NODE, {**RUN, "wait": None, "progress": None})
+    assert seen.elapsed == 60.0
+    assert seen.done is None
+
+
+def test_an_api_without_runs_tells_the_state() -> None:
+    node = {**NODE, "deploy_step": {"interface": "deploy", "step": "deploy"}}
+    seen = progress.read(node | {"provision_updated_at": "2020-01-01T00:00:00+00:00"}, {})
+    assert seen.step == "deploy.deploy"
+    assert seen.usual == states.TABLE[states.State.WAIT_CALL_BACK].usual
+    assert seen.elapsed is not None
+    assert seen.elapsed > 86400
+
+
+@pytest.mark.parametrize("state", list(states.State))
+def test_every_state_can_be_shown(state: states.State) -> None:
+    seen = progress.read({**NODE, "provision_state": state.value}, {})
+    kind = states.TABLE[state].kind
+    assert seen.resting == (kind in {states.Kind.STABLE, states.Kind.FAILED, states.Kind.HOLD})
+    assert state.value in following.line(seen).text
+
+
+def test_a_wanted_power_state_is_no_rest() -> None:
+    node = {**NODE, "provision_state": "active", "target_power_state": "power off"}
+    assert not progress.read(node, {}).resting
+
+
+def test_a_closed_run_is_not_shown() -> None:
+    assert progress.read(NODE, {**RUN, "status": "failed"}).step is None
+
+
+def test_plain_lines_are_printed_once_per_news(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = board.PlainBoard()
+    since = time.monotonic() - 12
+    for done in (0.0, 10e6, 26e6, 27e6, 100e6):
+        lines.put("n1", board.Line("writing", since=since, usual=60, done=done, total=100e6))
+    lines.put("n1", board.Line("active", board.Mark.DONE))
+    lines.put("n1", board.Line("active", board.Mark.DONE))
+    printed = [line.split("] ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [
+        "n1: writing 0/100 MB 12 s (usual 60 s)",
+        "n1: writing 26/100 MB 12 s (usual 60 s)",
+        "n1: writing 100/100 MB 12 s (usual 60 s)",
+        "n1: active",
+    ]
+
+
+def test_a_terminal_gets_a_table_with_a_bar() -> None:
+    from rich.console import Console
+
+    live = board.LiveBoard()
+    live.put("n1", board.Line("writing", since=time.monotonic(), usual=60, done=50e6, total=100e6))
+    live.put("n2", board.Line("no DHCP request seen", board.Mark.FAILED))
+    console = Console(width=120, record=True, force_terminal=True)
+    console.print(live.render())
+    text = console.export_text()
+    assert "n1" in text
+    assert "50/100 MB" in text
+    assert "━" in text
+    assert "no DHCP request seen" in text
+
+
+def test_durations_in_words() -> None:
+    assert [board.duration(value) for value in (0.4, 119, 185)] == ["0 s", "119 s", "3 min 5 s"]

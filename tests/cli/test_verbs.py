@@ -1,0 +1,123 @@
+"""The way of a node by the command line, with imaginary hardware: verbs, waiting, watching, failing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from conftest import Run, wait_for
+
+IMAGE = b"\x00" * 1024 * 1024
+
+
+def enrol(run: Run, url: str, name: str, *more: str) -> None:
+    words = ["node", "create", "--driver", "fake-hardware", "--name", name, "--mac", mac(name), *more]
+    result = run(*words, url=url)
+    assert result.exit_code == 0, result.output
+
+
+def mac(name: str) -> str:
+    return "52:54:01:" + ":".join(f"{ord(letter):02x}" for letter in name[:3])
+
+
+def state(run: Run, url: str, name: str) -> str:
+    shown = run("node", "show", name, "--fields", "provision_state", "--json", url=url)
+    return str(json.loads(shown.stdout)["provision_state"])
+
+
+def test_from_enroll_to_active_and_back(run: Run, url: str, tmp_path: Path) -> None:
+    enrol(run, url, "way")
+    for verb, goal in (("manage", "manageable"), ("inspect", "manageable"), ("provide", "available")):
+        result = run("node", verb, "way", "--wait", url=url)
+        assert result.exit_code == 0, result.output
+        assert state(run, url, "way") == goal
+        assert goal in result.stdout
+    image, key = tmp_path / "disk.raw", tmp_path / "key.pub"
+    image.write_bytes(IMAGE)
+    key.write_text("ssh-ed25519 AAAA me\n")
+    words = ["--image", str(image), "--ssh-key", str(key), "--network", "192.0.2.9/24", "--wait"]
+    deployed = run("node", "deploy", "way", *words, url=url)
+    assert deployed.exit_code == 0, deployed.output
+    assert state(run, url, "way") == "active"
+    info = json.loads(run("node", "show", "way", "--json", url=url).stdout)["instance_info"]
+    assert info["image_os_hash_algo"] == "sha256"
+    assert info["display_name"] == "way"
+    events = run("node", "history", "way", url=url).stdout
+    assert "active" in events
+    assert run("node", "undeploy", "way", "--wait", url=url).exit_code == 0
+    assert state(run, url, "way") == "available"
+
+
+def test_a_failure_is_told_with_its_reason(run: Run, url: str) -> None:
+    enrol(run, url, "bad", "-i", "fake_fault=power.get", "-i", "fake_fault_text=the BMC is on fire")
+    result = run("node", "manage", "bad", "--wait", url=url)
+    assert result.exit_code == 1
+    assert "the BMC is on fire" in result.stderr
+    assert "ingot node history bad" in result.stderr
+
+
+def test_waiting_has_an_end(run: Run, url: str) -> None:
+    enrol(run, url, "slo", "-i", "fake_delay=30")
+    result = run("node", "manage", "slo", "--wait", "--timeout", "1", url=url)
+    assert result.exit_code == 5
+    assert "slo" in result.stderr
+    assert "verifying" in result.stderr
+
+
+def test_without_wait_it_returns_at_once(run: Run, url: str) -> None:
+    enrol(run, url, "run")
+    result = run("node", "manage", "run", url=url)
+    assert result.exit_code == 0
+    assert "ingot node watch run" in result.stdout
+    wait_for(lambda: state(run, url, "run") == "manageable")
+
+
+def test_watch_ends_when_all_rest(run: Run, url: str) -> None:
+    enrol(run, url, "eye", "-i", "fake_delay=1")
+    run("node", "manage", "eye", url=url)
+    result = run("node", "watch", "eye", url=url)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert "eye: verifying" in lines[0]
+    assert lines[-1].endswith("eye: manageable")
+
+
+def test_an_impossible_verb_is_refused_with_what_is_possible(run: Run, url: str) -> None:
+    enrol(run, url, "new")
+    result = run("node", "provide", "new", url=url)
+    assert result.exit_code == 3
+    assert "enroll" in result.stderr
+
+
+def test_power(run: Run, url: str) -> None:
+    enrol(run, url, "pow")
+    run("node", "manage", "pow", "--wait", url=url)
+    for action, power in (("on", "power on"), ("reboot", "power on"), ("off", "power off")):
+        result = run("node", "power", "pow", action, "--wait", url=url)
+        assert result.exit_code == 0, result.output
+        assert f"pow is {power}" in result.stdout
+
+
+def test_clean_wants_steps(run: Run, url: str, tmp_path: Path) -> None:
+    enrol(run, url, "cle")
+    run("node", "manage", "cle", "--wait", url=url)
+    assert run("node", "clean", "cle", url=url).exit_code == 2
+    assert run("node", "clean", "cle", "--step", "nodot", url=url).exit_code == 2
+    broken = tmp_path / "steps.json"
+    broken.write_text("{")
+    assert run("node", "clean", "cle", "--steps-file", str(broken), url=url).exit_code == 1
+    result = run("node", "clean", "cle", "--step", "deploy.erase_devices_metadata", "--wait", url=url)
+    assert result.exit_code == 0, result.output
+
+
+def test_a_missing_image_is_refused_before_anything_is_sent(run: Run, url: str) -> None:
+    result = run("node", "deploy", "way", "--image", "/nowhere/disk.raw", url=url)
+    assert result.exit_code == 1
+    assert "/nowhere/disk.raw" in result.stderr
+
+
+def test_validate_tells_each_interface(run: Run, url: str) -> None:
+    enrol(run, url, "val")
+    lines = run("node", "validate", "val", url=url).stdout.splitlines()
+    assert lines[0] == "interface\tresult\treason"
+    assert any(line.startswith("power\tyes") for line in lines)
