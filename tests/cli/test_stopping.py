@@ -64,7 +64,9 @@ def test_signals_clean_up_once(tmp_path: Path, number: signal.Signals) -> None:
 async def test_a_failing_build_tells_its_own_sentence(tmp_path: Path) -> None:
     told: list[str] = []
     with pytest.raises(errors.IngotError, match="no-such-variant"):
-        await children.build(["ramdisk", "build", "--variant", "no-such-variant", "--output", str(tmp_path)], told.append)
+        await children.build(
+            ["ramdisk", "build", "--variant", "no-such-variant", "--output", str(tmp_path)], told.append
+        )
     assert told
 
 
