@@ -31,6 +31,8 @@ _LIMITER = (
     "memory, cpu, size = map(int, sys.argv[1:4])\n"
     "for name, value in (('AS', memory), ('CPU', cpu), ('FSIZE', size), ('CORE', 0)):\n"
     "    resource.setrlimit(getattr(resource, 'RLIMIT_' + name), (value, value))\n"
+    # An arena of 64 MiB of address space for each of its threads would use the limit up by chance.
+    "os.environ['MALLOC_ARENA_MAX'] = '1'\n"
     "os.execvp(sys.argv[4], sys.argv[4:])\n"
 )
 
@@ -39,7 +41,7 @@ class Limits(msgspec.Struct, frozen=True):
     """Bounds of one conversion: disk ``size`` and ``memory`` in bytes, ``cpu`` and wall ``time`` in seconds."""
 
     size: int = 1 << 42
-    memory: int = 1 << 30
+    memory: int = 2 << 30
     cpu: int = 1800
     time: float = 3600
 
