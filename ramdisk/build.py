@@ -109,6 +109,22 @@ def _resolve(recipe: dict[str, Any], variant: str, python: str) -> list[packages
     return system + packages.closure(kernel, ignored, _wanted_kernel_part)
 
 
+def _resolve_once(text: str, recipe: dict[str, Any], variant: str) -> tuple[str, list[packages.Package]]:
+    """Resolve, or give what was resolved from the same recipe and package lists before: apt-cache takes seconds."""
+    stamp = f"{variant}\n{packages.lists_stamp()}\n{text}".encode()
+    memory = default_cache() / "plans" / f"{hashlib.blake2b(stamp, digest_size=12).hexdigest()}.json"
+    if memory.exists():
+        kept = json.loads(memory.read_text())
+        return kept["python"], [packages.Package(name, version, ()) for name, version in kept["packages"]]
+    python = _host_python()
+    chosen = _resolve(recipe, variant, python)
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    partial = memory.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps({"python": python, "packages": [[one.name, one.version] for one in chosen]}))
+    partial.replace(memory)
+    return python, chosen
+
+
 def _key(recipe_text: str, variant: str, chosen: list[packages.Package]) -> str:
     digest = hashlib.blake2b(digest_size=12)
     digest.update(f"{variant}\n{recipe_text}\n".encode())
@@ -129,8 +145,7 @@ def _plan(variant: str) -> _Plan:
     recipe = tomllib.loads(text)
     if variant not in recipe["variants"]:
         raise BuildError(f"There is no variant {variant!r}. Choose one of: {', '.join(recipe['variants'])}.")
-    python = _host_python()
-    chosen = _resolve(recipe, variant, python)
+    python, chosen = _resolve_once(text, recipe, variant)
     return _Plan(variant, recipe, python, chosen, _key(text, variant, chosen))
 
 

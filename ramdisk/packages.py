@@ -42,6 +42,12 @@ def distribution() -> str:
     )
 
 
+def lists_stamp() -> str:
+    """Something that changes whenever the host's package lists may have changed."""
+    folders = [Path("/var/lib/apt/lists"), Path("/etc/apt"), Path("/etc/apt/sources.list.d"), Path("/etc/os-release")]
+    return " ".join(str(one.stat().st_mtime_ns) for one in folders if one.exists())
+
+
 def _depends(fields: dict[str, str]) -> tuple[str, ...]:
     entries = f"{fields.get('Pre-Depends', '')},{fields.get('Depends', '')}".split(",")
     names = (re.split(r"[\s|(:]", entry.strip(), maxsplit=1)[0] for entry in entries)

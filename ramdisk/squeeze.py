@@ -20,7 +20,7 @@ def _program(arguments: list[str], body: bytes) -> bytes:
     return subprocess.run(["zstd", "-q", *arguments], input=body, stdout=subprocess.PIPE, check=True).stdout
 
 
-def compress(body: bytes, level: int = 15) -> bytes:
+def compress(body: bytes, level: int = 12) -> bytes:
     """Give the zstandard form; one thread, so that the bytes do not depend on the number of cores."""
     if importlib.util.find_spec("zstandard") is None:
         return _program([f"-{level}", "--no-check", "--single-thread", "-c"], body)

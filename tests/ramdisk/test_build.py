@@ -39,6 +39,7 @@ def test_archive_is_read_back_by_cpio(tmp_path: Path) -> None:
     assert "dev/console" in listing
 
 
+@pytest.mark.slow
 @needs_apt
 def test_cloud_ramdisk_is_small_complete_and_cached(tmp_path: Path) -> None:
     build = load("build")
@@ -58,6 +59,7 @@ def test_cloud_ramdisk_is_small_complete_and_cached(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "two/manifest.json").read_text())["key"] == manifest.key
 
 
+@pytest.mark.slow
 @needs_apt
 def test_same_inputs_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = load("build")
@@ -78,6 +80,7 @@ def test_unknown_variant_and_absent_package_are_sentences(tmp_path: Path) -> Non
         packages.closure(["no-such-package-here"], [], lambda _name: True)
 
 
+@pytest.mark.slow
 @needs_apt
 def test_runs_as_a_script(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "ramdisk/build.py"), "--output", str(tmp_path), "--variant", "cloud"]
