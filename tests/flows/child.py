@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from flows import stand
 
+from flows import stand
 from ingot import app
 from ingot.conductor.service import Conductor
 from ingot.flows.journal import RunJournal
@@ -29,8 +29,9 @@ _RUN_UNITS = (run_store.change, run_store.claim)
 
 
 class MortalStore(Store):
-    """A store whose process dies by SIGKILL right before or right after the n-th write that belongs to a run."""
+    """A store whose process signals itself (SIGKILL) right before or right after the n-th write of a run."""
 
+    signal = signal.SIGKILL
     kill_at = 0
     kill_after = False
     writes = 0
@@ -42,13 +43,13 @@ class MortalStore(Store):
         if unit is not run_store.claim:
             self.writes = number
             if number == self.kill_at and not self.kill_after:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.signal)
         result = await super().run(unit, *args, **kwargs)
         if unit is run_store.claim and result:
             # A claim counts once it took something; there is no "before" worth dying at.
             self.writes = number
-        if number == self.kill_at == self.writes:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.kill_after and number == self.kill_at == self.writes:
+            os.kill(os.getpid(), self.signal)
         return result
 
 
@@ -58,6 +59,7 @@ async def work(job: dict[str, Any]) -> int:
     deps.store.close()
     store = MortalStore(deps.store.path)
     store.kill_at, store.kill_after = job.get("kill_at", 0), job.get("kill_after", False)
+    store.signal = signal.Signals[job.get("signal", "SIGKILL")]
     deps = dataclasses.replace(deps, store=store)
     wait = {"ended": stand.ended, "parked": stand.parked}[job.get("until", "ended")]
     task = asyncio.create_task(Conductor(deps, stand.kit(deps), job.get("hostname", "host")).run())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import time
@@ -47,6 +48,11 @@ async def site(folder: Path, **more: Any) -> AsyncIterator[Deps]:
         yield deps
     finally:
         deps.store.close()
+
+
+def with_clock(deps: Deps, clock: Callable[[], float]) -> Deps:
+    """The same site under another clock (epoch seconds)."""
+    return dataclasses.replace(deps, clock=clock)
 
 
 @contextlib.asynccontextmanager

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flows.torture import Bench, Scenario, Workshop
 
+from flows.torture import Bench, Scenario, Workshop
 from ingot.domain import states
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(400)]

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from flows import stand
-
 from ingot.domain import node, power, runs, states
 from ingot.services import provisioning
 from ingot.store import nodes

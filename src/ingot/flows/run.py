@@ -155,11 +155,15 @@ class Runner:
         index = position.next
         planned = journal.plan[index]
         ctx.index, ctx.args = index, planned.args
+        began = self._deps.clock()
         try:
             await self._check(ctx, abortable=planned.abortable or not position.cut)
             if not await self._finished_before_crash(flow, ctx, planned, position):
                 if not position.cut:
                     await journal.mark(index, runs.Mark.STARTED)
+                if self._deps.clock() - began > self._deps.settings.lease / 2:
+                    # This process was held up (stopped, swapped out): ask again before anything is done to hardware.
+                    await self._deps.store.run(run_store.check, journal.lease)
                 await self._in_time(ctx, self._act(flow, ctx, planned), self._left(ctx))
             await ctx.wait.close()
         except waits.Parked as parked:

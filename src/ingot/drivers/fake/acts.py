@@ -18,12 +18,12 @@ _CURE = "Remove fake_wait from driver_info."
 async def act(ctx: Context, action: str, effect: str | None = None) -> None:
     """Perform ``action`` ("power.set"); ``effect`` is what the machine remembers of it, None for mere reads.
 
-    Raises errors.Misbehaved when the node's ``fake_fault`` names the action.
+    Raises errors.Misbehaved when the node's ``fake_fault`` names the action (it may name several).
     """
     delay = float(ctx.driver_info.get("fake_delay") or 0)
     if delay:
         await asyncio.sleep(delay)
-    if ctx.driver_info.get("fake_fault") == action:
+    if action in str(ctx.driver_info.get("fake_fault") or "").split():
         text = ctx.driver_info.get("fake_fault_text") or f"the fake machine was told to fail {action}"
         raise errors.Misbehaved(text, hint="Remove fake_fault from driver_info.")
     if effect is not None and ctx.kit.settings.fake_effects:

@@ -1,0 +1,136 @@
+"""Takeover: a stopped conductor loses its runs, its late writes are refused, and nothing destructive happens twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows import stand, torture
+from flows.torture import Bench, Scenario, Workshop
+from ingot.domain import errors, runs, states
+from ingot.services import heartbeat, provisioning
+from ingot.store import runs as run_store
+
+pytestmark = [pytest.mark.torture, pytest.mark.timeout(300)]
+S = states.State
+LEASE = {"lease": 0.6}
+
+
+@pytest.fixture(scope="module")
+def workshops() -> Iterator[tuple[Workshop, Workshop]]:
+    made = Workshop(), Workshop()
+    yield made
+    for one in made:
+        one.close()
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+
+
+async def test_a_stopped_owner_is_replaced_and_refused(workshops: tuple[Workshop, Workshop], tmp_path: Path) -> None:
+    first, second = workshops
+    bench = Bench(tmp_path, second, Scenario(S.AVAILABLE, "active", settings=LEASE))
+    await bench.set_up()
+    for number in range(1, bench.writes + 1):
+        for after in (False, True):
+            where = f"stopped {'after' if after else 'before'} write {number}"
+            folder = bench.copy(f"{number}-{after}")
+            job = {"settings": LEASE, "kill_at": number, "kill_after": after, "signal": "SIGSTOP"}
+            pid = first.start(folder, bench.uuid, hostname="slow", **job)
+            if number > 1 or after:
+                await stand.until(lambda pid=pid: is_stopped(pid))
+            assert second.run(folder, bench.uuid, hostname="quick", settings=LEASE)[0] == 0, where
+            os.kill(pid, signal.SIGCONT)
+            assert first.end()[0] == 0, where
+            found = await torture.look(folder, bench.uuid, bench.scenario)
+            assert found.facts() == bench.undisturbed.facts(), where
+            torture.refuse_repeats(bench.undisturbed.effects, found.effects, where)
+            shutil.rmtree(folder)
+
+
+async def test_work_goes_on_within_five_seconds_of_a_restart(
+    workshops: tuple[Workshop, Workshop], tmp_path: Path
+) -> None:
+    """Under the same hostname nobody waits for a lease to run out (here an hour)."""
+    bench = Bench(tmp_path, workshops[0], Scenario(S.AVAILABLE, "active", settings={"lease": 3600.0}))
+    await bench.set_up()
+    folder = bench.copy("killed")
+    settings = bench.scenario.settings
+    killed, _ = bench.workshop.run(folder, bench.uuid, kill_at=bench.writes // 2, settings=settings)
+    assert killed == signal.SIGKILL
+    began = time.monotonic()
+    assert bench.workshop.run(folder, bench.uuid, settings=settings)[0] == 0
+    assert time.monotonic() - began < 5
+    assert (await torture.look(folder, bench.uuid, bench.scenario)).facts() == bench.undisturbed.facts()
+
+
+@pytest.mark.parametrize(
+    ("verb", "state", "waiting", "end"),
+    [
+        ("active", S.AVAILABLE, S.WAIT_CALL_BACK, S.ACTIVE),
+        ("provide", S.MANAGEABLE, S.CLEAN_WAIT, S.AVAILABLE),
+        ("inspect", S.MANAGEABLE, S.INSPECT_WAIT, S.MANAGEABLE),
+    ],
+)
+async def test_killed_while_waiting_it_goes_on_waiting(
+    workshops: tuple[Workshop, Workshop],
+    tmp_path: Path,
+    verb: str,
+    state: states.State,
+    waiting: states.State,
+    end: states.State,
+) -> None:
+    scenario = Scenario(state, verb, fields={"driver_info": {"fake_wait": "heartbeat"}})
+    uuid = await torture.prepare(tmp_path / "site", scenario)
+    pid = workshops[0].start(tmp_path / "site", uuid)
+    async with stand.site(tmp_path / "site") as deps:
+        run = await stand.parked(deps, uuid)
+        os.kill(pid, signal.SIGKILL)
+        assert workshops[0].end()[0] == signal.SIGKILL
+        assert (await stand.get_node(deps, uuid)).provision_state == waiting
+        workshops[0].start(tmp_path / "site", uuid)
+        since = (await stand.parked(deps, uuid)).wait
+        assert since is not None and run.wait is not None
+        assert since.since == run.wait.since
+        _, token = await heartbeat.lookup(deps, [], uuid)
+        await heartbeat.beat(deps, uuid, {"callback_url": "https://192.0.2.1:9999", "agent_token": token})
+        assert workshops[0].end()[0] == 0
+        assert (await stand.ended(deps, uuid)).status == runs.Status.SUCCEEDED
+        assert (await stand.get_node(deps, uuid)).provision_state == end
+        assert stand.effects(tmp_path / "site", uuid).count("ramdisk on") == 1
+
+
+async def test_an_old_generation_can_write_nothing(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        uuid = await stand.add_node(deps)
+        await provisioning.request(deps, uuid, "active", {})
+        [old] = await deps.store.run(run_store.claim, "slow/1", deps.clock(), 1.0, 10)
+        [new] = await deps.store.run(run_store.claim, "quick/1", deps.clock() + 2, 1.0, 10)
+        assert new.generation == old.generation + 1
+        entry = runs.Entry(1, 0, runs.Mark.STARTED, 0.0)
+        wait = runs.Wait("x", 0, 1)
+        attempts = [
+            (run_store.change, (), {"reason": "late"}),
+            (run_store.append, (entry,), {}),
+            (run_store.park, (wait, 1.0), {}),
+            (run_store.resume, (), {}),
+            (run_store.release, ({}, 1.0), {}),
+            (run_store.finish, (runs.Status.SUCCEEDED, None, 1.0), {}),
+            (run_store.check, (), {}),
+        ]
+        for unit, values, named in attempts:
+            with pytest.raises(errors.LostLease):
+                await deps.store.run(unit, old, *values, **named)  # pyright: ignore[reportArgumentType] # a table
+        assert await deps.store.run(run_store.renew, [old, new], deps.clock() + 9) == [old]
+        run = await deps.store.read(run_store.get, new.run_id)
+        assert (run.owner, run.status, run.reason, run.wait) == ("quick/1", runs.Status.OPEN, None, None)
+        assert await deps.store.run(run_store.release_all, "quick/1") == 1
+        with pytest.raises(errors.LostLease):
+            await deps.store.run(run_store.check, new)
