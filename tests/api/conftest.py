@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import shutil
 import socket
@@ -76,7 +77,7 @@ class Api:
     port: int
     deps: Deps
     session: aiohttp.ClientSession
-    auth: aiohttp.BasicAuth | None = None
+    auth: tuple[str, str] | None = None
     made: list[str] = field(default_factory=list)
 
     async def call(
@@ -85,6 +86,8 @@ class Api:
         import json
 
         headers = dict(more.pop("headers", {}))
+        if self.auth is not None:
+            headers["Authorization"] = "Basic " + base64.b64encode(":".join(self.auth).encode()).decode()
         if version is not None:
             headers["X-OpenStack-Ironic-API-Version"] = version
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -92,9 +95,7 @@ class Api:
             data = io.BytesIO(data)
         if data is not None:
             headers.setdefault("Content-Type", "application/json")
-        async with self.session.request(
-            method, f"{self.url}{path}", data=data, headers=headers, auth=self.auth, **more
-        ) as answer:
+        async with self.session.request(method, f"{self.url}{path}", data=data, headers=headers, **more) as answer:
             raw = await answer.read()
             kind = answer.headers.get("Content-Type", "")
             parsed = json.loads(raw) if raw and "json" in kind else None

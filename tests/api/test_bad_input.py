@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -89,8 +90,8 @@ PLACES = [
 @pytest.mark.parametrize(("method", "path"), PLACES)
 async def test_no_body_is_a_server_error(api: Api, method: str, path: str) -> None:
     await api.node(name="n1", uuid=UUID)
-    for body in BODIES:
-        reply = await api.call(method, path, body)
+    replies = await asyncio.gather(*(api.call(method, path, body) for body in BODIES))
+    for body, reply in zip(BODIES, replies, strict=True):
         assert reply.status < 500, (body, reply.raw)
         if reply.status >= 400:
             assert "error_message" in reply.body or reply.body["faultcode"] == "Client"

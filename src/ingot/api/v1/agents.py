@@ -6,7 +6,9 @@ machine or a wrong state was the reason for a refusal.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
+
+import msgspec
 
 from ingot.api import query, versions, wire
 from ingot.api.v1 import nodes
@@ -24,6 +26,12 @@ _HEARTBEAT: dict[str, tuple[int, int]] = {
     "agent_status_message": (72, 65_536),
 }
 _INVENTORY_SINCE = 84
+
+
+class _Card(msgspec.Struct, frozen=True):
+    """The part of a network card's inventory that identifies the machine."""
+
+    mac_address: str | None = None
 
 
 async def lookup(deps: Deps, request: wire.Request) -> wire.Answer:
@@ -66,21 +74,20 @@ async def continue_inspection(deps: Deps, request: wire.Request) -> wire.Answer:
     inventory: Any = body.pop("inventory", None)
     if not isinstance(inventory, dict):
         raise errors.Invalid("Schema error for data: 'inventory' is a required property", hint="Send an object.")
-    _check_interfaces(inventory)  # pyright: ignore[reportUnknownArgumentType] # any JSON object
+    learned: dict[str, Any] = inventory  # pyright: ignore[reportUnknownVariableType] # JSON keys are always text
+    _check_interfaces(learned)
     node_uuid = asked.uuid("node_uuid")
-    found, token = await service.receive_inventory(deps, inventory, body, node_uuid and node_uuid.lower())  # pyright: ignore[reportUnknownArgumentType] # any JSON object
+    found, token = await service.receive_inventory(deps, learned, body, node_uuid and node_uuid.lower())
     if request.version == versions.MIN:
         return wire.ok({"uuid": found.uuid}, 202)
     return wire.ok(_welcome(deps, request, found, token), 202)
 
 
 def _check_interfaces(inventory: dict[str, Any]) -> None:
-    interfaces: Any = inventory.get("interfaces")
-    if not isinstance(interfaces, list) or any(not isinstance(each, dict) for each in cast("list[Any]", interfaces)):
-        raise errors.Invalid("Schema error for data: inventory.interfaces must be a list of objects")
-    for each in cast("list[dict[str, Any]]", interfaces):
-        if not isinstance(each.get("mac_address") or "", str):
-            raise errors.Invalid("Schema error for data: a mac_address must be text")
+    try:
+        msgspec.convert(inventory.get("interfaces"), list[_Card])
+    except msgspec.ValidationError as error:
+        raise errors.Invalid(f"Schema error for data: inventory.interfaces: {error}") from error
 
 
 def _addresses(given: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import msgspec
 
 from ingot.api import query, wire
 from ingot.api.v1 import nodes
@@ -10,6 +10,12 @@ from ingot.domain import errors
 from ingot.services import traits as service
 from ingot.services.deps import Deps
 from ingot.store import nodes as store
+
+
+class _Traits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a replacement."""
+
+    traits: list[str]
 
 
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
@@ -23,10 +29,11 @@ async def replace(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/traits."""
     query.Query(request)
     body = request.object("traits")
-    given: Any = body.get("traits")
-    if set(body) - {"traits"} or not isinstance(given, list):
-        raise errors.Invalid("Schema error for body: 'traits' is a required list and the only property")
-    checked = tuple(service.check(trait) for trait in cast("list[Any]", given))
+    try:
+        given = msgspec.convert(body, _Traits).traits
+    except msgspec.ValidationError as error:
+        raise errors.Invalid(f"Schema error for body: {error}", hint='Send {"traits": [...]}.') from error
+    checked = tuple(service.check(trait) for trait in given)
     await service.replace(deps, nodes.node_ident(request), checked)
     return wire.NO_CONTENT
 

@@ -1,0 +1,161 @@
+"""Who may call: HTTP basic against local users, roles, and noauth on loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from ingot.api import listen, server
+from ingot.domain import errors
+from ingot.services import users
+from ingot.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Api
+
+    from ingot.services.deps import Deps
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=str(tmp_path), hostname="here", drivers=("fake-hardware",))
+
+
+async def test_without_credentials_only_public_routes_answer(api: Api) -> None:
+    for path in ("/", "/v1", "/ingot/v1/health"):
+        assert (await api.call("GET", path)).status == 200
+    for path in ("/v1/nodes", "/v1/nodes/x", "/nosuch", "/v1/drivers", "/ingot/v1/states"):
+        reply = await api.call("GET", path)
+        assert (reply.status, reply.fault["code"]) == (401, 401)
+        assert reply.headers["WWW-Authenticate"].startswith("Basic ")
+    assert (await api.call("GET", "/v1/lookup")).status == 400
+
+
+async def test_roles_decide(api: Api, deps: Deps) -> None:
+    for name, role in (("ann", "admin"), ("max", "member"), ("rea", "reader")):
+        await users.put(deps, name, f"{name}-password", role)
+    api.auth = ("ann", "ann-password")
+    await api.node(name="n1")
+    patch = [{"op": "add", "path": "/extra/a", "value": 1}]
+    for name, create, change, read in (("rea", 403, 403, 200), ("max", 403, 200, 200), ("ann", 409, 200, 200)):
+        api.auth = (name, f"{name}-password")
+        reply = await api.call("POST", "/v1/nodes", {"driver": "fake-hardware", "name": "n1"})
+        assert reply.status == create
+        assert (await api.call("PATCH", "/v1/nodes/n1", patch)).status == change
+        assert (await api.call("GET", "/v1/nodes/n1")).status == read
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Basic",
+        "Basic !!",
+        "Basic YQ==",
+        "Bearer x",
+        "Basic /////w==",
+        "Basic OnA=",
+        "basic YW5uOndyb25n",
+        "Basic YW4AOng=",
+    ],
+)
+async def test_bad_credentials_are_refused_alike(api: Api, deps: Deps, header: str) -> None:
+    await users.put(deps, "ann", "ann-password")
+    reply = await api.call("GET", "/v1/nodes", headers={"Authorization": header})
+    assert reply.status == 401
+
+
+async def test_long_passwords_are_never_cut(api: Api, deps: Deps) -> None:
+    await users.put(deps, "ann", "x" * 72)
+    api.auth = ("ann", "x" * 73)
+    assert (await api.call("GET", "/v1/nodes")).status == 401
+    api.auth = ("ann", "x" * 72)
+    assert (await api.call("GET", "/v1/nodes")).status == 200
+    with pytest.raises(errors.Invalid):
+        await users.put(deps, "bob", "x" * 73)
+
+
+async def test_a_proved_password_is_remembered_and_a_wrong_one_is_not(api: Api, deps: Deps) -> None:
+    await users.put(deps, "ann", "ann-password")
+    api.auth = ("ann", "ann-password")
+    assert (await api.call("GET", "/v1/nodes")).status == 200
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for _ in range(20):
+        assert (await api.call("GET", "/v1/nodes")).status == 200
+    # bcrypt takes a quarter of a second each time
+    assert loop.time() - began < 2
+    api.auth = ("ann", "ann-passwore")
+    assert (await api.call("GET", "/v1/nodes")).status == 401
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::", "example.org"])
+def test_noauth_is_refused_beyond_loopback(deps: Deps, host: str) -> None:
+    from dataclasses import replace
+
+    import msgspec
+
+    open_to_all = msgspec.structs.replace(deps.settings, noauth=True, host=host)
+    with pytest.raises(errors.Invalid, match="noauth") as caught:
+        server.build(replace(deps, settings=open_to_all))
+    assert "ingot user add" in caught.value.sentence()
+
+
+def test_a_taken_port_is_told(api: Api, settings: Settings) -> None:
+    import msgspec
+
+    with pytest.raises(errors.Conflict, match=f"port {api.port}"):
+        listen.bind(msgspec.structs.replace(settings, port=api.port))
+
+
+async def test_listen_serves_until_cancelled(deps: Deps) -> None:
+    from dataclasses import replace
+
+    import msgspec
+
+    probe = listen.bind(msgspec.structs.replace(deps.settings, port=0))
+    port = probe.getsockname()[1]
+    probe.close()
+    here = replace(deps, settings=msgspec.structs.replace(deps.settings, port=port))
+    task = asyncio.create_task(listen.serve(here))
+    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+        while True:
+            try:
+                async with session.get(f"http://127.0.0.1:{port}/ingot/v1/health") as answer:
+                    assert await answer.json() == {"ready": True}
+                    break
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+BAREMETAL = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ingot" / "venv-peers/bin/baremetal"
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(not BAREMETAL.exists(), reason="python-ironicclient is not installed")
+async def test_the_baremetal_cli_logs_in_by_http_basic(api: Api, deps: Deps, tmp_path: Path) -> None:
+    await users.put(deps, "ann", "ann-password")
+    for password, expected in (("ann-password", 0), ("wrong", 1)):
+        child = await asyncio.create_subprocess_exec(
+            *(str(BAREMETAL), "node", "list"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path),
+                "OS_ENDPOINT": api.url,
+                "OS_AUTH_TYPE": "http_basic",
+                "OS_USERNAME": "ann",
+                "OS_PASSWORD": password,
+            },
+        )
+        async with asyncio.timeout(60):
+            out, _ = await child.communicate()
+        assert child.returncode == expected, out
