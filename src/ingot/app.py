@@ -17,7 +17,7 @@ from ingot.bus.memory import MemoryBus
 from ingot.domain import errors
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.settings import Settings
 from ingot.store import seal, upgrade
 from ingot.store.engine import Store
@@ -53,7 +53,7 @@ async def make_kit(deps: Deps) -> AsyncGenerator[Kit]:
         stack.push_async_callback(agents.close)
         dirs = tuple(Path(name) for name in settings.image_dirs)
         images = ImageCache(settings.data / "images", settings.image_cache_size, fetching=fetch.Limits(file_roots=dirs))
-        boot = await stack.enter_async_context(Netboot(settings, deps.store, images).running())
+        boot = await stack.enter_async_context(Netboot(settings, deps.store, images.find_file).running())
         yield Kit(settings, ipmi, redfish, agents, images, boot)
 
 

@@ -19,7 +19,7 @@ import uvicorn
 from ingot.api import server
 from ingot.bus.memory import MemoryBus
 from ingot.interfaces.registry import Registry
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.settings import Settings
 from ingot.store import seal, upgrade
 from ingot.store.engine import Store

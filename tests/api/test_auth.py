@@ -18,7 +18,7 @@ from ingot.settings import Settings
 if TYPE_CHECKING:
     from tests.api.conftest import Api
 
-    from ingot.services.deps import Deps
+    from ingot.deps import Deps
 
 
 @pytest.fixture

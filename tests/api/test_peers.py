@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.api.conftest import Api
 
-    from ingot.services.deps import Deps
+    from ingot.deps import Deps
 
 BIN = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ingot" / "venv-peers" / "bin"
 

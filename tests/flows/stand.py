@@ -20,7 +20,7 @@ from ingot import app
 from ingot.conductor.service import Conductor
 from ingot.domain import ids, node, runs, secrets, states
 from ingot.interfaces.kit import Kit
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.settings import Settings
 from ingot.store import history, nodes, ports
 from ingot.store import runs as run_store

@@ -18,7 +18,7 @@ import bcrypt
 
 from ingot.api import wire
 from ingot.domain import errors
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.settings import Settings
 from ingot.store import users
 

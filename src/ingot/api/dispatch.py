@@ -10,7 +10,7 @@ import uuid
 
 from ingot.api import auth, policy, routing, versions, wire
 from ingot.domain import errors
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 
 _RANGE = (
     (b"x-openstack-ironic-api-minimum-version", f"1.{versions.MIN}".encode()),

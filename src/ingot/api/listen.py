@@ -19,7 +19,7 @@ import uvicorn
 from ingot.api import auth, server
 from ingot.domain import errors
 from ingot.netboot import service as netboot
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.settings import Settings
 
 _log = structlog.get_logger("ingot.api")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ingot.api import wire
 from ingot.domain import errors
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 
 Handler = Callable[[Deps, wire.Request], Awaitable[wire.Answer]]
 

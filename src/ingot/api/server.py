@@ -22,7 +22,7 @@ from ingot.api.v1 import (
     states,
     traits,
 )
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 
 _NODE = "/v1/nodes/{node}"
 _SET_PROVISION = "baremetal:node:set_provision_state"

@@ -89,7 +89,7 @@ class Request:
         return "/".join((self.base, *(urllib.parse.quote(part, safe="~") for part in parts)))
 
 
-class TooDeep(errors.Invalid):
+class TooDeep(errors.Refused):
     """Request body JSON is nested too deeply."""
 
     default_hint = f"At most {_DEPTH} levels are read."

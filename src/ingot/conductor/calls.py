@@ -15,7 +15,7 @@ from ingot.domain import errors, node, secrets
 from ingot.interfaces.context import Context
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.management import BootDevice
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.store import nodes, ports
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ import structlog
 
 from ingot.domain import errors
 from ingot.flows.run import Runner
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.claims")

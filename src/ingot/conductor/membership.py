@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import Connection
 
 from ingot.domain import errors
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.store import conductors
 from ingot.store import runs as run_store
 

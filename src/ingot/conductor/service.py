@@ -12,7 +12,7 @@ from ingot.domain import ids
 from ingot.flows import catalog
 from ingot.flows.run import Runner
 from ingot.interfaces.kit import Kit
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 
 
 class Conductor:

@@ -20,7 +20,7 @@ from ingot.flows.journal import RunJournal
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.kit import Kit
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.store import nodes, ports
 from ingot.store import runs as run_store
 

@@ -117,6 +117,14 @@ class ImageCache:
         entry = await asyncio.to_thread(self._load, key)
         return self._cached(key, entry) if entry else None
 
+    async def find_file(self, key: str, name: str) -> Path | None:
+        """The path of the entry's "raw" data or "chunks" map, None if there is no such entry or file."""
+        image = await self.find(key)
+        if image is None:
+            return None
+        self.touch(key)
+        return {"raw": image.path, "chunks": image.chunks_path}.get(name)
+
     def _cached(self, key: str, entry: _Entry) -> CachedImage:
         folder = self.root / key
         return CachedImage(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import structlog
 from sqlalchemy import Connection
 
 from ingot.domain import node
-from ingot.images.cache import ImageCache
 from ingot.netboot import dhcp, dnsmasq, hostnet, ipxe
 from ingot.netboot.fileserver import BytesAnswer, FileAnswer, FileServer
 from ingot.netboot.httpwire import Request
@@ -27,6 +26,8 @@ from ingot.store.engine import Store
 from ingot.store.paging import Page
 
 _log = structlog.get_logger("ingot.netboot")
+FindImage = Callable[[str, str], Awaitable[Path | None]]
+"""Gives the path of a cached image's file ("raw", "chunks") by the image's key, None when there is none."""
 _FILES = ("vmlinuz", "initrd")
 _ALL = 1_000_000
 
@@ -34,10 +35,10 @@ _ALL = 1_000_000
 class Netboot:
     """Everything a machine without an operating system needs from us. Use inside ``running()``."""
 
-    def __init__(self, settings: Settings, store: Store, images: ImageCache) -> None:
+    def __init__(self, settings: Settings, store: Store, find_image: FindImage) -> None:
         self._settings = settings
         self._store = store
-        self._images = images
+        self._find_image = find_image
         self._ramdisk = Path(settings.ramdisk_dir) if settings.ramdisk_dir else settings.data / "ramdisk"
         self._files = FileServer()
         self._network = _plan_network(settings)
@@ -154,10 +155,8 @@ class Netboot:
 
     async def _image_file(self, rest: str, request: Request) -> FileAnswer | None:
         key, _, name = rest.partition("/")
-        image = await self._images.find(key)
-        if image is None or name not in {"raw", "chunks"}:
-            return None
-        return FileAnswer(image.path if name == "raw" else image.chunks_path)
+        path = await self._find_image(key, name)
+        return None if path is None else FileAnswer(path)
 
     def _note(self, address: str, words: str) -> None:
         self._fetched[address] = (time.time(), words)

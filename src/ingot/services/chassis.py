@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ingot.domain import ids, node, patch
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.services.drafts import ChassisDraft, convert
 from ingot.store import chassis
 

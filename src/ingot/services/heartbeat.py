@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ingot.domain import errors, node, states
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.store import history, nodes
 from ingot.store import runs as run_store
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ingot.domain import errors, ids, node, patch, secrets, states
 from ingot.services import changes
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.services.drafts import NodeDraft, convert
 from ingot.store import chassis, history, nodes
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from ingot.domain import errors, ids, node, patch, states
 from ingot.services import nodes as node_service
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.services.drafts import PortDraft, convert
 from ingot.store import nodes, ports
 

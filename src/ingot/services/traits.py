@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ingot.domain import errors
 from ingot.services import nodes as service
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.store import nodes
 
 MOST = 50

@@ -10,7 +10,7 @@ import asyncio
 import bcrypt
 
 from ingot.domain import errors
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.store import users
 
 ROLES = ("admin", "member", "reader")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ingot.api import query, wire
 from ingot.domain import states
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.store import conductors
 
 

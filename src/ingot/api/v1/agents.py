@@ -14,7 +14,7 @@ from ingot.api import query, versions, wire
 from ingot.api.v1 import nodes
 from ingot.domain import errors, ids, node
 from ingot.services import heartbeat as service
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 
 _HEARTBEAT: dict[str, tuple[int, int]] = {
     # key -> (first microversion, longest text)
@@ -101,45 +101,50 @@ def _addresses(given: list[str]) -> list[str]:
     return found
 
 
+_AGENT_CONFIG: dict[str, Any] = {
+    "metrics": {
+        "backend": "noop",
+        "prepend_host": False,
+        "prepend_uuid": False,
+        "prepend_host_reverse": True,
+        "global_prefix": None,
+    },
+    "metrics_statsd": {"statsd_host": "localhost", "statsd_port": 8125},
+    "agent_containers": {
+        "allow_arbitrary_containers": False,
+        "allowed_containers": [],
+        "container_steps_file": "/etc/ironic-python-agent.d/mysteps.yaml",
+        "runner": "podman",
+        "pull_options": "",
+        "run_options": "",
+    },
+    "agent_token_required": True,
+    "agent_md5_checksum_enable": False,
+    "disable_deep_image_inspection": False,
+    "permitted_image_formats": ["raw", "qcow2", "iso"],
+    "enable_bios_bootloader_install": False,
+    "tls_min_version": None,
+    "tls_cipher_suites": None,
+}
+
+
 def _welcome(deps: Deps, request: wire.Request, found: node.Node, token: str) -> dict[str, Any]:
     """What an agent is told: its node and how to behave."""
-    return {
-        "node": {
-            "uuid": found.uuid,
-            "properties": found.properties,
-            "instance_info": found.instance_info,
-            "driver_internal_info": found.driver_internal_info,
-            "links": [
-                {"href": request.href("v1", "nodes", found.uuid), "rel": "self"},
-                {"href": request.href("nodes", found.uuid), "rel": "bookmark"},
-            ],
-        },
-        "config": {
-            "metrics": {
-                "backend": "noop",
-                "prepend_host": False,
-                "prepend_uuid": False,
-                "prepend_host_reverse": True,
-                "global_prefix": None,
-            },
-            "metrics_statsd": {"statsd_host": "localhost", "statsd_port": 8125},
-            "heartbeat_timeout": int(deps.settings.heartbeat_timeout),
-            "agent_containers": {
-                "allow_arbitrary_containers": False,
-                "allowed_containers": [],
-                "container_steps_file": "/etc/ironic-python-agent.d/mysteps.yaml",
-                "runner": "podman",
-                "pull_options": "",
-                "run_options": "",
-            },
-            "agent_token": token,
-            "agent_token_required": True,
-            "agent_md5_checksum_enable": False,
-            "disable_deep_image_inspection": False,
-            "permitted_image_formats": ["raw", "qcow2", "iso"],
-            "agent_skip_bmc_detect": found.management_interface == "redfish",
-            "enable_bios_bootloader_install": False,
-            "tls_min_version": None,
-            "tls_cipher_suites": None,
-        },
+    links = [
+        {"href": request.href("v1", "nodes", found.uuid), "rel": "self"},
+        {"href": request.href("nodes", found.uuid), "rel": "bookmark"},
+    ]
+    shown = {
+        "uuid": found.uuid,
+        "properties": found.properties,
+        "instance_info": found.instance_info,
+        "driver_internal_info": found.driver_internal_info,
+        "links": links,
     }
+    config = {
+        **_AGENT_CONFIG,
+        "heartbeat_timeout": int(deps.settings.heartbeat_timeout),
+        "agent_token": token,
+        "agent_skip_bmc_detect": found.management_interface == "redfish",
+    }
+    return {"node": shown, "config": config}

@@ -6,7 +6,7 @@ from typing import Any
 
 from ingot.api import query, versions, wire
 from ingot.domain import errors
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.store import conductors as store
 
 _SHORT = ("hostname", "conductor_group", "alive", "links")

@@ -10,7 +10,7 @@ from typing import Any
 from ingot.api import query, versions, wire
 from ingot.api.v1 import node_view
 from ingot.domain import errors, node
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 
 _KINDS_SINCE = {"storage": 33, "rescue": 38, "bios": 40, "firmware": 86}
 _DYNAMIC = 30

@@ -15,7 +15,7 @@ import msgspec
 
 from ingot.api import versions, wire
 from ingot.domain import errors, states
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.store import rows
 from ingot.store.schema import nodes
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.api import query, versions, wire
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 
 _RESOURCES: tuple[tuple[str, int], ...] = (
     # link name, first microversion

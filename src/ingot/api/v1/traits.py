@@ -8,7 +8,7 @@ from ingot.api import query, wire
 from ingot.api.v1 import nodes
 from ingot.domain import errors
 from ingot.services import traits as service
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.store import nodes as store
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from ingot.conductor.calls import Calls
 from ingot.domain import errors, power, states
-from ingot.services.deps import Deps
+from ingot.deps import Deps
 from ingot.store import history, nodes
 from ingot.store.paging import Page
 

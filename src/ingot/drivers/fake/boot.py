@@ -1,4 +1,4 @@
-"""Booting an imaginary machine."""
+"""Booting an imaginary machine: every call is only remembered. May not: touch anything real."""
 
 from __future__ import annotations
 

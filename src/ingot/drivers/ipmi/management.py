@@ -1,4 +1,4 @@
-"""Boot device by IPMI boot options."""
+"""Boot device by IPMI boot options (IPMI 2.0 section 28.12). May not: touch the machine's power."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Power by IPMI chassis control."""
+"""Power by IPMI chassis control. Invariant: an order returns only once the wanted state was seen."""
 
 from __future__ import annotations
 

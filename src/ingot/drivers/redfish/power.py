@@ -1,4 +1,4 @@
-"""Power by ComputerSystem.Reset."""
+"""Power by ComputerSystem.Reset. Invariant: an order returns only once the wanted state was seen."""
 
 from __future__ import annotations
 
