@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import cast
 
 from ingot.bus.memory import MemoryBus
+from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
-from ingot.deps import Deps
 from ingot.settings import Settings
 from ingot.store import seal, upgrade
 from ingot.store.engine import Store

@@ -18,8 +18,8 @@ import uvicorn
 
 from ingot.api import server
 from ingot.bus.memory import MemoryBus
-from ingot.interfaces.registry import Registry
 from ingot.deps import Deps
+from ingot.interfaces.registry import Registry
 from ingot.settings import Settings
 from ingot.store import seal, upgrade
 from ingot.store.engine import Store

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import bcrypt
 import pytest
+
 from conftest import Run
 
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import environment, wait_for
 
+from conftest import environment, wait_for
 from ingot.cli.demo import children
 from ingot.domain import errors
 

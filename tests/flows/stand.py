@@ -18,9 +18,9 @@ from typing import Any, cast
 
 from ingot import app
 from ingot.conductor.service import Conductor
+from ingot.deps import Deps
 from ingot.domain import ids, node, runs, secrets, states
 from ingot.interfaces.kit import Kit
-from ingot.deps import Deps
 from ingot.settings import Settings
 from ingot.store import history, nodes, ports
 from ingot.store import runs as run_store

@@ -17,8 +17,8 @@ import os
 import bcrypt
 
 from ingot.api import wire
-from ingot.domain import errors
 from ingot.deps import Deps
+from ingot.domain import errors
 from ingot.settings import Settings
 from ingot.store import users
 

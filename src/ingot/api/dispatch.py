@@ -9,8 +9,8 @@ from __future__ import annotations
 import uuid
 
 from ingot.api import auth, policy, routing, versions, wire
-from ingot.domain import errors
 from ingot.deps import Deps
+from ingot.domain import errors
 
 _RANGE = (
     (b"x-openstack-ironic-api-minimum-version", f"1.{versions.MIN}".encode()),

@@ -17,9 +17,9 @@ import structlog
 import uvicorn
 
 from ingot.api import auth, server
+from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.netboot import service as netboot
-from ingot.deps import Deps
 from ingot.settings import Settings
 
 _log = structlog.get_logger("ingot.api")

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from ingot.api import wire
-from ingot.domain import errors
 from ingot.deps import Deps
+from ingot.domain import errors
 
 Handler = Callable[[Deps, wire.Request], Awaitable[wire.Answer]]
 

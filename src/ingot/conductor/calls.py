@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from ingot.deps import Deps
 from ingot.domain import errors, node, secrets
 from ingot.interfaces.context import Context
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.management import BootDevice
-from ingot.deps import Deps
 from ingot.store import nodes, ports
 
 T = TypeVar("T")

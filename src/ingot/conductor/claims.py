@@ -10,9 +10,9 @@ import asyncio
 
 import structlog
 
+from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.flows.run import Runner
-from ingot.deps import Deps
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.claims")

@@ -11,8 +11,8 @@ import asyncio
 import structlog
 from sqlalchemy import Connection
 
-from ingot.domain import errors
 from ingot.deps import Deps
+from ingot.domain import errors
 from ingot.store import conductors
 from ingot.store import runs as run_store
 

@@ -8,11 +8,11 @@ from ingot.conductor.calls import Calls
 from ingot.conductor.claims import Claims
 from ingot.conductor.membership import Membership
 from ingot.conductor.periodic.power_sync import PowerSync
+from ingot.deps import Deps
 from ingot.domain import ids
 from ingot.flows import catalog
 from ingot.flows.run import Runner
 from ingot.interfaces.kit import Kit
-from ingot.deps import Deps
 
 
 class Conductor:

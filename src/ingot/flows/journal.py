@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ingot.domain import errors, node, runs, states
 from ingot.deps import Deps
+from ingot.domain import errors, node, runs, states
 from ingot.store import history, nodes
 from ingot.store import ports as port_store
 from ingot.store import runs as run_store

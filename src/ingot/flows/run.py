@@ -14,13 +14,13 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from ingot.deps import Deps
 from ingot.domain import errors, node, runs, secrets, states
 from ingot.flows import waits
 from ingot.flows.journal import RunJournal
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.kit import Kit
-from ingot.deps import Deps
 from ingot.store import nodes, ports
 from ingot.store import runs as run_store
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ingot.domain import ids, node, patch
 from ingot.deps import Deps
+from ingot.domain import ids, node, patch
 from ingot.services.drafts import ChassisDraft, convert
 from ingot.store import chassis
 

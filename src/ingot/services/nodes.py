@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch, secrets, states
 from ingot.services import changes
-from ingot.deps import Deps
 from ingot.services.drafts import NodeDraft, convert
 from ingot.store import chassis, history, nodes
 

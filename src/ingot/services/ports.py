@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch, states
 from ingot.services import nodes as node_service
-from ingot.deps import Deps
 from ingot.services.drafts import PortDraft, convert
 from ingot.store import nodes, ports
 

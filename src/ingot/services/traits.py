@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.services import nodes as service
-from ingot.deps import Deps
 from ingot.store import nodes
 
 MOST = 50

@@ -9,8 +9,8 @@ import asyncio
 
 import bcrypt
 
-from ingot.domain import errors
 from ingot.deps import Deps
+from ingot.domain import errors
 from ingot.store import users
 
 ROLES = ("admin", "member", "reader")

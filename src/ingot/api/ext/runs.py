@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from ingot.api import query, wire
 from ingot.api.v1 import nodes
-from ingot.domain import errors, runs
 from ingot.deps import Deps
+from ingot.domain import errors, runs
 from ingot.store import nodes as node_store
 from ingot.store import runs as store
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.api import query, wire
-from ingot.domain import states
 from ingot.deps import Deps
+from ingot.domain import states
 from ingot.store import conductors
 
 

@@ -12,9 +12,9 @@ import msgspec
 
 from ingot.api import query, versions, wire
 from ingot.api.v1 import nodes
+from ingot.deps import Deps
 from ingot.domain import errors, ids, node
 from ingot.services import heartbeat as service
-from ingot.deps import Deps
 
 _HEARTBEAT: dict[str, tuple[int, int]] = {
     # key -> (first microversion, longest text)

@@ -8,9 +8,9 @@ import msgspec
 
 from ingot.api import paging, query, versions, wire
 from ingot.api.v1 import nodes
+from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch
 from ingot.services import chassis as service
-from ingot.deps import Deps
 from ingot.store import chassis as store
 
 _SHORT = ("uuid", "description", "links")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.api import query, versions, wire
-from ingot.domain import errors
 from ingot.deps import Deps
+from ingot.domain import errors
 from ingot.store import conductors as store
 
 _SHORT = ("hostname", "conductor_group", "alive", "links")

@@ -9,8 +9,8 @@ from typing import Any
 
 from ingot.api import query, versions, wire
 from ingot.api.v1 import node_view
-from ingot.domain import errors, node
 from ingot.deps import Deps
+from ingot.domain import errors, node
 
 _KINDS_SINCE = {"storage": 33, "rescue": 38, "bios": 40, "firmware": 86}
 _DYNAMIC = 30

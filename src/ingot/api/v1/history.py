@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 
 from ingot.api import paging, query, versions, wire
 from ingot.api.v1 import nodes
-from ingot.domain import node
 from ingot.deps import Deps
+from ingot.domain import node
 from ingot.store import history
 from ingot.store import nodes as store
 from ingot.store.paging import Page

@@ -9,9 +9,9 @@ from typing import Any
 
 from ingot.api import query, versions, wire
 from ingot.api.v1 import nodes
+from ingot.deps import Deps
 from ingot.domain import errors, ids
 from ingot.services import nodes as service
-from ingot.deps import Deps
 from ingot.store import nodes as store
 
 _DEVICES = ("pxe", "disk", "cdrom", "bios", "safe", "wanboot", "iscsiboot", "floppy", "uefihttp")

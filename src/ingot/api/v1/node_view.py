@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from ingot.api import versions, wire
-from ingot.domain import errors, states
 from ingot.deps import Deps
+from ingot.domain import errors, states
 from ingot.store import rows
 from ingot.store.schema import nodes
 

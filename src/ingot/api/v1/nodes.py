@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 
 from ingot.api import paging, query, versions, wire
 from ingot.api.v1 import node_view
+from ingot.deps import Deps
 from ingot.domain import errors, ids, patch, states
 from ingot.services import nodes as service
-from ingot.deps import Deps
 from ingot.store import nodes, rows, schema
 from ingot.store.paging import Page
 

@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 
 from ingot.api import paging, query, versions, wire
 from ingot.api.v1 import nodes
+from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch
 from ingot.services import ports as service
-from ingot.deps import Deps
 from ingot.store import nodes as node_store
 from ingot.store import ports as store
 from ingot.store import rows, schema

@@ -12,10 +12,10 @@ import msgspec
 
 from ingot.api import query, versions, wire
 from ingot.api.v1 import node_view, nodes, provision_body
+from ingot.deps import Deps
 from ingot.domain import errors, power, states
 from ingot.services import nodes as service
 from ingot.services import provisioning
-from ingot.deps import Deps
 from ingot.store import nodes as store
 
 _FIELDS: dict[str, int] = {

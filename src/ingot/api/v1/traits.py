@@ -6,9 +6,9 @@ import msgspec
 
 from ingot.api import query, wire
 from ingot.api.v1 import nodes
+from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.services import traits as service
-from ingot.deps import Deps
 from ingot.store import nodes as store
 
 

@@ -14,8 +14,8 @@ import structlog
 from sqlalchemy import Connection
 
 from ingot.conductor.calls import Calls
-from ingot.domain import errors, power, states
 from ingot.deps import Deps
+from ingot.domain import errors, power, states
 from ingot.store import history, nodes
 from ingot.store.paging import Page
 
