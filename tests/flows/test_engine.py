@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flows import stand
 
+from flows import stand
 from ingot.conductor.claims import Claims
 from ingot.domain import errors, ids, node, runs, states
 from ingot.flows import agent_steps

@@ -1,4 +1,4 @@
-"""A process for the store tests: writes rows and prints each once it is durable; or makes a schema; or fills its disk."""
+"""A process for the store tests: writes rows and prints each once durable, makes a schema, or fills its disk."""
 
 from __future__ import annotations
 
