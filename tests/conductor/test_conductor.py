@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import structlog
-from flows import stand
 
+from flows import stand
 from ingot.conductor.calls import Calls
 from ingot.conductor.membership import Membership
 from ingot.conductor.periodic.power_sync import PowerSync
