@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 
-from conftest import Run, environment, ingot_argv
+from cli.program import Run, environment, ingot_argv
 from ingot.cli import main
 from ingot.cli.lazy import LazyGroup, Table
 from ingot.cli.node import group
