@@ -13,6 +13,10 @@ class FakePower(PowerInterface):
 
     targets = tuple(power.Target)
 
+    async def validate(self, ctx: Context) -> None:
+        """Delays must be numbers."""
+        acts.check(ctx)
+
     async def get(self, ctx: Context) -> power.Power:
         """What ``fake_power`` says, else the stored power state; off when none is stored."""
         await acts.act(ctx, "power.get")
