@@ -11,12 +11,12 @@ from ingot import app
 from ingot.clients.ipmi.client import IpmiPool
 from ingot.clients.redfish.client import RedfishPool
 from ingot.conductor.calls import Calls
+from ingot.deps import Deps
 from ingot.domain import errors, ids, node, secrets
 from ingot.images.cache import ImageCache
 from ingot.interfaces.context import Context
 from ingot.interfaces.kit import BootService, Kit
 from ingot.netboot.service import Netboot
-from ingot.services.deps import Deps
 from ingot.settings import Settings
 from ingot.store import nodes, ports
 
