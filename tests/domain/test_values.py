@@ -70,7 +70,20 @@ def test_a_line_written_twice_changes_nothing(whole: tuple[int, list[runs.Entry]
 # --- secrets ---
 
 KEYS = st.sampled_from(["ipmi_password", "redfish_username", "agent_token", "note", "configdrive", "image_source", "X"])
-INFO = st.dictionaries(KEYS, st.none() | st.integers() | st.text().filter(lambda text: text != secrets.MASK))
+LEAVES = st.none() | st.integers() | st.text().filter(lambda text: text != secrets.MASK)
+VALUES = st.recursive(LEAVES, lambda below: st.lists(below, max_size=3) | st.dictionaries(KEYS, below), max_leaves=8)
+INFO = st.dictionaries(KEYS, VALUES)
+
+
+def _clear_secrets(value: Any, instance: bool) -> list[Any]:
+    """The secret values of a public form that are not masked."""
+    if isinstance(value, list):
+        return [found for item in value for found in _clear_secrets(item, instance)]
+    if not isinstance(value, dict):
+        return []
+    clear = [item for key, item in value.items() if secrets.is_secret(key, instance=instance) and item is not None]
+    nested = [found for item in value.values() for found in _clear_secrets(item, instance)]
+    return [item for item in clear if item != secrets.MASK] + nested
 
 
 @given(INFO, INFO, st.booleans())
@@ -78,10 +91,15 @@ def test_split_then_merge_gives_everything_back(info: dict[str, Any], known: dic
     public, hidden = secrets.split(info, known, instance=instance)
     assert secrets.merge(public, hidden) == info
     assert list(public) == list(info)
-    for key in info:
-        secret = secrets.is_secret(key, instance=instance) and info[key] is not None
-        assert (key in hidden) == secret
-        assert (public[key] == secrets.MASK) == secret
+    assert _clear_secrets(public, instance) == []
+
+
+def test_a_secret_further_down_is_hidden_too() -> None:
+    info = {"bmcs": [{"password": "geheim", "port": 1}, {"port": 2}], "deep": {"auth": {"token": "geheim"}}}
+    public, hidden = secrets.split(info, {})
+    assert public == {"bmcs": [{"password": "******", "port": 1}, {"port": 2}], "deep": {"auth": {"token": "******"}}}
+    assert secrets.split(public, hidden) == (public, hidden)
+    assert secrets.merge(public, hidden) == info
 
 
 def test_writing_the_mask_back_keeps_the_secret() -> None:
@@ -138,8 +156,17 @@ def test_an_empty_inventory_says_nothing_and_raises_nothing(empty: dict[str, Any
 
 @pytest.mark.parametrize(
     ("name", "good"),
-    [("rack1-u1", True), ("a.b_c~d", True), ("", False), ("a b", False), ("detail", False), ("x" * 256, False), ("é", False), ("a\n", False)],
-)  # fmt: skip
+    [
+        ("rack1-u1", True),
+        ("a.b_c~d", True),
+        ("", False),
+        ("a b", False),
+        ("detail", False),
+        ("x" * 256, False),
+        ("é", False),
+        ("a\n", False),
+    ],
+)
 def test_names(name: str, good: bool) -> None:
     assert ids.is_name(name) == good
 
@@ -156,7 +183,10 @@ def test_mac_addresses_are_written_one_way(text: str) -> None:
     assert ids.mac(text) == "52:54:00:aa:bb:01"
 
 
-@pytest.mark.parametrize("text", ["", "52:54:00:aa:bb", "52:54:00:aa:bb:zz", "52:54:00:aa:bb:01:02", "525400aabb01", "52:54:00:aa:bb:01\n"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["", "52:54:00:aa:bb", "52:54:00:aa:bb:zz", "52:54:00:aa:bb:01:02", "525400aabb01", "52:54:00:aa:bb:01\n"],
+)
 def test_what_is_no_mac_address_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(errors.Invalid, match="Expected a MAC address but received") as refused:
         ids.mac(text)
