@@ -16,9 +16,9 @@ from flows import stand
 from ingot.conductor.calls import Calls
 from ingot.conductor.membership import Membership
 from ingot.conductor.periodic.power_sync import PowerSync
+from ingot.deps import Deps
 from ingot.domain import errors, ids, node, runs, states
 from ingot.services import provisioning
-from ingot.services.deps import Deps
 from ingot.store import conductors, nodes, ports
 from ingot.store import runs as run_store
 

@@ -12,12 +12,12 @@ import pytest
 
 from flows import stand
 from ingot.conductor.claims import Claims
+from ingot.deps import Deps
 from ingot.domain import errors, ids, node, runs, states
 from ingot.flows import agent_steps
 from ingot.flows.run import Runner
 from ingot.interfaces.context import StepContext, WaitFor
 from ingot.interfaces.steps import step
-from ingot.services.deps import Deps
 from ingot.store import runs as run_store
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ingot.conductor.calls import Calls
+from ingot.deps import Deps
 from ingot.domain import errors, power, runs
 from ingot.interfaces import contract, hardware, steps
 from ingot.interfaces.boot import BootInterface
@@ -24,7 +25,6 @@ from ingot.interfaces.inspect import InspectInterface
 from ingot.interfaces.management import BootChoice, BootDevice, ManagementInterface
 from ingot.interfaces.network import NetworkInterface
 from ingot.interfaces.power import PowerInterface
-from ingot.services.deps import Deps
 from ingot.store import nodes
 
 TIMEOUT = 30.0

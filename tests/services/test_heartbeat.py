@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from flows import stand
+from ingot.deps import Deps
 from ingot.domain import errors, states
 from ingot.services import heartbeat, provisioning
-from ingot.services.deps import Deps
 from ingot.store import history, nodes, ports
 from ingot.store import runs as run_store
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from flows import stand
+from ingot.deps import Deps
 from ingot.domain import errors, power, runs, states
 from ingot.services import provisioning
-from ingot.services.deps import Deps
 from ingot.store import runs as run_store
 
 S = states.State
