@@ -87,13 +87,14 @@ def _split_value(value: Any, known: Any, *, instance: bool) -> tuple[Any, dict[s
         numbered = {str(number): item for number, item in enumerate(cast("list[Any]", value))}
         public, hidden = split(numbered, below, instance=instance)
         return list(public.values()), hidden
-    return cast("Any", value), {}
+    return value, {}
 
 
 def _merge_value(public: Any, hidden: Any) -> Any:
-    if isinstance(hidden, dict) and isinstance(public, dict):
-        return merge(cast("dict[str, Any]", public), cast("dict[str, Any]", hidden))
-    if isinstance(hidden, dict) and isinstance(public, list):
-        numbered = {str(number): item for number, item in enumerate(cast("list[Any]", public))}
-        return list(merge(numbered, cast("dict[str, Any]", hidden)).values())
-    return hidden
+    if not isinstance(hidden, dict) or not isinstance(public, dict | list):
+        return cast("Any", hidden)
+    below = cast("dict[str, Any]", hidden)
+    if isinstance(public, dict):
+        return merge(cast("dict[str, Any]", public), below)
+    numbered = {str(number): item for number, item in enumerate(cast("list[Any]", public))}
+    return list(merge(numbered, below).values())
