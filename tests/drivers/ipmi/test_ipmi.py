@@ -231,7 +231,7 @@ async def test_full_session_table(site: place.Place, fleet: fleets.Fleet) -> Non
     faults(fleet).change({"sessions_full": True})
     ctx = await site.context("ipmi", info(fleet))
     assert await place.refusal(ctx.power.get(ctx)) == (
-        f"BMC {name(fleet)} refused the IPMI login: insufficient resources to create a session (status 01). "
+        f"BMC {name(fleet)} refused the IPMI login: no free session (status 01). "
         "Close other IPMI sessions (a BMC often has only four), or reset the BMC."
     )
     faults(fleet).change({"sessions_full": False})
