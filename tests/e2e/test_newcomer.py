@@ -37,6 +37,7 @@ async def test_a_blank_server_becomes_a_running_system(made: artifacts.Artifacts
         assert sizes["vda"] == 8 << 20, partitions
         drive = (await way.inside(world, machine, key, "findfs LABEL=config-2")).strip().removeprefix("/dev/")
         assert 0 < sizes[drive] <= 64 << 10, partitions
-        command = ["sgdisk", "-v", str(await way.disk(world, machine))]
-        layout = subprocess.run(command, capture_output=True, text=True, check=False)
+        layout = subprocess.run(
+            ["sgdisk", "-v", str(await way.disk(world, machine))], check=True, capture_output=True, text=True
+        )
         assert "No problems found" in layout.stdout

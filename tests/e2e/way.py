@@ -11,12 +11,13 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from ingot.cli import client as api
 from ingot.cli import deployment
-from ingot.cli.demo import artifacts, children, journey, proof
+from ingot.cli.demo import artifacts, children, journey, proof, service
 from ingot.cli.demo.world import PREFIX, Blueprint, Machine, World
 from ingot.cli.node import deploy
 from ingot.domain import errors
@@ -25,6 +26,18 @@ PATIENCE = 600.0
 RAMDISK_CALLS = 300.0
 FAILED = ("deploy failed", "clean failed", "inspect failed", "error")
 Json = dict[str, Any]
+
+
+class Place(Protocol):
+    """What the real and the simulated racks have in common."""
+
+    @property
+    def service(self) -> service.Service: ...
+
+    @property
+    def client(self) -> api.Client: ...
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any: ...
 
 
 def needed() -> str | None:
@@ -46,7 +59,7 @@ async def built(folder: Path, image: str) -> artifacts.Artifacts:
 
 
 @contextlib.asynccontextmanager
-async def opened(name: str, made: artifacts.Artifacts, **wishes: Any) -> AsyncIterator[World]:
+async def opened(name: str, made: artifacts.Artifacts, **wishes: Any) -> AsyncGenerator[World]:
     """A world of its own name, whose folder is gone afterwards; ``wishes`` as Blueprint takes them."""
     memory = wishes.pop("memory_mb", 512)
     blueprint = Blueprint(f"e2e-{name}-{os.getpid()}", memory_mb=memory, **wishes)
@@ -57,12 +70,12 @@ async def opened(name: str, made: artifacts.Artifacts, **wishes: Any) -> AsyncIt
         await asyncio.to_thread(shutil.rmtree, blueprint.folder, ignore_errors=True)
 
 
-async def ask(world: World, machine: Machine, verb: str, **body: Any) -> None:
+async def ask(world: Place, machine: Machine, verb: str, **body: Any) -> None:
     """Ask for a provision verb."""
     await world.call("PUT", f"/v1/nodes/{machine.name}/states/provision", {"target": verb, **body})
 
 
-async def look(world: World, machine: Machine) -> Json:
+async def look(world: Place, machine: Machine) -> Json:
     """The node; a silent API is asked again for a minute, for it may be starting."""
     deadline = time.monotonic() + 60
     while True:
@@ -76,14 +89,14 @@ async def look(world: World, machine: Machine) -> Json:
             return found
 
 
-async def run_of(world: World, machine: Machine) -> Json:
+async def run_of(world: Place, machine: Machine) -> Json:
     """The node's newest run with its plan."""
     found: Json = await world.call("GET", f"/ingot/v1/nodes/{machine.name}/run")
     return found
 
 
 async def until(
-    world: World, machine: Machine, what: str, condition: Callable[[], Awaitable[bool]], within: float = PATIENCE
+    world: Place, machine: Machine, what: str, condition: Callable[[], Awaitable[bool]], within: float = PATIENCE
 ) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + within
@@ -93,7 +106,7 @@ async def until(
         await asyncio.sleep(0.2)
 
 
-async def reach(world: World, machine: Machine, *states: str, within: float = PATIENCE) -> Json:
+async def reach(world: Place, machine: Machine, *states: str, within: float = PATIENCE) -> Json:
     """Wait until the node is in one of these states; the node. A failure that nobody waits for ends the wait."""
     seen: list[Json] = []
 
@@ -119,7 +132,7 @@ async def enrol(world: World, machine: Machine, **fields: Any) -> None:
     await reach(world, machine, "manageable")
 
 
-async def provide(world: World, machine: Machine) -> Json:
+async def provide(world: Place, machine: Machine) -> Json:
     """Clean, until available."""
     await ask(world, machine, "provide")
     return await reach(world, machine, "available")
@@ -132,7 +145,7 @@ async def start_deploy(world: World, machine: Machine, key: proof.Key, image: de
     await asyncio.to_thread(deploy.send, world.client, machine.name, image or world.artifacts.image, drive)
 
 
-async def history(world: World, machine: Machine) -> list[str]:
+async def history(world: Place, machine: Machine) -> list[str]:
     """What the node's history says, oldest first."""
     found = await world.call("GET", f"/v1/nodes/{machine.name}/history?detail=True")
     return [str(one["event"]) for one in sorted(found["history"], key=lambda one: str(one["created_at"]))]
@@ -164,7 +177,7 @@ def console(machine: Machine) -> str:
     return machine.serial_log.read_text(errors="replace") if machine.serial_log.exists() else ""
 
 
-def story(world: World, machine: Machine) -> str:
+def story(world: Place, machine: Machine) -> str:
     """What a reader of a failed wait needs."""
     log = world.service.log.read_text(errors="replace")[-3000:]
     return f"--- log of the service ---\n{log}\n--- console ---\n{console(machine)[-2000:]}"
