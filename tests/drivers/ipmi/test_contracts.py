@@ -40,7 +40,7 @@ async def stage(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
             ctx.node.uuid,
             seen_power=seen,
             incomplete={},
-            break_peer=deafen if request.param in {17, "session"} else None,
+            break_peer=silence,
         )
     await fleet.close()
 
