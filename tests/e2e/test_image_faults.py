@@ -10,7 +10,6 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Any
 
 import pytest
