@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,9 +34,8 @@ class Place:
     async def context(self, driver: str, info: dict[str, Any], *, cards: int = 1, **fields: Any) -> Context:
         uuid = ids.new()
         shown, hidden = secrets.split(info, {})
-        value = node.Node(
-            uuid=uuid, driver=driver, driver_info=shown, **{**self.deps.registry.defaults(driver), **fields}
-        )
+        columns: dict[str, Any] = {**self.deps.registry.defaults(driver), **fields}
+        value = node.Node(uuid=uuid, driver=driver, driver_info=shown, **columns)
         sealed = self.deps.sealer.seal(uuid, {"driver_info": hidden})
         await self.deps.store.run(nodes.create, value, sealed)
         for number in range(cards):
@@ -54,12 +53,12 @@ class Place:
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path, boot: BootService | None = None, **more: Any) -> AsyncIterator[Place]:
+async def opened(folder: Path, boot: BootService | None = None, **more: Any) -> AsyncGenerator[Place]:
     """A site with the real clients; network boot is the product's own, switched off, unless ``boot`` is given."""
     deps = app.make_deps(Settings(data_dir=str(folder), **more))
     ipmi, redfish = IpmiPool(), RedfishPool()
     images = ImageCache(folder / "images", 1 << 30)
-    netboot = boot or Netboot(deps.settings, deps.store, images)
+    netboot = boot or Netboot(deps.settings, deps.store, images.find_file)
     try:
         yield Place(deps, Kit(deps.settings, ipmi, redfish, ABSENT, images, netboot))
     finally:

@@ -58,7 +58,8 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_new_driver_passes_its_tests_and_the_linters(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["acme", "abcdefghij0123456789"])
+def test_a_new_driver_passes_its_tests_and_the_linters(name: str, tmp_path: Path) -> None:
     for part in ("src", "tests/drivers", "tests/interfaces", "tests/flows", "tests/conftest.py", "pyproject.toml"):
         source, target = ROOT / part, tmp_path / part
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -66,13 +67,13 @@ def test_a_new_driver_passes_its_tests_and_the_linters(tmp_path: Path) -> None:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
-    made = CliRunner().invoke(driver.driver, ["new", "acme", "--root", str(tmp_path)])
+    made = CliRunner().invoke(driver.driver, ["new", name, "--root", str(tmp_path)])
     assert made.exit_code == 0, made.output
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src")}
-    paths = sorted(driver_skeleton.files("acme"))
+    paths = sorted(driver_skeleton.files(name))
     code = [path for path in paths if path.endswith(".py")]
     for words in (
-        ("pytest", "-q", "-p", "no:cacheprovider", "tests/drivers/acme"),
+        ("pytest", "-q", "-p", "no:cacheprovider", f"tests/drivers/{name}"),
         ("ruff", "check", *code),
         ("ruff", "format", "--check", *code),
     ):

@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +105,8 @@ class World:
 
     async def enrol(self, number: int = 0, **fields: Any) -> str:
         """Create the fleet's machine ``number`` as a node with its ports; its name."""
-        body = {**self.fleet.nodes()[number], **fields}
-        cards = body.pop("ports")
+        body: dict[str, Any] = {**self.fleet.nodes()[number], **fields}
+        cards: list[dict[str, Any]] = body.pop("ports")
         made = await self.call("POST", "/v1/nodes", body)
         for card in cards:
             await self.call("POST", "/v1/ports", {"node_uuid": made["uuid"], **card})
@@ -163,7 +163,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path, plan: dict[str, Any], **settings: Any) -> AsyncIterator[World]:
+async def opened(folder: Path, plan: dict[str, Any], **settings: Any) -> AsyncGenerator[World]:
     world = World(folder, plan, settings)
     await world.fleet.start()
     try:

@@ -15,7 +15,7 @@ from ingot.cli import driver_skeleton, options, output
 from ingot.domain import errors
 from ingot.interfaces import manifest
 
-_NAME = re.compile(r"[a-z][a-z0-9]{1,30}")
+_NAME = re.compile(r"[a-z][a-z0-9]{1,19}")
 _PAGE = Path("docs/reference/drivers.md")
 
 
@@ -54,7 +54,7 @@ def new(name: str, root: Path) -> None:
     """Write the skeleton of driver NAME into a checkout: manifest, interfaces, README and tests that pass."""
     if not _NAME.fullmatch(name):
         raise errors.Invalid(
-            f'"{name}" cannot be the name of a driver', hint="2 to 31 small letters and digits, a letter first."
+            f'"{name}" cannot be the name of a driver', hint="2 to 20 small letters and digits, a letter first."
         )
     if not (root / "src/ingot/drivers").is_dir():
         raise errors.NotFound(f"There is no checkout of ingot in {root.resolve()}", hint="Name it with --root.")

@@ -200,9 +200,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[contracts.Stage]:
 
     async with place.opened(tmp_path, drivers=("@name@",)) as site:
         ctx = await site.context("@name@", {"@name@_address": str(bmc)})
-        yield contracts.Stage(
-            site.deps, site.calls, ctx.node.uuid, seen_power=seen, incomplete={}, break_peer=vanish
-        )
+        yield contracts.Stage(site.deps, site.calls, ctx.node.uuid, seen_power=seen, incomplete={}, break_peer=vanish)
 
 
 class TestPower(contracts.PowerContract):

@@ -160,10 +160,10 @@ async def test_the_answer_to_a_command_is_lost(quick: world.World) -> None:
     carry_out = agent.command
     lost: list[str] = []
 
-    def mute(command: str, params: dict[str, object]) -> dict[str, object]:
-        answer = carry_out(command, params)
-        if command.startswith("deploy.") and not lost:
-            lost.append(command)
+    def mute(name: str, params: dict[str, object]) -> dict[str, object]:
+        answer = carry_out(name, params)
+        if name.startswith("deploy.") and not lost:
+            lost.append(name)
             raise asyncio.CancelledError  # the server drops the connection without an answer
         return answer
 
@@ -171,6 +171,66 @@ async def test_the_answer_to_a_command_is_lost(quick: world.World) -> None:
     node = await quick.deploy(name)
     assert (node["provision_state"], lost) == ("active", ["deploy.execute_deploy_step"])
     assert effects(quick, name).count("write_image") == 1
+
+
+async def test_killed_between_the_order_and_its_note(quick: world.World) -> None:
+    """The agent has carried the order out, and the service dies before it can write that down."""
+    name = await quick.enrol()
+    await quick.bring(name, "manage", "provide")
+    agent = await quick.agent(name)
+    carry_out = agent.command
+    service = quick.process
+    assert service is not None
+
+    def deadly(name: str, params: dict[str, object]) -> dict[str, object]:
+        answer = carry_out(name, params)
+        if name.startswith("deploy.") and service.returncode is None:
+            service.kill()
+        return answer
+
+    agent.command = deadly
+    await quick.choose_image(name)
+    await quick.order(name, "active")
+    await asyncio.wait_for(service.wait(), 30)
+    assert effects(quick, name)[-1] == "write_image"
+    await quick.start()
+    node = await quick.rests(name)
+    assert (node["provision_state"], node["last_error"]) == ("active", None)
+    assert effects(quick, name).count("write_image") == 1
+
+
+async def test_undo_goes_on_where_the_bmc_is_dead(slow: world.World) -> None:
+    """The machine cannot be switched off, but its next boot is not the ramdisk, and the ramdisk may not speak."""
+    name = await slow.enrol()
+    await slow.bring(name, "manage", "provide")
+    await slow.choose_image(name)
+    await slow.order(name, "active")
+    command = await slow.running(name, "execute_deploy_step")
+    slow.fleet.bmcs[name].faults.change({"drop_rate": 1.0})
+    command.update(command_status="FAILED", command_error={"type": "x", "details": "The disk is on fire"})
+    node = await slow.rests(name, 90)
+    assert node["provision_state"] == "deploy failed"
+    assert "The disk is on fire" in node["last_error"], "the first reason counts, not that of the undo"
+    assert node["driver_internal_info"]["boot"] == {"what": "disk"}
+    assert slow.fleet.machines[name].power == PowerState.ON
+    agent = await slow.agent(name)
+    beats = agent.heartbeats
+    await slow.until(lambda: agent.heartbeats > beats + 1)
+    assert (await slow.node(name))["driver_internal_info"].get("agent_url") is None
+
+
+async def test_the_image_is_named_once_not_at_every_look(slow: world.World) -> None:
+    """While the agent writes, the source of the image may go away."""
+    name = await slow.enrol()
+    await slow.bring(name, "manage", "provide")
+    await slow.choose_image(name)
+    await slow.order(name, "active")
+    await slow.running(name, "execute_deploy_step")
+    slow.image.unlink()
+    for entry in (slow.folder / "data" / "images").glob("*/entry.json"):
+        entry.unlink()
+    node = await slow.rests(name)
+    assert (node["provision_state"], node["last_error"]) == ("active", None)
 
 
 async def test_an_agent_still_at_work_is_booted_anew(tmp_path: Path) -> None:

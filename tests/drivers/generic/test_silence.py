@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -20,15 +21,15 @@ from ingot.store import nodes
 
 
 @contextlib.asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[tuple[place.Place, str]]:
+async def served(folder: Path) -> AsyncGenerator[tuple[place.Place, str]]:
     """A site whose boot files are served for real on loopback, and their URL."""
     port = world.free_port()
     (folder / "ramdisk").mkdir()
     for name in ("vmlinuz", "initrd"):
         (folder / "ramdisk" / name).write_bytes(b"x" * 1000)
-    more = {"provision_address": "127.0.0.1", "files_port": port}
+    more: dict[str, Any] = {"provision_address": "127.0.0.1", "files_port": port}
     deps = app.make_deps(Settings(data_dir=str(folder), **more))
-    netboot = Netboot(deps.settings, deps.store, ImageCache(folder / "images", 1 << 30))
+    netboot = Netboot(deps.settings, deps.store, ImageCache(folder / "images", 1 << 30).find_file)
     async with netboot.running(), place.opened(folder, netboot, **more) as site:
         yield site, f"http://127.0.0.1:{port}/boot"
     deps.store.close()
@@ -52,7 +53,7 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
         assert await ctx.boot.explain_silence(ctx, since) == (
             f"{one} last asked for its boot script and was told to start from its disk 0 s ago, then nothing"
         )
-        info = {"boot": {"what": "ramdisk", "params": {}}}
+        info: dict[str, Any] = {"boot": {"what": "ramdisk", "params": {}}}
         await site.deps.store.run(nodes.change, ctx.node.uuid, driver_internal_info=info)
         assert b"vmlinuz" in await fetch(f"{url}/ipxe/{two}")
         assert await ctx.boot.explain_silence(ctx, since) == (
