@@ -14,7 +14,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler.loadscope import LoadScopeScheduling
+
+# A machine busy with other work is no finding: examples are judged by what they show, not by how long they take.
+settings.register_profile("ingot", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ingot")
+
 
 ROOT = Path(__file__).parent.parent
 

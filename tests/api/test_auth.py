@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import aiohttp
+import msgspec
 import pytest
 
 from ingot.api import listen, server
@@ -95,44 +96,17 @@ async def test_a_proved_password_is_remembered_and_a_wrong_one_is_not(api: Api, 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::", "example.org"])
 def test_noauth_is_refused_beyond_loopback(deps: Deps, host: str) -> None:
-    from dataclasses import replace
-
-    import msgspec
-
     open_to_all = msgspec.structs.replace(deps.settings, noauth=True, host=host)
     with pytest.raises(errors.Invalid, match="noauth") as caught:
         server.build(replace(deps, settings=open_to_all))
     assert "ingot user add" in caught.value.sentence()
 
 
-def test_a_taken_port_is_told(api: Api, settings: Settings) -> None:
-    import msgspec
-
-    with pytest.raises(errors.Conflict, match=f"port {api.port}"):
-        listen.bind(msgspec.structs.replace(settings, port=api.port))
-
-
-async def test_listen_serves_until_cancelled(deps: Deps) -> None:
-    from dataclasses import replace
-
-    import msgspec
-
-    probe = listen.bind(msgspec.structs.replace(deps.settings, port=0))
-    port = probe.getsockname()[1]
-    probe.close()
-    here = replace(deps, settings=msgspec.structs.replace(deps.settings, port=port))
-    task = asyncio.create_task(listen.serve(here))
-    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
-        while True:
-            try:
-                async with session.get(f"http://127.0.0.1:{port}/ingot/v1/health") as answer:
-                    assert await answer.json() == {"ready": True}
-                    break
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.02)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+async def test_a_taken_port_is_told(api: Api, deps: Deps) -> None:
+    taken = replace(deps, settings=msgspec.structs.replace(deps.settings, port=api.port))
+    with pytest.raises(errors.Conflict, match=str(api.port)):
+        async with listen.listening(taken):
+            pass
 
 
 BAREMETAL = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ingot" / "venv-peers/bin/baremetal"

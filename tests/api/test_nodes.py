@@ -74,6 +74,9 @@ async def test_paging_follows_next_to_the_end(api: Api) -> None:
         f"{api.url}/v1/nodes?sort_key=id&sort_dir=asc&maintenance=false"
         f"&fields=instance_uuid,maintenance,name,power_state,provision_state,uuid&limit=1&marker={marker}"
     )
+    without_uuid = await api.get("/v1/nodes?limit=1&fields=name")
+    assert set(without_uuid["nodes"][0]) == {"name", "links"}
+    assert without_uuid["next"].endswith(f"fields=name&limit=1&marker={marker}")
     assert (await api.call("GET", f"/v1/nodes?marker={UUID}")).status == 404
 
 

@@ -1,76 +1,13 @@
-"""What the command line's tests talk to: a real `ingot serve` with imaginary hardware, and awkward servers."""
+"""Fixtures of the command line's tests."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from click.testing import CliRunner, Result
 
-from ingot.cli import client as api
-from ingot.cli import main
-from ingot.domain import errors
-
-SOURCE = Path(__file__).parents[2] / "src"
-
-
-def environment() -> dict[str, str]:
-    """The environment of a child that runs this checkout's ingot."""
-    return {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "default"}
-
-
-def ingot_argv(*words: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "ingot.cli.main", *words]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Return when the condition holds; fail at the deadline."""
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"not true within {seconds} s"
-        pause.wait(0.05)
-
-
-@contextlib.contextmanager
-def serving(data: Path, *more: str) -> Iterator[str]:
-    """A running `ingot serve` on a free port of loopback; its URL."""
-    port = free_port()
-    log = data / "serve.log"
-    data.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        words = ["serve", "--data-dir", str(data), "--port", str(port), *more]
-        child = subprocess.Popen(ingot_argv(*words), stdout=output, stderr=output, env=environment())
-    try:
-        client = api.Client(f"http://127.0.0.1:{port}", timeout=5)
-        wait_for(lambda: _answers(client, child, log), 30)
-        yield client.url
-    finally:
-        child.terminate()
-        child.wait(20)
-
-
-def _answers(client: api.Client, child: subprocess.Popen[bytes], log: Path) -> bool:
-    assert child.poll() is None, log.read_text()
-    try:
-        client.get("/v1")
-        return True
-    except errors.Unreachable:
-        return False
+from cli.program import Run, run_here, serving
 
 
 @pytest.fixture(scope="module")
@@ -79,27 +16,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield where
 
 
-Run = Callable[..., Result]
-
-
 @pytest.fixture
 def run() -> Run:
     """Runs the command line in this process; errors become exit codes as in the program."""
     return run_here
-
-
-def run_here(*words: str, url: str = "", stdin: str | None = None, **variables: str) -> Result:
-    runner = CliRunner()
-    env: dict[str, str | None] = {"INGOT_URL": url, "INGOT_USER": None, "INGOT_PASSWORD": None, **variables}
-    return runner.invoke(_Program(), list(words), input=stdin, env=env)
-
-
-class _Program(type(main.root)):  # type: ignore[misc]  the program itself: errors and exit codes are main()'s
-    def __init__(self) -> None:
-        super().__init__("ingot", table=main.COMMANDS)
-
-    def main(self, args: list[str] | None = None, **_: object) -> None:  # type: ignore[override]  click's is wider
-        sys.exit(main.main(args))
 
 
 @pytest.fixture

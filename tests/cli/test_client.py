@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Run, run_here, serving
+from cli.program import Run, run_here, serving
 from ingot.cli import client as api
 from ingot.cli import exits
 from ingot.domain import errors

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import bcrypt
 import pytest
 
-from conftest import Run
+from cli.program import Run, environment, ingot_argv
 
 
 @pytest.fixture
@@ -84,21 +85,27 @@ def test_no_terminal_no_question(run: Run, data: Path) -> None:
     assert "--generate" in result.stderr
 
 
-def test_an_unknown_setting_names_its_neighbour(run: Run, tmp_path: Path) -> None:
-    result = run("serve", "--data-dir", str(tmp_path), "--set", "prot=1")
-    assert result.exit_code == 1
+def serve(*words: str) -> subprocess.CompletedProcess[str]:
+    """`ingot serve` that is expected to give up at once."""
+    argv = ingot_argv("serve", *words)
+    return subprocess.run(argv, capture_output=True, text=True, env=environment(), timeout=30, check=False)
+
+
+def test_an_unknown_setting_names_its_neighbour(tmp_path: Path) -> None:
+    result = serve("--data-dir", str(tmp_path), "--set", "prot=1")
+    assert result.returncode == 1
     assert '"port"' in result.stderr
 
 
-def test_a_taken_port_is_one_sentence(run: Run, tmp_path: Path, silent_server: str) -> None:
+def test_a_taken_port_is_one_sentence(tmp_path: Path, silent_server: str) -> None:
     port = silent_server.rpartition(":")[2]
-    result = run("serve", "--data-dir", str(tmp_path), "--port", port, "--noauth")
-    assert result.exit_code == 1
+    result = serve("--data-dir", str(tmp_path), "--port", port, "--noauth")
+    assert result.returncode == 1
     assert port in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_noauth_is_refused_beyond_loopback(run: Run, tmp_path: Path) -> None:
-    result = run("serve", "--data-dir", str(tmp_path), "--host", "0.0.0.0", "--noauth")
-    assert result.exit_code == 1
+def test_noauth_is_refused_beyond_loopback(tmp_path: Path) -> None:
+    result = serve("--data-dir", str(tmp_path), "--host", "0.0.0.0", "--noauth")
+    assert result.returncode == 1
     assert "noauth" in result.stderr

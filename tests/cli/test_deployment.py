@@ -59,7 +59,7 @@ def test_a_fixed_address() -> None:
     assert data["links"][0]["ethernet_mac_address"] == MAC
 
 
-@pytest.mark.parametrize("words", ["", "192.0.2.7", "192.0.2.7/99", "2001:db8::1/64", "192.0.2.7/24,gatway=192.0.2.1"])
+@pytest.mark.parametrize("words", ["", "192.0.2.7", "192.0.2.7/99", "2001:db8::1/64", "192.0.2.7/24,gate=192.0.2.1"])
 def test_bad_networks_are_refused(words: str) -> None:
     with pytest.raises(errors.Invalid, match="not valid"):
         deployment.network(words, MAC)

@@ -9,13 +9,13 @@ import sys
 import click
 import pytest
 
-from conftest import Run, environment, ingot_argv
+from cli.program import Run, environment, ingot_argv
 from ingot.cli import main
 from ingot.cli.lazy import LazyGroup, Table
 from ingot.cli.node import group
 
 TABLES: dict[str, Table] = {"ingot": main.COMMANDS, "ingot node": group.COMMANDS}
-HEAVY = {"rich", "sqlalchemy", "msgspec", "asyncio", "aiohttp", "bcrypt", "starlette", "ingot_rack", "http.client"}
+HEAVY = {"rich", "sqlalchemy", "msgspec", "asyncio", "aiohttp", "bcrypt", "ingot_rack", "http.client"}
 
 
 @pytest.mark.parametrize("name", TABLES)

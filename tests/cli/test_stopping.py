@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import environment, wait_for
+from cli.program import environment, wait_for
 from ingot.cli.demo import children
 from ingot.domain import errors
 
@@ -46,7 +46,7 @@ def group_alive(pid: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_clean_up_once(tmp_path: Path, number: signal.Signals) -> None:
     pid_file = tmp_path / "pid"
     argv = [sys.executable, "-c", PROGRAM, str(pid_file)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from conftest import Run, wait_for
+from cli.program import Run, wait_for
 
 IMAGE = b"\x00" * 1024 * 1024
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 from ingot import app
 from ingot.conductor.service import Conductor
 from ingot.deps import Deps
-from ingot.domain import ids, node, runs, secrets, states
+from ingot.domain import ids, node, power, runs, secrets, states
 from ingot.interfaces.kit import Kit
 from ingot.settings import Settings
 from ingot.store import history, nodes, ports
@@ -27,6 +27,7 @@ from ingot.store import runs as run_store
 from ingot.store.paging import Page
 
 ABSENT = cast("Any", None)
+ON = power.Target.ON
 
 
 def settings(folder: Path, **more: Any) -> Settings:

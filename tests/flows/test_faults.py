@@ -28,7 +28,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("verb", "state", "action", "after", "undone"), FAULTS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("verb", "state", "action", "after", "undone"), FAULTS, ids=str)
 async def test_a_failing_step_is_undone_and_told(
     tmp_path: Path, verb: str, state: states.State, action: str, after: states.State, undone: list[str]
 ) -> None:

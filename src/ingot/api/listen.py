@@ -7,7 +7,9 @@ heartbeat and inspection. May not: know a route's meaning. Invariant: both serve
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
+import os
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -84,8 +86,11 @@ def _bind(host: str, port: int) -> socket.socket:
     except socket.gaierror as error:
         raise errors.Invalid(f"The API cannot listen on {where}: no such address", hint="Set host anew.") from error
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            text = f"The API cannot listen on {where}: no interface of this host has that address"
+            raise errors.Invalid(text, hint="Compare with ip addr.") from error
         raise errors.Conflict(
-            f"The API cannot listen on {where}: {error.strerror}",
+            f"The API cannot listen on {where}: {os.strerror(error.errno or 0)}",
             hint="Another program has the port: end it, or choose another with --port.",
         ) from error
 

@@ -135,8 +135,9 @@ def passed(line: Line, now: float) -> str:
     """ " 12 s (usual 90 s)", "" without a start."""
     if line.since is None or line.mark is not Mark.BUSY:
         return ""
+    elapsed = max(0.0, now - line.since)
     usual = f" (usual {duration(line.usual)})" if line.usual else ""
-    return f" {duration(max(0.0, now - line.since))}{usual}"
+    return f" {duration(elapsed)}{usual}" if usual or elapsed >= 1 else ""
 
 
 def amount(line: Line) -> str:

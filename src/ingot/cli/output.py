@@ -20,8 +20,6 @@ COLOURS = {
     "manageable": "cyan",
     "power on": "green",
     "error": "red",
-    "yes": "green",
-    "no": "red",
 }
 
 
@@ -44,12 +42,14 @@ def show_rows(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool = Fa
 
 
 def show_record(record: Row, *, as_json: bool = False, order: Iterable[str] = ()) -> None:
-    """Print one thing, a line per field; the keys in ``order`` come first."""
+    """Print one thing, a line per field; the keys in ``order`` come first; on a terminal without the empty ones."""
     if as_json:
         show_json(dict(record))
         return
     keys = [key for key in order if key in record]
     keys += [key for key in record if key not in keys]
+    if sys.stdout.isatty():  # people read what is set; programs want every field
+        keys = [key for key in keys if text(record[key])]
     rows = [{"field": key, "value": record[key]} for key in keys]
     show_rows(rows, ("field", "value"))
 

@@ -38,7 +38,7 @@ def on_sigterm() -> Generator[None]:
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run ``main()`` in an event loop; the first SIGINT or SIGTERM cancels it, later ones do not disturb its clean-up.
+    """Run ``main()`` in an event loop; the first SIGINT, SIGTERM or SIGHUP cancels it, later ones change nothing.
 
     Raises Stopped when it was told to stop.
     """
@@ -56,7 +56,7 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
                 told = True
                 task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, stop)
         return await main()
 

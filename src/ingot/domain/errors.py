@@ -34,7 +34,8 @@ class IngotError(Exception):
 
     def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
         self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
-        self.hint = hint or self.default_hint
+        # An empty hint says that there is nothing to add.
+        self.hint = self.default_hint if hint is None else hint
         super().__init__(self.message)
 
     def sentence(self) -> str:

@@ -26,18 +26,18 @@ def new() -> str:
 
 def is_uuid(text: str) -> bool:
     """Whether ``text`` reads as a UUID."""
-    return bool(_UUID.match(text))
+    return bool(_UUID.fullmatch(text))
 
 
 def is_name(text: str, *, hostname_only: bool = False) -> bool:
     """Whether ``text`` may name a node; before microversion 1.10 only hostnames could."""
     if is_uuid(text) or text in RESERVED_NAMES:
         return False
-    return bool((_HOSTNAME if hostname_only else _UNRESERVED).match(text))
+    return bool((_HOSTNAME if hostname_only else _UNRESERVED).fullmatch(text))
 
 
 def mac(text: str) -> str:
     """A MAC address in lower case with colons. Raises errors.Invalid when it is none."""
-    if not _MAC.match(text):
+    if not _MAC.fullmatch(text):
         raise errors.Invalid(f"Expected a MAC address but received {text}.", hint="Write it as 52:54:00:12:34:56.")
     return text.lower().replace("-", ":")

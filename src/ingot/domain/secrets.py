@@ -6,7 +6,7 @@ sealed in a column of their own. May not: encrypt (that is store/seal.py). Invar
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 MASK = "******"
 _WORDS = (
@@ -60,14 +60,41 @@ def split(
     public: dict[str, Any] = {}
     hidden: dict[str, Any] = {}
     for key, value in info.items():
-        if value is None or not is_secret(key, instance=instance):
-            public[key] = value
-            continue
-        public[key] = MASK
-        hidden[key] = known.get(key, value) if value == MASK else value
+        before: Any = known.get(key)
+        if value is None:
+            public[key] = None
+        elif is_secret(key, instance=instance):
+            public[key] = MASK
+            hidden[key] = value if value != MASK or before is None else before
+        else:
+            public[key], below = _split_value(value, before, instance=instance)
+            if below:
+                hidden[key] = below
     return public, hidden
 
 
 def merge(public: dict[str, Any], hidden: dict[str, Any]) -> dict[str, Any]:
     """The whole field again, secrets in place of their masks."""
-    return {**public, **hidden}
+    return {key: _merge_value(value, hidden[key]) if key in hidden else value for key, value in public.items()}
+
+
+def _split_value(value: Any, known: Any, *, instance: bool) -> tuple[Any, dict[str, Any]]:
+    """A value that is not itself secret, but may hold secrets further down (items of a list by their number)."""
+    below: dict[str, Any] = cast("dict[str, Any]", known) if isinstance(known, dict) else {}
+    if isinstance(value, dict):
+        return split(cast("dict[str, Any]", value), below, instance=instance)
+    if isinstance(value, list):
+        numbered = {str(number): item for number, item in enumerate(cast("list[Any]", value))}
+        public, hidden = split(numbered, below, instance=instance)
+        return list(public.values()), hidden
+    return value, {}
+
+
+def _merge_value(public: Any, hidden: Any) -> Any:
+    if not isinstance(hidden, dict) or not isinstance(public, dict | list):
+        return cast("Any", hidden)
+    below = cast("dict[str, Any]", hidden)
+    if isinstance(public, dict):
+        return merge(cast("dict[str, Any]", public), below)
+    numbered = {str(number): item for number, item in enumerate(cast("list[Any]", public))}
+    return list(merge(numbered, below).values())

@@ -54,7 +54,7 @@ class Checksum(msgspec.Struct, frozen=True):
         if not hmac.compare_digest(computed, self.value):
             raise errors.Invalid(
                 f"The checksum of {what} is wrong: expected {self.algo} {self.value}, got {computed}.",
-                hint="The image changed, or the checksum belongs to another file: correct image_checksum.",
+                hint="The image changed, or the checksum belongs to another file: correct it in instance_info.",
             )
 
 

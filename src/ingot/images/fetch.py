@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -105,12 +106,28 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}"
 
 
+def _in_words(error: BaseException) -> str:
+    """Why a transfer broke off; the HTTP library's own text names its classes."""
+    match error:
+        case aiohttp.ClientPayloadError():
+            return "the server closed the connection in the middle"
+        case aiohttp.ServerDisconnectedError():
+            return "the server hung up without an answer"
+        case aiohttp.ClientConnectorDNSError():
+            return "the name of the server cannot be resolved"
+        case OSError() if error.errno:
+            return os.strerror(error.errno)
+        case _:
+            return str(error) or type(error).__name__
+
+
 class _Download:
     """One HTTP download that goes on where it broke off."""
 
     def __init__(self, url: str, target: Path, digest: checksums.Hash, limits: Limits, progress: Progress) -> None:
         self.url, self.target, self.hash, self.limits, self.progress = url, target, digest, limits, progress
         self.done = 0
+        self.furthest = 0
         self.total: int | None = None
         self.validator: str | None = None
 
@@ -120,7 +137,6 @@ class _Download:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.limits.stall, sock_read=self.limits.stall)
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
             while True:
-                before = self.done
                 try:
                     await self._attempt(session)
                     return
@@ -131,7 +147,8 @@ class _Download:
                         ) from error
                     if isinstance(error, OSError) and error.errno in _OUR_DISK:
                         raise
-                    failures = 1 if self.done > before else failures + 1
+                    failures = 1 if self.done > self.furthest else failures + 1
+                    self.furthest = max(self.furthest, self.done)
                     if failures >= self.limits.attempts:
                         raise self._gave_up(error, failures) from error
                 await asyncio.sleep(self.limits.pause)
@@ -187,7 +204,7 @@ class _Download:
 
     def _gave_up(self, error: BaseException, failures: int) -> errors.Unreachable:
         stalled = isinstance(error, TimeoutError)
-        why = f"no byte came for {self.limits.stall:g} s" if stalled else str(error) or type(error).__name__
+        why = f"no byte came for {self.limits.stall:g} s" if stalled else _in_words(error)
         total = f" of {self.total}" if self.total else ""
         kind = errors.TimedOut if stalled else errors.Unreachable
         return kind(

@@ -1,11 +1,13 @@
 """Work that the ramdisk's agent does for a step: call it, wait for its command to end, tell its failure.
 
-A command is posted once per step (``ctx.once``); our own agent also recognises the key it carries, so that a
-conductor killed between the post and the note does not start it twice. May not: know what a command does.
+A command is posted once per step: the commands an agent already had are noted before the post, so that after a
+lost answer, or a conductor killed between post and note, a new one of that name is known to be ours. (Our own agent
+also recognises the key it carries.) May not: know what a command does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +18,8 @@ from ingot.interfaces.context import Context, StepContext, WaitFor
 if TYPE_CHECKING:
     from ingot.clients.agent.client import Agent
     from ingot.clients.agent.results import CommandResult
+
+Params = dict[str, Any]
 
 
 def is_alive(ctx: Context, now: float) -> bool:
@@ -44,23 +48,21 @@ def port_fields(ports: list[node.Port]) -> list[dict[str, Any]]:
 
 
 async def run_command(
-    ctx: StepContext, name: str, params: dict[str, Any], *, usual: float, timeout: float
+    ctx: StepContext, name: str, make_params: Callable[[], Awaitable[Params]], *, usual: float, timeout: float
 ) -> dict[str, object]:
     """Have the agent run an asynchronous command and wait for it; its result.
 
-    ``usual`` and ``timeout`` in seconds. Raises errors.Misbehaved with the agent's own words when it fails.
+    ``make_params`` is called for the post only, not each time the step is entered again to look how it goes.
+    ``usual`` and ``timeout`` in seconds. Raises errors.Misbehaved with the agent's own words when it fails,
+    errors.TimedOut when the agent was silent for the heartbeat timeout.
     """
-    key = f"{ctx.run.id}/{ctx.index}/{name}"
-
-    async def post() -> str:
-        started = await client(ctx).start(name, {**params, "ingot_key": key})
-        return started.id
-
-    command_id = await ctx.once(name, post)
+    command_id = await ctx.once(name, lambda: _post(ctx, name, make_params))
     latest: list[CommandResult] = []
 
     async def ended() -> bool:
-        result = await client(ctx).command(command_id)
+        result = await _look(ctx, name, command_id)
+        if result is None:
+            return False
         latest[:] = [result]
         if result.status == "RUNNING" and result.progress is not None:
             await ctx.journal.report(result.progress.done, result.progress.total, result.progress.phase)
@@ -70,9 +72,43 @@ async def run_command(
     return outcome(latest[0])
 
 
+async def _post(ctx: StepContext, name: str, make_params: Callable[[], Awaitable[Params]]) -> str:
+    """Start a command unless an earlier try has started it already; its id."""
+    params = {**await make_params(), "ingot_key": f"{ctx.run.id}/{ctx.index}/{name}"}
+    agent = client(ctx)
+    noted = f"{name}: commands before"
+    again = f"{ctx.index}:{noted}" in ctx.memo
+
+    async def present() -> list[str]:
+        return [one.id for one in await agent.commands()]
+
+    before = await ctx.once(noted, present)
+    known = await agent.find_started(name, before) if again else None
+    return (known or await agent.start(name, params, before=before)).id
+
+
+async def _look(ctx: StepContext, name: str, command_id: str) -> CommandResult | None:
+    """The command as the agent tells it; None while an agent that was heard of lately does not answer."""
+    try:
+        return await client(ctx).command(command_id)
+    except errors.NotSupported as error:
+        raise errors.Misbehaved(
+            f"The ramdisk's agent knows nothing of {name} any more: it was restarted in the middle",
+            hint="Look at the machine's console, then start the operation again.",
+        ) from error
+    except errors.Unreachable as error:
+        silent = ctx.now() - ((await ctx.refresh()).agent_heartbeat_at or 0.0)
+        if silent < ctx.kit.settings.heartbeat_timeout:
+            return None
+        raise errors.TimedOut(
+            f"The ramdisk's agent was silent for {silent:.0f} s in the middle of {name}: {error.message}",
+            hint="Look at the machine's console: it may have lost its power or its network.",
+        ) from error
+
+
 async def run_step(ctx: StepContext, word: str, planned: runs.PlannedStep) -> dict[str, object]:
     """Have the agent run one of its own steps of kind ``word`` (clean, deploy, service)."""
-    params = {
+    params: Params = {
         "step": {
             "interface": planned.interface,
             "step": planned.step,
@@ -85,8 +121,12 @@ async def run_step(ctx: StepContext, word: str, planned: runs.PlannedStep) -> di
         "ports": port_fields(ctx.ports),
         f"{word}_version": ctx.memo.get("versions"),
     }
+
+    async def ready() -> Params:
+        return params
+
     timeout = max(60.0, ctx.run.deadline - ctx.now())
-    return await run_command(ctx, f"{word}.execute_{word}_step", params, usual=60, timeout=timeout)
+    return await run_command(ctx, f"{word}.execute_{word}_step", ready, usual=60, timeout=timeout)
 
 
 def outcome(result: CommandResult) -> dict[str, object]:

@@ -15,7 +15,7 @@ import msgspec
 from ingot.domain import errors, node
 
 
-class Field(msgspec.Struct, frozen=True, kw_only=True):
+class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One key of driver_info."""
 
     name: str
@@ -24,7 +24,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     secret: bool = False
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One hardware type, or (``hardware = false``) a folder of implementations others use.
 
     ``provides``: interface kind -> {implementation name -> "module:Class" in this folder};
@@ -48,9 +48,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 def load(file: Path) -> Manifest:
     """The manifest in ``file``. Raises errors.Invalid naming what is wrong."""
-    raw: dict[str, Any] = tomllib.loads(file.read_text())
     try:
+        raw: dict[str, Any] = tomllib.loads(file.read_text())
         found = msgspec.convert({**raw, "folder": file.parent.name}, Manifest)
+    except tomllib.TOMLDecodeError as error:
+        raise errors.Invalid(f"{file} is not valid TOML: {error}", hint="Correct the line it names.") from error
     except msgspec.ValidationError as error:
         raise errors.Invalid(f"{file}: {error}", hint="Compare it with the manifest of another driver.") from error
     unknown = (set(found.provides) | set(found.uses)) - set(node.INTERFACES)

@@ -14,16 +14,23 @@ _LONGEST_PAUSE = 3.0
 async def until(wanted: power.Power, look: Callable[[], Awaitable[power.Power]], timeout: float, name: str) -> None:
     """Look, with growing pauses, until the power is ``wanted``.
 
+    A BMC that cannot be reached meanwhile is looked at again: many drop their connections while the power changes.
     Raises errors.TimedOut after ``timeout`` seconds; ``name`` says whose power in it.
     """
-    pause = _FIRST_LOOK
+    pause, missed = _FIRST_LOOK, ""
     try:
         async with asyncio.timeout(timeout):
-            while await look() != wanted:
+            while True:
+                try:
+                    if await look() == wanted:
+                        return
+                    missed = ""
+                except errors.Unreachable as error:
+                    missed = f" (it could not be asked: {error.message.rstrip('.')})"
                 await asyncio.sleep(pause)
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
     except TimeoutError as error:
         raise errors.TimedOut(
-            f'{name} accepted the order but its power was not "{wanted}" within {timeout:.0f} s',
+            f'{name} accepted the order but its power was not "{wanted}" within {timeout:.0f} s{missed}',
             hint="Look at the machine; a soft power off needs an operating system that obeys.",
         ) from error

@@ -63,13 +63,15 @@ _EXACT = (
 
 def create(connection: Connection, value: node.Node, secrets: str | None) -> node.Node:
     """Store a new node. Raises errors.Conflict when uuid, name or instance_uuid is taken."""
-    row = rows.to_row(value, nodes, secrets=secrets, created_at=rows.now())
+    created_at = rows.now()
+    row = rows.to_row(value, nodes, secrets=secrets, created_at=created_at)
     try:
         connection.execute(insert(nodes).values(row))
     except IntegrityError as error:
         raise _conflict(connection, value) from error
-    set_traits(connection, value.uuid, value.traits)
-    return get(connection, value.uuid)
+    if value.traits:
+        set_traits(connection, value.uuid, value.traits)
+    return msgspec.structs.replace(value, created_at=created_at)
 
 
 def find(connection: Connection, ident: str) -> node.Node | None:
@@ -98,7 +100,7 @@ def find_by_macs(connection: Connection, addresses: list[str]) -> list[node.Node
 def list_rows(connection: Connection, where: Filter, page: Page, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     """Rows as dicts of ``columns`` (JSON columns as unparsed text, booleans as bool), one page of them."""
     statement = paged(connection, nodes, _selection(columns).where(*conditions(where)), page)
-    return [rows.as_dict(row) for row in connection.execute(statement)]
+    return [dict(zip(columns, row, strict=True)) for row in connection.execute(statement)]
 
 
 def get_row(connection: Connection, ident: str, columns: tuple[str, ...]) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def get_row(connection: Connection, ident: str, columns: tuple[str, ...]) -> dic
     row = connection.execute(_selection(columns).where(column == ident)).first()
     if row is None:
         raise errors.NotFound(f"Node {ident} could not be found.")
-    return rows.as_dict(row)
+    return dict(zip(columns, row, strict=True))
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, Table, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, literal, or_, select
 
 from ingot.domain import errors
 
@@ -42,5 +42,6 @@ def _after(connection: Connection, table: Table, page: Page) -> ColumnElement[bo
         # Nulls sort first ascending and last descending (SQLite, MariaDB).
         same = key.is_(None) & ids_after
         return same if page.descending else or_(same, key.is_not(None))
-    beyond = (key < marker.key) | key.is_(None) if page.descending else key > marker.key
-    return or_(beyond, (key == marker.key) & ids_after)
+    seen = literal(marker.key, key.type)  # SQL knows no "> true", only a parameter that is true
+    beyond = (key < seen) | key.is_(None) if page.descending else key > seen
+    return or_(beyond, (key == seen) & ids_after)

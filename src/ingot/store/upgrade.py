@@ -58,6 +58,8 @@ def _migrate(path: Path) -> None:
     # One transaction by hand: Python's driver would end it before each CREATE, and a kill would leave half a schema.
     engine = sqlalchemy.create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT", connect_args={"timeout": 60})
     with engine.connect() as connection:
+        # Stays with the file; a store that had to switch could not wait for another process that holds the database.
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

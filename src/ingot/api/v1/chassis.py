@@ -96,8 +96,9 @@ async def _collection(
     page = asked.page(_SORTABLE)
     found = await deps.store.read(store.list_page, page)
     body = {"chassis": [_shown(request, each, names) for each in found]}
+    uuids = [each.uuid for each in found]
     extra = {"fields": ",".join(fields) if fields else None, "detail": "True" if asked.flag("detail") else None}
-    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found, extra))
+    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, extra))
 
 
 def _shown(request: wire.Request, found: node.Chassis, names: tuple[str, ...]) -> dict[str, Any]:

@@ -31,7 +31,8 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     uuid, found = await deps.store.read(_list, nodes.node_ident(request), page)
     body = {"history": [_shown(request, uuid, entry, detail=detail) for entry in found]}
     url = request.href("v1", "nodes", uuid, "history")
-    return wire.ok(paging.add_next(body, url, page, found, {"detail": "True" if detail else None}))
+    uuids = [entry.uuid for entry in found]
+    return wire.ok(paging.add_next(body, url, page, uuids, {"detail": "True" if detail else None}))
 
 
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:

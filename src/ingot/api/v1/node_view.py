@@ -23,18 +23,19 @@ SHORT = ("uuid", "instance_uuid", "maintenance", "power_state", "provision_state
 """What a list shows unless told otherwise."""
 _LINKS = ("ports", "portgroups", "states", "volume")
 _AGENT = ("agent_url", "agent_version", "agent_heartbeat_at", "has_agent_token")
+_PLACE = "~uuid~"
 _NEVER_CHOSEN = frozenset({"created_at", "updated_at"})
 _COLUMNS = frozenset(column.name for column in nodes.c)
 
 
 class View(msgspec.Struct, frozen=True):
-    """What to show. ``columns``: to read from the database; ``plain``, ``json``: to copy, parsed and unparsed."""
+    """What to show. ``columns``: to read from the database; ``json``: those that hold JSON text; ``hidden``: read only
+    to make other fields of them."""
 
     names: frozenset[str]
     columns: tuple[str, ...]
-    plain: tuple[str, ...]
     json: tuple[str, ...]
-    flags: tuple[str, ...]
+    hidden: tuple[str, ...]
     links: tuple[str, ...]
 
 
@@ -45,14 +46,12 @@ def view(version: int, names: tuple[str, ...] | None) -> View:
     chosen = shown if names is None else tuple(name for name in names if name in shown)
     stored = tuple(name for name in chosen if name in _COLUMNS)
     needed = dict.fromkeys(("uuid", *stored, *(_AGENT if "driver_internal_info" in chosen else ())))
-    flags = rows.booleans(nodes)
     return View(
         names=frozenset(chosen),
         columns=tuple(needed),
-        plain=tuple(name for name in stored if name not in rows.JSON_COLUMNS and name not in flags),
         json=tuple(name for name in stored if name in rows.JSON_COLUMNS),
-        flags=tuple(name for name in stored if name in flags),
-        links=tuple(name for name in _LINKS if name in chosen),
+        hidden=tuple(name for name in needed if name not in stored),
+        links=tuple(name for name in ("links", *_LINKS) if name in chosen),
     )
 
 
@@ -71,39 +70,38 @@ class Renderer:
 
     def __init__(self, deps: Deps, request: wire.Request, what: View) -> None:
         self._view = what
-        self._self = request.href("v1", "nodes")
-        self._bookmark = request.href("nodes")
         self._version = request.version
         self._conductor = conductor_name(deps)
+        # JSON text of each list of links, cut where the node's uuid goes.
+        self._links = {name: _link_text(request, name).split(_PLACE) for name in what.links}
 
     def render(self, row: dict[str, Any], traits: list[str] | None = None) -> dict[str, Any]:
-        """The body of one node."""
+        """The body of one node; ``row`` becomes that body."""
         what = self._view
-        body: dict[str, Any] = {name: row[name] for name in what.plain}
+        uuid: str = row["uuid"]
+        if "provision_state" in row:
+            row["provision_state"] = shown_state(row["provision_state"], self._version)
+        with_agent = "driver_internal_info" in row and (row["agent_url"] or row["has_agent_token"])
+        internal = _with_agent(row) if with_agent else None
         for name in what.json:
-            body[name] = msgspec.Raw(row[name].encode())
-        for name in what.flags:
-            body[name] = None if row[name] is None else bool(row[name])
-        if "provision_state" in body:
-            body["provision_state"] = shown_state(body["provision_state"], self._version)
-        if "driver_internal_info" in body and (row["agent_url"] or row["has_agent_token"]):
-            body["driver_internal_info"] = _with_agent(row)
-        self._add_links(body, row["uuid"])
+            row[name] = msgspec.Raw(row[name])
+        if internal is not None:
+            row["driver_internal_info"] = internal
+        for name in what.hidden:
+            del row[name]
+        for name, parts in self._links.items():
+            row[name] = msgspec.Raw(uuid.join(parts))
         if "traits" in what.names:
-            body["traits"] = traits or []
+            row["traits"] = traits or []
         if "conductor" in what.names:
-            body["conductor"] = self._conductor
-        return body
+            row["conductor"] = self._conductor
+        return row
 
-    def _add_links(self, body: dict[str, Any], uuid: str) -> None:
-        own, bookmark = f"{self._self}/{uuid}", f"{self._bookmark}/{uuid}"
-        if "links" in self._view.names:
-            body["links"] = [{"href": own, "rel": "self"}, {"href": bookmark, "rel": "bookmark"}]
-        for name in self._view.links:
-            body[name] = [
-                {"href": f"{own}/{name}", "rel": "self"},
-                {"href": f"{bookmark}/{name}", "rel": "bookmark"},
-            ]
+
+def _link_text(request: wire.Request, name: str) -> str:
+    parts = ("nodes", _PLACE) if name == "links" else ("nodes", _PLACE, name)
+    own = {"href": request.href("v1", *parts), "rel": "self"}
+    return msgspec.json.encode([own, {"href": request.href(*parts), "rel": "bookmark"}]).decode()
 
 
 def shown_state(state: str, version: int) -> str | None:

@@ -69,14 +69,17 @@ async def collection(
     where = _filter(deps, asked, chassis_uuid)
     page = asked.page(SORTABLE)
     found, traits = ([], {}) if where is None else await deps.store.read(_list, where, page, what)
+    uuids = [row["uuid"] for row in found]
     renderer = node_view.Renderer(deps, request, what)
-    body: dict[str, Any] = {"nodes": [renderer.render(row, traits.get(row["uuid"])) for row in found]}
+    body: dict[str, Any] = {
+        "nodes": [renderer.render(row, traits.get(uuid)) for uuid, row in zip(uuids, found, strict=True)]
+    }
     extra = {name: asked.text(name) for name in _REPEATED}
     if asked.flag("detail"):
         extra["detail"] = "True"
     elif not detail:
         extra["fields"] = ",".join(names if names is not None else sorted(what.names - {"links"}))
-    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found, extra))
+    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, extra))
 
 
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:

@@ -117,8 +117,9 @@ async def _collection(
     of_node = ident or asked.text("node") or asked.uuid("node_uuid")
     found = await deps.store.read(_list, page, of_node, where, ident is not None)
     body = {"ports": [shown(request, port, names) for port in found]}
+    uuids = [each.uuid for each in found]
     extra = {"fields": ",".join(fields) if fields else None, "detail": "True" if asked.flag("detail") else None}
-    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found, extra))
+    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, extra))
 
 
 def _where(asked: query.Query) -> dict[str, Any]:

@@ -64,6 +64,19 @@ async def end(process: asyncio.subprocess.Process, grace: float = GRACE) -> None
     await process.wait()
 
 
+async def wait_gone(pid: int, limit: float = GRACE) -> None:
+    """Wait until a process that was told to end (no child of ours) is gone, ``limit`` seconds at most."""
+    with contextlib.suppress(TimeoutError, OSError):
+        async with asyncio.timeout(limit):
+            while pid and _status(pid) != "Z":  # noqa: ASYNC110  a stranger's end gives no event
+                await asyncio.sleep(0.02)
+
+
+def _status(pid: int) -> str:
+    """The kernel's letter for a process; raises OSError when there is none."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 async def build(words: Sequence[str], tell: Callable[[str], None]) -> Any:
     """Run an ingot command that tells what it does on standard error and prints JSON at its end; that JSON.
 

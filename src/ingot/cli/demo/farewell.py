@@ -36,6 +36,8 @@ def story(world: World, ways: Sequence[Journey], total: float) -> str:
     parts.append("Seconds: " + _times({**built, **world.seconds}))
     parts += [f"  {way.machine.name}: {_times(way.seconds)}" for way in ways]
     parts.append(f"Whole demo: {board.duration(total)}")
+    if any(way.error for way in ways):
+        parts.append(f"Log of the service: {world.service.log}")
     return "\n".join(["", *parts, ""])
 
 
@@ -43,7 +45,7 @@ def _of_machine(way: Journey) -> str:
     machine = way.machine
     title = f"=== {machine.name} ({machine.firmware.upper()}, {machine.driver}) at {machine.address} ==="
     lines = ["", title, way.answer or f"failed: {way.error}"]
-    lines.append(f"screen: {way.screen or 'none'}   console: {machine.serial_log}")
+    lines += [f"screen:  {way.screen or 'none'}", f"console: {way.console or 'none'}"]
     return "\n".join(lines)
 
 
@@ -73,6 +75,12 @@ def hints(world: World, ways: Sequence[Journey], key: proof.Key) -> str:
         f"Log of the service: {world.service.log}",
     ]
     return "\n".join(lines)
+
+
+def invitation() -> str:
+    """What to try after a demo that is over."""
+    program = program_name()
+    return f"Next: {program} demo --keep      leaves it running and prints what to try with it"
 
 
 def program_name() -> str:

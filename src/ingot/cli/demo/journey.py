@@ -35,6 +35,7 @@ class Journey:
     answer: str | None = None
     error: str | None = None
     screen: Path | None = None
+    console: Path | None = None
     steps: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
 
 
@@ -53,6 +54,7 @@ async def carry(world: World, machine: Machine, key: proof.Key, board: Board) ->
         journey.screen = await world.screenshot(machine)
     except errors.IngotError as error:
         board.say(f"{machine.name}: no screenshot: {error.sentence()}")
+    journey.console = await asyncio.to_thread(world.save_console, machine)
     return journey
 
 

@@ -99,8 +99,10 @@ class World:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._tell("ending what was started")
-        await self._stack.aclose()
+        try:
+            self._tell("ending what was started")
+        finally:  # also when the terminal is gone
+            await self._stack.aclose()
 
     @property
     def service(self) -> service.Service:
@@ -150,6 +152,14 @@ class World:
         await self.rack(do="screenshot", machine=machine.name, path=str(target))
         return target
 
+    def save_console(self, machine: Machine) -> Path | None:
+        """A copy of the machine's serial console that outlives the world; None when it said nothing."""
+        if not machine.serial_log.exists():
+            return None
+        target = self.folder / "consoles" / f"{machine.name}.log"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copyfile(machine.serial_log, target))
+
     async def run_inside(self, *argv: str, limit: float = 60.0) -> tuple[int, str, str]:
         """Run a program inside the world's network: exit code, output, complaints."""
         return await children.capture([*self.prefix, *argv], limit)
@@ -186,10 +196,11 @@ class World:
 
     async def _end_rack(self) -> None:
         await racks.down(self.blueprint.name, purge=not self.keep_files)
+        await children.wait_gone(int(self._state.get("pid") or 0))
 
     async def _start_service(self) -> None:
         self._tell("starting ingot serve")
-        way = door.Door(self.blueprint.name, self._state["namespace"], (ADDRESS, API_PORT))
+        way = door.Door(self.blueprint.name, self._state["namespace"], ("127.0.0.1", API_PORT))
         self._stack.push_async_callback(way.close)
         port = await way.open(self.blueprint.port)
         self._service = service.Service(self.folder, self.prefix, self._settings())
@@ -209,9 +220,9 @@ class World:
         self.access.write_text("".join(f"export {name}={value}\n" for name, value in lines.items()))
 
     def _settings(self) -> dict[str, str]:
-        """The API listens where the ramdisk can call it; the provisioning network ends at the namespace."""
+        """The API listens on the namespace's loopback; on the provisioning network only agents are answered."""
         return {
-            "host": ADDRESS,
+            "host": "127.0.0.1",
             "port": str(API_PORT),
             "provision_interface": self._state["bridge"],
             "provision_address": f"{ADDRESS}/{PREFIX}",

@@ -2,14 +2,14 @@
 
 Why: a flow starts commands on the ramdisk and looks how they go; the network between may drop any answer.
 May not: know nodes or wait for the end of a command. Invariant: a command whose answer was lost is not
-started twice: an agent of ours recognises ``ingot_key`` in the params, any other is asked for its last
-command first. Source: the command API of Ironic's ramdisk agent (token in the query).
+started twice: an agent of ours recognises ``ingot_key`` in the params, any other is asked first for a command
+of that name that was not there before. Source: the command API of Ironic's ramdisk agent (token in the query).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import cast
 from urllib.parse import quote, urlsplit
 
@@ -56,13 +56,20 @@ class Agent:
         path = f"/v1/commands/{quote(ident, safe='')}"
         return results.command(await self._get(path, f"command {ident}", "&wait=true" if wait else ""))
 
-    async def start(self, name: str, params: Params) -> CommandResult:
+    async def find_started(self, name: str, before: Collection[str]) -> CommandResult | None:
+        """The latest command of this name that is not among the ids ``before``, or None. Raises like ``commands``."""
+        return _newest(await self.commands(), name, before)
+
+    async def start(self, name: str, params: Params, *, before: Collection[str] | None = None) -> CommandResult:
         """Start ``extension.command``; a synchronous one has ended in the answer.
+
+        ``before``: ids of the commands there were, by which one whose answer is lost is found again; None means
+        that only a running one of that name is taken for ours.
 
         Raises ``errors.Conflict`` (busy), ``errors.Invalid`` (params), ``errors.NotSupported`` (unknown
         command), and like ``commands``.
         """
-        return await self._post(name, params, wait=False)
+        return await self._post(name, params, wait=False, before=before)
 
     async def run(self, name: str, params: Params) -> dict[str, object]:
         """Run a short command to its end and give its result.
@@ -85,7 +92,9 @@ class Agent:
             await asyncio.sleep(PAUSE * attempt)
         raise errors.Bug
 
-    async def _post(self, name: str, params: Params, *, wait: bool) -> CommandResult:
+    async def _post(
+        self, name: str, params: Params, *, wait: bool, before: Collection[str] | None = None
+    ) -> CommandResult:
         body = msgspec.json.encode({"name": name, "params": dict(params)})
         call = self._call("POST", "/v1/commands/", f"&wait={str(wait).lower()}", body)
         for attempt in range(1, ATTEMPTS + 1):
@@ -95,12 +104,12 @@ class Agent:
                 if attempt == ATTEMPTS:
                     raise
             await asyncio.sleep(PAUSE * attempt)
-            if (known := await self._find_lost(name, params)) is not None:
+            if (known := await self._find_lost(name, params, before)) is not None:
                 return known
         raise errors.Bug
 
-    async def _find_lost(self, name: str, params: Params) -> CommandResult | None:
-        """The last command if it is the one whose answer we lost; a silent agent counts as none."""
+    async def _find_lost(self, name: str, params: Params, before: Collection[str] | None) -> CommandResult | None:
+        """The command whose answer we lost, if it was started; a silent agent counts as none."""
         try:
             reply = await self._http.send(self._call("GET", "/v1/commands/"))
         except errors.Unreachable:
@@ -109,6 +118,8 @@ class Agent:
         key = cast("object", params.get("ingot_key"))
         if key is not None and (same := [one for one in known if one.key == key]):
             return same[-1]
+        if before is not None:
+            return _newest(known, name, before)
         last = known[-1] if known else None
         if last is None or last.name != name.partition(".")[2] or last.status is not CommandStatus.RUNNING:
             return None
@@ -125,3 +136,9 @@ class Agent:
         if reply.status >= 400:
             raise results.refusal(reply, what)
         return reply
+
+
+def _newest(known: list[CommandResult], name: str, before: Collection[str]) -> CommandResult | None:
+    short = name.partition(".")[2]
+    fresh = [one for one in known if one.name == short and one.id not in before]
+    return fresh[-1] if fresh else None

@@ -8,6 +8,7 @@ May not: know what is asked or retry. Invariant: an error names host and port on
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 
@@ -118,7 +119,8 @@ def failure(call: Call, error: Exception) -> errors.IngotError:
                 f"The name of {call.peer} cannot be resolved.", hint="Check the address and the name server."
             )
         case aiohttp.ClientConnectorError():
-            return errors.Unreachable(f"{call.peer} cannot be reached: {error.strerror or error}.")
+            why = os.strerror(error.errno) if error.errno else error.strerror or error
+            return errors.Unreachable(f"{call.peer} cannot be reached: {why}.")
         case TimeoutError():
             return errors.TimedOut(f"{call.peer} did not answer {call.method} in {call.timeout:g} s.")
         case aiohttp.InvalidURL() | ValueError():

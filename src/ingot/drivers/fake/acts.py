@@ -20,7 +20,7 @@ async def act(ctx: Context, action: str, effect: str | None = None) -> None:
 
     Raises errors.Misbehaved when the node's ``fake_fault`` names the action (it may name several).
     """
-    delay = float(ctx.driver_info.get("fake_delay") or 0)
+    delay = _seconds(ctx, "fake_delay")
     if delay:
         await asyncio.sleep(delay)
     if action in str(ctx.driver_info.get("fake_fault") or "").split():
@@ -43,7 +43,7 @@ async def wait(ctx: StepContext) -> None:
 
     async def over() -> bool:
         if wanted != "heartbeat":
-            return ctx.now() >= since + float(wanted)
+            return ctx.now() >= since + _seconds(ctx, "fake_wait")
         seen = (await ctx.refresh()).agent_heartbeat_at
         return seen is not None and seen >= since
 
@@ -51,6 +51,24 @@ async def wait(ctx: StepContext) -> None:
     await ctx.wait.until(
         over, WaitFor("the imaginary ramdisk's call", timeout, usual=1.0, poll=0.1, on_agent=True, hint=_CURE)
     )
+
+
+def check(ctx: Context) -> None:
+    """Raise errors.Invalid when a key of driver_info cannot be meant."""
+    _seconds(ctx, "fake_delay")
+    if ctx.driver_info.get("fake_wait") != "heartbeat":
+        _seconds(ctx, "fake_wait")
+
+
+def _seconds(ctx: Context, key: str) -> float:
+    value = ctx.driver_info.get(key) or 0
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise errors.Invalid(f"driver_info {key} must be a number of seconds, not {value!r}.")
+    return found
 
 
 def _remember(file: Path, node_uuid: str, effect: str) -> None:

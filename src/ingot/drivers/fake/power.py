@@ -1,4 +1,4 @@
-"""Power of an imaginary machine: it is what the record says."""
+"""Power of an imaginary machine: it is what the record says, unless someone pressed its button (``fake_power``)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ class FakePower(PowerInterface):
 
     targets = tuple(power.Target)
 
+    async def validate(self, ctx: Context) -> None:
+        """Delays must be numbers."""
+        acts.check(ctx)
+
     async def get(self, ctx: Context) -> power.Power:
-        """The stored power state; off when none is stored."""
+        """What ``fake_power`` says, else the stored power state; off when none is stored."""
         await acts.act(ctx, "power.get")
-        return power.Power(ctx.node.power_state or power.Power.OFF)
+        return power.Power(ctx.driver_info.get("fake_power") or ctx.node.power_state or power.Power.OFF)
 
     async def set(self, ctx: Context, target: power.Target, timeout: float) -> None:
         """Remember the change."""

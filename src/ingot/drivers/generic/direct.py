@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ingot.domain import errors, power
+from ingot.domain import errors, hardware, power
 from ingot.images import configdrive
 from ingot.images.cache import CachedImage, Phase
 from ingot.images.source import from_instance_info
@@ -53,11 +53,13 @@ class DirectDeploy(DeployInterface):
         )
 
     async def stop_ramdisk(self, ctx: StepContext) -> None:
-        """Off, and forget ramdisk and agent."""
-        await _switch(ctx, power.Target.OFF)
-        await ctx.boot.clean_up_ramdisk(ctx)
-        await ctx.network.remove_provisioning(ctx)
-        await ctx.journal.set_agent_token(None)
+        """Off, and forget ramdisk and agent, even where the BMC fails: its next boot must not be the ramdisk."""
+        try:
+            await _switch(ctx, power.Target.OFF)
+        finally:
+            await ctx.journal.set_agent_token(None)
+            await ctx.boot.clean_up_ramdisk(ctx)
+            await ctx.network.remove_provisioning(ctx)
 
     async def tear_down(self, ctx: StepContext) -> None:
         """Off, and off the tenant's networks."""
@@ -73,23 +75,22 @@ class DirectDeploy(DeployInterface):
     @step(deploy=80)
     async def write_image(self, ctx: StepContext) -> None:
         """Image into our cache, then from there onto the machine's disk."""
-        image = await _fetch(ctx)
-        args = {"image_info": _image_info(ctx, image), "configdrive": await _config_drive(ctx)}
-        params = {
-            "step": {"interface": "deploy", "step": "write_image", "priority": 80, "args": args},
-            "node": {**agent.node_fields(ctx), "instance_info": {**ctx.node.instance_info, **_hints(ctx)}},
-            "ports": agent.port_fields(ctx.ports),
-        }
-        await agent.run_command(ctx, "deploy.execute_deploy_step", params, usual=60, timeout=_WRITE_TIMEOUT)
+
+        async def order() -> agent.Params:
+            return await _write_order(ctx)
+
+        await agent.run_command(ctx, "deploy.execute_deploy_step", order, usual=60, timeout=_WRITE_TIMEOUT)
 
     @step(deploy=60)
     async def prepare_instance_boot(self, ctx: StepContext) -> None:
         """Boot loader entry where the firmware needs one; boot from disk from now on."""
-        mode = (await ctx.refresh()).boot_mode
-        params: dict[str, Any] = {"root_uuid": None, "efi_system_part_uuid": None, "prep_boot_part_uuid": None}
-        if mode == "uefi":
-            params["target_boot_mode"] = mode
-            await agent.run_command(ctx, "image.install_bootloader", params, usual=5, timeout=300)
+
+        async def order() -> agent.Params:
+            none = dict.fromkeys(("root_uuid", "efi_system_part_uuid", "prep_boot_part_uuid"))
+            return {**none, "target_boot_mode": "uefi"}
+
+        if await _boot_mode(ctx) == "uefi":
+            await agent.run_command(ctx, "image.install_bootloader", order, usual=5, timeout=300)
         await ctx.boot.prepare_instance(ctx)
 
     @step(deploy=40)
@@ -118,13 +119,15 @@ class DirectDeploy(DeployInterface):
         if not (ctx.kit.settings.fast_track and agent.is_alive(ctx, ctx.now()) and ctx.agent_token):
             return False
         try:
-            await agent.client(ctx).commands()
+            # An agent still at work (an erase that somebody aborted) must not be given a second order: boot it anew.
+            return all(one.status != "RUNNING" for one in await agent.client(ctx).commands())
         except errors.IngotError:
             return False
-        return True
 
     async def _boot(self, ctx: StepContext) -> float:
         """Networks, boot script, power; the time (epoch seconds) from which a call counts."""
+        await ctx.network.validate(ctx)
+        await ctx.boot.validate(ctx)
         await ctx.network.add_provisioning(ctx)
         await _switch(ctx, power.Target.OFF)
         await ctx.journal.set_agent_token(None)
@@ -135,11 +138,36 @@ class DirectDeploy(DeployInterface):
 
 
 async def _switch(ctx: StepContext, target: power.Target) -> None:
-    """Bring the power to ``target`` unless it is there, and store it."""
-    wanted = target.result()
-    if await ctx.power.get(ctx) != wanted:
-        await ctx.power.set(ctx, target, ctx.kit.settings.power_timeout)
-    await ctx.journal.change_node(power_state=wanted.value)
+    """Bring the power to ``target`` (the driver looks whether it is there for good), and store it."""
+    await ctx.power.set(ctx, target, ctx.kit.settings.power_timeout)
+    await ctx.journal.change_node(power_state=target.result().value)
+
+
+async def _boot_mode(ctx: StepContext) -> str | None:
+    """The node's boot mode; a node that was never inspected is told by its ramdisk how it was booted."""
+    known = (await ctx.refresh()).boot_mode
+    if known:
+        return known
+
+    async def ask() -> str | None:
+        found: dict[str, Any] = await agent.client(ctx).run("poll.get_hardware_info", {})
+        return hardware.boot_mode(found.get("inventory", found))
+
+    mode = await ctx.once("boot mode", ask)
+    if mode:
+        await ctx.journal.change_node(boot_mode=mode)
+    return mode
+
+
+async def _write_order(ctx: StepContext) -> agent.Params:
+    """What the agent is told: the image (in our cache from now on), the config drive, the node."""
+    image = await _fetch(ctx)
+    args = {"image_info": _image_info(ctx, image), "configdrive": await _config_drive(ctx)}
+    return {
+        "step": {"interface": "deploy", "step": "write_image", "priority": 80, "args": args},
+        "node": {**agent.node_fields(ctx), "instance_info": {**ctx.node.instance_info, **_hints(ctx)}},
+        "ports": agent.port_fields(ctx.ports),
+    }
 
 
 async def _fetch(ctx: StepContext) -> CachedImage:

@@ -5,6 +5,8 @@ So preparing is writing two words into the row, and a new owner of the node need
 
 from __future__ import annotations
 
+import time
+
 from ingot.domain import errors
 from ingot.interfaces.boot import BootInterface
 from ingot.interfaces.context import Context, StepContext
@@ -60,6 +62,4 @@ class IpxeBoot(BootInterface):
 
 def ctx_now(ctx: Context) -> float:
     """The present time of a step's clock; a plain context has none, then of the machine."""
-    import time
-
     return ctx.now() if isinstance(ctx, StepContext) else time.time()

@@ -38,6 +38,10 @@ class IpmiManagement(ManagementInterface):
             uefi=ctx.node.boot_mode == "uefi",
         )
 
+    async def inject_nmi(self, ctx: Context) -> None:
+        """Chassis control "pulse diagnostic interrupt"; errors.Misbehaved where the machine is off."""
+        await chassis.control(ctx.kit.ipmi, target.of(ctx), chassis.Control.DIAG)
+
     async def get_boot_device(self, ctx: Context) -> BootChoice:
         """The boot flags the BMC holds."""
         flags = await chassis.get_boot_device(ctx.kit.ipmi, target.of(ctx))

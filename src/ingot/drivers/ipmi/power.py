@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingot.clients.ipmi import chassis
-from ingot.domain import power
+from ingot.domain import errors, power
 from ingot.drivers.ipmi import target as targets
 from ingot.interfaces import power_wait
 from ingot.interfaces.context import Context
@@ -50,5 +50,10 @@ class IpmiPower(PowerInterface):
         bmc = targets.of(ctx)
         if await self.get(ctx) == wanted.result():
             return
-        await chassis.control(ctx.kit.ipmi, bmc, _ORDERS[wanted])
+        try:
+            await chassis.control(ctx.kit.ipmi, bmc, _ORDERS[wanted])
+        except errors.Misbehaved:
+            # "Not possible in the present state" is no failure when somebody or something else was quicker.
+            if await self.get(ctx) != wanted.result():
+                raise
         await power_wait.until(wanted.result(), lambda: self.get(ctx), timeout, f"The machine of BMC {bmc.name}")

@@ -30,7 +30,7 @@ def of(ctx: Context) -> Target:
             hint="Set it: baremetal node set --driver-info ipmi_address=... .",
         )
     return Target(
-        address=str(address),
+        address=str(address).strip(),
         port=_number(info, "ipmi_port", DEFAULT_PORT),
         username=str(info.get("ipmi_username") or ""),
         password=str(info.get("ipmi_password") or ""),
@@ -45,15 +45,20 @@ def _number(info: dict[str, Any], key: str, default: Any) -> Any:
     if value is None or value == "":
         return default
     try:
+        if isinstance(value, bool | float):
+            raise TypeError
         return int(value)
     except (TypeError, ValueError) as error:
-        raise errors.Invalid(f"driver_info {key} must be a number, not {value!r}.") from error
+        raise errors.Invalid(
+            f"driver_info {key} must be a whole number, not {value!r}.",
+            hint=f"Correct it: baremetal node set --driver-info {key}=... .",
+        ) from error
 
 
 def _privilege(info: dict[str, Any]) -> Privilege:
     name = str(info.get("ipmi_priv_level") or "ADMINISTRATOR")
     try:
-        return Privilege[name]
+        return Privilege[name.upper()]
     except KeyError as error:
         names = ", ".join(level.name for level in Privilege)
         raise errors.Invalid(f"Invalid privilege level {name!r} in driver_info.", hint=f"One of: {names}.") from error

@@ -27,14 +27,18 @@ class RedfishManagement(ManagementInterface):
         return target.PROPERTIES
 
     async def validate(self, ctx: Context) -> None:
-        """The service must be described."""
-        target.of(ctx)
+        """The service must be described, and a CA file that is named must be here."""
+        target.check_ca(target.of(ctx))
 
     async def set_boot_device(self, ctx: Context, device: BootDevice, *, persistent: bool) -> None:
         """Set the override, with the node's boot mode where it is known."""
         enabled = systems.BootEnabled.CONTINUOUS if persistent else systems.BootEnabled.ONCE
         wanted = systems.Boot(_TARGETS[device].value, enabled, _MODES.get(ctx.node.boot_mode or ""))
         await systems.set_boot(ctx.kit.redfish, target.of(ctx), wanted)
+
+    async def inject_nmi(self, ctx: Context) -> None:
+        """Reset type Nmi; errors.NotSupported where the service does not offer it."""
+        await systems.reset(ctx.kit.redfish, target.of(ctx), systems.ResetType.NMI)
 
     async def get_boot_device(self, ctx: Context) -> BootChoice:
         """The override the service holds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingot.clients.redfish import systems
-from ingot.domain import power
+from ingot.domain import errors, power
 from ingot.drivers.redfish import target as targets
 from ingot.interfaces import power_wait
 from ingot.interfaces.context import Context
@@ -11,6 +11,7 @@ from ingot.interfaces.power import PowerInterface
 
 _ON = {systems.PowerState.ON, systems.PowerState.POWERING_OFF, systems.PowerState.PAUSED}
 """A machine on its way down still runs; one on its way up does not yet."""
+_SETTLED = {power.Power.ON: systems.PowerState.ON, power.Power.OFF: systems.PowerState.OFF}
 _ORDERS = {
     power.Target.ON: systems.ResetType.ON,
     power.Target.OFF: systems.ResetType.FORCE_OFF,
@@ -28,8 +29,8 @@ class RedfishPower(PowerInterface):
         return targets.PROPERTIES
 
     async def validate(self, ctx: Context) -> None:
-        """The service must be described."""
-        targets.of(ctx)
+        """The service must be described, and a CA file that is named must be here."""
+        targets.check_ca(targets.of(ctx))
 
     async def get(self, ctx: Context) -> power.Power:
         """The system's PowerState."""
@@ -50,7 +51,20 @@ class RedfishPower(PowerInterface):
 
     async def _order(self, ctx: Context, wanted: power.Target, timeout: float) -> None:
         service = targets.of(ctx)
-        if await self.get(ctx) == wanted.result():
+        goal = wanted.result()
+        if await self._look(ctx, goal) == goal:
             return
-        await systems.reset(ctx.kit.redfish, service, _ORDERS[wanted])
-        await power_wait.until(wanted.result(), lambda: self.get(ctx), timeout, f"The machine of {service.name}")
+        try:
+            await systems.reset(ctx.kit.redfish, service, _ORDERS[wanted])
+        except errors.Misbehaved:
+            # "Already off" is no failure: an order whose answer was lost is sent twice.
+            if await self._look(ctx, goal) != goal:
+                raise
+        await power_wait.until(goal, lambda: self._look(ctx, goal), timeout, f"The machine of {service.name}")
+
+    async def _look(self, ctx: Context, goal: power.Power) -> power.Power:
+        """``goal`` once the machine has settled there, else the other: "PoweringOff" is not yet off, nor on to stay."""
+        state = await systems.power_state(ctx.kit.redfish, targets.of(ctx))
+        if state == _SETTLED[goal]:
+            return goal
+        return power.Power.OFF if goal == power.Power.ON else power.Power.ON

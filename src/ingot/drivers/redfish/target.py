@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ingot.clients.redfish.target import AuthType, Target
@@ -28,17 +29,37 @@ def of(ctx: Context) -> Target:
             f"Missing required parameter redfish_address in driver_info of node {ctx.node.uuid}",
             hint="Set it: baremetal node set --driver-info redfish_address=https://... .",
         )
-    kind = str(info.get("redfish_auth_type") or AuthType.AUTO)
+    kind = str(info.get("redfish_auth_type") or AuthType.AUTO).lower()
     if kind not in set(AuthType):
         raise errors.Invalid(f"redfish_auth_type {kind!r} is not valid.", hint=f"One of: {', '.join(AuthType)}.")
     return Target(
-        address=str(info["redfish_address"]),
-        system_id=info.get("redfish_system_id"),
+        address=str(info["redfish_address"]).strip(),
+        system_id=_system(info),
         username=str(info.get("redfish_username") or ""),
         password=str(info.get("redfish_password") or ""),
         verify_ca=_verify(info),
         auth_type=AuthType(kind),
     )
+
+
+def check_ca(target: Target) -> None:
+    """Raise errors.Invalid when the CA file that the node names is not on this conductor."""
+    if isinstance(target.verify_ca, str) and not Path(target.verify_ca).exists():
+        raise errors.Invalid(
+            f"redfish_verify_ca names {target.verify_ca}, which does not exist on this conductor",
+            hint="Give the path of a CA file (PEM), true or false.",
+        )
+
+
+def _system(info: dict[str, Any]) -> str | None:
+    value = info.get("redfish_system_id")
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise errors.Invalid(
+            f"redfish_system_id {value!r} is not valid.", hint="A path, for example /redfish/v1/Systems/1."
+        )
+    return value
 
 
 def _verify(info: dict[str, Any]) -> bool | str:

@@ -1,0 +1,193 @@
+"""Deploy ``direct`` with boot ``ipxe`` through the real API on simulated machines: whole, killed, and broken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from drivers import world
+from ingot_rack.hardware import BootDevice, PowerState
+
+ONE = "sim-00000"
+
+
+@pytest.fixture
+async def quick(tmp_path: Path) -> AsyncIterator[world.World]:
+    """One machine of each driver, commands end at once."""
+    async with world.opened(tmp_path, {"ipmi": 1, "redfish": 1, "first": "127.63.0.1"}) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def slow(tmp_path: Path) -> AsyncIterator[world.World]:
+    """One machine whose commands take three seconds and whose agent counts as gone after three."""
+    plan = {"ipmi": 1, "first": "127.64.0.1", "step_seconds": 3.0}
+    async with world.opened(tmp_path, plan, heartbeat_timeout=3, automated_clean="false") as opened:
+        yield opened
+
+
+def effects(of: world.World, name: str) -> list[str]:
+    return [one.kind for one in of.fleet.effects.all if one.node == name]
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["ipmi", "redfish"])
+async def test_the_whole_way(quick: world.World, number: int) -> None:
+    name = await quick.enrol(number)
+    node = await quick.bring(name, "manage", "provide")
+    assert (node["provision_state"], node["last_error"]) == ("available", None)
+    node = await quick.deploy(name, configdrive={"meta_data": {"hostname": "one"}})
+    assert (node["provision_state"], node["last_error"], node["power_state"]) == ("active", None, "power on")
+    assert node["boot_mode"] == "uefi", "the ramdisk of a node that was not inspected tells"
+    assert effects(quick, name) == [
+        *("start", "erase_devices_metadata", "write_image", "install_bootloader", "stop", "start")
+    ], "the ramdisk that cleaned is used again, and everything happens once"
+    assert quick.fleet.effects.all[-1].detail == BootDevice.DISK
+    assert quick.fleet.machines[name].boot.persistent
+    node = await quick.bring(name, "deleted")
+    assert (node["provision_state"], node["instance_info"]) == ("available", {})
+    assert effects(quick, name)[6:] == ["stop", "start", "erase_devices_metadata"]
+
+
+async def test_inspection(quick: world.World) -> None:
+    name = await quick.enrol(1)
+    node = await quick.bring(name, "manage", "inspect")
+    assert (node["provision_state"], node["properties"]["memory_mb"]) == ("manageable", 65536)
+    inventory = await quick.call("GET", f"/v1/nodes/{name}/inventory")
+    assert inventory["inventory"]["hostname"] == name
+
+
+async def test_a_ramdisk_rebooted_meanwhile_is_not_taken_for_the_old_one(quick: world.World) -> None:
+    name = await quick.enrol()
+    await quick.bring(name, "manage", "provide")
+    old = await quick.agent(name)
+    assert old.token
+    quick.fleet.machines[name].poweroff_from_inside()
+    node = await quick.deploy(name)
+    assert node["provision_state"] == "active", node["last_error"]
+    assert effects(quick, name).count("write_image") == 1
+    assert effects(quick, name).count("start") == 3
+
+
+async def test_a_machine_without_a_card_is_refused_before_it_is_touched(quick: world.World) -> None:
+    made = {key: value for key, value in quick.fleet.nodes()[0].items() if key != "ports"}
+    await quick.call("POST", "/v1/nodes", made)
+    node = await quick.bring(ONE, "manage", "provide")
+    assert node["provision_state"] == "clean failed"
+    assert "has no port with pxe_enabled" in node["last_error"]
+    assert "Create one: baremetal port create." in node["last_error"]
+    assert effects(quick, ONE) == []
+
+
+async def test_manual_cleaning_with_given_steps(quick: world.World) -> None:
+    name = await quick.enrol()
+    await quick.bring(name, "manage")
+    steps = [
+        {"interface": "deploy", "step": "erase_devices"},
+        {"interface": "deploy", "step": "erase_devices_metadata"},
+    ]
+    await quick.order(name, "clean", clean_steps=steps)
+    node = await quick.rests(name)
+    assert (node["provision_state"], node["last_error"]) == ("manageable", None)
+    assert effects(quick, name) == ["start", "erase_devices", "erase_devices_metadata"]
+
+
+async def test_a_step_the_agent_lacks(quick: world.World) -> None:
+    name = await quick.enrol()
+    await quick.bring(name, "manage")
+    await quick.order(name, "clean", clean_steps=[{"interface": "deploy", "step": "polish"}])
+    node = await quick.rests(name)
+    assert (node["provision_state"], node["maintenance"]) == ("clean failed", True)
+    assert node["last_error"].endswith(
+        "The ramdisk's agent has no step deploy.polish. It has: deploy.erase_devices, deploy.erase_devices_metadata."
+    )
+
+
+async def test_killed_while_the_agent_writes(slow: world.World) -> None:
+    name = await slow.enrol()
+    await slow.bring(name, "manage", "provide")
+    await slow.choose_image(name)
+    await slow.order(name, "active")
+    await slow.running(name, "execute_deploy_step")
+    await slow.kill()
+    await slow.start()
+    node = await slow.rests(name)
+    assert (node["provision_state"], node["last_error"]) == ("active", None)
+    assert effects(slow, name).count("write_image") == 1
+    assert effects(slow, name).count("install_bootloader") == 1
+
+
+async def test_an_agent_that_vanishes_in_the_middle(slow: world.World) -> None:
+    name = await slow.enrol()
+    await slow.bring(name, "manage", "provide")
+    await slow.choose_image(name)
+    await slow.order(name, "active")
+    await slow.running(name, "execute_deploy_step")
+    address = slow.fleet.addresses[name]
+    await slow.fleet.agents.pop(address).close()
+    node = await slow.rests(name)
+    assert node["provision_state"] == "deploy failed"
+    said = node["last_error"]
+    assert "The ramdisk's agent was silent for " in said
+    assert f" s in the middle of deploy.execute_deploy_step: The agent at {address} " in said
+    assert said.endswith("Look at the machine's console: it may have lost its power or its network.")
+    assert slow.fleet.machines[name].power == PowerState.OFF, "the undo switched it off"
+    assert node["power_state"] == "power off"
+
+
+async def test_a_command_that_fails_says_why(slow: world.World) -> None:
+    name = await slow.enrol()
+    await slow.bring(name, "manage", "provide")
+    await slow.choose_image(name)
+    await slow.order(name, "active")
+    command = await slow.running(name, "execute_deploy_step")
+    complaint = {"type": "ImageWriteError", "code": 500, "message": "Error", "details": "No space on /dev/sda"}
+    command.update(command_status="FAILED", command_error=complaint)
+    node = await slow.rests(name)
+    assert node["provision_state"] == "deploy failed"
+    assert node["last_error"].endswith(
+        "The ramdisk's agent failed execute_deploy_step: No space on /dev/sda. See its log."
+    )
+
+
+async def test_the_answer_to_a_command_is_lost(quick: world.World) -> None:
+    """The agent carries the order out and its answer never comes: it must not be ordered again."""
+    name = await quick.enrol()
+    await quick.bring(name, "manage", "provide")
+    agent = await quick.agent(name)
+    carry_out = agent.command
+    lost: list[str] = []
+
+    def mute(command: str, params: dict[str, object]) -> dict[str, object]:
+        answer = carry_out(command, params)
+        if command.startswith("deploy.") and not lost:
+            lost.append(command)
+            raise asyncio.CancelledError  # the server drops the connection without an answer
+        return answer
+
+    agent.command = mute
+    node = await quick.deploy(name)
+    assert (node["provision_state"], lost) == ("active", ["deploy.execute_deploy_step"])
+    assert effects(quick, name).count("write_image") == 1
+
+
+async def test_an_agent_still_at_work_is_booted_anew(tmp_path: Path) -> None:
+    """A manual cleaning that somebody aborted goes on in the ramdisk: it gets no second order, but a new boot."""
+    plan = {"ipmi": 1, "first": "127.65.0.1", "step_seconds": 6.0}
+    async with world.opened(tmp_path, plan) as slow:
+        name = await slow.enrol()
+        await slow.bring(name, "manage")
+        await slow.order(name, "clean", clean_steps=[{"interface": "deploy", "step": "erase_devices"}])
+        await slow.running(name, "execute_clean_step")
+
+        async def waits() -> bool:
+            return (await slow.node(name))["provision_state"] == "clean wait"
+
+        await slow.until(waits)
+        await slow.order(name, "abort")
+        assert (await slow.rests(name))["provision_state"] == "clean failed"
+        node = await slow.bring(name, "manage", "provide")
+        assert (node["provision_state"], node["last_error"]) == ("available", None)
+        assert effects(slow, name) == ["start", "erase_devices", "stop", "start", "erase_devices_metadata"]

@@ -1,0 +1,43 @@
+"""Waiting for the power to follow: a BMC that is away for a moment is asked again, one that stays away is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingot.domain import errors, power
+from ingot.interfaces import power_wait
+
+OFF, ON = power.Power.OFF, power.Power.ON
+
+
+async def test_a_bmc_that_is_away_for_a_moment() -> None:
+    answers: list[power.Power | errors.IngotError] = [OFF, errors.Unreachable("gone."), errors.TimedOut("late."), ON]
+
+    async def look() -> power.Power:
+        answer = answers.pop(0)
+        if isinstance(answer, errors.IngotError):
+            raise answer
+        return answer
+
+    await power_wait.until(ON, look, 30, "It")
+    assert answers == []
+
+
+async def test_a_bmc_that_stays_away_is_named() -> None:
+    async def look() -> power.Power:
+        raise errors.Unreachable("No IPMI answer from 10.0.0.7:623 in 8 s.")
+
+    with pytest.raises(errors.TimedOut) as caught:
+        await power_wait.until(OFF, look, 0.5, "The machine")
+    assert caught.value.message == (
+        'The machine accepted the order but its power was not "power off" within 0 s '
+        "(it could not be asked: No IPMI answer from 10.0.0.7:623 in 8 s)"
+    )
+
+
+async def test_a_refusal_is_not_waited_for() -> None:
+    async def look() -> power.Power:
+        raise errors.AccessDenied("wrong password")
+
+    with pytest.raises(errors.AccessDenied):
+        await power_wait.until(OFF, look, 30, "It")

@@ -1,0 +1,122 @@
+"""A virtual machine that boots the deploy ramdisk directly, and orders for its agent; for tests and benches."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gzip
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import peers
+from agent.recipe import load
+
+MIB = 1 << 20
+MAC = "52:54:00:0a:0b:0c"
+OVMF = Path("/usr/share/OVMF")
+
+
+@dataclass(frozen=True)
+class Machine:
+    disk: Path
+    serial: Path
+    client: peers.AgentClient
+    process: subprocess.Popen[bytes]
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def firmware(folder: Path) -> list[str]:
+    own = folder / "vars.fd"
+    shutil.copy(OVMF / "OVMF_VARS_4M.fd", own)
+    code = f"if=pflash,format=raw,readonly=on,file={OVMF / 'OVMF_CODE_4M.fd'}"
+    return ["-drive", code, "-drive", f"if=pflash,format=raw,file={own}"]
+
+
+@contextlib.contextmanager
+def booted(folder: Path, api: peers.Ironic, *, variant: str, memory: int, uefi: bool = False) -> Iterator[Machine]:
+    """A machine started with kernel and initrd directly; killed at the end."""
+    output = folder / "ramdisk"
+    load("build").build(variant, output, lambda _phase, _part: None)
+    disk, serial, port = folder / "disk", folder / "serial", free_port()
+    with disk.open("wb") as file:
+        file.truncate(4 << 30)
+    append = f"console=tty0 console=ttyS0 panic=5 BOOTIF=01-{MAC.replace(':', '-')}"
+    append += f" ipa-api-url=http://10.0.2.2:{api.port} ipa-inspection-collectors=default"
+    command = [
+        "qemu-system-x86_64",
+        "-accel",
+        "tcg",
+        "-machine",
+        "q35",
+        "-m",
+        str(memory),
+        "-display",
+        "none",
+        "-nodefaults",
+    ]
+    command += ["-vga", "std", "-serial", f"file:{serial}", "-no-reboot"]
+    command += ["-kernel", str(output / "vmlinuz"), "-initrd", str(output / "initrd"), "-append", append]
+    command += ["-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{port}-:9999"]
+    command += ["-device", f"virtio-net-pci,netdev=n0,romfile=,mac={MAC}"]
+    command += [
+        "-drive",
+        f"file={disk},format=raw,if=none,id=d0,discard=unmap",
+        "-device",
+        "virtio-blk-pci,drive=d0,serial=D0",
+    ]
+    command += firmware(folder) if uefi else []
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+        try:
+            yield Machine(disk, serial, peers.AgentClient(f"http://127.0.0.1:{port}"), process)
+        except BaseException:
+            print(serial.read_text(errors="replace")[-4000:] if serial.exists() else "no serial output")
+            raise
+        finally:
+            process.kill()
+
+
+def partitioned(folder: Path) -> bytes:
+    """A small whole-disk image: an ESP with a loader's name on it, a root partition with some data."""
+    image, esp = folder / "image", folder / "esp"
+    with image.open("wb") as file:
+        file.truncate(96 * MIB)
+    subprocess.run(
+        ["sgdisk", "-n", "1:2048:+40M", "-t", "1:ef00", "-n", "2:0:0", "-t", "2:8300", str(image)],
+        check=True,
+        capture_output=True,
+    )
+    with esp.open("wb") as file:
+        file.truncate(40 * MIB)
+    subprocess.run(["mkfs.vfat", "-F", "32", str(esp)], check=True, capture_output=True)
+    loader = folder / "loader"
+    loader.write_bytes(b"MZ")
+    subprocess.run(["mmd", "-i", str(esp), "::EFI", "::EFI/debian"], check=True)
+    subprocess.run(["mcopy", "-i", str(esp), str(loader), "::EFI/debian/shimx64.efi"], check=True)
+    body = bytearray(image.read_bytes())
+    body[MIB : 41 * MIB] = esp.read_bytes()
+    body[50 * MIB : 58 * MIB] = os.urandom(8 * MIB)
+    return bytes(body)
+
+
+def order(images: peers.Images, body: bytes, chunks: bytes) -> dict[str, Any]:
+    base = f"http://10.0.2.2:{images.port}"
+    info: dict[str, Any] = {"id": "i", "urls": [f"{base}/i.raw"], "disk_format": "raw"}
+    info["ingot_chunks"] = {"url": f"{base}/i.map", "digest": peers.digest(chunks)}
+    drive = base64.b64encode(gzip.compress(b"config drive" * 1000)).decode()
+    step = {"step": "write_image", "interface": "deploy", "args": {"image_info": info, "configdrive": drive}}
+    return {"step": step, "node": {"properties": {"root_device": {"serial": "D0"}}}, "ports": []}

@@ -1,0 +1,248 @@
+"""The store's promises: durable when told so, units alone in failure, snapshots for readers, clear errors."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from sqlalchemy import Connection, text
+
+from ingot.domain import errors
+from ingot.store import upgrade
+from ingot.store.engine import Store
+from ingot.store.schema import metadata
+
+TESTS = Path(__file__).parent.parent
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    upgrade.upgrade(tmp_path / "ingot.db")
+    made = Store(tmp_path / "ingot.db", patience=0.5)
+    yield made
+    made.close()
+
+
+def put(connection: Connection, name: str, *, fail: bool = False) -> str:
+    connection.execute(
+        text("INSERT INTO users (name, password_hash, role, created_at) VALUES (:name, 'x', 'admin', 'now')"),
+        {"name": name},
+    )
+    if fail:
+        raise errors.Conflict(f"no {name}")
+    return name
+
+
+def names(connection: Connection) -> list[str]:
+    return list(connection.execute(text("SELECT name FROM users ORDER BY name")).scalars())
+
+
+async def test_a_failing_unit_rolls_back_alone_and_the_others_of_its_group_stay(store: Store) -> None:
+    gate = asyncio.Event()
+
+    def hold(connection: Connection) -> None:
+        time_limit = time.monotonic() + 5
+        while not gate.is_set() and time.monotonic() < time_limit:
+            os.sched_yield()
+
+    blocker = asyncio.ensure_future(store.run(hold))
+    await asyncio.sleep(0)
+    units = [asyncio.ensure_future(store.run(put, f"u{i:02}", fail=i % 3 == 0)) for i in range(30)]
+    await asyncio.sleep(0)
+    gate.set()
+    results = await asyncio.gather(blocker, *units, return_exceptions=True)
+    for index, result in enumerate(results[1:]):
+        assert isinstance(result, errors.Conflict) if index % 3 == 0 else result == f"u{index:02}"
+    assert await store.read(names) == [f"u{i:02}" for i in range(30) if i % 3]
+
+
+async def test_a_unit_with_wrong_sql_fails_alone(store: Store) -> None:
+    def wrong(connection: Connection) -> None:
+        put(connection, "gone")
+        connection.execute(text("SELECT * FROM nowhere"))
+
+    good, bad = await asyncio.gather(store.run(put, "good"), store.run(wrong), return_exceptions=True)
+    assert good == "good"
+    assert isinstance(bad, errors.Unreachable)
+    assert "nowhere" in bad.message
+    assert await store.read(names) == ["good"]
+
+
+async def test_many_tasks_and_threads_lose_nothing(store: Store) -> None:
+    def other_loop(part: int) -> None:
+        async def work() -> None:
+            await asyncio.gather(*(store.run(put, f"{part}-{i}") for i in range(200)))
+
+        asyncio.run(work())
+
+    await asyncio.gather(*(asyncio.to_thread(other_loop, part) for part in range(4)))
+    assert len(await store.read(names)) == 800
+
+
+async def test_a_reader_sees_one_snapshot_while_others_write(store: Store) -> None:
+    await store.run(put, "before")
+    loop = asyncio.get_running_loop()
+    seen: list[list[str]] = []
+
+    def look_twice(connection: Connection) -> None:
+        seen.append(names(connection))
+        asyncio.run_coroutine_threadsafe(store.run(put, "meanwhile"), loop).result(5)
+        seen.append(names(connection))
+
+    await store.read(look_twice)
+    assert seen == [["before"], ["before"]]
+    assert await store.read(names) == ["before", "meanwhile"]
+
+
+async def test_a_cancelled_caller_does_not_disturb_the_writer(store: Store) -> None:
+    for number in range(50):
+        task = asyncio.ensure_future(store.run(put, f"{number}"))
+        await asyncio.sleep(0)
+        task.cancel()
+    assert await store.run(put, "last") == "last"
+
+
+async def test_a_closed_store_says_so_instead_of_hanging(tmp_path: Path) -> None:
+    upgrade.upgrade(tmp_path / "ingot.db")
+    store = Store(tmp_path / "ingot.db")
+    store.close()
+    with pytest.raises(errors.Bug, match="after it was closed"):
+        await store.run(names)
+
+
+async def test_a_database_held_by_another_process_is_waited_for_then_refused(store: Store, tmp_path: Path) -> None:
+    code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE')"
+    program = [sys.executable, "-c", f"{code}; print('held', flush=True); sys.stdin.readline()", str(store.path)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdin is not None
+        assert other.stdout.readline() == b"held\n"
+        began = time.monotonic()
+        with pytest.raises(errors.Unreachable, match="database is locked") as refused:
+            await store.run(put, "late")
+        assert 0.4 < time.monotonic() - began < 5
+        assert "Another program holds the database" in refused.value.sentence()
+        assert await store.read(names) == []
+        waiting = asyncio.ensure_future(store.run(put, "patient"))
+        await asyncio.sleep(0)
+        other.stdin.close()
+        assert await waiting == "patient"
+
+
+async def test_migrations_lead_to_exactly_the_schema(tmp_path: Path) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    assert upgrade.upgrade(tmp_path / "new.db")
+    assert not upgrade.upgrade(tmp_path / "new.db")
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'new.db'}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    wanted = sqlalchemy.create_engine("sqlite://")
+    metadata.create_all(wanted)
+    for table in metadata.tables:
+        assert columns(engine, table) == columns(wanted, table)
+    engine.dispose()
+    wanted.dispose()
+
+
+def columns(engine: sqlalchemy.Engine, table: str) -> list[tuple[object, ...]]:
+    """(name, type, not null, default, key) of each column, and the indexes, as SQLite itself tells them."""
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql(f"PRAGMA table_info({table})").all()
+        indexes = connection.exec_driver_sql(f"PRAGMA index_list({table})").all()
+        keys = connection.exec_driver_sql(f"PRAGMA foreign_key_list({table})").all()
+    uniques = sorted((row.unique, row.origin) for row in indexes)
+    return [*sorted(tuple(row)[1:] for row in found), *uniques, *sorted(tuple(row)[2:] for row in keys)]
+
+
+def test_the_head_is_the_newest_file() -> None:
+    versions = Path(upgrade.__file__).parent / "migrations" / "versions"
+    newest = max(file.name for file in versions.glob("v*.py"))
+    assert newest.startswith(f"v{upgrade.HEAD}_")
+
+
+def test_a_newer_database_is_refused_with_the_cure(tmp_path: Path) -> None:
+    path = tmp_path / "ingot.db"
+    upgrade.upgrade(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(errors.Conflict, match="at version 9999, newer than this program knows") as refused:
+        upgrade.upgrade(path)
+    assert "Start the newer ingot, or restore a backup" in refused.value.sentence()
+
+
+# --- A real process under SIGKILL and a full disk (tests/store/child.py) ---
+
+
+def start_child(mode: str, path: Path) -> subprocess.Popen[str]:
+    env = {**os.environ, "PYTHONPATH": str(TESTS.parent / "src")}
+    program = [sys.executable, str(Path(__file__).with_name("child.py")), mode, str(path)]
+    return subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=env)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed", range(12))
+async def test_kill_at_any_instant_loses_no_acknowledged_write(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "ingot.db"
+    upgrade.upgrade(path)
+    told: set[str] = set()
+    for _round in range(2):
+        with start_child("write", path) as child:
+            assert child.stdout is not None
+            told.add(child.stdout.readline().strip())
+            await asyncio.sleep(random.Random(seed * 7 + _round).uniform(0, 0.25))
+            os.kill(child.pid, signal.SIGKILL)
+            lines = child.stdout.read().split("\n")
+        told.update(line for line in lines[:-1])  # the last one may be cut short
+    store = Store(path)
+    kept = set(await store.read(names))
+    store.close()
+    assert len(told) > 1
+    assert told <= kept
+    assert all(name.removesuffix("-b") + "-b" in kept for name in kept), "half of a unit is on disk"
+
+
+@pytest.mark.torture
+async def test_kill_while_the_schema_is_made_leaves_nothing_half(tmp_path: Path) -> None:
+    interrupted = 0
+    for number in range(12):
+        path = tmp_path / f"{number}" / "ingot.db"
+        with start_child("upgrade", path) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "go\n"
+            await asyncio.sleep(number * 0.012)
+            os.kill(child.pid, signal.SIGKILL)
+            interrupted += "done" not in child.stdout.read()
+        upgrade.upgrade(path)
+        store = Store(path)
+        assert await store.run(put, "works") == "works"
+        store.close()
+    assert interrupted >= 3
+
+
+async def test_a_full_disk_is_told_and_survived(tmp_path: Path) -> None:
+    path = tmp_path / "ingot.db"
+    upgrade.upgrade(path)
+    with start_child("fill", path) as child:
+        out, _ = child.communicate(timeout=60)
+    *told, refused, after = out.splitlines()
+    assert refused.startswith("refused: The database ")
+    assert "disk" in refused
+    assert after == "after"
+    store = Store(path)
+    kept = set(await store.read(names))
+    store.close()
+    assert len(told) > 3
+    assert set(told) | {"after"} <= kept
