@@ -61,15 +61,11 @@ def _settings() -> Iterator[tuple[str, str, str, str]]:
 
 
 def _default(value: object) -> str:
-    match value:
-        case None | "":
-            return "none"
-        case bool():
-            return f"`{str(value).lower()}`"
-        case tuple():
-            return ", ".join(f"`{part}`" for part in value) or "empty"
-        case _:
-            return f"`{value}`"
+    if value is None or value in ("", ()):
+        return "none" if value != () else "empty"
+    if isinstance(value, tuple):
+        return str(value).strip("(),").replace("'", "`")  # pyright: ignore[reportUnknownArgumentType]  only printed
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def cli_page() -> str:
@@ -166,17 +162,20 @@ def _transition_rows() -> str:
     return "\n".join(rows) + "\n"
 
 
-_USUAL = ("enroll", "verifying", "manageable", "inspecting", "inspect wait", "cleaning", "clean wait", "available")
-_USUAL += ("deploying", "wait call-back", "active", "deleting")
+_USUAL = """
+enroll, verifying, manageable, inspecting, inspect wait, cleaning, clean wait, available, deploying, wait call-back,
+active, deleting
+"""
 
 
 def _diagram() -> str:
     lines = ["    [*] --> enroll"]
-    for state in map(states.State, _USUAL):
+    usual = [states.State(name.strip()) for name in _USUAL.split(",")]
+    for state in usual:
         for event, after in states.TRANSITIONS[state].items():
-            if after in _USUAL:
+            if after in usual:
                 lines.append(f"    {_identifier(state)} --> {_identifier(after)}: {event}")
-    names = [f'    state "{state}" as {_identifier(state)}' for state in _USUAL if _identifier(state) != state]
+    names = [f'    state "{state}" as {_identifier(state)}' for state in usual if _identifier(state) != state]
     return "\n".join([*names, *lines]) + "\n"
 
 

@@ -109,7 +109,7 @@ def test_commands_in_pages_parse() -> None:
         for index, word in enumerate(words):  # `sudo ./ingot ...`, `. demo.env && ./ingot ...`
             if word in ("./ingot", "ingot"):
                 rest = words[index + 1 :]
-                rest = rest[: next((at for at, one in enumerate(rest) if one in ("|", "&&", ">", ";")), len(rest))]
+                rest = rest[: next((at for at, one in enumerate(rest) if one in ("|", "&", "&&", ">", ";")), len(rest))]
                 refusal = complaint(rest) if rest and rest[0] not in LAUNCHER_VERBS else None
                 if refusal:
                     wrong.append(f"{where}: {line}: {refusal}")
