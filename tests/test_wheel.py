@@ -136,7 +136,7 @@ def pause(server: subprocess.Popen[bytes]) -> None:
 def test_the_installed_service_answers(served: str) -> None:
     with urllib.request.urlopen(f"{served}/v1", timeout=10) as answer:
         body = json.load(answer)
-        assert answer.headers["OpenStack-API-Maximum-Version"]
+        assert answer.headers["X-OpenStack-Ironic-API-Maximum-Version"] == "1.115"
     assert body["id"] == "v1"
 
 
