@@ -29,7 +29,7 @@ class Place:
 
     def __init__(self, deps: Deps, kit: Kit) -> None:
         self.deps, self.kit = deps, kit
-        self._calls = Calls(deps, kit)
+        self.calls = Calls(deps, kit)
 
     async def context(self, driver: str, info: dict[str, Any], *, cards: int = 1, **fields: Any) -> Context:
         uuid = ids.new()
@@ -42,15 +42,15 @@ class Place:
         for number in range(cards):
             address = "52:54:00:" + uuid.replace("-", "")[-4:-2] + ":" + uuid[-2:] + f":{number:02x}"
             await self.deps.store.run(ports.create, node.Port(uuid=ids.new(), node_uuid=uuid, address=address))
-        return await self._calls.context(uuid)
+        return await self.calls.context(uuid)
 
     async def again(self, ctx: Context) -> Context:
         """The same node, read anew."""
-        return await self._calls.context(ctx.node.uuid)
+        return await self.calls.context(ctx.node.uuid)
 
     async def call(self, verb: str, *args: Any, **kwargs: Any) -> Any:
         """What the API asks of a conductor."""
-        return await getattr(self._calls, f"_{verb}")(*args, **kwargs)
+        return await getattr(self.calls, f"_{verb}")(*args, **kwargs)
 
 
 @contextlib.asynccontextmanager

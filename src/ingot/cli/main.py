@@ -21,6 +21,7 @@ COMMANDS = {
     "port": Entry("ingot.cli.port", "port", "The servers' network cards."),
     "user": Entry("ingot.cli.user", "user", "Who may call the API."),
     "db": Entry("ingot.cli.db", "db", "Upgrade, check and back up the database."),
+    "driver": Entry("ingot.cli.driver", "driver", "List the drivers, and begin a new one."),
     "ramdisk": Entry("ingot.cli.ramdisk", "ramdisk", "Build the deploy ramdisk."),
     "rack": Entry("ingot.cli.rack", "rack", "Virtual servers with real BMCs, for trying and testing."),
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from drivers import contracts, place
+from drivers import place
 from ingot.domain import power
 from ingot.interfaces.context import Context
 from ingot.interfaces.management import BootDevice
@@ -63,13 +63,6 @@ async def ctx(site: place.Place, fleet: fleets.Fleet) -> Context:
     return await site.context("ipmi", info(fleet))
 
 
-@pytest.mark.parametrize("suite", [None, 3, "17"])
-async def test_contracts(site: place.Place, fleet: fleets.Fleet, suite: Any) -> None:
-    ctx = await site.context("ipmi", info(fleet, ipmi_cipher_suite=suite), boot_mode="uefi")
-    await contracts.power_suite(ctx, lambda: machine(fleet).power == PowerState.ON)
-    contracts.manifest_suite(site.deps.registry, "ipmi")
-
-
 @pytest.mark.parametrize(("mode", "recorded"), [("uefi", BootMode.UEFI), ("bios", BootMode.BIOS)])
 @pytest.mark.parametrize("persistent", [True, False])
 async def test_boot_device_is_what_the_bmc_holds(
@@ -80,16 +73,6 @@ async def test_boot_device_is_what_the_bmc_holds(
         await ctx.management.set_boot_device(ctx, device, persistent=persistent)
         held = machine(fleet).boot
         assert (held.device, held.persistent, held.mode) == (truth, persistent, recorded)
-
-
-async def test_management_contract(ctx: Context, fleet: fleets.Fleet) -> None:
-    rack = {BootDevice.PXE, BootDevice.DISK, BootDevice.CDROM, BootDevice.BIOS}
-    assert rack < set(ctx.management.boot_devices)
-    for device in rack:
-        for persistent in (False, True):
-            await ctx.management.set_boot_device(ctx, device, persistent=persistent)
-            told = await ctx.management.get_boot_device(ctx)
-            assert (told.boot_device, told.persistent) == (device, persistent)
 
 
 async def test_once_is_gone_after_a_boot(ctx: Context, fleet: fleets.Fleet) -> None:

@@ -1,0 +1,129 @@
+"""What boot ``ipxe`` says of a machine that does not call: from the real file server, and from dnsmasq's own lines."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from drivers import place, world
+from ingot import app
+from ingot.images.cache import ImageCache
+from ingot.netboot.service import Netboot
+from ingot.netboot.trace import Trace
+from ingot.settings import Settings
+from ingot.store import nodes
+
+
+@contextlib.asynccontextmanager
+async def served(folder: Path) -> AsyncIterator[tuple[place.Place, str]]:
+    """A site whose boot files are served for real on loopback, and their URL."""
+    port = world.free_port()
+    (folder / "ramdisk").mkdir()
+    for name in ("vmlinuz", "initrd"):
+        (folder / "ramdisk" / name).write_bytes(b"x" * 1000)
+    more = {"provision_address": "127.0.0.1", "files_port": port}
+    deps = app.make_deps(Settings(data_dir=str(folder), **more))
+    netboot = Netboot(deps.settings, deps.store, ImageCache(folder / "images", 1 << 30))
+    async with netboot.running(), place.opened(folder, netboot, **more) as site:
+        yield site, f"http://127.0.0.1:{port}/boot"
+    deps.store.close()
+
+
+async def fetch(url: str) -> bytes:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        assert answer.status == 200
+        return await answer.read()
+
+
+async def test_every_stage_over_http(tmp_path: Path) -> None:
+    async with served(tmp_path) as (site, url):
+        ctx = await site.context("ipmi", {"ipmi_address": "127.0.0.1"}, cards=2)
+        one, two = ctx.macs()
+        since = time.time() - 1
+        assert await ctx.boot.explain_silence(ctx, since) == (
+            f"no DHCP request seen from {one}, {two} since power-on; wrong VLAN, cable or NIC order"
+        )
+        await fetch(f"{url}/ipxe/{one}")
+        assert await ctx.boot.explain_silence(ctx, since) == (
+            f"{one} last asked for its boot script and was told to start from its disk 0 s ago, then nothing"
+        )
+        info = {"boot": {"what": "ramdisk", "params": {}}}
+        await site.deps.store.run(nodes.change, ctx.node.uuid, driver_internal_info=info)
+        assert b"vmlinuz" in await fetch(f"{url}/ipxe/{two}")
+        assert await ctx.boot.explain_silence(ctx, since) == (
+            f"{two} last asked for its boot script and was told to load the ramdisk 0 s ago, then nothing"
+        )
+        await fetch(f"{url}/ramdisk/{two}/vmlinuz")
+        assert await ctx.boot.explain_silence(ctx, since) == (
+            f"{two} last loaded vmlinuz of the ramdisk 0 s ago, then nothing"
+        )
+        assert "no DHCP request seen" in str(await ctx.boot.explain_silence(ctx, time.time() + 1)), "an earlier boot"
+        (tmp_path / "ramdisk" / "initrd").unlink()
+        sentence = f"There is no deploy ramdisk in {tmp_path}/ramdisk: make one with ingot ramdisk build"
+        assert await ctx.boot.explain_silence(ctx, since) == sentence
+        assert sentence in await place.refusal(ctx.boot.validate(ctx))
+
+
+class Watched:
+    """A provisioning network of which only dnsmasq's log is known."""
+
+    def __init__(self) -> None:
+        self.trace = Trace()
+
+    def api_url(self) -> str:
+        return "http://127.0.0.1:1"
+
+    def image_url(self, key: str, file: str) -> str:
+        return f"http://127.0.0.1:1/{key}/{file}"
+
+    async def admit(self, addresses: list[str]) -> None:
+        raise AssertionError(addresses)
+
+    def last_seen(self, address: str) -> tuple[float, str] | None:
+        event = self.trace.find(address)
+        return (event.at, self.trace.sentence(address, 0).removeprefix(f"{address} ")) if event else None
+
+    def problem(self) -> str | None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("1 DHCPDISCOVER(br0) {mac} no address available",
+         "asked for an address and was refused: no address available"),
+        ("1 DHCPOFFER(br0) 10.0.0.5 {mac}",
+         "was offered 10.0.0.5 and has not taken it; two DHCP servers on this network?"),
+        ("1 DHCPACK(br0) 10.0.0.5 {mac}", "got the address 10.0.0.5, but did not load iPXE; is TFTP (UDP 69) blocked?"),
+    ],
+)  # fmt: skip
+async def test_dhcp_was_seen(tmp_path: Path, line: str, words: str) -> None:
+    boot = Watched()
+    async with place.opened(tmp_path, boot) as site:
+        ctx = await site.context("ipmi", {"ipmi_address": "127.0.0.1"})
+        mac = ctx.macs()[0]
+        now = time.time()
+        boot.trace.feed(f"dnsmasq-dhcp[1]: {line.format(mac=mac)}", now)
+        assert await ctx.boot.explain_silence(ctx, now - 1) == f"{mac} last {words} 0 s ago, then nothing"
+
+
+async def test_a_node_without_cards(tmp_path: Path) -> None:
+    async with place.opened(tmp_path) as site:
+        ctx = await site.context("ipmi", {"ipmi_address": "127.0.0.1"}, cards=0)
+        for kind in (ctx.boot, ctx.network):
+            said = await place.refusal(kind.validate(ctx))
+            assert said.startswith(f"Node {ctx.node.uuid} has no port with pxe_enabled")
+            assert said.endswith("Create one: baremetal port create.")
+
+
+async def test_network_boot_that_is_off(tmp_path: Path) -> None:
+    async with place.opened(tmp_path) as site:
+        ctx = await site.context("ipmi", {"ipmi_address": "127.0.0.1"})
+        words = "Network boot is off: set provision_interface to the interface that machines boot on"
+        assert (await place.refusal(ctx.boot.validate(ctx))).startswith(words)
+        assert await ctx.boot.explain_silence(ctx, 0) == words

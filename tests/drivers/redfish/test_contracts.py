@@ -1,0 +1,53 @@
+"""The contract suites for the redfish driver: against the rack's BMC, by session and by basic auth."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from drivers import place
+from ingot.domain import power
+from ingot_rack import fleet as fleets
+from ingot_rack.hardware import PowerState
+from interfaces import contracts
+
+PASSWORD = "rack-password"
+
+
+@pytest.fixture(params=["session", "basic"])
+async def stage(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[contracts.Stage]:
+    fleet = fleets.Fleet(fleets.Plan(redfish=1, first="127.68.0.1", password=PASSWORD))
+    await fleet.start()
+    machine = fleet.machines["sim-00000"]
+    url = f"http://127.68.0.1:{fleet.ports['redfish']}"
+    info = {"redfish_address": url, "redfish_username": "admin", "redfish_password": PASSWORD}
+    info |= {"redfish_auth_type": request.param}
+
+    def seen() -> str:
+        return power.Power.ON if machine.power is PowerState.ON else power.Power.OFF
+
+    async def deafen() -> None:
+        fleet.bmcs["sim-00000"].faults.change({"unavailable_next": 10_000})
+
+    silence = deafen if request.param == "session" else None  # once is enough: it takes long
+    async with place.opened(tmp_path) as site:
+        ctx = await site.context("redfish", info, cards=2)
+        yield contracts.Stage(
+            site.deps,
+            site.calls,
+            ctx.node.uuid,
+            seen_power=seen,
+            incomplete={},
+            break_peer=silence,
+        )
+    await fleet.close()
+
+
+class TestPower(contracts.PowerContract):
+    pass
+
+
+class TestManagement(contracts.ManagementContract):
+    pass
