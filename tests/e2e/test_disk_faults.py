@@ -17,20 +17,20 @@ from ingot.cli.demo.world import World
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="module")]
 
-DISK_GIB = 1.0
+DISK_GIB = 5.0
 
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> deployment.Image:
-    """An image of two GiB without data."""
+    """An image of six GiB without data."""
     path = tmp_path_factory.mktemp("wide") / "wide.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "2G"], check=True)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "6G"], check=True)
     return deployment.Image(path.as_uri(), "sha256", hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(made: artifacts.Artifacts, wide: deployment.Image) -> AsyncGenerator[World]:
-    """An available machine with a disk of one GiB."""
+    """An available machine with a disk of five GiB."""
     folders = f"{Path(wide.source.removeprefix('file://')).parent},{made.image_folder}"
     wishes = {"disk_gib": DISK_GIB, "settings": {"image_dirs": folders}}
     async with way.opened("disks", made, firmwares=("bios",), **wishes) as opened:
@@ -43,7 +43,10 @@ async def test_an_image_larger_than_the_disk(world: World, wide: deployment.Imag
     (machine,) = world.machines
     await way.start_deploy(world, machine, await proof.make_key(world.folder), wide)
     node = await way.reach(world, machine, "deploy failed")
-    assert node["last_error"] == ""
+    assert node["last_error"] == (
+        "deploy.write_image: The ramdisk's agent failed execute_deploy_step: "
+        f"The image has {6 << 30} bytes and the disk /dev/vda has {5 << 30}. Choose a larger disk. See its log."
+    )
     assert await way.power(world, machine) == "off"
 
 
@@ -53,7 +56,12 @@ async def test_no_disk_matches_the_hint(world: World) -> None:
     await world.call("PATCH", f"/v1/nodes/{machine.name}", hint)
     await way.start_deploy(world, machine, await proof.make_key(world.folder))
     node = await way.reach(world, machine, "deploy failed")
-    assert node["last_error"] == ""
+    told = str(node["last_error"])
+    begin = "deploy.write_image: The ramdisk's agent failed execute_deploy_step: "
+    assert told.startswith(
+        begin + "No disk fits the root device hints serial=NOSUCHDISK. Disks: /dev/vda 5.0 GiB serial "
+    )
+    assert told.endswith(". Change the hints or the disks. See its log.")
     assert await way.power(world, machine) == "off"
 
 

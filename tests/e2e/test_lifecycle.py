@@ -38,8 +38,26 @@ async def make_available(world: World, machine: Machine) -> None:
     if state in {"active", "deploy failed"}:
         await way.ask(world, machine, "deleted")
         await way.reach(world, machine, "available")
-    elif state != "available":
+        return
+    if state == "clean failed":
+        await way.ask(world, machine, "manage")
+        await way.reach(world, machine, "manageable")
+    if state != "available":
         await way.provide(world, machine)
+
+
+async def stop_in(world: World, machine: Machine, waiting: str, failed: str) -> way.Json:
+    """Abort while the machine boots its ramdisk; the node."""
+    await way.reach(world, machine, waiting)
+
+    async def is_on() -> bool:
+        return await way.power(world, machine) == "on"
+
+    await way.until(world, machine, "on", is_on)
+    await way.ask(world, machine, "abort")
+    node = await way.reach(world, machine, failed)
+    assert await way.power(world, machine) == "off"
+    return node
 
 
 async def test_each_phase_boots_the_ramdisk(world: World) -> None:
@@ -52,11 +70,9 @@ async def test_each_phase_boots_the_ramdisk(world: World) -> None:
 async def test_abort_of_a_cleaning(world: World) -> None:
     (machine,) = world.machines
     await way.ask(world, machine, "provide")
-    await way.reach(world, machine, "clean wait")
-    await way.ask(world, machine, "abort")
-    node = await way.reach(world, machine, "clean failed")
-    assert node["last_error"] == ""
-    assert (await way.power(world, machine), node["maintenance"]) == ("off", False)
+    node = await stop_in(world, machine, "clean wait", "clean failed")
+    assert node["last_error"] == "flow.start_ramdisk: Aborted on request by demo. Start it again when ready."
+    assert not node["maintenance"]
     await way.ask(world, machine, "manage")
     await way.reach(world, machine, "manageable")
 
@@ -65,11 +81,8 @@ async def test_abort_of_a_deployment(world: World) -> None:
     (machine,) = world.machines
     await make_available(world, machine)
     await way.start_deploy(world, machine, await proof.make_key(world.folder))
-    await way.reach(world, machine, "wait call-back")
-    await way.ask(world, machine, "abort")
-    node = await way.reach(world, machine, "deploy failed")
-    assert node["last_error"] == ""
-    assert await way.power(world, machine) == "off"
+    node = await stop_in(world, machine, "wait call-back", "deploy failed")
+    assert node["last_error"] == "deploy.deploy: Aborted on request by demo. Start it again when ready."
 
 
 async def test_a_deployment_after_that_without_dnsmasq_for_a_moment(world: World) -> None:

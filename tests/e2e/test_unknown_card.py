@@ -21,5 +21,10 @@ async def test_a_port_with_the_wrong_address(made: artifacts.Artifacts) -> None:
         await world.call("PATCH", f"/v1/ports/{found['ports'][0]['uuid']}", change)
         await way.ask(world, machine, "inspect")
         node = await way.reach(world, machine, "inspect failed")
-        assert node["last_error"] == ""
+        told = str(node["last_error"])
+        assert told.startswith("inspect.inspect: Waited 2")
+        assert told.endswith(
+            f" s for the ramdisk's first call (usual 90 s): no DHCP request seen from {OTHER} since power-on; "
+            "wrong VLAN, cable or NIC order. Look at the machine's console."
+        )
         assert await way.power(world, machine) == "off"
