@@ -90,6 +90,7 @@ class Dying:
         writer.close()
 
 
+@pytest.mark.slow
 async def test_an_image_server_that_goes_away_in_the_middle(place: stand.Stand) -> None:
     server = Dying(4 * MIB)
     async with server.serving() as port:

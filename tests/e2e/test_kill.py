@@ -56,8 +56,8 @@ async def ramdisk_boots(world: World, machine: Machine) -> bool:
 
 async def image_is_written(world: World, machine: Machine) -> bool:
     """Some of it is on the disk, most is not."""
-    bar = (await way.run_of(world, machine)).get("progress") or {}
-    return bar.get("phase") == "writing the image" and 0 < (bar.get("done") or 0) < FILLING
+    bar: way.Json = (await way.run_of(world, machine)).get("progress") or {}
+    return bar.get("phase") == "writing the image" and 0 < int(bar["done"]) < FILLING
 
 
 async def image_was_written(world: World, machine: Machine) -> bool:

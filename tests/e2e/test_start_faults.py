@@ -52,15 +52,15 @@ async def test_the_port_of_the_files_is_taken(tmp_path: Path, taken: int) -> Non
     )
 
 
-NETWORK = "ip link set lo up && ip link add prov0 type bridge && ip link set prov0 up"
-NETWORK += " && ip addr add 192.0.2.1/24 dev prov0"
+NETWORK = "ip link set lo up && ip link add prov0 type bridge && ip link set prov0 up && "
+ADDRESS = "ip addr add 192.0.2.1/24 dev prov0"
 
 
 @inside_a_namespace
 async def test_dnsmasq_is_missing(tmp_path: Path) -> None:
     hide = "for dir in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do"
     hide += " [ ! -e $dir/dnsmasq ] || mount --bind /dev/null $dir/dnsmasq; done"
-    script = f'{NETWORK} && {hide} && exec "$@"'
+    script = f'{NETWORK}{ADDRESS} && {hide} && exec "$@"'
     prefix = ("unshare", "--net", "--mount", "sh", "-c", script, "sh")
     told = await refused(tmp_path, "--set", "provision_interface=prov0", prefix=prefix)
     assert told == (

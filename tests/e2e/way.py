@@ -113,8 +113,8 @@ async def reach(world: Place, machine: Machine, *states: str, within: float = PA
     async def there() -> bool:
         seen[:] = [await look(world, machine)]
         state = seen[0]["provision_state"]
-        failed = state in FAILED or (state in {"enroll", "manageable"} and seen[0]["last_error"])
-        if failed and state not in states and not seen[0]["target_provision_state"]:
+        stopped = state in {"enroll", "manageable"} and seen[0]["last_error"] and not seen[0]["target_provision_state"]
+        if state not in states and (state in FAILED or stopped):
             raise AssertionError(f'{machine.name} is in "{state}": {seen[0]["last_error"]}\n{story(world, machine)}')
         return state in states
 

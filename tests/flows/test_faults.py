@@ -173,11 +173,12 @@ def set_deadline(connection: stand.Any, run_id: str, at: float) -> None:
 
 async def test_a_driver_that_is_wrong_fails_the_run_as_a_bug_without_its_text(tmp_path: Path) -> None:
     async with stand.site(tmp_path) as deps, stand.conductor(deps):
-        uuid = await stand.add_node(deps, driver_info={"fake_delay": "not a number"})
-        await provisioning.request(deps, uuid, "active", {})
+        uuid = await stand.add_node(deps, S.ENROLL, driver_info={"fake_power": "geheim"})
+        await provisioning.request(deps, uuid, "manage", {})
         run = await stand.ended(deps, uuid)
         assert "unforeseen ValueError" in (run.reason or "")
-        assert (await stand.get_node(deps, uuid)).provision_state == S.DEPLOY_FAILED
+        assert "geheim" not in (run.reason or "")
+        assert (await stand.get_node(deps, uuid)).provision_state == S.ENROLL
 
 
 async def test_the_history_tells_what_was_asked_and_how_it_ended(tmp_path: Path) -> None:

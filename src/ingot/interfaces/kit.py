@@ -36,6 +36,10 @@ class BootService(Protocol):
         """(epoch seconds, words) of the last thing a MAC address did on the provisioning network, None if nothing."""
         ...
 
+    async def settle(self) -> None:
+        """Wait, for some seconds at most, while a part of network boot that died is started again."""
+        ...
+
     def problem(self) -> str | None:
         """Why network boot does not work right now, as a sentence; None while it works."""
         ...

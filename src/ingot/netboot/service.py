@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from ingot.domain import node
+from ingot.domain import errors, node
 from ingot.netboot import dhcp, dnsmasq, hostnet, ipxe
 from ingot.netboot.fileserver import BytesAnswer, FileAnswer, FileServer
 from ingot.netboot.httpwire import Request
@@ -30,6 +30,8 @@ FindImage = Callable[[str, str], Awaitable[Path | None]]
 """Gives the path of a cached image's file ("raw", "chunks") by the image's key, None when there is none."""
 _FILES = ("vmlinuz", "initrd")
 _ALL = 1_000_000
+_RESTART_USUAL = 10.0
+"""Seconds in which a dnsmasq that died for once serves again."""
 
 
 class Netboot:
@@ -88,6 +90,12 @@ class Netboot:
             words = self._dnsmasq.trace.sentence(address, 0).removeprefix(f"{address} ")
             found.append((event.at, words))
         return max(found, default=None)
+
+    async def settle(self) -> None:
+        """Wait while DHCP is started again, but no longer than ``_RESTART_USUAL``; ``problem`` tells what came out."""
+        if self._dnsmasq is not None and not self._dnsmasq.health.running:
+            with suppress(errors.TimedOut):
+                await self._dnsmasq.wait_ready(_RESTART_USUAL)
 
     def problem(self) -> str | None:
         """Why machines cannot boot from the network now, None if they can."""

@@ -25,6 +25,7 @@ class IpxeBoot(BootInterface):
                 f"Node {ctx.node.uuid} has no port with pxe_enabled to boot from",
                 hint="Create one: baremetal port create.",
             )
+        await ctx.kit.boot.settle()
         problem = ctx.kit.boot.problem()
         if problem:
             raise errors.Invalid(problem, hint="")

@@ -1,0 +1,196 @@
+"""Writes the reference pages that come from code: settings, commands, provision states.
+
+Why: a page kept by hand goes stale. May not: know a fact of its own; words about a setting belong to its docstring,
+those about a command to its help. Invariant: the same code gives the same pages (tests/docs compares them).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from ingot import settings
+from ingot.cli import main
+from ingot.domain import states
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs/reference"
+HOW = "INGOT_WRITE_DOCS=1 ./ingot docs"
+NOTE = f"<!-- Written by docs/generate.py from {{source}}; change that, then run: {HOW} -->"
+WIDTH = 100
+PLACES = {
+    "INGOT_URL": "the API's URL (default `http://127.0.0.1:6385`)",
+    "INGOT_USER": "user name, for HTTP basic",
+    "INGOT_PASSWORD": "password",
+}
+
+
+def settings_page() -> str:
+    """Every setting with its type, default and meaning, in the order of settings.py."""
+    head = f"""# Settings
+
+{NOTE.format(source="src/ingot/settings.py")}
+
+No setting is needed to start. Later sources win: defaults, the TOML file named by `--config`, `INGOT_<NAME>` in the
+environment (upper case), `--set NAME=VALUE` and the options of a command. Lists are written with commas outside of
+TOML. Times are in seconds, sizes in bytes; "none" means that the value is derived. An unknown name is an error.
+There is one conductor today: `conductor_group` is recorded with it and does not yet choose the nodes it works on.
+
+| setting | type | default | meaning |
+|---|---|---|---|
+"""
+    rows = [f"| `{name}` | {kind} | {default} | {words} |\n" for name, kind, default, words in _settings()]
+    return head + "".join(rows)
+
+
+def _settings() -> Iterator[tuple[str, str, str, str]]:
+    tree = ast.parse(Path(str(settings.__file__)).read_text())
+    found = next(one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == "Settings")
+    values = settings.Settings()
+    for field, text in zip(found.body, found.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            words = text.value if isinstance(text, ast.Expr) else None
+            if not isinstance(words, ast.Constant) or not isinstance(words.value, str):
+                raise ValueError(f"settings.py:{field.lineno}: {field.target.id} has no docstring: write one below it")
+            kind = ast.unparse(field.annotation).replace(" | ", " or ").replace("tuple[str, ...]", "list of str")
+            value = getattr(values, field.target.id)
+            yield field.target.id, kind, _default(value), words.value.replace("``", "`")
+
+
+def _default(value: object) -> str:
+    if value is None or value in ("", ()):
+        return "none" if value != () else "empty"
+    if isinstance(value, tuple):
+        return str(value).strip("(),").replace("'", "`")  # pyright: ignore[reportUnknownArgumentType]  only printed
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def cli_page() -> str:
+    """The help of every command, word for word."""
+    head = f"""# Commands
+
+{NOTE.format(source="the help of src/ingot/cli")}
+
+From a checkout the program is `./ingot`, installed it is `ingot`. `./ingot` also has `test`, `check`, `bench` and
+`docs`, which [CONTRIBUTING](../../CONTRIBUTING.md#everyday-commands) explains.
+
+"""
+    words = "".join(f"- `{name}`: {meaning}\n" for name, meaning in PLACES.items())
+    parts = [head, "Commands that call the API read from the environment:\n\n", words]
+    parts += [f"\n## {path}\n\n```text\n{text}\n```\n" for path, text in _helps(main.root, "ingot")]
+    return "".join(parts)
+
+
+def _helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
+    context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+    yield path, "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner is not None and not inner.hidden:
+                yield from _helps(inner, f"{path} {name}")
+
+
+def states_page() -> str:
+    """States, verbs and transitions as domain/states.py has them."""
+    return f"""# Provision states
+
+{NOTE.format(source="src/ingot/domain/states.py")}
+
+A *stable* state rests. A *transient* state works, a *wait* state waits for the ramdisk or its agent, a *hold* state for
+an operator, a *failed* state for somebody to look. A run that outlasts the deadlines of the states it passes is failed.
+The exit verb is what to send to leave the state, for a transient state once its run has failed.
+[When a node is stuck](../playbooks/node-stuck.md) says what each unstable state waits for.
+
+| state | kind | aims at | usual | deadline | exit verb |
+|---|---|---|---|---|---|
+{_state_rows()}
+## Verbs
+
+What `PUT /v1/nodes/{{node}}/states/provision` takes as `target`, and what each does to the state. Not every verb has a
+flow yet: adopt, rescue, unrescue, service and unhold are refused with a sentence.
+
+| verb | from microversion | event | possible in |
+|---|---|---|---|
+{_verb_rows()}
+## Transitions
+
+| state | event: next state |
+|---|---|
+{_transition_rows()}
+## The usual way
+
+```mermaid
+stateDiagram-v2
+{_diagram()}```
+"""
+
+
+def _state_rows() -> str:
+    rows: list[str] = []
+    for state, row in states.TABLE.items():
+        times = f"{_span(row.usual)} | {_span(row.deadline)}"
+        rows.append(f"| `{state}` | {row.kind} | {row.target or ''} | {times} | `{row.exit_verb}` |")
+    return "\n".join(rows) + "\n"
+
+
+def _span(seconds: int | None) -> str:
+    if seconds is None:
+        return ""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _verb_rows() -> str:
+    rows: list[str] = []
+    for verb, (event, first) in states.VERBS.items():
+        where = ", ".join(f"`{state}`" for state, known in states.TRANSITIONS.items() if event in known)
+        rows.append(f"| `{verb}` | 1.{first} | {event} | {where} |")
+    return "\n".join(rows) + "\n"
+
+
+def _transition_rows() -> str:
+    rows = [
+        f"| `{state}` | {', '.join(f'{event}: `{after}`' for event, after in known.items())} |"
+        for state, known in states.TRANSITIONS.items()
+    ]
+    return "\n".join(rows) + "\n"
+
+
+_USUAL = """
+enroll, verifying, manageable, inspecting, inspect wait, cleaning, clean wait, available, deploying, wait call-back,
+active, deleting
+"""
+
+
+def _diagram() -> str:
+    lines = ["    [*] --> enroll"]
+    usual = [states.State(name.strip()) for name in _USUAL.split(",")]
+    for state in usual:
+        for event, after in states.TRANSITIONS[state].items():
+            if after in usual:
+                lines.append(f"    {_identifier(state)} --> {_identifier(after)}: {event}")
+    names = [f'    state "{state}" as {_identifier(state)}' for state in usual if _identifier(state) != state]
+    return "\n".join([*names, *lines]) + "\n"
+
+
+def _identifier(state: str) -> str:
+    return state.replace(" ", "_").replace("-", "_")
+
+
+PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page, "cli.md": cli_page, "states.md": states_page}
+
+
+def write() -> None:
+    """Write every page."""
+    for name, make in PAGES.items():
+        (REFERENCE / name).write_text(make())
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,144 @@
+"""The pages made from code say what the code says, and the pages kept by hand name real settings, states and commands.
+
+With INGOT_WRITE_DOCS=1 the generated pages are written instead of only compared.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+from functools import cache
+from types import ModuleType
+
+import click
+import pytest
+
+from checkout import ROOT, files, refuse
+from ingot import settings
+from ingot.cli import main
+from ingot.domain import states
+
+CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SET = re.compile(r"(?:--set[ =]|INGOT_SET_)([a-z_]+)=")
+LAUNCHER_VERBS = {"test", "check", "bench", "docs"}  # the launcher's own; the others are the CLI's
+
+
+@cache
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("ingot_docs_generate", ROOT / "docs/generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", ["cli.md", "settings.md", "states.md"])
+def test_generated_pages_are_fresh(page: str) -> None:
+    made = generator().PAGES[page]()
+    target = generator().REFERENCE / page
+    if os.environ.get("INGOT_WRITE_DOCS"):
+        target.write_text(made)
+    assert target.read_text() == made, f"docs/reference/{page} is stale -> run: {generator().HOW}"
+
+
+def test_every_page_is_generated_by_somebody() -> None:
+    assert set(generator().PAGES) == {"cli.md", "settings.md", "states.md"}, "add the new page to the test above"
+
+
+def test_every_setting_is_documented() -> None:
+    told = set(re.findall(r"^\| `(\w+)` \|", generator().settings_page(), re.MULTILINE))
+    assert told == set(settings.Settings.__struct_fields__)
+
+
+def pages() -> list[str]:
+    return [path for path in files() if path.endswith(".md")]
+
+
+def test_settings_named_in_pages_exist() -> None:
+    unknown = [
+        f"{page}: {name}"
+        for page in pages()
+        for name in SET.findall((ROOT / page).read_text())
+        if name not in settings.Settings.__struct_fields__
+    ]
+    refuse(unknown, "no such setting: see docs/reference/settings.md")
+
+
+def console_commands() -> list[tuple[str, str]]:
+    """(where, command line) of every line of a console block that somebody is to type."""
+    found: list[tuple[str, str]] = []
+    for page in pages():
+        text = (ROOT / page).read_text()
+        for block in CONSOLE.finditer(text):
+            first = text.count("\n", 0, block.start(1)) + 1
+            for number, line in enumerate(block.group(1).splitlines(), first):
+                if line.startswith("$ "):
+                    found.append((f"{page}:{number}", line.removeprefix("$ ")))
+    return found
+
+
+def complaint(words: list[str]) -> str | None:
+    """Why click would refuse these words after `ingot`, None when it takes them. Runs nothing."""
+    command: click.Command = main.root
+    context = click.Context(command, info_name="ingot")
+    rest = list(words)
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        name = rest.pop(0)
+        inner = command.get_command(context, name)
+        if inner is None:
+            return f'no command "{name}"'
+        command, context = inner, click.Context(inner, info_name=name, parent=context)
+    try:
+        if "--help" not in rest:
+            command.make_context(context.info_name, rest, parent=context.parent)
+    except click.exceptions.Exit:
+        return None
+    except click.ClickException as error:
+        return error.format_message()
+    return None
+
+
+def test_commands_in_pages_parse() -> None:
+    wrong: list[str] = []
+    for where, line in console_commands():
+        words = shlex.split(line, comments=True)
+        for index, word in enumerate(words):  # `sudo ./ingot ...`, `. demo.env && ./ingot ...`
+            if word in ("./ingot", "ingot"):
+                rest = words[index + 1 :]
+                rest = rest[: next((at for at, one in enumerate(rest) if one in ("|", "&", "&&", ">", ";")), len(rest))]
+                refusal = complaint(rest) if rest and rest[0] not in LAUNCHER_VERBS else None
+                if refusal:
+                    wrong.append(f"{where}: {line}: {refusal}")
+    refuse(wrong, "correct the page or the command")
+
+
+def test_a_wrong_command_is_noticed() -> None:
+    """The judge itself: else the test above could pass by understanding nothing."""
+    assert complaint(["node", "deploy", "n1", "--image", "x", "--ssh-key", "k"]) is None
+    assert complaint(["node", "deploy", "n1"]) is not None
+    assert complaint(["node", "list", "--no-such-option"]) is not None
+    assert complaint(["node", "no-such-verb"]) is not None
+
+
+def test_console_blocks_are_shell() -> None:
+    wrong: list[str] = []
+    for where, line in console_commands():
+        read = subprocess.run(["sh", "-n", "-c", line], capture_output=True, text=True, check=False)
+        if read.returncode:
+            wrong.append(f"{where}: {line}: {read.stderr.strip()}")
+    refuse(wrong, "a reader pastes these lines")
+
+
+def test_the_playbook_has_every_state_that_can_be_stuck() -> None:
+    text = (ROOT / "docs/playbooks/node-stuck.md").read_text()
+    rows = {row.group(1): row.group(0) for row in re.finditer(r"^\| `([^`]+)` \|.*$", text, re.MULTILINE)}
+    unstable = {state: row for state, row in states.TABLE.items() if row.kind != states.Kind.STABLE}
+    missing = [f"{state}" for state in unstable if state not in rows]
+    wrong = [
+        f"{s}: {row.exit_verb}" for s, row in unstable.items() if s in rows and f"`{row.exit_verb}`" not in rows[s]
+    ]
+    refuse(missing + wrong, "docs/playbooks/node-stuck.md: a row per unstable state, with its exit verb")
