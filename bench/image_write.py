@@ -19,8 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
-from agent import peers  # noqa: E402  needs the path above
-from ramdisk import vm  # noqa: E402
+from agent import peers, vm  # noqa: E402  needs the path above
 
 MIB = 1 << 20
 DD_INIT = """#!/bin/sh

@@ -33,13 +33,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str | None = None
     """This conductor's name (default: the machine's)."""
     conductor_group: str = ""
-    """Only nodes of this group are worked on here."""
+    """The group this conductor says it belongs to; one process works on the nodes of all groups."""
     provision_interface: str | None = None
     """Network interface that serves DHCP and TFTP; None switches ingot's own DHCP off."""
     provision_address: str | None = None
     """Address of this host on the provisioning network, for boot files, images and the agent's calls."""
     provision_range: str | None = None
-    """DHCP range ``first-last`` on that network (default: the upper half of the interface's network)."""
+    """DHCP range ``first-last`` on that network (default: the larger free side of the interface's network)."""
     files_port: int = 6386
     """TCP port that serves boot scripts, kernels and images on the provisioning network."""
     ramdisk_dir: str | None = None

@@ -88,8 +88,8 @@ def test_a_refused_event_names_what_is_possible() -> None:
     with pytest.raises(errors.Invalid) as refused:
         states.transition(State.AVAILABLE, Event.RESCUE)
     assert refused.value.sentence() == (
-        'The event "rescue" is not possible while the provision state is "available". '
-        "Possible from here: deploy, manage."
+        'The requested action "rescue" can not be performed while the provision state is "available". '
+        "Possible from here: active, manage."
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent import peers
-from ramdisk.vm import MAC, MIB, OVMF, booted, order, partitioned
+from agent.vm import MAC, MIB, OVMF, booted, order, partitioned
 
 pytestmark = [
     pytest.mark.qemu,

@@ -18,7 +18,9 @@ from ingot.domain import errors
 @click.option("--host", help="Address to listen on (default: 127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65535), help="TCP port (default: 6385).")
 @click.option("--noauth", is_flag=True, default=None, help="Ask nobody who they are; on loopback only.")
-@click.option("--only", type=click.Choice(["api", "conductor"]), help="Run one half, to scale out.")
+@click.option(
+    "--only", type=click.Choice(["api", "conductor"]), help="Run one half (for trying: halves share no bus yet)."
+)
 @configuration.source
 def serve(
     *,

@@ -281,10 +281,19 @@ def transition(state: State, event: Event) -> State:
     after = find_next(state, event)
     if after is None:
         raise errors.Invalid(
-            f'The event "{event}" is not possible while the provision state is "{state}"',
-            hint=f"Possible from here: {', '.join(TRANSITIONS[state])}.",
+            f'The requested action "{_verb(event)}" can not be performed while the provision state is "{state}"',
+            hint=f"Possible from here: {', '.join(verbs(state)) or 'nothing, it ends by itself'}.",
         )
     return after
+
+
+def verbs(state: State) -> list[str]:
+    """What a user may ask of a node in ``state``, by its first name in the API."""
+    return sorted({_verb(event) for event in TRANSITIONS[state]} & set(VERBS))
+
+
+def _verb(event: Event) -> str:
+    return next((verb for verb, (meant, _) in VERBS.items() if meant == event), event.value)
 
 
 def allowance(state: State) -> int:

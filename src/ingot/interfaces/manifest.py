@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.domain import errors, node
+from ingot.domain import errors, node, secrets
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +58,13 @@ def load(file: Path) -> Manifest:
     unknown = (set(found.provides) | set(found.uses)) - set(node.INTERFACES)
     if unknown:
         raise errors.Invalid(f"{file}: no such interface: {', '.join(sorted(unknown))}")
+    open_secrets = [field.name for field in found.driver_info if field.secret and not secrets.is_secret(field.name)]
+    if open_secrets:
+        # What is sealed goes by a key's name, so that it is sealed whatever driver the node has.
+        raise errors.Invalid(
+            f"{file}: the secret {', '.join(open_secrets)} does not look like one",
+            hint="Give it a name with password, secret, token or key in it as domain/secrets.py knows them.",
+        )
     return found
 
 

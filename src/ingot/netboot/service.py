@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Connection
 
 from ingot.domain import errors, node
-from ingot.netboot import dhcp, dnsmasq, hostnet, ipxe
+from ingot.netboot import bootfiles, dhcp, dnsmasq, hostnet, ipxe
 from ingot.netboot.fileserver import BytesAnswer, FileAnswer, FileServer
 from ingot.netboot.httpwire import Request
 from ingot.settings import Settings
@@ -56,6 +56,7 @@ class Netboot:
             return
         self._files.mount("/boot/ipxe", self._script)
         self._files.mount("/boot/ramdisk", self._boot_file)
+        self._files.mount("/boot/files", self._loader)
         self._files.mount("/images", self._image_file)
         await self._files.start(self._host, self._settings.files_port)
         child = await self._start_dnsmasq()
@@ -160,6 +161,11 @@ class Netboot:
             return None
         self._note(ipxe.normal_mac(address), f"loaded {name} of the ramdisk")
         return FileAnswer(self._ramdisk / name)
+
+    def _loader(self, rest: str, request: Request) -> FileAnswer | None:
+        """The iPXE program for firmware that boots over HTTP; the same files that TFTP serves."""
+        known = self._dnsmasq is not None and rest in {bootfiles.UEFI_LOADER, bootfiles.ENTRY_SCRIPT}
+        return FileAnswer(self._dnsmasq.tftp_root / rest) if known and self._dnsmasq else None
 
     async def _image_file(self, rest: str, request: Request) -> FileAnswer | None:
         key, _, name = rest.partition("/")

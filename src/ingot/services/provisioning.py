@@ -68,11 +68,16 @@ def _request(
     if kind is None:
         raise errors.NotSupported(
             f'The verb "{params["verb"]}" is not available in this version of ingot',
-            hint=f"Possible here: {', '.join(states.TRANSITIONS[found.provision_state])}.",
+            hint=f"Possible here: {', '.join(_available(found.provision_state))}.",
         )
     goal = states.target(after, manual_clean=event == states.Event.CLEAN)
     nodes.move(connection, uuid, found.provision_state, after, last_error=None, target_provision_state=goal)
     _open(connection, deps, uuid, kind, params, float(states.allowance(after)))
+
+
+def _available(state: states.State) -> list[str]:
+    """The verbs that lead on from ``state`` and that there is a flow for."""
+    return [verb for verb in states.verbs(state) if states.VERBS[verb][0] in {*_FLOWS, states.Event.ABORT}]
 
 
 def _check(found: node.Node, event: states.Event) -> None:

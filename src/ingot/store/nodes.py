@@ -71,7 +71,7 @@ def create(connection: Connection, value: node.Node, secrets: str | None) -> nod
         raise _conflict(connection, value) from error
     if value.traits:
         set_traits(connection, value.uuid, value.traits)
-    return msgspec.structs.replace(value, created_at=created_at)
+    return msgspec.structs.replace(value, created_at=created_at, traits=tuple(sorted(set(value.traits))))
 
 
 def find(connection: Connection, ident: str) -> node.Node | None:

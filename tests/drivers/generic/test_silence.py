@@ -51,17 +51,17 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
         )
         await fetch(f"{url}/ipxe/{one}")
         assert await ctx.boot.explain_silence(ctx, since) == (
-            f"{one} last asked for its boot script and was told to start from its disk 0 s ago, then nothing"
+            f"{one} asked for its boot script and was told to start from its disk; that was 0 s ago, nothing since"
         )
         info: dict[str, Any] = {"boot": {"what": "ramdisk", "params": {}}}
         await site.deps.store.run(nodes.change, ctx.node.uuid, driver_internal_info=info)
         assert b"vmlinuz" in await fetch(f"{url}/ipxe/{two}")
         assert await ctx.boot.explain_silence(ctx, since) == (
-            f"{two} last asked for its boot script and was told to load the ramdisk 0 s ago, then nothing"
+            f"{two} asked for its boot script and was told to load the ramdisk; that was 0 s ago, nothing since"
         )
         await fetch(f"{url}/ramdisk/{two}/vmlinuz")
         assert await ctx.boot.explain_silence(ctx, since) == (
-            f"{two} last loaded vmlinuz of the ramdisk 0 s ago, then nothing"
+            f"{two} loaded vmlinuz of the ramdisk; that was 0 s ago, nothing since"
         )
         assert "no DHCP request seen" in str(await ctx.boot.explain_silence(ctx, time.time() + 1)), "an earlier boot"
         (tmp_path / "ramdisk" / "initrd").unlink()
@@ -110,7 +110,7 @@ async def test_dhcp_was_seen(tmp_path: Path, line: str, words: str) -> None:
         mac = ctx.macs()[0]
         now = time.time()
         boot.trace.feed(f"dnsmasq-dhcp[1]: {line.format(mac=mac)}", now)
-        assert await ctx.boot.explain_silence(ctx, now - 1) == f"{mac} last {words} 0 s ago, then nothing"
+        assert await ctx.boot.explain_silence(ctx, now - 1) == f"{mac} {words}; that was 0 s ago, nothing since"
 
 
 async def test_a_node_without_cards(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class IpxeBoot(BootInterface):
             cards = ", ".join(ctx.macs())
             return f"no DHCP request seen from {cards} since power-on; wrong VLAN, cable or NIC order"
         (at, words), mac = max(seen)
-        return f"{mac} last {words} {max(0.0, ctx_now(ctx) - at):.0f} s ago, then nothing"
+        return f"{mac} {words}; that was {max(0.0, ctx_now(ctx) - at):.0f} s ago, nothing since"
 
     async def _write(self, ctx: StepContext, plan: dict[str, object]) -> None:
         info = {**(await ctx.refresh()).driver_internal_info, _PLAN: plan}
