@@ -51,7 +51,7 @@ class TestPower(contracts.PowerContract):
 
 class TestManagement(contracts.ManagementContract):
     async def test_a_boot_device_set_is_the_one_read(self, stage: contracts.Stage) -> None:
-        """All but "safe", which the rack's machines do not have (OpenIPMI's simulator judges it)."""
+        """All but "safe", which no simulator has: neither the rack's BMC nor OpenIPMI's."""
         ctx = await stage.context()
         for device in set(ctx.management.boot_devices) - {BootDevice.SAFE}:
             await ctx.management.set_boot_device(ctx, device, persistent=False)

@@ -23,7 +23,7 @@ async def test_power_and_boot_device(tmp_path: Path, openipmi: OpenIpmi) -> None
         for target in (power.Target.ON, power.Target.REBOOT, power.Target.OFF):
             await ctx.power.set(ctx, target, 30)
             assert await ctx.power.get(ctx) == target.result()
-        for device in (BootDevice.PXE, BootDevice.SAFE, BootDevice.DISK):
+        for device in (BootDevice.PXE, BootDevice.CDROM, BootDevice.DISK):
             await ctx.management.set_boot_device(ctx, device, persistent=True)
             assert (await ctx.management.get_boot_device(ctx)).boot_device == device
     powers = [action for action in openipmi.actions() if action.startswith("power=")]

@@ -131,8 +131,7 @@ async def test_wrong_password_and_user(site: place.Place, fleet: fleets.Fleet) -
 async def test_wrong_address(site: place.Place, fleet: fleets.Fleet) -> None:
     ctx = await site.context("redfish", info(fleet, redfish_address="http://127.0.0.1:1"))
     assert await place.refusal(ctx.power.get(ctx)) == (
-        "Redfish service 127.0.0.1:1 cannot be reached: Connect call failed ('127.0.0.1', 1). "
-        "Check address, cabling and firewall."
+        "Redfish service 127.0.0.1:1 cannot be reached: Connection refused. Check address, cabling and firewall."
     )
 
 
