@@ -66,15 +66,15 @@ async def test_a_run_may_take_as_long_as_all_its_states_together(deps: Deps) -> 
 
 
 REFUSED: list[tuple[str, states.State, dict[str, Any], type[errors.IngotError], str]] = [
-    ("active", S.ENROLL, {}, errors.Invalid, 'not possible while the provision state is "enroll"'),
-    ("provide", S.ACTIVE, {}, errors.Invalid, "not possible"),
+    ("active", S.ENROLL, {}, errors.Invalid, 'can not be performed while the provision state is "enroll"'),
+    ("provide", S.ACTIVE, {}, errors.Invalid, "can not be performed"),
     ("active", S.AVAILABLE, {"maintenance": True}, errors.Invalid, "in maintenance mode. Clear maintenance first"),
     ("rebuild", S.ACTIVE, {"maintenance": True}, errors.Invalid, "in maintenance mode"),
     ("rebuild", S.ACTIVE, {"protected": True}, errors.Forbidden, "Clear the field protected first"),
     ("deleted", S.ACTIVE, {"protected": True}, errors.Forbidden, "is protected"),
     ("provide", S.MANAGEABLE, {"retired": True}, errors.Invalid, "retired and cannot become available"),
     ("rescue", S.ACTIVE, {}, errors.NotSupported, 'The verb "rescue" is not available in this version'),
-    ("abort", S.ACTIVE, {}, errors.Invalid, "not possible"),
+    ("abort", S.ACTIVE, {}, errors.Invalid, "can not be performed"),
     ("abort", S.CLEAN_WAIT, {}, errors.Conflict, "has nothing to abort"),
 ]
 
