@@ -109,7 +109,7 @@ async def test_the_baremetal_command_goes_the_whole_way(made: artifacts.Artifact
         await metal.run("node", "undeploy", "--wait", PATIENCE, name)
         node = await metal.read("node", "show", name)
         assert (node["provision_state"], node["instance_info"]) == ("available", {})
-        events = await metal.run("node", "history", "list", name, "--long", "-f", "value")
+        events = await metal.run("node", "history", "list", name, "--long")
         assert 'Asked for "deleted".' in events
         await metal.run("node", "delete", name)
         assert await metal.read("node", "list") == []
