@@ -191,6 +191,8 @@ async def test_unknown_machines_are_not_answered_until_added_nor_after_removal(s
         event = dnsmasq.trace.find(OTHER)
         assert event is not None
         assert event.stage is Stage.IGNORED
+        assert dnsmasq.trace.refused(event.at) == [OTHER]
+        assert dnsmasq.trace.refused(event.at + 1) == []
         dnsmasq.add(OTHER)
         assert await served.lan.ask(OTHER, tries=4) is not None
         await dnsmasq.remove([OTHER])

@@ -36,6 +36,10 @@ class BootService(Protocol):
         """(epoch seconds, words) of the last thing a MAC address did on the provisioning network, None if nothing."""
         ...
 
+    def strangers(self, since: float) -> list[str]:
+        """MAC addresses of no known port that asked for an address since then (epoch seconds), latest first."""
+        ...
+
     async def settle(self) -> None:
         """Wait, for some seconds at most, while a part of network boot that died is started again."""
         ...

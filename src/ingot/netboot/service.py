@@ -92,6 +92,10 @@ class Netboot:
             found.append((event.at, words))
         return max(found, default=None)
 
+    def strangers(self, since: float) -> list[str]:
+        """The MAC addresses of no known port that asked for an address since then, latest first."""
+        return self._dnsmasq.trace.refused(since) if self._dnsmasq else []
+
     async def settle(self) -> None:
         """Wait while DHCP is started again, but no longer than ``_RESTART_USUAL``; ``problem`` tells what came out."""
         if self._dnsmasq is not None and not self._dnsmasq.health.running:

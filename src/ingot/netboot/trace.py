@@ -70,6 +70,11 @@ class Trace:
         """Return the last event of ``mac``, None if nothing was ever seen."""
         return self._events.get(mac.lower())
 
+    def refused(self, since: float) -> list[str]:
+        """The MAC addresses that asked for an address since then and belong to no known machine, latest first."""
+        found = [event for event in self._events.values() if event.stage is Stage.IGNORED and event.at >= since]
+        return [event.mac for event in reversed(found)]
+
     def sentence(self, mac: str, since: float) -> str:
         """Say how far ``mac`` got since ``since`` (seconds since the epoch), and what that hints at."""
         event = self.find(mac)

@@ -13,6 +13,7 @@ from ingot.interfaces.context import Context, StepContext
 from ingot.interfaces.management import BootDevice
 
 _PLAN = "boot"
+_SHOWN = 3
 
 
 class IpxeBoot(BootInterface):
@@ -52,7 +53,9 @@ class IpxeBoot(BootInterface):
         seen = [(found, mac) for mac in ctx.macs() if (found := ctx.kit.boot.last_seen(mac)) and found[0] >= since]
         if not seen:
             cards = ", ".join(ctx.macs())
-            return f"no DHCP request seen from {cards} since power-on; wrong VLAN, cable or NIC order"
+            text = f"no DHCP request seen from {cards} since power-on; wrong VLAN, cable or NIC order"
+            asked = " or ".join(ctx.kit.boot.strangers(since)[:_SHOWN])
+            return f"{text}, or this machine is {asked}, which asked for an address and has no port" if asked else text
         (at, words), mac = max(seen)
         return f"{mac} {words}; that was {max(0.0, ctx_now(ctx) - at):.0f} s ago, nothing since"
 
