@@ -22,7 +22,7 @@ S = states.State
 LEASE = {"lease": 0.6}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def workshops() -> Iterator[tuple[Workshop, Workshop]]:
     made = Workshop(), Workshop()
     yield made
@@ -38,21 +38,21 @@ async def test_a_stopped_owner_is_replaced_and_refused(workshops: tuple[Workshop
     first, second = workshops
     bench = Bench(tmp_path, second, Scenario(S.AVAILABLE, "active", settings=LEASE))
     await bench.set_up()
-    for number in range(1, bench.writes + 1):
-        for after in (False, True):
-            where = f"stopped {'after' if after else 'before'} write {number}"
-            folder = bench.copy(f"{number}-{after}")
-            job = {"settings": LEASE, "kill_at": number, "kill_after": after, "signal": "SIGSTOP"}
-            pid = first.start(folder, bench.uuid, hostname="slow", **job)
-            if number > 1 or after:
-                await stand.until(lambda pid=pid: is_stopped(pid))
-            assert second.run(folder, bench.uuid, hostname="quick", settings=LEASE)[0] == 0, where
-            os.kill(pid, signal.SIGCONT)
-            assert first.end()[0] == 0, where
-            found = await torture.look(folder, bench.uuid, bench.scenario)
-            assert found.facts() == bench.undisturbed.facts(), where
-            torture.refuse_repeats(bench.undisturbed.effects, found.effects, where)
-            shutil.rmtree(folder)
+    # Before its first write a process holds nothing yet: there is nothing to be stopped with.
+    cases = [(number, after) for number in range(1, bench.writes + 1) for after in (False, True)][1:]
+    for number, after in cases:
+        where = f"stopped {'after' if after else 'before'} write {number}"
+        folder = bench.copy(f"{number}-{after}")
+        job = {"settings": LEASE, "kill_at": number, "kill_after": after, "signal": "SIGSTOP"}
+        pid = first.start(folder, bench.uuid, hostname="slow", **job)
+        await stand.until(lambda pid=pid: is_stopped(pid))
+        assert second.run(folder, bench.uuid, hostname="quick", settings=LEASE)[0] == 0, where
+        os.kill(pid, signal.SIGCONT)
+        assert first.end()[0] == 0, where
+        found = await torture.look(folder, bench.uuid, bench.scenario)
+        assert found.facts() == bench.undisturbed.facts(), where
+        torture.refuse_repeats(bench.undisturbed.effects, found.effects, where)
+        shutil.rmtree(folder)
 
 
 async def test_work_goes_on_within_five_seconds_of_a_restart(
