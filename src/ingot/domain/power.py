@@ -30,6 +30,16 @@ class Target(StrEnum):
         """The state the machine is in once the target is reached."""
         return Power.OFF if self in {Target.OFF, Target.SOFT_OFF} else Power.ON
 
+    def orders(self) -> tuple[Target, ...]:
+        """The orders that lead there: a reboot is off and on, since a reset does nothing on a dead machine."""
+        match self:
+            case Target.REBOOT:
+                return (Target.OFF, Target.ON)
+            case Target.SOFT_REBOOT:
+                return (Target.SOFT_OFF, Target.ON)
+            case Target.ON | Target.OFF | Target.SOFT_OFF:
+                return (self,)
+
 
 class Verdict(msgspec.Struct, frozen=True):
     """What a sync does with one node: the state to store and a sentence for the history, None if unremarkable."""

@@ -1,4 +1,4 @@
-"""Waiting until a machine's power is as asked: what every power implementation does after the order was given."""
+"""Bringing a machine's power where it is wanted: what every power implementation does around its own order."""
 
 from __future__ import annotations
 
@@ -34,3 +34,22 @@ async def until(wanted: power.Power, look: Callable[[], Awaitable[power.Power]],
             f'{name} accepted the order but its power was not "{wanted}" within {timeout:.0f} s{missed}',
             hint="Look at the machine; a soft power off needs an operating system that obeys.",
         ) from error
+
+
+async def reach(
+    wanted: power.Power,
+    look: Callable[[], Awaitable[power.Power]],
+    order: Callable[[], Awaitable[object]],
+    timeout: float,
+    name: str,
+) -> None:
+    """Give the order unless the power is ``wanted`` already, then look until it is. Raises as ``until``."""
+    if await look() == wanted:
+        return
+    try:
+        await order()
+    except errors.Misbehaved:
+        # "Not possible in the present state" is no failure when somebody was quicker, or an answer got lost.
+        if await look() != wanted:
+            raise
+    await until(wanted, look, timeout, name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ingot.clients.ipmi import chassis
-from ingot.domain import errors, power
+from ingot.domain import power
 from ingot.drivers.ipmi import target as targets
 from ingot.interfaces import power_wait
 from ingot.interfaces.context import Context
@@ -35,25 +37,13 @@ class IpmiPower(PowerInterface):
         return power.Power.ON if on else power.Power.OFF
 
     async def set(self, ctx: Context, target: power.Target, timeout: float) -> None:
-        """Order, then look until it is so. A reboot is off and on: chassis reset does nothing on a dead machine."""
-        match target:
-            case power.Target.REBOOT:
-                await self._order(ctx, power.Target.OFF, timeout)
-                await self._order(ctx, power.Target.ON, timeout)
-            case power.Target.SOFT_REBOOT:
-                await self._order(ctx, power.Target.SOFT_OFF, timeout)
-                await self._order(ctx, power.Target.ON, timeout)
-            case power.Target.ON | power.Target.OFF | power.Target.SOFT_OFF:
-                await self._order(ctx, target, timeout)
-
-    async def _order(self, ctx: Context, wanted: power.Target, timeout: float) -> None:
+        """Order, then look until it is so."""
         bmc = targets.of(ctx)
-        if await self.get(ctx) == wanted.result():
-            return
-        try:
-            await chassis.control(ctx.kit.ipmi, bmc, _ORDERS[wanted])
-        except errors.Misbehaved:
-            # "Not possible in the present state" is no failure when somebody or something else was quicker.
-            if await self.get(ctx) != wanted.result():
-                raise
-        await power_wait.until(wanted.result(), lambda: self.get(ctx), timeout, f"The machine of BMC {bmc.name}")
+        for one in target.orders():
+            await power_wait.reach(
+                one.result(),
+                lambda: self.get(ctx),
+                partial(chassis.control, ctx.kit.ipmi, bmc, _ORDERS[one]),
+                timeout,
+                f"The machine of BMC {bmc.name}",
+            )

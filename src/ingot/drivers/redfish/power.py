@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ingot.clients.redfish import systems
-from ingot.domain import errors, power
+from ingot.domain import power
 from ingot.drivers.redfish import target as targets
 from ingot.interfaces import power_wait
 from ingot.interfaces.context import Context
@@ -38,29 +40,16 @@ class RedfishPower(PowerInterface):
         return power.Power.ON if state in _ON else power.Power.OFF
 
     async def set(self, ctx: Context, target: power.Target, timeout: float) -> None:
-        """Order, then look until it is so; a reboot is off and on, which every BMC does alike."""
-        match target:
-            case power.Target.REBOOT:
-                await self._order(ctx, power.Target.OFF, timeout)
-                await self._order(ctx, power.Target.ON, timeout)
-            case power.Target.SOFT_REBOOT:
-                await self._order(ctx, power.Target.SOFT_OFF, timeout)
-                await self._order(ctx, power.Target.ON, timeout)
-            case power.Target.ON | power.Target.OFF | power.Target.SOFT_OFF:
-                await self._order(ctx, target, timeout)
-
-    async def _order(self, ctx: Context, wanted: power.Target, timeout: float) -> None:
+        """Order, then look until it is so."""
         service = targets.of(ctx)
-        goal = wanted.result()
-        if await self._look(ctx, goal) == goal:
-            return
-        try:
-            await systems.reset(ctx.kit.redfish, service, _ORDERS[wanted])
-        except errors.Misbehaved:
-            # "Already off" is no failure: an order whose answer was lost is sent twice.
-            if await self._look(ctx, goal) != goal:
-                raise
-        await power_wait.until(goal, lambda: self._look(ctx, goal), timeout, f"The machine of {service.name}")
+        for one in target.orders():
+            await power_wait.reach(
+                one.result(),
+                partial(self._look, ctx, one.result()),
+                partial(systems.reset, ctx.kit.redfish, service, _ORDERS[one]),
+                timeout,
+                f"The machine of {service.name}",
+            )
 
     async def _look(self, ctx: Context, goal: power.Power) -> power.Power:
         """``goal`` once the machine has settled there, else the other: "PoweringOff" is not yet off, nor on to stay."""
