@@ -93,24 +93,8 @@ def by_dd(folder: Path, data: bytes, memory: int) -> dict[str, float]:
             check=True,
         )
         initrd.write_bytes((output / "initrd").read_bytes() + overlay.stdout)
-        disk = folder / "disk"
-        with disk.open("wb") as file:
-            file.truncate(4 << 30)
-        command = [
-            "qemu-system-x86_64",
-            "-accel",
-            "tcg",
-            "-machine",
-            "q35",
-            "-m",
-            str(memory),
-            "-nographic",
-            "-nodefaults",
-        ]
-        command += ["-serial", f"file:{serial}", "-no-reboot", "-append", "console=ttyS0 quiet"]
-        command += ["-kernel", str(output / "vmlinuz"), "-initrd", str(initrd)]
-        command += ["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile="]
-        command += ["-drive", f"file={disk},format=raw,if=virtio"]
+        hull = vm.Hull(output, initrd, folder / "disk", serial, memory)
+        command = hull.command("console=ttyS0 quiet")
         subprocess.run(command, stdin=subprocess.DEVNULL, timeout=300, check=True)
     found = {
         name: float(end) - float(begun)

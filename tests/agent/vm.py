@@ -47,38 +47,40 @@ def firmware(folder: Path) -> list[str]:
     return ["-drive", code, "-drive", f"if=pflash,format=raw,file={own}"]
 
 
+@dataclass(frozen=True)
+class Hull:
+    """What a machine is started with; ``output``: the ramdisk's folder. The disk is made, 4 GiB and blank."""
+
+    output: Path
+    initrd: Path
+    disk: Path
+    serial: Path
+    memory: int
+
+    def command(self, append: str, forward: str = "") -> list[str]:
+        """QEMU's argument list for a direct boot of the ramdisk's kernel; ``forward``: more of the user network."""
+        with self.disk.open("wb") as file:
+            file.truncate(4 << 30)
+        words = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-nodefaults", "-no-reboot"]
+        words += ["-display", "none", "-vga", "std"]
+        words += ["-m", str(self.memory), "-serial", f"file:{self.serial}"]
+        words += ["-kernel", str(self.output / "vmlinuz"), "-initrd", str(self.initrd), "-append", append]
+        words += ["-netdev", f"user,id=n0{forward}", "-device", f"virtio-net-pci,netdev=n0,romfile=,mac={MAC}"]
+        words += ["-drive", f"file={self.disk},format=raw,if=none,id=d0,discard=unmap"]
+        return [*words, "-device", "virtio-blk-pci,drive=d0,serial=D0"]
+
+
 @contextlib.contextmanager
 def booted(folder: Path, api: peers.Ironic, *, variant: str, memory: int, uefi: bool = False) -> Iterator[Machine]:
     """A machine started with kernel and initrd directly; killed at the end."""
     output = folder / "ramdisk"
     load("build").build(variant, output, lambda _phase, _part: None)
-    disk, serial, port = folder / "disk", folder / "serial", free_port()
-    with disk.open("wb") as file:
-        file.truncate(4 << 30)
+    port = free_port()
     append = f"console=tty0 console=ttyS0 panic=5 BOOTIF=01-{MAC.replace(':', '-')}"
     append += f" ipa-api-url=http://10.0.2.2:{api.port} ipa-inspection-collectors=default"
-    command = [
-        "qemu-system-x86_64",
-        "-accel",
-        "tcg",
-        "-machine",
-        "q35",
-        "-m",
-        str(memory),
-        "-display",
-        "none",
-        "-nodefaults",
-    ]
-    command += ["-vga", "std", "-serial", f"file:{serial}", "-no-reboot"]
-    command += ["-kernel", str(output / "vmlinuz"), "-initrd", str(output / "initrd"), "-append", append]
-    command += ["-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{port}-:9999"]
-    command += ["-device", f"virtio-net-pci,netdev=n0,romfile=,mac={MAC}"]
-    command += [
-        "-drive",
-        f"file={disk},format=raw,if=none,id=d0,discard=unmap",
-        "-device",
-        "virtio-blk-pci,drive=d0,serial=D0",
-    ]
+    hull = Hull(output, output / "initrd", folder / "disk", folder / "serial", memory)
+    command = hull.command(append, forward=f",hostfwd=tcp:127.0.0.1:{port}-:9999")
+    disk, serial = hull.disk, hull.serial
     command += firmware(folder) if uefi else []
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
