@@ -85,7 +85,11 @@ From a checkout the program is `./ingot`, installed it is `ingot`. `./ingot` als
 
 
 def _helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
-    context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+    # The settings of the program itself: click remembers a command's help option as it was first asked for.
+    names = main.CONTEXT["help_option_names"]
+    context = click.Context(
+        command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH, help_option_names=names
+    )
     yield path, "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
     if isinstance(command, click.Group):
         for name in command.list_commands(context):

@@ -13,6 +13,7 @@ import dataclasses
 import ipaddress
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 from ingot_rack import errors, places
@@ -118,14 +119,10 @@ def check_rights() -> None:
 
 
 async def _ip(*arguments: str, text: str = "") -> str:
-    process = await asyncio.create_subprocess_exec(
-        "ip",
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    # In a thread: asyncio's pipes outlive their process by a turn of the loop, and this may be the loop's last turn.
+    done = await asyncio.to_thread(
+        subprocess.run, ["ip", *arguments], input=text, capture_output=True, text=True, check=False
     )
-    output, complaints = await process.communicate(text.encode())
-    if process.returncode:
-        raise errors.RackError(f"ip {' '.join(arguments)} failed: {complaints.decode().strip()}")
-    return output.decode()
+    if done.returncode:
+        raise errors.RackError(f"ip {' '.join(arguments)} failed: {done.stderr.strip()}")
+    return done.stdout

@@ -25,7 +25,7 @@ COMMANDS = {
     "ramdisk": Entry("ingot.cli.ramdisk", "ramdisk", "Build the deploy ramdisk."),
     "rack": Entry("ingot.cli.rack", "rack", "Virtual servers with real BMCs, for trying and testing."),
 }
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+CONTEXT: dict[str, object] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
 def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
