@@ -115,7 +115,19 @@ async def test_an_inventory_is_stored_for_the_machine_it_came_from(deps: Deps) -
     uuid = await stand.add_node(deps, S.INSPECT_WAIT)
     [port] = await deps.store.read(ports.list_of_node, uuid)
     inventory = {"interfaces": [{"mac_address": port.address.upper()}, {"name": "no address"}]}
-    found, token = await heartbeat.receive_inventory(deps, inventory, {"more": 1}, None)
+    found = await heartbeat.receive_inventory(deps, inventory, {"more": 1}, None)
     assert found.uuid == uuid
-    assert token != "******"
+    _, token = await heartbeat.lookup(deps, [port.address], None)
+    assert token != "******"  # the call gave none away
     assert await deps.store.read(history.get_inventory, uuid) == (inventory, {"more": 1})
+
+
+async def test_once_an_agent_is_proved_nobody_else_may_tell_an_inventory(deps: Deps) -> None:
+    uuid = await stand.add_node(deps, S.INSPECT_WAIT)
+    [port] = await deps.store.read(ports.list_of_node, uuid)
+    await token_of(deps, uuid)
+    inventory = {"interfaces": [{"mac_address": port.address}, {"mac_address": "52:54:00:ee:ee:ee"}]}
+    with pytest.raises(errors.NotFound):
+        await heartbeat.receive_inventory(deps, inventory, {}, uuid)
+    with pytest.raises(errors.NotFound):
+        await deps.store.read(history.get_inventory, uuid)

@@ -16,7 +16,8 @@ Invariant: each class's docstring is its default message, and each error has a `
     |   |-- TooLarge           the body is over the limit
     |   `-- NotSupported       this hardware or driver cannot do it
     |-- Unreachable        a peer did not answer; a retry may help
-    |   `-- TimedOut           a deadline passed while waiting
+    |   |-- TimedOut           a deadline passed while waiting
+    |   `-- StoreDown          the database cannot be written or read just now
     |-- Misbehaved         a peer answered, but with nonsense or a failure
     |   `-- AccessDenied       a peer refused our credentials
     |-- Aborted            an operator asked a run to stop
@@ -114,6 +115,12 @@ class Unreachable(IngotError):
 
 class TimedOut(Unreachable):
     """The deadline passed."""
+
+
+class StoreDown(Unreachable):
+    """The database cannot be used just now."""
+
+    default_hint = "Free space on its disk, or end the program that holds it; work goes on by itself then."
 
 
 class Misbehaved(IngotError):

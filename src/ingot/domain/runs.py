@@ -60,6 +60,8 @@ class PlannedStep(msgspec.Struct, frozen=True):
     priority: int = 0
     agent: bool = False
     abortable: bool = True
+    sealed: str | None = None
+    """The secrets among ``args`` as the database keeps them; None while the plan is worked on."""
 
     def title(self) -> str:
         """How people call it: ``interface.step``."""

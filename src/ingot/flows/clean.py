@@ -39,7 +39,7 @@ class Clean:
             return out_of_band
         return [START, COLLECT, STOP]
 
-    @step(undo="stop_ramdisk")
+    @step(undo="end_ramdisk")
     async def start_ramdisk(self, ctx: StepContext) -> None:
         """Boot the ramdisk, or go on with the one that runs."""
         await ctx.deploy.start_ramdisk(ctx)
@@ -58,6 +58,10 @@ class Clean:
         if not (ctx.kit.settings.fast_track and agent.is_alive(ctx, ctx.now())):
             await ctx.deploy.stop_ramdisk(ctx)
 
+    async def end_ramdisk(self, ctx: StepContext) -> None:
+        """Machine off whatever it does: an erase that was aborted must not go on."""
+        await ctx.deploy.stop_ramdisk(ctx)
+
     async def run_agent_step(self, ctx: StepContext, planned: runs.PlannedStep) -> None:
         """Have the agent clean."""
         await agent.run_step(ctx, "clean", planned)
@@ -75,7 +79,8 @@ class Clean:
         return states.Event.FAIL, {"maintenance": True, "maintenance_reason": reason, "fault": "clean failure"}
 
     def _manual(self, ctx: StepContext) -> list[dict[str, Any]] | None:
-        return ctx.params.get("clean_steps")
+        """The steps of the request; None where the verb asks for automated cleaning."""
+        return (ctx.params.get("clean_steps") or []) if ctx.params.get("verb") == "clean" else None
 
     def _out_of_band(self, ctx: StepContext) -> list[runs.PlannedStep] | None:
         """A plan of interface steps alone, where the node's interfaces declare every step that is to run."""

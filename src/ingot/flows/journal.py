@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, node, runs, states
+from ingot.domain import errors, node, runs, secrets, states
+from ingot.interfaces.network import VIF
 from ingot.store import history, nodes
 from ingot.store import ports as port_store
 from ingot.store import runs as run_store
+from ingot.store.seal import Sealer
 
 _STEP_FIELDS = {
     runs.Kind.CLEAN: "clean_step",
@@ -45,7 +48,7 @@ class RunJournal:
 
     async def set_plan(self, plan: list[runs.PlannedStep]) -> None:
         """Store the plan."""
-        await self._fenced(plan=plan)
+        await self._fenced(plan=[_sealed_step(self._deps.sealer, self.run.node_uuid, one) for one in plan])
         self.plan = list(plan)
 
     async def insert_steps(self, steps: list[runs.PlannedStep]) -> None:
@@ -139,7 +142,7 @@ class RunJournal:
                 "interface": step.interface,
                 "step": step.step,
                 "priority": step.priority,
-                "args": step.args,
+                "args": secrets.split(step.args, {}, instance=True)[0],
             }
             nodes.change(connection, self.run.node_uuid, **{field: shown})
 
@@ -209,6 +212,10 @@ class RunJournal:
         sealed = self._deps.sealer.seal(uuid, kept)
         gone = dict.fromkeys(("instance_uuid", "instance_name", "allocation_uuid", "agent_url", "agent_heartbeat_at"))
         nodes.change(connection, uuid, instance_info={}, secrets=sealed, agent_token=None, **gone)
+        for port in port_store.list_of_node(connection, uuid):
+            if VIF in port.internal_info:
+                left = {key: value for key, value in port.internal_info.items() if key != VIF}
+                port_store.change(connection, port.uuid, internal_info=left)
 
     def _store_inventory(self, connection: Connection, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         run_store.check(connection, self.lease)
@@ -231,3 +238,21 @@ class RunJournal:
 
 def _read_fresh(connection: Connection, uuid: str) -> tuple[node.Node, str | None]:
     return nodes.get(connection, uuid), nodes.get_secrets(connection, uuid)[1]
+
+
+def _sealed_step(sealer: Sealer, node_uuid: str, step: runs.PlannedStep) -> runs.PlannedStep:
+    """A step as it is stored: the secrets among its arguments sealed."""
+    public, hidden = secrets.split(step.args, {}, instance=True)
+    return msgspec.structs.replace(step, args=public, sealed=sealer.seal(node_uuid, hidden)) if hidden else step
+
+
+def opened_plan(sealer: Sealer, run: runs.Run) -> list[runs.PlannedStep] | None:
+    """A stored plan with its secrets in place again; None where there is none yet."""
+    if run.plan is None:
+        return None
+    return [
+        msgspec.structs.replace(one, args=secrets.merge(one.args, sealer.open(run.node_uuid, one.sealed)), sealed=None)
+        if one.sealed
+        else one
+        for one in run.plan
+    ]

@@ -11,13 +11,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
+import msgspec
 import structlog
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors, node, runs, secrets, states
 from ingot.flows import waits
-from ingot.flows.journal import RunJournal
+from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.kit import Kit
@@ -32,6 +33,10 @@ _TRIES = 6
 """How often a run that cannot even be taken up is tried (over about a minute) without getting a step further."""
 _UNDO_LIMIT = 900.0
 """Seconds one undo may take: the run's own deadline may have passed already."""
+
+
+_TO_THE_TOP = (errors.LostLease, errors.StoreDown)
+"""No fault of the step: the run goes on elsewhere, or later, from what the journal says."""
 
 
 class Flow(Protocol):
@@ -69,6 +74,9 @@ class Runner:
                 await self._advance(lease)
             except errors.LostLease:
                 _log.warning("lease lost")
+            except errors.StoreDown as error:
+                # Nothing can be noted now: the lease runs out, and the next claim goes on from the journal.
+                _log.warning("run left to the next claim", reason=error.sentence())
             except Exception as error:
                 _log.exception("run interrupted")
                 await self._interrupted(lease, _sentence(error))
@@ -92,6 +100,8 @@ class Runner:
         except errors.IngotError as error:
             # The database itself is out of reach, or the run is not ours: the lease runs out, the next claim goes on.
             _log.warning("run left to the next claim", reason=error.sentence())
+        except Exception:
+            _log.exception("run cannot even be read: left to the next claim")
 
     async def _advance(self, lease: run_store.Lease) -> None:
         ctx, journal = await self._load(lease)
@@ -115,6 +125,7 @@ class Runner:
     async def _load(self, lease: run_store.Lease) -> tuple[StepContext, RunJournal]:
         run, found, found_ports, sealed, token, entries = await self._deps.store.read(_read, lease)
         opened: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, sealed) or {}
+        run = msgspec.structs.replace(run, plan=opened_plan(self._deps.sealer, run))
         journal = RunJournal(self._deps, lease, run, entries)
         sealed_params = run.params.get("sealed")
         params: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, sealed_params) if sealed_params else {}
@@ -139,7 +150,7 @@ class Runner:
         try:
             planned = await self._in_time(ctx, flow.plan(ctx), self._left(ctx))
             await journal.set_plan(planned)
-        except errors.LostLease:
+        except _TO_THE_TOP:
             raise
         except waits.Parked as parked:
             why = errors.Bug(f"The plan of a {ctx.run.kind} tried to wait for {parked.wait.what}")
@@ -169,7 +180,7 @@ class Runner:
         except waits.Parked as parked:
             await journal.park(parked.wait, parked.wake_at)
             return False
-        except errors.LostLease:
+        except _TO_THE_TOP:
             raise
         except Exception as error:
             if not isinstance(error, errors.IngotError):
@@ -182,9 +193,9 @@ class Runner:
 
     async def _check(self, ctx: StepContext, *, abortable: bool) -> None:
         """Stop before a step when somebody asked to, or the whole run took too long."""
-        fresh = await self._deps.store.read(run_store.get, ctx.run.id)
-        if fresh.abort_requested and abortable:
-            raise errors.Aborted(fresh.reason or "Aborted on request")
+        asked, reason = await self._deps.store.read(run_store.get_abort, ctx.run.id)
+        if asked and abortable:
+            raise errors.Aborted(reason or "Aborted on request")
         if self._left(ctx) <= 0:
             raise _too_long(ctx.run)
 
@@ -248,7 +259,7 @@ class Runner:
             except waits.Parked as parked:
                 await journal.park(parked.wait, parked.wake_at)
                 return False
-            except errors.LostLease:
+            except _TO_THE_TOP:
                 raise
             except Exception as error:
                 await journal.mark(index, runs.Mark.UNDO_FAILED, _sentence(error))
@@ -267,8 +278,7 @@ class Runner:
 
     async def _fail(self, flow: Flow, ctx: StepContext, journal: RunJournal, reason: str | None) -> None:
         await ctx.refresh()
-        fresh = await self._deps.store.read(run_store.get, ctx.run.id)
-        aborted = fresh.abort_requested
+        aborted, _ = await self._deps.store.read(run_store.get_abort, ctx.run.id)
         event, columns = flow.failure(ctx.node, aborted)
         if aborted and states.find_next(ctx.node.provision_state, states.Event.ABORT):
             event = states.Event.ABORT

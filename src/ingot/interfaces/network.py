@@ -8,7 +8,8 @@ from ingot.domain import errors, node
 from ingot.interfaces.context import Context, StepContext
 from ingot.interfaces.contract import Interface
 
-_VIF = "tenant_vif_port_id"
+VIF = "tenant_vif_port_id"
+"""The key of a port's internal_info under which its tenant's vif stands."""
 
 
 class NetworkInterface(Interface):
@@ -28,7 +29,7 @@ class NetworkInterface(Interface):
 
     def list_vifs(self, ctx: Context) -> list[str]:
         """The vifs attached to the node."""
-        return [port.internal_info[_VIF] for port in ctx.ports if port.internal_info.get(_VIF)]
+        return [port.internal_info[VIF] for port in ctx.ports if port.internal_info.get(VIF)]
 
     def choose_port(self, ctx: Context, vif: dict[str, Any]) -> tuple[node.Port, dict[str, Any]]:
         """The port a new vif goes to and its internal_info with the vif in it.
@@ -38,7 +39,7 @@ class NetworkInterface(Interface):
         """
         if vif["id"] in self.list_vifs(ctx):
             raise errors.Conflict(f"Unable to attach VIF because VIF {vif['id']} is already attached to the node.")
-        free = [port for port in ctx.ports if not port.internal_info.get(_VIF)]
+        free = [port for port in ctx.ports if not port.internal_info.get(VIF)]
         if vif.get("port_uuid"):
             free = [port for port in free if port.uuid == vif["port_uuid"]]
         if not free:
@@ -47,11 +48,11 @@ class NetworkInterface(Interface):
                 hint="Detach another VIF or add a port.",
             )
         port = min(free, key=lambda candidate: not candidate.pxe_enabled)
-        return port, {**port.internal_info, _VIF: vif["id"]}
+        return port, {**port.internal_info, VIF: vif["id"]}
 
     def find_vif(self, ctx: Context, vif_id: str) -> tuple[node.Port, dict[str, Any]]:
         """The port a vif is on and its internal_info without it. Raises errors.Invalid."""
         for port in ctx.ports:
-            if port.internal_info.get(_VIF) == vif_id:
-                return port, {key: value for key, value in port.internal_info.items() if key != _VIF}
+            if port.internal_info.get(VIF) == vif_id:
+                return port, {key: value for key, value in port.internal_info.items() if key != VIF}
         raise errors.Invalid(f"Unable to detach VIF {vif_id} from node {ctx.node.uuid} because it is not attached.")

@@ -44,18 +44,20 @@ async def beat(deps: Deps, ident: str, body: dict[str, Any]) -> None:
 
 async def receive_inventory(
     deps: Deps, inventory: dict[str, Any], plugin_data: dict[str, Any], node_uuid: str | None
-) -> tuple[node.Node, str]:
-    """Store what a ramdisk found out about its machine; the node and token as ``lookup`` gives them."""
+) -> node.Node:
+    """Store what a ramdisk found out about its machine. Raises as ``lookup``; gives out no token.
+
+    The caller is not proved, so it is heard only while the node is being inspected and has no proved agent yet:
+    one that has is asked by the run itself.
+    """
     macs = [entry["mac_address"].lower() for entry in inventory.get("interfaces", []) if entry.get("mac_address")]
-    found, token = await lookup(deps, macs, node_uuid)
-    if found.provision_state not in _INSPECTED:
-        raise errors.NotFound("Node could not be found.", hint="No inspection of this node is under way.")
-    await deps.store.run(_store_inventory, deps, found.uuid, inventory, plugin_data)
+    found = await deps.store.run(_store_inventory, deps, macs, node_uuid, inventory, plugin_data)
     deps.bus.ring(found.uuid)
-    return found, token
+    return found
 
 
-def _lookup(connection: Connection, deps: Deps, addresses: list[str], node_uuid: str | None) -> tuple[node.Node, str]:
+def _find(connection: Connection, addresses: list[str], node_uuid: str | None) -> node.Node:
+    """The one node that a ramdisk with these MAC addresses can be on. Raises errors.NotFound."""
     if node_uuid:
         named = nodes.find(connection, node_uuid)
         candidates = [named] if named else []
@@ -63,7 +65,11 @@ def _lookup(connection: Connection, deps: Deps, addresses: list[str], node_uuid:
         candidates = nodes.find_by_macs(connection, [address.lower() for address in addresses])
     if len(candidates) != 1 or candidates[0].provision_state not in states.LOOKUP_ALLOWED | states.FAST_TRACK:
         raise errors.NotFound("Node could not be found.", hint="Is its port's MAC address registered?")
-    found = candidates[0]
+    return candidates[0]
+
+
+def _lookup(connection: Connection, deps: Deps, addresses: list[str], node_uuid: str | None) -> tuple[node.Node, str]:
+    found = _find(connection, addresses, node_uuid)
     _, sealed = nodes.get_secrets(connection, found.uuid)
     if sealed is not None:
         return found, _MASK
@@ -101,7 +107,17 @@ def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) 
 
 
 def _store_inventory(
-    connection: Connection, deps: Deps, uuid: str, inventory: dict[str, Any], plugin_data: dict[str, Any]
-) -> None:
-    history.set_inventory(connection, uuid, inventory, plugin_data)
-    run_store.wake(connection, uuid, deps.clock())
+    connection: Connection,
+    deps: Deps,
+    macs: list[str],
+    node_uuid: str | None,
+    inventory: dict[str, Any],
+    plugin_data: dict[str, Any],
+) -> node.Node:
+    found = _find(connection, macs, node_uuid)
+    proved = nodes.get_secrets(connection, found.uuid)[1] is not None
+    if found.provision_state not in _INSPECTED or proved:
+        raise errors.NotFound("Node could not be found.", hint="No inspection of this node waits for this call.")
+    history.set_inventory(connection, found.uuid, inventory, plugin_data)
+    run_store.wake(connection, found.uuid, deps.clock())
+    return found

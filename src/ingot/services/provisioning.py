@@ -57,7 +57,9 @@ def _request(
         _abort(connection, deps, found, user)
         return
     # Before the look at the state: of two requests at once the second shall read "locked", not "wrong state".
-    run_store.refuse_open(connection, uuid)
+    ends_wait = event == states.Event.DELETE and states.TABLE[found.provision_state].kind == states.Kind.WAIT
+    if not (ends_wait and run_store.supersede(connection, uuid, "Given up for a tear down", deps.clock())):
+        run_store.refuse_open(connection, uuid)
     after = states.transition(found.provision_state, event)
     text = f'Asked for "{params["verb"]}".'
     history.add(connection, uuid, text, event_type="provisioning", user=user, state=found.provision_state)

@@ -49,7 +49,7 @@ class Store:
     async def run(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``unit(connection, ...)`` as one durable unit of work and return its result.
 
-        Whatever the unit raises is raised here, and nothing of it stays in the database. Raises errors.Unreachable
+        Whatever the unit raises is raised here, and nothing of it stays in the database. Raises errors.StoreDown
         when the database cannot be written (disk full, held by another process).
         """
         if self._closed:
@@ -106,14 +106,14 @@ class Store:
                     operational = isinstance(failure, exc.OperationalError)
                     future.set_exception(self._unreachable(failure) if operational else failure)
 
-    def _unreachable(self, error: exc.SQLAlchemyError) -> errors.Unreachable:
+    def _unreachable(self, error: exc.SQLAlchemyError) -> errors.StoreDown:
         words = str(error.orig) if isinstance(error, exc.DBAPIError) else str(error)
         cures = {
             "locked": "Another program holds the database: end it.",
             "full": "Free space on its disk; ingot goes on by itself.",
         }
         cure = next((text for word, text in cures.items() if word in words), "Check the disk and its free space.")
-        return errors.Unreachable(f"The database {self.path} cannot be used: {words}", hint=cure)
+        return errors.StoreDown(f"The database {self.path} cannot be used: {words}", hint=cure)
 
     def _next_group(self) -> tuple[list[_Unit], bool]:
         first = self._units.get()

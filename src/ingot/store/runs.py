@@ -195,6 +195,20 @@ def resume(connection: Connection, lease: Lease) -> None:
     change(connection, lease, wait=None, reason=_unless_aborted(None), progress=None)
 
 
+def get_abort(connection: Connection, run_id: str) -> tuple[bool, str | None]:
+    """Whether somebody asked the run to stop, and in which words. (Not the whole row: a plan may be large.)"""
+    row = connection.execute(select(table.c.abort_requested, table.c.reason).where(table.c.id == run_id)).first()
+    return (bool(row.abort_requested), row.reason) if row is not None else (False, None)
+
+
+def supersede(connection: Connection, node_uuid: str, reason: str, now: float) -> bool:
+    """Close the node's open run because another one takes its place; False when a conductor is at work on it."""
+    waiting = update(table).where(table.c.open_node == node_uuid, table.c.owner.is_(None))
+    closed: dict[str, Any] = {**_closed(runs.Status.ABORTED, reason, now), "params": "{}"}
+    values = {**closed, "open_node": None, "generation": table.c.generation + 1}
+    return connection.execute(waiting.values(values)).rowcount == 1
+
+
 def release(connection: Connection, lease: Lease, memo: dict[str, Any], wake_at: float) -> None:
     """Give the run back untouched, to be tried again at ``wake_at`` and not before."""
     change(connection, lease, memo=memo, wake_at=wake_at, **_FREE)
@@ -203,9 +217,15 @@ def release(connection: Connection, lease: Lease, memo: dict[str, Any], wake_at:
 
 def finish(connection: Connection, lease: Lease, status: runs.Status, reason: str | None, now: float) -> None:
     """Close the run and free the node."""
-    closed = {"status": status, "reason": reason, "finished_at": now, "wait": None, "progress": None}
+    closed = _closed(status, reason, now)
     change(connection, lease, **closed, **_FREE, open_node=None)
     connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
+
+
+def _closed(status: runs.Status, reason: str | None, now: float) -> dict[str, Any]:
+    """The columns of a run that has ended. What was asked (a config drive, say) is nobody's business any more."""
+    ended: dict[str, Any] = {"status": status, "reason": reason, "finished_at": now}
+    return {**ended, "wait": None, "progress": None, "params": {}}
 
 
 def _unless_aborted(reason: str | None) -> Any:

@@ -46,7 +46,10 @@ class PowerSync:
         interval = self._deps.settings.power_sync_interval
         while interval > 0:
             began = self._deps.clock()
-            await self.sweep(interval)
+            try:
+                await self.sweep(interval)
+            except errors.Unreachable as error:
+                _log.warning("power sync left out", reason=error.sentence())
             await asyncio.sleep(max(0.0, interval - (self._deps.clock() - began)))
 
     async def sweep(self, over: float) -> int:

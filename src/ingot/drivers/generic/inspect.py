@@ -14,7 +14,7 @@ from ingot.interfaces.steps import step
 class AgentInspect(InspectInterface):
     """Boots the ramdisk (or uses a running one) and asks its agent."""
 
-    @step(undo="stop")
+    @step(undo="end")
     async def inspect(self, ctx: StepContext) -> None:
         """Ramdisk up, ask, store, ramdisk down."""
         await ctx.deploy.start_ramdisk(ctx)
@@ -31,6 +31,10 @@ class AgentInspect(InspectInterface):
 
         await ctx.once("asked", ask)
         await self.stop(ctx)
+
+    async def end(self, ctx: StepContext) -> None:
+        """Machine off whatever it does."""
+        await ctx.deploy.stop_ramdisk(ctx)
 
     async def stop(self, ctx: StepContext) -> None:
         """Machine off, unless the running ramdisk is to be used again."""

@@ -1,0 +1,88 @@
+"""What a run leaves behind: nothing of its request, no secret in clear, no vif of a former tenant, no half of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import stand
+from ingot.domain import errors, runs, states
+from ingot.interfaces.network import VIF
+from ingot.services import provisioning
+from ingot.store import nodes, ports
+from ingot.store import runs as run_store
+
+S = states.State
+SECRET = "geheim-4711"
+
+
+def database(folder: Path) -> bytes:
+    """Every byte of the database, its write-ahead log too."""
+    return b"".join(file.read_bytes() for file in folder.glob("ingot.db*"))
+
+
+async def test_secrets_of_a_request_are_never_stored_in_clear_and_gone_at_its_end(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        uuid = await stand.add_node(deps, driver_info={"fake_wait": "heartbeat"})
+        step = {"interface": "deploy", "step": "prepare", "priority": 100, "args": {"password": SECRET, "level": 5}}
+        await provisioning.request(deps, uuid, "active", {"deploy_steps": [step], "configdrive": SECRET})
+        async with stand.conductor(deps):
+            waiting = await stand.parked(deps, uuid)
+            assert SECRET.encode() not in database(tmp_path)
+            assert waiting.plan is not None
+            assert [one.args for one in waiting.plan if one.step == "prepare"] == [{"password": "******", "level": 5}]
+            await provisioning.request(deps, uuid, "abort", {})
+            ended = await stand.ended(deps, uuid)
+        assert (ended.status, ended.params) == (runs.Status.ABORTED, {})
+        assert SECRET.encode() not in database(tmp_path)
+
+
+async def test_a_tear_down_takes_the_tenants_vifs_off_the_ports(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        uuid = await stand.add_node(deps, S.ACTIVE)
+        [port] = await deps.store.read(ports.list_of_node, uuid)
+        await deps.store.run(ports.change, port.uuid, internal_info={VIF: "a-vif", "kept": 1})
+        await provisioning.request(deps, uuid, "deleted", {})
+        async with stand.conductor(deps):
+            await stand.ended(deps, uuid)
+        [port] = await deps.store.read(ports.list_of_node, uuid)
+        assert port.internal_info == {"kept": 1}
+
+
+async def test_a_deployment_that_waits_can_be_deleted(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        uuid = await stand.add_node(deps, driver_info={"fake_wait": "heartbeat"})
+        await provisioning.request(deps, uuid, "active", {})
+        async with stand.conductor(deps):
+            given_up = await stand.parked(deps, uuid)
+            await deps.store.run(nodes.change, uuid, automated_clean=False)
+            await provisioning.request(deps, uuid, "deleted", {})
+            torn_down = await stand.ended(deps, uuid)
+        found = await stand.get_node(deps, uuid)
+        assert (torn_down.kind, found.provision_state) == (runs.Kind.TEAR_DOWN, S.AVAILABLE)
+        assert (await deps.store.read(run_store.get, given_up.id)).status == runs.Status.ABORTED
+
+
+@pytest.mark.parametrize("params", [{}, {"clean_steps": []}])
+async def test_a_manual_clean_without_steps_erases_nothing(tmp_path: Path, params: dict[str, Any]) -> None:
+    async with stand.site(tmp_path) as deps:
+        uuid = await stand.add_node(deps, S.MANAGEABLE)
+        await provisioning.request(deps, uuid, "clean", params)
+        async with stand.conductor(deps):
+            await stand.ended(deps, uuid)
+        assert (await stand.get_node(deps, uuid)).provision_state == S.MANAGEABLE
+        assert "metadata erased" not in stand.effects(tmp_path, uuid)
+
+
+async def test_only_a_waiting_run_gives_way(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        uuid = await stand.add_node(deps)
+        await provisioning.request(deps, uuid, "active", {})
+        now = deps.clock()
+        await deps.store.run(run_store.claim, "host/boot", now, 60.0, 5)
+        assert not await deps.store.run(run_store.supersede, uuid, "why", now)
+        await deps.store.run(nodes.change_if, uuid, {}, provision_state=S.WAIT_CALL_BACK)
+        with pytest.raises(errors.Locked):
+            await provisioning.request(deps, uuid, "deleted", {})
