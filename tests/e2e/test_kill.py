@@ -45,6 +45,8 @@ async def world(made: artifacts.Artifacts, large: deployment.Image) -> AsyncGene
     async with way.opened("kill", made, firmwares=("bios",), settings={"image_dirs": folder}) as opened:
         await way.enrol(opened, opened.machines[0], automated_clean=False)
         await way.provide(opened, opened.machines[0])
+        # A BMC that takes its time, as real ones do: else a deployment is over before its last moment can be met.
+        await opened.rack(do="faults", machine=opened.machines[0].name, set={"power_seconds": 4.0})
         yield opened
 
 
