@@ -57,9 +57,13 @@ class Api:
             "default_version": link,
         }
 
+    def trusts(self, query: dict[str, str]) -> bool:
+        """Whether a request's query holds the agent's token."""
+        given, own = query.get("agent_token", ""), self._token()
+        return bool(own) and _same(given.encode(), own.encode())
+
     def _check(self, request: server.Request) -> None:
-        given, own = request.query.get("agent_token", ""), self._token()
-        if not own or not _same(given.encode(), own.encode()):
+        if not self.trusts(request.query):
             raise errors.Unauthorized("The agent token is absent or wrong. Send the token given out at lookup.")
 
     @staticmethod

@@ -35,7 +35,7 @@ class Agent:
         context = extensions.Context(config, roots, self.lock_down)
         self.executor = commands.Executor(extensions.table(context), self._beat)
         self.api = api.Api(self.executor, lambda: self.client.token)
-        self.server = server.Server(host, config.listen_port, self.api.answer)
+        self.server = server.Server(host, config.listen_port, self.api.answer, self.api.trusts)
         self.context = context
 
     def _beat(self) -> None:

@@ -34,19 +34,28 @@ def _fetch_run(
             if pipe.stopped.is_set():
                 raise
             if isinstance(error, errors.ImageChecksumError):
-                _refuse_twice(error, left[0], reader)
+                patience.failed(_second_look(error, left[0], reader), left[0].offset)
             else:
                 patience.failed(error, left[0].offset)
 
 
-def _refuse_twice(error: errors.ImageChecksumError, extent: chunkmap.Extent, reader: transfer.Reader) -> None:
-    """A chunk damaged on the way is fetched once more by the caller; one damaged at its source is not."""
-    response = reader.open(extent.offset, extent.length)
-    buffer = memoryview(bytearray(extent.length))
-    response.readinto(buffer)
+def _second_look(
+    error: errors.ImageChecksumError, extent: chunkmap.Extent, reader: transfer.Reader
+) -> errors.Unreachable:
+    """Fetch a chunk that came damaged once more, alone; give the failure of the way there that patience counts.
+
+    Raises ``error`` when the chunk is damaged at its source, ImageWriteError when the server refuses.
+    """
+    try:
+        buffer = memoryview(bytearray(extent.length))
+        reader.open(extent.offset, extent.length).readinto(buffer)
+    except errors.Unreachable as broken:
+        return broken
+    finally:
+        reader.close()
     if _digest(buffer) != extent.digest:
         raise error
-    reader.close()
+    return errors.Unreachable(f"The image's data at byte {extent.offset} is damaged on the way, but not at its source.")
 
 
 def _fetch_extent(extent: chunkmap.Extent, readinto: object, pipe: transfer.Pipe) -> None:

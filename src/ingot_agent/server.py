@@ -1,8 +1,8 @@
 """A small threaded HTTP server: the socket, the parsing, the limits.
 
 Why: Python's own server imports a second's worth of modules in an emulated machine. May not: know commands
-or tokens. Invariant: whatever a client sends, it gets an HTTP answer or a closed connection; the server
-goes on.
+or tokens. Invariants: whatever a client sends, it gets an HTTP answer or a closed connection, and the server
+goes on; a client that is not trusted costs one of few threads for a short time, and a few KiB.
 """
 
 from __future__ import annotations
@@ -10,16 +10,23 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ingot_agent import errors, guard, log
 
 _HEAD_LINE = 16384
+_HEAD_LINES = 200
 _BODY_LIMIT = 160 << 20  # a 64 MiB config drive in base64 with room
+_STRANGERS_BODY_LIMIT = 4096
 _IDLE = 300.0
+_STRANGERS_TIME = 10.0
+_CONNECTIONS = 16
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,33 @@ class Request:
 
 
 Answer = tuple[int, object]
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A request before its body, of ``length`` bytes, is read."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    length: int
+
+
+class _Incoming(socket.SocketIO):
+    """What a client sends; every read ends at ``until``, a time.monotonic(), however slowly bytes drip."""
+
+    def __init__(self, client: socket.socket, until: float) -> None:
+        super().__init__(client, "r")
+        self._client = client
+        self.until = until
+
+    def readinto(self, b: Any) -> int | None:
+        """Fill the buffer with what there is. Raises TimeoutError."""
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the client took too long")
+        self._client.settimeout(min(left, _IDLE))
+        return super().readinto(b)
 
 
 def unquote(text: str) -> str:
@@ -54,8 +88,8 @@ def parse_target(target: str) -> tuple[str, dict[str, str]]:
     return unquote(path), {unquote(name): unquote(value) for name, _, value in pairs}
 
 
-def _read_request(stream: io.BufferedReader[socket.SocketIO]) -> Request | None:
-    """Give the next request; None when the client is done. Raises ValueError for anything malformed."""
+def _read_head(stream: io.BufferedReader[_Incoming]) -> _Head | None:
+    """Give the next request's head; None when the client is done. Raises ValueError for anything malformed."""
     first = stream.readline(_HEAD_LINE)
     if not first:
         return None
@@ -63,20 +97,18 @@ def _read_request(stream: io.BufferedReader[socket.SocketIO]) -> Request | None:
     if len(words) != 3:
         raise ValueError("the request line is malformed")
     length = 0
-    for _ in range(200):
+    for _ in range(_HEAD_LINES):
         entry = stream.readline(_HEAD_LINE).decode("latin-1").strip()
         if not entry:
             break
         name, _, value = entry.partition(":")
         if name.lower() == "content-length":
             length = int(value)
+    else:
+        raise ValueError(f"it has {_HEAD_LINES} header lines or more")
     if not 0 <= length <= _BODY_LIMIT:
         raise ValueError(f"the body is longer than {_BODY_LIMIT} bytes")
-    body = stream.read(length)
-    if len(body) < length:
-        return None
-    path, query = parse_target(words[1])
-    return Request(words[0], path, query, body)
+    return _Head(words[0], *parse_target(words[1]), length)
 
 
 def _fault(error: errors.AgentError) -> Answer:
@@ -91,10 +123,24 @@ def _encode(answer: Answer) -> bytes:
 
 
 class Server:
-    """Listens from construction on; ``start`` answers in threads, ``close`` stops listening."""
+    """Listens from construction on; ``start`` answers in threads, ``close`` stops listening.
 
-    def __init__(self, host: str, port: int, answer: Callable[[Request], Answer]) -> None:
+    ``trusts`` judges a request's query before its body is read. A client that never passed it has
+    ``strangers_time`` in all; beyond 16 connections the next one waits until one ends.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        answer: Callable[[Request], Answer],
+        trusts: Callable[[dict[str, str]], bool],
+        strangers_time: float = _STRANGERS_TIME,
+    ) -> None:
         self._answer = answer
+        self._trusts = trusts
+        self._strangers_time = strangers_time
+        self._places = threading.BoundedSemaphore(_CONNECTIONS)
         self._listener = socket.create_server((host, port), reuse_port=False)
         self.port = int(self._listener.getsockname()[1])
 
@@ -110,23 +156,37 @@ class Server:
 
     def _accept(self) -> None:
         while True:
+            self._places.acquire()
             try:
                 client, _ = self._listener.accept()
             except OSError:
+                self._places.release()
                 return
             threading.Thread(target=self._serve, args=(client,), name="client", daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        client.settimeout(_IDLE)
+        incoming = _Incoming(client, time.monotonic() + self._strangers_time)
         try:
-            with client, io.BufferedReader(socket.SocketIO(client, "r"), 65536) as stream:
-                self._converse(client, stream)
+            with client, io.BufferedReader(incoming, 65536) as stream:
+                self._converse(client, incoming, stream)
         except OSError:
             return
+        finally:
+            self._places.release()
 
-    def _converse(self, client: socket.socket, stream: io.BufferedReader[socket.SocketIO]) -> None:
+    def _converse(self, client: socket.socket, incoming: _Incoming, stream: io.BufferedReader[_Incoming]) -> None:
         try:
-            while (request := _read_request(stream)) is not None:
+            while (head := _read_head(stream)) is not None:
+                if self._trusts(head.query):
+                    incoming.until = math.inf
+                elif head.length > _STRANGERS_BODY_LIMIT:
+                    text = "The agent token is absent or wrong, so the body was not read. Send the token."
+                    client.sendall(_encode(_fault(errors.Unauthorized(text))))
+                    return
+                body = stream.read(head.length)
+                if len(body) < head.length:
+                    return
+                request = Request(head.method, head.path, head.query, body)
                 client.sendall(_encode(self._guarded(request)))
         except ValueError as error:
             reason = f"The request is not usable: {error}. Send a smaller, well-formed one."

@@ -81,7 +81,8 @@ class Steps:
             known = ", ".join(one.step for one in self._steps if kind in one.kinds)
             raise errors.InvalidCommandParams(f"There is no {kind} step {name!r}. This agent knows: {known}.")
         result = step.run(node, fields.find_object(wanted, "args") or {}, progress)
-        return {f"{kind}_result": result, f"{kind}_step": wanted}
+        echo = {key: value for key, value in wanted.items() if key != "args"}  # args hold the config drive
+        return {f"{kind}_result": result, f"{kind}_step": echo}
 
     def _disks(self, node: dict[str, Any]) -> list[disks.Disk]:
         found = disks.find_all(self._roots)

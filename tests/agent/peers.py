@@ -97,13 +97,16 @@ class Ironic(Served):
 
 
 class Images(Served):
-    """Serves bytes by path with Range; ``breaks`` closes that many answers after ``break_after`` bytes."""
+    """Serves bytes by path with Range; ``breaks`` closes that many answers after ``break_after`` bytes.
+
+    ``state["spoils"]`` answers longer than ``state["spoil_beyond"]`` bytes begin with a wrong byte, before any breaks.
+    """
 
     def __init__(self, files: dict[str, bytes], *, breaks: int = 0, break_after: int = 1 << 20) -> None:
         self.ranges: list[str] = []
         self.connections: set[tuple[str, int]] = set()
         ranges, connections = self.ranges, self.connections
-        state = {"breaks": breaks}
+        state = {"breaks": breaks, "spoils": 0, "spoil_beyond": 0}
         self.state = state
 
         class Handler(BaseHTTPRequestHandler):
@@ -131,7 +134,10 @@ class Images(Served):
                 self.send_response(206 if wanted else 200)
                 self.send_header("Content-Length", str(len(part)))
                 self.end_headers()
-                if state["breaks"] and self.path.endswith(".raw"):
+                if state["spoils"] and self.path.endswith(".raw") and len(part) > state["spoil_beyond"]:
+                    state["spoils"] -= 1
+                    part = memoryview(bytes([part[0] ^ 1]) + bytes(part[1:]))
+                elif state["breaks"] and self.path.endswith(".raw"):
                     state["breaks"] -= 1
                     part, self.close_connection = part[:break_after], True
                 with contextlib.suppress(ConnectionError):  # a client that refuses the image hangs up

@@ -168,11 +168,14 @@ def test_steps_are_listed_and_run(roots: settings.Roots) -> None:
         assert {one["step"] for one in deploy} == {"write_image", "erase_devices_metadata", "clean_uefi_nvram"}
         beats = len(api.seen.heartbeats)
         version_seen = listed["hardware_manager_version"]
-        step = {"step": {"step": "erase_devices_metadata"}, "node": {}, "ports": [], "clean_version": version_seen}
+        named = {"step": "erase_devices_metadata", "interface": "deploy", "priority": 99}
+        secret = named | {"args": {"configdrive": "c2VjcmV0"}}
+        step = {"step": secret, "node": {}, "ports": [], "clean_version": version_seen}
         result = client.post("clean.execute_clean_step", step)[1]
         assert result["command_status"] == "SUCCEEDED"
         assert result["command_name"] == "execute_clean_step"
-        assert result["command_result"]["clean_step"] == {"step": "erase_devices_metadata"}
+        assert result["command_result"]["clean_step"] == named
+        assert "c2VjcmV0" not in str(client.call("GET", f"/v1/commands?agent_token={peers.TOKEN}"))
         peers.wait_until(lambda: len(api.seen.heartbeats) > beats, 3, "the heartbeat after an asynchronous command")
         result = client.post("clean.execute_clean_step", step | {"clean_version": {"other": "2"}})[1]
         assert result["command_status"] == "CLEAN_VERSION_MISMATCH"

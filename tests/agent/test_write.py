@@ -193,6 +193,31 @@ def test_server_that_keeps_breaking_off_ends_patience(tmp_path: Path, dirty: Pat
             streamed.write(device, source, streamed.Checksum("sha256", "0" * 64), commands.Progress(), False)
 
 
+def chunked_write(disk: Path, body: bytes, images: peers.Images) -> None:
+    from ingot_agent import chunked, chunkmap
+
+    source = transfer.Source(images.url("/i.raw"), timeout=1, attempts=3, first_pause=0.01)
+    with blockdev.opened(str(disk)) as device:
+        chunked.write(device, chunkmap.parse(peers.chunk_map(body, CHUNK)), source, commands.Progress())
+
+
+def test_second_look_at_a_damaged_chunk_may_break_off_too(tmp_path: Path, dirty: Path) -> None:
+    body = os.urandom(CHUNK)
+    with peers.Images({"/i.raw": body}, breaks=1, break_after=1000) as images:
+        images.state["spoils"] = 1
+        chunked_write(dirty, body, images)
+        assert (images.state["spoils"], images.state["breaks"], len(images.ranges)) == (0, 0, 3)
+    assert dirty.read_bytes()[:CHUNK] == body
+
+
+def test_a_chunk_that_is_damaged_only_among_others_ends_patience(tmp_path: Path, dirty: Path) -> None:
+    body = os.urandom(2 * CHUNK)
+    with peers.Images({"/i.raw": body}) as images:
+        images.state |= {"spoils": 1000, "spoil_beyond": CHUNK}
+        with pytest.raises(errors.ImageWriteError, match=r"failed 3 times in a row at byte 0.*not at its source"):
+            chunked_write(dirty, body, images)
+
+
 def test_missing_image_is_a_sentence(tmp_path: Path, dirty: Path) -> None:
     with peers.Images({}) as images, pytest.raises(errors.ImageWriteError, match=r"answered 404 for /i\.raw"):
         write(dirty, info_for(images, b"x", None), tmp_path)
