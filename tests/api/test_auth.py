@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
+import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiohttp
 import msgspec
 import pytest
 
-from ingot.api import listen, server
+from ingot.api import auth, listen, policy, server, wire
 from ingot.domain import errors
 from ingot.services import users
 from ingot.settings import Settings
+from ingot.store import users as user_rows
 
 if TYPE_CHECKING:
     from tests.api.conftest import Api
@@ -39,7 +44,7 @@ async def test_without_credentials_only_public_routes_answer(api: Api) -> None:
 
 async def test_roles_decide(api: Api, deps: Deps) -> None:
     for name, role in (("ann", "admin"), ("max", "member"), ("rea", "reader")):
-        await users.put(deps, name, f"{name}-password", role)
+        await users.put(deps.store, name, f"{name}-password", role)
     api.auth = ("ann", "ann-password")
     await api.node(name="n1")
     patch = [{"op": "add", "path": "/extra/a", "value": 1}]
@@ -65,23 +70,23 @@ async def test_roles_decide(api: Api, deps: Deps) -> None:
     ],
 )
 async def test_bad_credentials_are_refused_alike(api: Api, deps: Deps, header: str) -> None:
-    await users.put(deps, "ann", "ann-password")
+    await users.put(deps.store, "ann", "ann-password")
     reply = await api.call("GET", "/v1/nodes", headers={"Authorization": header})
     assert reply.status == 401
 
 
 async def test_long_passwords_are_never_cut(api: Api, deps: Deps) -> None:
-    await users.put(deps, "ann", "x" * 72)
+    await users.put(deps.store, "ann", "x" * 72)
     api.auth = ("ann", "x" * 73)
     assert (await api.call("GET", "/v1/nodes")).status == 401
     api.auth = ("ann", "x" * 72)
     assert (await api.call("GET", "/v1/nodes")).status == 200
     with pytest.raises(errors.Invalid):
-        await users.put(deps, "bob", "x" * 73)
+        await users.put(deps.store, "bob", "x" * 73)
 
 
 async def test_a_proved_password_is_remembered_and_a_wrong_one_is_not(api: Api, deps: Deps) -> None:
-    await users.put(deps, "ann", "ann-password")
+    await users.put(deps.store, "ann", "ann-password")
     api.auth = ("ann", "ann-password")
     assert (await api.call("GET", "/v1/nodes")).status == 200
     loop = asyncio.get_running_loop()
@@ -92,6 +97,42 @@ async def test_a_proved_password_is_remembered_and_a_wrong_one_is_not(api: Api, 
     assert loop.time() - began < 2
     api.auth = ("ann", "ann-passwore")
     assert (await api.call("GET", "/v1/nodes")).status == 401
+
+
+async def test_unknown_names_cost_as_much_as_known_ones(deps: Deps) -> None:
+    await users.put(deps.store, "ann", "ann-password")
+    known = await deps.store.read(user_rows.find, "ann")
+    assert known is not None
+    gate = auth.Gate(deps)
+
+    async def seconds(name: str) -> float:
+        header = base64.b64encode(f"{name}:wrong-password".encode()).decode()
+        began = time.process_time()
+        with pytest.raises(errors.Unauthorized):
+            await gate.caller({"authorization": f"Basic {header}"}, public=False)
+        return time.process_time() - began
+
+    # One step of bcrypt's cost is a factor of two.
+    spent = {name: min([await seconds(name) for _ in range(3)]) for name in ("ann", "nobody")}
+    assert 0.6 < spent["nobody"] / spent["ann"] < 1.6, spent
+
+
+@pytest.mark.parametrize(("host", "agents"), [("localhost", "127.0.0.2"), ("0.0.0.0", None), ("127.0.0.2", None)])
+async def test_agents_are_heard_whatever_name_the_api_listens_on(deps: Deps, host: str, agents: str | None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    more: dict[str, object] = {"noauth": False, "host": host, "port": port, "provision_address": "127.0.0.2"}
+    async with (
+        listen.listening(replace(deps, settings=msgspec.structs.replace(deps.settings, **more))),
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.2:{port}/v1/nodes") as answer,
+    ):
+        assert answer.status == (404 if agents else 401)
+
+
+def test_a_rule_that_is_not_in_the_table_is_refused() -> None:
+    with pytest.raises(errors.Forbidden, match="baremetal:nosuch"):
+        policy.enforce("baremetal:nosuch", wire.Caller("ann", "admin"))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::", "example.org"])
@@ -115,7 +156,7 @@ BAREMETAL = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / 
 @pytest.mark.peer
 @pytest.mark.skipif(not BAREMETAL.exists(), reason="python-ironicclient is not installed")
 async def test_the_baremetal_cli_logs_in_by_http_basic(api: Api, deps: Deps, tmp_path: Path) -> None:
-    await users.put(deps, "ann", "ann-password")
+    await users.put(deps.store, "ann", "ann-password")
     for password, expected in (("ann-password", 0), ("wrong", 1)):
         child = await asyncio.create_subprocess_exec(
             *(str(BAREMETAL), "node", "list"),

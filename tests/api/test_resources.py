@@ -255,6 +255,7 @@ async def test_provisioning_starts_a_run_that_the_product_shows(api: Api) -> Non
         ({"target": "active", "deploy_steps": []}, "1.68", 406),
         ({"target": "active", "odd": 1}, "1.115", 400),
         ({"target": "manage", "runbook": "r"}, "1.115", 400),
+        ({"target": "clean", "runbook": "r"}, "1.91", 406),
     ],
 )
 async def test_provisioning_bodies_that_are_refused(api: Api, body: dict[str, Any], version: str, status: int) -> None:
@@ -263,10 +264,44 @@ async def test_provisioning_bodies_that_are_refused(api: Api, body: dict[str, An
     assert (reply.status, (await api.get("/v1/nodes/n1"))["provision_state"]) == (status, "enroll"), reply.raw
 
 
+STEP = {"interface": "deploy", "step": "erase_devices_metadata"}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, '"clean_steps" is required'),
+        ({"clean_steps": []}, '"clean_steps" is required'),
+        ({"runbook": "r"}, "Runbooks are not supported"),
+        ({"runbook": ""}, "Runbooks are not supported"),
+        ({"runbook": "r", "clean_steps": [STEP]}, "Runbooks are not supported"),
+        ({"disable_ramdisk": True, "clean_steps": [STEP]}, "disable_ramdisk is not supported"),
+        ({"clean_steps": [STEP | {"execute_on_child_nodes": True}]}, "child nodes"),
+        ({"clean_steps": [STEP | {"limit_child_node_execution": ["n2"]}]}, "child nodes"),
+    ],
+)
+async def test_what_nothing_would_act_on_is_refused(api: Api, more: dict[str, Any], said: str) -> None:
+    made = await api.node(name="n1")
+    await api.deps.store.run(node_store.change, made["uuid"], provision_state="manageable")
+    place = "/v1/nodes/n1/states/provision"
+    reply = await api.call("PUT", place, {"target": "clean", **more})
+    assert (reply.status, said in reply.fault["faultstring"]) == (400, True), reply.raw
+    assert (await api.get("/v1/nodes/n1"))["provision_state"] == "manageable"
+
+
+async def test_keys_that_ask_for_nothing_do_no_harm(api: Api) -> None:
+    made = await api.node(name="n1")
+    await api.deps.store.run(node_store.change, made["uuid"], provision_state="manageable")
+    step: dict[str, Any] = STEP | {"execute_on_child_nodes": False, "limit_child_node_execution": []}
+    body: dict[str, Any] = {"target": "clean", "clean_steps": [step], "disable_ramdisk": False}
+    reply = await api.call("PUT", "/v1/nodes/n1/states/provision", body)
+    assert reply.status == 202, reply.raw
+
+
 async def test_config_drives_and_steps_reach_the_run_sealed(api: Api) -> None:
     made = await api.node(name="n1")
     await api.deps.store.run(node_store.change, made["uuid"], provision_state="available")
-    body = {"target": "active", "configdrive": {"user_data": "geheim"}, "deploy_steps": []}
+    body: dict[str, Any] = {"target": "active", "configdrive": {"user_data": "geheim"}, "deploy_steps": []}
     assert (await api.call("PUT", "/v1/nodes/n1/states/provision", body)).status == 202
     run = await api.deps.store.read(run_store.find_open, made["uuid"])
     assert run is not None

@@ -60,23 +60,33 @@ def test_backup_is_whole_while_somebody_writes(run: Run, data: Path, tmp_path: P
 
 
 def test_a_user_is_stored_as_a_hash(run: Run, data: Path) -> None:
-    result = run("user", "add", "ann", "--password-stdin", "--role", "reader", "--data-dir", str(data), stdin="hush!\n")
+    result = run(
+        "user", "add", "ann", "--password-stdin", "--role", "reader", "--data-dir", str(data), stdin="hush-hush!\n"
+    )
     assert result.exit_code == 0
-    assert "hush!" not in result.output
+    assert "hush-hush!" not in result.output
     with closing(sqlite3.connect(data / "ingot.db")) as connection:
         [(name, stored, role)] = connection.execute("SELECT name, password_hash, role FROM users").fetchall()
     assert (name, role) == ("ann", "reader")
-    assert bcrypt.checkpw(b"hush!", stored.encode())
+    assert bcrypt.checkpw(b"hush-hush!", stored.encode())
     listed = json.loads(run("user", "list", "--json", "--data-dir", str(data)).stdout)
     assert [(one["name"], one["role"]) for one in listed] == [("ann", "reader")]
     assert "hash" not in json.dumps(listed)
 
 
-@pytest.mark.parametrize("words", ["\n", "x" * 73 + "\n"])
+@pytest.mark.parametrize("words", ["\n", "seven77\n", "x" * 73 + "\n", "nul\0nul-nul\n"])
 def test_bad_passwords_are_refused(run: Run, data: Path, words: str) -> None:
     result = run("user", "add", "ann", "--password-stdin", "--data-dir", str(data), stdin=words)
     assert result.exit_code == 1
-    assert "1 to 72 bytes" in result.stderr
+    assert "needs 8 letters and may have 72 bytes" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["a:b", "", "x" * 256, "a\tb"])
+def test_bad_names_are_refused(run: Run, data: Path, name: str) -> None:
+    result = run("user", "add", name, "--generate", "--data-dir", str(data))
+    assert result.exit_code == 1
+    assert "cannot be a user name" in result.stderr
+    assert result.stdout == ""
 
 
 def test_no_terminal_no_question(run: Run, data: Path) -> None:

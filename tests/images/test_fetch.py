@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -9,7 +11,7 @@ import pytest
 
 from images.imageserver import ImageServer
 from ingot.domain import errors
-from ingot.images import checksums, fetch
+from ingot.images import checksums, configdrive, fetch, source
 
 DATA = os.urandom(6_000_000)
 SUM = checksums.Checksum("sha256", hashlib.sha256(DATA).hexdigest())
@@ -103,6 +105,40 @@ async def test_wrong_things_are_refused_at_once(server: ImageServer, tmp_path: P
 async def test_passwords_in_urls_stay_out_of_errors(tmp_path: Path) -> None:
     with pytest.raises(errors.Unreachable) as caught:
         await fetch.fetch("http://me:geheim@127.0.0.1:1/x?sig=geheim", tmp_path / "a", SUM, QUICK)
+    assert "geheim" not in caught.value.sentence()
+
+
+SECRET_URLS = [
+    "http://me:geheim@127.0.0.1:1/x?sig=geheim",
+    "http://me:geheim@127.0.0.1:99999/x?sig=geheim",
+    "http://[geheim",
+    "https://me:geheim@no.such.host.invalid/x?sig=geheim",
+]
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+async def test_passwords_stay_out_of_every_error_about_a_url(url: str) -> None:
+    with pytest.raises(errors.IngotError) as no_checksum:
+        source.from_instance_info({"image_source": url})
+    with pytest.raises(errors.IngotError) as list_of_checksums:
+        await fetch.resolve_checksum("http://x/y", None, url, QUICK)
+    with pytest.raises(errors.IngotError) as drive:
+        await configdrive.payload(url, {}, timeout=5)
+    for caught in (no_checksum, list_of_checksums, drive):
+        assert "geheim" not in caught.value.sentence()
+
+
+async def test_a_server_that_redirects_in_circles_tells_no_secrets() -> None:
+    async def around(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError), contextlib.closing(writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 302 Found\r\nLocation: /x?sig=geheim\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+
+    async with await asyncio.start_server(around, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x?sig=geheim"
+        with pytest.raises(errors.Unreachable) as caught:
+            await configdrive.payload(url, {}, timeout=5)
     assert "geheim" not in caught.value.sentence()
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
+import resource
 import signal
 import socket
-import subprocess
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
@@ -19,92 +18,9 @@ from ingot.domain import errors
 from ingot.netboot import dhcp
 from ingot.netboot.dnsmasq import Dnsmasq, Health
 from ingot.netboot.trace import Stage, Trace
+from netboot.lan import Lan
 
 KNOWN, OTHER = "52:54:00:ee:00:01", "52:54:00:ee:00:02"
-
-
-def sh(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def enter(descriptor: int) -> None:
-    """Move this thread, and so the children it starts, into a network namespace (os.setns needs Python 3.12)."""
-    if ctypes.CDLL(None, use_errno=True).setns(descriptor, 0x40000000):
-        raise OSError(ctypes.get_errno(), "setns")
-
-
-class Lan:
-    """A namespace pair: this thread sits in the server's end, clients run in the other."""
-
-    def __init__(self) -> None:
-        self.tag = f"nb{os.getpid() % 100000}"
-        self.client_ns = f"{self.tag}c"
-        self.server_ns = f"{self.tag}s"
-
-    def __enter__(self) -> Lan:
-        for name in (self.client_ns, self.server_ns):
-            sh("ip", "netns", "add", name)
-        sh(
-            "ip",
-            "-n",
-            self.server_ns,
-            "link",
-            "add",
-            "srv",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "cli",
-            "netns",
-            self.client_ns,
-        )
-        sh("ip", "-n", self.server_ns, "addr", "add", "172.22.9.1/24", "dev", "srv")
-        sh("ip", "-n", self.server_ns, "link", "set", "srv", "up")
-        sh("ip", "-n", self.server_ns, "link", "set", "lo", "up")
-        sh("ip", "-n", self.client_ns, "link", "set", "cli", "up")
-        self.home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        inside = os.open(f"/run/netns/{self.server_ns}", os.O_RDONLY)
-        enter(inside)
-        os.close(inside)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        enter(self.home)
-        os.close(self.home)
-        for name in (self.client_ns, self.server_ns):
-            subprocess.run(["ip", "netns", "del", name], check=False)
-
-    async def ask(self, mac: str, *options: str, seconds: int = 1, tries: int = 2) -> str | None:
-        """Ask for an address with BusyBox's udhcpc as ``mac``; return what its script was told."""
-        sh("ip", "-n", self.client_ns, "link", "set", "cli", "address", mac)
-        program = ["busybox", "udhcpc", "-i", "cli", "-n", "-q", "-f", "-t", str(tries), "-T", str(seconds), "-A", "1"]
-        script = Path(f"/tmp/{self.tag}.sh")
-        script.write_text(
-            '#!/bin/sh\n[ "$1" = bound ] && echo "ip=$ip boot_file=$boot_file siaddr=$siaddr router=$router"\nexit 0\n'
-        )
-        script.chmod(0o755)
-        child = await asyncio.create_subprocess_exec(
-            *("ip", "netns", "exec", self.client_ns, *program, "-s", str(script), *options),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        async with asyncio.timeout(30):
-            out, _ = await child.communicate()
-        script.unlink()
-        lines = [line for line in out.decode().splitlines() if line.startswith("ip=")]
-        return lines[0] if lines else None
-
-    async def tftp(self, name: str, address: str) -> bytes:
-        sh("ip", "-n", self.client_ns, "addr", "replace", f"{address}/24", "dev", "cli")
-        child = await asyncio.create_subprocess_exec(
-            *("ip", "netns", "exec", self.client_ns, "busybox", "tftp", "-g", "-r", name, "-l", "-", "172.22.9.1"),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        async with asyncio.timeout(30):
-            out, _ = await child.communicate()
-        return out
 
 
 class Served:
@@ -133,12 +49,6 @@ async def until(true: Callable[[], bool], seconds: float = 15) -> None:
     async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.02)
-
-
-@pytest.fixture
-def lan() -> Iterator[Lan]:
-    with Lan() as made:
-        yield made
 
 
 @pytest.fixture
@@ -213,6 +123,20 @@ async def test_a_killed_dnsmasq_comes_back_and_is_reported(served: Served) -> No
     deaths = [health.reason for health in served.reports if not health.running][:-1]
     assert len(deaths) == 3
     assert all("dnsmasq ended" in reason for reason in deaths)
+
+
+async def test_a_host_that_can_start_no_program_for_a_while_is_asked_again(served: Served) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with served.running(KNOWN) as dnsmasq:
+        assert dnsmasq.pid is not None
+        os.kill(dnsmasq.pid, signal.SIGKILL)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            await until(lambda: "dnsmasq cannot be started: Too many open files" in dnsmasq.health.reason)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        await until(lambda: dnsmasq.health.running)
+        assert await served.lan.ask(KNOWN) is not None
 
 
 async def test_a_predecessor_left_by_a_killed_service_is_ended(served: Served) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import structlog
 import uvloop
 
 from ingot.domain import errors
 from ingot.netboot import fileserver
-from ingot.netboot.fileserver import BytesAnswer, Deadlines, FileAnswer, FileServer, Transfer
+from ingot.netboot.fileserver import BytesAnswer, Deadlines, FileAnswer, FileServer
 
 
 async def raw_exchange(port: int, data: bytes, timeout: float = 10) -> bytes:
@@ -38,11 +39,10 @@ async def drain(peer: socket.socket) -> int:
 
 
 class Running:
-    """A server on a folder, with everything it said about transfers."""
+    """A server on a folder."""
 
     def __init__(self, folder: Path, deadlines: Deadlines | None = None) -> None:
-        self.transfers: list[Transfer] = []
-        self.server = FileServer(self.transfers.append, deadlines)
+        self.server = FileServer(deadlines)
         self.folder = folder
         self.server.mount("/files", self.resolve)
         self.server.mount("/boot", self.script)
@@ -98,20 +98,6 @@ async def test_whole_files_and_ranges_equal_the_file(running: Running) -> None:
             assert (answer.status, len(await answer.read())) == (200, 5_000_000)
         async with session.head(f"{running.url}/files/image") as answer:
             assert (answer.status, answer.content_length) == (200, 5_000_000)
-
-
-async def test_progress_names_client_path_and_bytes(running: Running) -> None:
-    (running.folder / "image").write_bytes(bytes(3_000_000))
-    part = {"Range": "bytes=1000000-"}
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"{running.url}/files/image", headers=part) as answer,
-    ):
-        await answer.read()
-    last = running.transfers[-1]
-    assert last == Transfer("127.0.0.1", "/files/image", 1_000_000, 2_000_000, 2_000_000, done=True)
-    assert len(running.transfers) > 1
-    assert sorted(transfer.sent for transfer in running.transfers) == [t.sent for t in running.transfers]
 
 
 async def test_async_resolvers_and_their_errors(running: Running) -> None:
@@ -189,6 +175,35 @@ async def test_a_taken_port_is_one_clear_sentence(running: Running) -> None:
     assert f"Port {running.server.port} on 127.0.0.1 is taken" in caught.value.sentence()
     with pytest.raises(errors.Invalid, match=r"no address 203\.0\.113\.9"):
         await second.start("203.0.113.9", 0)
+
+
+def listener_of(port: int) -> socket.socket:
+    """Another handle on the listening socket of this process."""
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        if not entry.is_socket():
+            continue
+        found = socket.socket(fileno=os.dup(int(entry.name)))
+        if found.family == socket.AF_INET and found.getsockname()[1] == port:
+            return found
+        found.close()
+    raise AssertionError(port)
+
+
+async def test_a_listener_that_fails_is_asked_again(tmp_path: Path) -> None:
+    made = Running(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    await made.server.start("127.0.0.1", port)
+    (tmp_path / "a").write_bytes(b"served")
+    with listener_of(port) as listener, structlog.testing.capture_logs() as logs:
+        listener.shutdown(socket.SHUT_RDWR)  # accept() gives EINVAL from now on
+        async with asyncio.timeout(10):
+            while not logs:
+                await asyncio.sleep(0.02)
+        listener.listen(10)
+    assert (await raw_exchange(port, b"GET /files/a HTTP/1.0\r\n\r\n")).endswith(b"served")
+    assert {entry["event"] for entry in logs} == {"file_server_accept_failed"}
+    await made.server.stop()
 
 
 def test_sendfile_works_under_uvloop(tmp_path: Path) -> None:

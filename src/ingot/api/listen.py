@@ -47,7 +47,7 @@ async def listening(deps: Deps) -> AsyncGenerator[None]:
     auth.check(deps.settings)
     app = server.build(deps)
     servers = [_server(app, _bind(deps.settings.host, deps.settings.port))]
-    agents = _agents_address(deps.settings)
+    agents = _agents_address(deps.settings, str(servers[0][1].getsockname()[0]))
     if agents is not None:
         servers.append(_server(_only_agents(app), _bind(agents, deps.settings.port)))
     tasks = [asyncio.create_task(one.serve(sockets=[sock])) for one, sock in servers]
@@ -95,10 +95,10 @@ def _bind(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _agents_address(settings: Settings) -> str | None:
-    """Where agents call, if the API itself does not listen there."""
+def _agents_address(settings: Settings, bound: str) -> str | None:
+    """Where agents call, if the API itself, which listens on the address ``bound``, does not listen there."""
     address = netboot.host(settings)
-    if address is None or settings.host == address or ipaddress.ip_address(settings.host).is_unspecified:
+    if address is None or bound == address or ipaddress.ip_address(bound).is_unspecified:
         return None
     return address
 

@@ -73,6 +73,8 @@ TABLE: dict[str, Rule] = {
 
 def enforce(rule: str, caller: wire.Caller) -> None:
     """Let pass or raise errors.Forbidden."""
+    if rule not in TABLE:
+        raise errors.Forbidden(f"{rule}:request denied: nobody may do this", hint="Report it: the rule is not known.")
     needed = TABLE[rule].role
     if _ROLES.get(caller.role, Role.NOBODY) < needed:
         raise errors.Forbidden(

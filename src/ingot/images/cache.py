@@ -24,6 +24,8 @@ import msgspec
 from ingot.domain import errors
 from ingot.images import checksums, chunks, convert, fetch, formats
 
+_PART = "part-"
+
 
 class Phase(StrEnum):
     """What the cache is doing for a caller."""
@@ -84,6 +86,8 @@ class ImageCache:
         self.fetching = fetching or fetch.Limits()
         self.converting = converting or convert.Limits()
         self.lock_deadline = 2 * 3600.0
+        with contextlib.suppress(FileNotFoundError):
+            self._remove_leftovers()
 
     async def fetch(self, source: ImageSource, progress: Progress | None = None) -> CachedImage:
         """Return the raw image of ``source``, from the cache or by download.
@@ -104,11 +108,6 @@ class ImageCache:
         """Note that ``key`` is being used now, so that it is not removed."""
         with contextlib.suppress(OSError):
             os.utime(self.root / key / "entry.json")
-
-    async def discard(self, key: str) -> None:
-        """Drop an entry whose content proved wrong; the next fetch builds it anew."""
-        async with self._locked(key, _silent, wanted=False):
-            await asyncio.to_thread(shutil.rmtree, self.root / key, True)
 
     async def find(self, key: str) -> CachedImage | None:
         """Return the entry ``key`` if it is there and whole."""
@@ -143,7 +142,7 @@ class ImageCache:
         return entry if whole and same_map else None
 
     async def _make(self, key: str, source: ImageSource, checksum: checksums.Checksum, tell: Progress) -> _Entry:
-        part = self.root / f"part-{key}"
+        part = self.root / f"{_PART}{key}"
         await asyncio.to_thread(_renew, part)
         try:
             entry = await self._build(part, source, checksum, tell)
@@ -195,7 +194,8 @@ class ImageCache:
         self._shrink(key)
 
     def _shrink(self, newest: str) -> None:
-        """Remove the least recently used entries until the cap holds."""
+        """Remove leftovers, and the least recently used entries until the cap holds."""
+        self._remove_leftovers()
         entries: list[tuple[float, int, Path]] = []
         for path in self.root.iterdir():
             with contextlib.suppress(OSError):
@@ -206,11 +206,18 @@ class ImageCache:
         for used, size, path in sorted(entries):
             if total <= self.cap:
                 return
-            if path.name != newest and time.time() - used > self.keep and self._remove_unlocked(path):
+            if path.name != newest and time.time() - used > self.keep and self._remove_unlocked(path.name, path):
                 total -= size
 
-    def _remove_unlocked(self, folder: Path) -> bool:
-        with (self.root / f"{folder.name}.lock").open("w") as lock:
+    def _remove_leftovers(self) -> None:
+        """Remove what killed processes were building; what is being built now is locked."""
+        for path in list(self.root.iterdir()):
+            key = path.name.removeprefix(_PART)
+            if key != path.name and _is_key(key):
+                self._remove_unlocked(key, path)
+
+    def _remove_unlocked(self, key: str, folder: Path) -> bool:
+        with (self.root / f"{key}.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -219,10 +226,10 @@ class ImageCache:
         return True
 
     @contextlib.asynccontextmanager
-    async def _locked(self, key: str, tell: Progress, *, wanted: bool = True) -> AsyncGenerator[_Entry | None]:
+    async def _locked(self, key: str, tell: Progress) -> AsyncGenerator[_Entry | None]:
         """Hold the lock of ``key`` against other tasks and processes, or yield the entry that makes it needless.
 
-        The lock dies with its holder. With ``wanted`` False the lock is always taken and None is yielded.
+        The lock dies with its holder.
         """
         if not _is_key(key):
             raise errors.NotFound(f"The image cache has no entry {key[:80]!r}.")
@@ -230,7 +237,7 @@ class ImageCache:
         with (self.root / f"{key}.lock").open("w") as lock:
             try:
                 async with asyncio.timeout(self.lock_deadline):
-                    found = await self._lock_or_find(lock.fileno(), key, tell, wanted=wanted)
+                    found = await self._lock_or_find(lock.fileno(), key, tell)
             except TimeoutError as error:
                 raise errors.TimedOut(
                     f"Another task held the image {key} for {self.lock_deadline:g} s.",
@@ -238,11 +245,11 @@ class ImageCache:
                 ) from error
             yield found
 
-    async def _lock_or_find(self, fd: int, key: str, tell: Progress, *, wanted: bool) -> _Entry | None:
+    async def _lock_or_find(self, fd: int, key: str, tell: Progress) -> _Entry | None:
         pause = 0.02
         while True:
             locked = _try_lock(fd)
-            found = await asyncio.to_thread(self._load, key) if wanted else None
+            found = await asyncio.to_thread(self._load, key)
             if found or locked:
                 return found
             tell(Phase.WAIT, 0, None)

@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohttp
 import msgspec
@@ -48,7 +48,7 @@ async def fetch(
     Raises Invalid (checksum, URL), Forbidden (outside ``limits.file_roots``), NotFound, Unreachable, TimedOut.
     """
     tell = progress or _silent
-    if urlsplit(url).scheme.lower() == "file":
+    if _split(url).scheme.lower() == "file":
         source = local_path(url, limits.file_roots)
         return await asyncio.to_thread(_copy, source, target, checksum, tell)
     _check_scheme(url)
@@ -69,12 +69,12 @@ async def resolve_checksum(url: str, algo: str | None, value: str | None, limits
     """
     if value is None or not checksums.is_url(value):
         return checksums.parse(algo, value)
-    if urlsplit(value).scheme.lower() == "file":
+    if _split(value).scheme.lower() == "file":
         path = local_path(value, limits.file_roots)
         text = await asyncio.to_thread(_read_small, path)
     else:
         text = await _get_small(value.strip(), limits)
-    return checksums.find_in_list(text, Path(unquote(urlsplit(url).path)).name, algo)
+    return checksums.find_in_list(text, Path(unquote(_split(url).path)).name, algo)
 
 
 def local_path(url: str, roots: tuple[Path, ...]) -> Path:
@@ -82,10 +82,11 @@ def local_path(url: str, roots: tuple[Path, ...]) -> Path:
 
     Raises Forbidden, NotFound or Invalid.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.netloc not in ("", "localhost"):
         raise errors.Invalid(
-            f"The image URL names the host {parts.netloc}.", hint="Write file:///path (three slashes)."
+            f"The image URL names the host {parts.netloc.rpartition('@')[2]}.",
+            hint="Write file:///path (three slashes).",
         )
     real = Path(unquote(parts.path)).resolve()
     if not any(real.is_relative_to(root.resolve()) for root in roots):
@@ -101,14 +102,23 @@ def local_path(url: str, roots: tuple[Path, ...]) -> Path:
 
 def shown(url: str) -> str:
     """Return ``url`` fit for logs and errors: without user name, password and query."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(not a URL)"
     host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
+    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else parts.path
 
 
-def _in_words(error: BaseException) -> str:
-    """Why a transfer broke off; the HTTP library's own text names its classes."""
+def in_words(error: BaseException) -> str:
+    """Why a transfer broke off; the HTTP library's own text names its classes and repeats the URL."""
     match error:
+        case _BrokenError():
+            return str(error)
+        case aiohttp.InvalidURL():
+            return "it is not a URL"
+        case aiohttp.ClientSSLError():
+            return "no trusted TLS connection to the server can be made"
         case aiohttp.ClientPayloadError():
             return "the server closed the connection in the middle"
         case aiohttp.ServerDisconnectedError():
@@ -118,7 +128,7 @@ def _in_words(error: BaseException) -> str:
         case OSError() if error.errno:
             return os.strerror(error.errno)
         case _:
-            return str(error) or type(error).__name__
+            return "the server's answer is not proper HTTP"
 
 
 class _Download:
@@ -204,7 +214,7 @@ class _Download:
 
     def _gave_up(self, error: BaseException, failures: int) -> errors.Unreachable:
         stalled = isinstance(error, TimeoutError)
-        why = f"no byte came for {self.limits.stall:g} s" if stalled else _in_words(error)
+        why = f"no byte came for {self.limits.stall:g} s" if stalled else in_words(error)
         total = f" of {self.total}" if self.total else ""
         kind = errors.TimedOut if stalled else errors.Unreachable
         return kind(
@@ -220,8 +230,15 @@ class _Download:
         )
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise errors.Invalid("The image or checksum source is not a URL.", hint="Correct image_source.") from error
+
+
 def _check_scheme(url: str) -> None:
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.scheme.lower() not in ("http", "https") or not parts.netloc:
         raise errors.Invalid(
             f"The image source {shown(url)} is not an http, https or file URL.", hint="Correct image_source."
@@ -267,7 +284,9 @@ async def _get_small(url: str, limits: Limits) -> str:
             f"The checksum file {shown(url)} did not come in {limits.stall:g} s.", hint=hint
         ) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise errors.Unreachable(f"The checksum file {shown(url)} cannot be read: {error}.", hint=hint) from error
+        raise errors.Unreachable(
+            f"The checksum file {shown(url)} cannot be read: {in_words(error)}.", hint=hint
+        ) from error
 
 
 def _silent(done: int, total: int | None) -> None:

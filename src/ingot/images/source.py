@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.domain import errors
+from ingot.images import fetch
 from ingot.images.cache import ImageSource
 
 
@@ -22,7 +23,7 @@ def from_instance_info(info: dict[str, Any]) -> ImageSource:
     checksum = info.get("image_os_hash_value") or info.get("image_checksum")
     if not checksum:
         raise errors.Invalid(
-            f"The image {url} has no checksum, so nobody could tell whether it arrived whole",
+            f"The image {fetch.shown(str(url))} has no checksum, so nobody could tell whether it arrived whole",
             hint="Set instance_info image_os_hash_algo=sha256 and image_os_hash_value=... .",
         )
     algo = info.get("image_os_hash_algo") if info.get("image_os_hash_value") else None

@@ -6,7 +6,6 @@ a node. Invariant: the same root serves every machine, so no boot needs a file w
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from ingot.domain import errors
@@ -49,16 +48,6 @@ def lay_out(root: Path, base_url: str, places: tuple[Path, ...] = _PLACES) -> No
     for name, source in loaders.items():
         _replace(root / name, source.read_bytes())
     _replace(root / ENTRY_SCRIPT, ipxe.render_entry(base_url).encode())
-
-
-def missing_packages(places: tuple[Path, ...] = _PLACES) -> list[str]:
-    """Return the Debian packages network boot needs and does not find."""
-    missing = [] if shutil.which("dnsmasq", path=SEARCH_PATH) else ["dnsmasq-base"]
-    try:
-        find_loaders(places)
-    except errors.NotSupported:
-        missing.append("ipxe")
-    return missing
 
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -84,11 +84,10 @@ class Dnsmasq:
         try:
             while True:
                 began = time.monotonic()
-                code = await self._serve()
+                error = await self._life()
                 if self._restart_wanted:
-                    self._restart_wanted = False
+                    self._restart_wanted = first = False
                     continue
-                error = self._death(code)
                 if first and not self._ready.is_set():
                     raise error
                 first = False
@@ -122,12 +121,16 @@ class Dnsmasq:
         if not path.exists():
             _write_host(path, ipxe.normal_mac(mac))
 
+    def answered(self) -> set[str]:
+        """The MAC addresses that are answered now."""
+        return {path.name.replace("-", ":") for path in self.hosts.iterdir() if not path.name.startswith(".")}
+
     async def remove(self, macs: Iterable[str]) -> None:
         """Stop answering ``macs``. Restarts dnsmasq once for all of them; a boot under way asks again."""
         found = [path for path in map(self._host_file, macs) if path.exists()]
         for path in found:
             path.unlink()
-        if found and self._child is not None:
+        if found and self.pid is not None:
             self._ready.clear()
             self._restart_wanted = True
             await self._stop_child()
@@ -157,6 +160,18 @@ class Dnsmasq:
             *_boot_lines(net.host, self.http_url),
         ]
         return "\n".join(filter(None, lines)) + "\n"
+
+    async def _life(self) -> errors.IngotError:
+        """Run one child to its end and return why it ended, or why there could be none."""
+        try:
+            return self._death(await self._serve())
+        except errors.NotSupported as error:  # while its package is being renewed, the program is not there
+            return error
+        except OSError as error:
+            return errors.Misbehaved(
+                f"dnsmasq cannot be started: {os.strerror(error.errno or 0)}.",
+                hint="It is tried again; see the host's memory, processes and open files.",
+            )
 
     async def _serve(self) -> int:
         """Run one child to its end and return its exit code."""

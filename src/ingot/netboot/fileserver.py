@@ -27,6 +27,7 @@ from ingot.netboot.httpwire import Request
 
 _PIECE = 1024 * 1024
 _MAX_CONNECTIONS = 4000
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ECONNABORTED, errno.ENOBUFS)
 _LOG = structlog.get_logger(__name__)
 
 
@@ -45,17 +46,6 @@ class BytesAnswer(msgspec.Struct, frozen=True):
     status: int = 200
 
 
-class Transfer(msgspec.Struct, frozen=True):
-    """Progress of one answer: ``sent`` of ``total`` bytes, from ``start`` in the file, to ``client`` (an IP)."""
-
-    client: str
-    path: str
-    start: int
-    sent: int
-    total: int
-    done: bool
-
-
 Answer = FileAnswer | BytesAnswer | None
 Resolver = Callable[[str, Request], Answer | Awaitable[Answer]]
 
@@ -68,13 +58,10 @@ class Deadlines(msgspec.Struct, frozen=True):
 
 
 class FileServer:
-    """Serves GET and HEAD below mounted prefixes. ``on_transfer`` hears of every piece sent."""
+    """Serves GET and HEAD below mounted prefixes."""
 
-    def __init__(
-        self, on_transfer: Callable[[Transfer], None] | None = None, deadlines: Deadlines | None = None
-    ) -> None:
+    def __init__(self, deadlines: Deadlines | None = None) -> None:
         self._mounts: list[tuple[str, Resolver]] = []
-        self._on_transfer = on_transfer
         self.deadlines = deadlines or Deadlines()
         self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,9 +101,10 @@ class FileServer:
             try:
                 peer, address = await loop.sock_accept(listener)
             except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ECONNABORTED, errno.ENOBUFS):
-                    raise
-                await asyncio.sleep(0.1)
+                usual = error.errno in _PASSING
+                if not usual:
+                    _LOG.error("file_server_accept_failed", reason=error.strerror)
+                await asyncio.sleep(0.1 if usual else 1)
                 continue
             if len(self._tasks) > _MAX_CONNECTIONS:
                 peer.close()
@@ -188,18 +176,15 @@ class FileServer:
             await connection.send_head(request, answer, span, info.st_size, etag)
             if request.method == "HEAD" or span.status not in (200, 206):
                 return request.keep_alive
-            return await self._send_span(connection, request, file.fileno(), span) and request.keep_alive
+            return await self._send_span(connection, file.fileno(), span) and request.keep_alive
 
-    async def _send_span(self, connection: _Connection, request: Request, fd: int, span: httpwire.Span) -> bool:
+    async def _send_span(self, connection: _Connection, fd: int, span: httpwire.Span) -> bool:
         sent = 0
         while sent < span.length:
             count = await connection.sendfile(fd, span.start + sent, min(_PIECE, span.length - sent))
             if count == 0:  # the file became shorter: only closing tells the peer
                 return False
             sent += count
-            if self._on_transfer:
-                done = sent == span.length
-                self._on_transfer(Transfer(request.client, request.path, span.start, sent, span.length, done))
         return True
 
 

@@ -103,15 +103,6 @@ def render_unknown(mac: str, api_url: str) -> str:
     )
 
 
-def render_wait(mac: str, reason: str) -> str:
-    """The script for a known machine that has nothing to boot yet: show ``reason``, ask again."""
-    return _script(
-        f"echo {normal_mac(mac)}: {_text(reason)}",
-        "sleep 10",
-        "chain --autofree --replace ${cwduri} || reboot",
-    )
-
-
 def _script(*lines: str) -> str:
     return "\n".join(("#!ipxe", *lines, ""))
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from ingot.domain import errors, node
 from ingot.netboot import bootfiles, dhcp, dnsmasq, hostnet, ipxe
@@ -32,6 +33,8 @@ _FILES = ("vmlinuz", "initrd")
 _ALL = 1_000_000
 _RESTART_USUAL = 10.0
 """Seconds in which a dnsmasq that died for once serves again."""
+_TIDY = 60.0
+"""Seconds after which a deleted port is answered no more; rare, since each time DHCP is started anew."""
 
 
 class Netboot:
@@ -60,13 +63,14 @@ class Netboot:
         self._files.mount("/images", self._image_file)
         await self._files.start(self._host, self._settings.files_port)
         child = await self._start_dnsmasq()
+        tasks = [] if child is None else [asyncio.create_task(self._tidy()), child]
         try:
             yield self
         finally:
-            if child is not None:
-                child.cancel()
+            for task in tasks:
+                task.cancel()
                 with suppress(asyncio.CancelledError):
-                    await child
+                    await task
             await self._files.stop()
 
     def api_url(self) -> str:
@@ -82,6 +86,17 @@ class Netboot:
         if self._dnsmasq is not None:
             for address in addresses:
                 await asyncio.to_thread(self._dnsmasq.add, address)
+
+    async def forget_deleted(self) -> None:
+        """Answer the MAC addresses of deleted ports no more; one restart of DHCP for all of them."""
+        if self._dnsmasq is None:
+            return
+        # Read before the ports: an address that is admitted in between has its port already.
+        answered = await asyncio.to_thread(self._dnsmasq.answered)
+        deleted = sorted(answered - set(await self._known()))
+        if deleted:
+            _log.info("ports were deleted: DHCP is started again without them", addresses=deleted)
+            await self._dnsmasq.remove(deleted)
 
     def last_seen(self, address: str) -> tuple[float, str] | None:
         """The last thing a MAC address did on the provisioning network."""
@@ -120,7 +135,7 @@ class Netboot:
     async def _start_dnsmasq(self) -> asyncio.Task[None] | None:
         if self._network is None:
             return None
-        known = [port.address for port in await self._store.read(ports.list_page, Page(limit=_ALL))]
+        known = await self._known()
         state = self._settings.data / "dnsmasq"
         self._dnsmasq = dnsmasq.Dnsmasq(self._network, state, self._files_url, _tell)
         await asyncio.to_thread(self._dnsmasq.prepare, known)
@@ -131,6 +146,17 @@ class Netboot:
         if child.done():
             await child
         return child
+
+    async def _known(self) -> list[str]:
+        return [port.address for port in await self._store.read(ports.list_page, Page(limit=_ALL))]
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(_TIDY)
+            try:
+                await self.forget_deleted()
+            except (OSError, SQLAlchemyError) as error:
+                _log.warning("deleted ports are still answered by DHCP", reason=type(error).__name__)
 
     async def _script(self, rest: str, request: Request) -> BytesAnswer:
         """The iPXE script for the MAC address in the path, from the row of its node."""
@@ -159,11 +185,14 @@ class Netboot:
             consoles=(),
         )
 
-    def _boot_file(self, rest: str, request: Request) -> FileAnswer | None:
+    async def _boot_file(self, rest: str, request: Request) -> FileAnswer | None:
         address, _, name = rest.partition("/")
         if name not in _FILES:
             return None
-        self._note(ipxe.normal_mac(address), f"loaded {name} of the ramdisk")
+        address = ipxe.normal_mac(address)
+        # Anybody on the network may ask with any address, so only known ones are remembered.
+        if await self._store.read(_find_node, address) is not None:
+            self._note(address, f"loaded {name} of the ramdisk")
         return FileAnswer(self._ramdisk / name)
 
     def _loader(self, rest: str, request: Request) -> FileAnswer | None:

@@ -75,6 +75,7 @@ def read(body: dict[str, Any], version: int) -> tuple[str, dict[str, Any]]:
     if "configdrive" in given:
         _check_configdrive(given["configdrive"], version)
     if verb in {"clean", "service"}:
+        _refuse_unread(given)
         _check_steps_given(verb, given)
     if verb == "rescue" and not str(given.get("rescue_password") or "").strip():
         raise errors.Invalid('A non-empty "rescue_password" is required when setting target provision state to rescue')
@@ -105,12 +106,21 @@ def _check_keys(verb: str, given: dict[str, Any], version: int) -> None:
 
 def _check_steps_given(verb: str, given: dict[str, Any]) -> None:
     key = f"{verb}_steps"
-    if "runbook" in given and key in given:
-        raise errors.Invalid(f'Give either "{key}" or "runbook", not both.')
-    if not given.get(key) and "runbook" not in given:
+    if not given.get(key):
         raise errors.Invalid(
-            f'"{key}" (or "runbook") is required when setting target provision state to {verb}',
-            hint="Give at least one step.",
+            f'"{key}" is required when setting target provision state to {verb}', hint="Give at least one step."
+        )
+
+
+def _refuse_unread(given: dict[str, Any]) -> None:
+    """Refuse what nothing here acts on: taking it in silence would run other steps than were asked for."""
+    if "runbook" in given:
+        raise errors.NotSupported(
+            "Runbooks are not supported", hint="Send their steps as clean_steps or service_steps."
+        )
+    if given.get("disable_ramdisk"):
+        raise errors.NotSupported(
+            "disable_ramdisk is not supported: steps run with the ramdisk wherever they need it", hint="Leave it out."
         )
 
 
@@ -120,6 +130,12 @@ def _check_clean_steps(key: str, steps: Any) -> None:
         if step.interface not in _CLEANING:
             raise errors.Invalid(
                 f"Invalid {key}: '{step.interface}' is not one of {sorted(_CLEANING)}", hint="Correct the interface."
+            )
+        if step.execute_on_child_nodes or step.limit_child_node_execution:
+            raise errors.NotSupported(
+                f"Invalid {key}: steps on child nodes (execute_on_child_nodes, limit_child_node_execution) "
+                "are not supported",
+                hint="Send the step to each child node.",
             )
 
 
