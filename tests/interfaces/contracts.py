@@ -7,6 +7,7 @@ that driver with a live peer. An implementation's own tests add its quirks; thes
 from __future__ import annotations
 
 import asyncio
+import inspect
 from abc import ABC
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -106,10 +107,10 @@ class InterfaceContract(ABC):
     async def test_its_steps_are_declared_whole(self, stage: Stage) -> None:
         owner = (await stage.context()).interface(self.kind)
         for info in steps.list_all(owner):
-            assert asyncio.iscoroutinefunction(getattr(owner, info.name))
-            assert info.undo is None or asyncio.iscoroutinefunction(getattr(owner, info.undo)), info
+            assert inspect.iscoroutinefunction(getattr(owner, info.name))
+            assert info.undo is None or inspect.iscoroutinefunction(getattr(owner, info.undo)), info
             assert (info.probe is not None) == (info.resume == runs.Resume.CHECK), info
-            assert info.probe is None or asyncio.iscoroutinefunction(getattr(owner, info.probe)), info
+            assert info.probe is None or inspect.iscoroutinefunction(getattr(owner, info.probe)), info
             assert (getattr(owner, info.name).__doc__ or "").strip(), f"{info.name} does not say what it does"
 
 

@@ -41,7 +41,3 @@ class TestInspect(contracts.InspectContract):
 
 class TestNetwork(contracts.NetworkContract):
     pass
-
-
-class TestStorage(contracts.InterfaceContract):
-    kind = "storage"

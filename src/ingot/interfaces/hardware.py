@@ -17,15 +17,15 @@ class ConsoleInterface(Interface):
 
     @abstractmethod
     async def start(self, ctx: Context) -> None:
-        """Begin to serve the console."""
+        """Begin to serve the console; no error when it is served already."""
 
     @abstractmethod
     async def stop(self, ctx: Context) -> None:
-        """End serving the console."""
+        """End serving the console; no error when it is not served."""
 
     @abstractmethod
     async def get(self, ctx: Context) -> dict[str, str]:
-        """{"type": ..., "url": ...} of the console that is served."""
+        """{"type": ..., "url": ...} of the console that is served. Raises errors.Conflict while none is."""
 
 
 class RaidInterface(Interface):
@@ -33,11 +33,14 @@ class RaidInterface(Interface):
 
     @abstractmethod
     async def create_configuration(self, ctx: StepContext) -> None:
-        """Make the volumes of ``node.target_raid_config``."""
+        """A step: make the volumes of ``node.target_raid_config`` and store what there is then in ``raid_config``.
+
+        Raises errors.Invalid when the target names no volumes or some that cannot be.
+        """
 
     @abstractmethod
     async def delete_configuration(self, ctx: StepContext) -> None:
-        """Remove every volume."""
+        """A step: remove every volume, and empty ``raid_config``."""
 
     def logical_disk_properties(self) -> dict[str, str]:
         """The keys a logical disk may have -> what they mean."""
@@ -53,11 +56,14 @@ class BiosInterface(Interface):
 
     @abstractmethod
     async def apply_configuration(self, ctx: StepContext) -> None:
-        """Set ``ctx.args["settings"]`` ([{"name", "value"}]) and wait until they are in force."""
+        """A step: set ``ctx.args["settings"]`` ([{"name", "value"}]) and wait until they are in force.
+
+        Raises errors.Invalid, and changes nothing, when a setting or a value does not exist.
+        """
 
     @abstractmethod
     async def factory_reset(self, ctx: StepContext) -> None:
-        """Back to the maker's settings."""
+        """A step: back to the maker's settings."""
 
 
 class FirmwareInterface(Interface):
@@ -69,7 +75,10 @@ class FirmwareInterface(Interface):
 
     @abstractmethod
     async def update(self, ctx: StepContext) -> None:
-        """Install ``ctx.args["settings"]`` ([{"component", "url"}])."""
+        """A step: install ``ctx.args["settings"]`` ([{"component", "url"}]).
+
+        Raises errors.Invalid, and installs nothing, when a component does not exist.
+        """
 
 
 class RescueInterface(Interface):
@@ -77,7 +86,10 @@ class RescueInterface(Interface):
 
     @abstractmethod
     async def rescue(self, ctx: StepContext) -> None:
-        """Boot the rescue ramdisk with the password of the request."""
+        """Boot the rescue ramdisk with ``ctx.params["rescue_password"]``, which is kept nowhere.
+
+        Raises errors.Invalid without one.
+        """
 
     @abstractmethod
     async def unrescue(self, ctx: StepContext) -> None:
@@ -103,4 +115,4 @@ class VendorInterface(Interface):
 
     @abstractmethod
     async def call(self, ctx: Context, method: str, body: dict[str, Any]) -> Any:
-        """Run one of ``methods``; its JSON-able answer."""
+        """Run one of ``methods``; its JSON-able answer. Raises errors.Invalid for one that is not among them."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any, cast
 
 from ingot.domain import errors
 from ingot.interfaces.context import Context, StepContext, WaitFor
@@ -58,6 +59,20 @@ def check(ctx: Context) -> None:
     _seconds(ctx, "fake_delay")
     if ctx.driver_info.get("fake_wait") != "heartbeat":
         _seconds(ctx, "fake_wait")
+
+
+def pairs(settings: Any, key: str, value: str) -> list[tuple[str, str]]:
+    """A step's argument ``settings``, [{key: text, value: text}], as pairs. Raises errors.Invalid."""
+    found: list[tuple[str, str]] = []
+    for each in cast("list[Any]", settings) if isinstance(settings, list) else []:
+        entry = cast("dict[str, Any]", each) if isinstance(each, dict) else {}
+        first, second = entry.get(key), entry.get(value)
+        if not isinstance(first, str) or not isinstance(second, str) or not first or not second:
+            raise errors.Invalid(f'Each of the settings must have the texts "{key}" and "{value}", not {each!r}')
+        found.append((first, second))
+    if not found:
+        raise errors.Invalid(f'The step needs the argument settings: [{{"{key}": ..., "{value}": ...}}]')
+    return found
 
 
 def _seconds(ctx: Context, key: str) -> float:
