@@ -190,7 +190,8 @@ async def test_our_own_agent(http: HttpClient) -> None:
 
     table = {"test.slow": commands.Entry(slow, asynchronous=True)}
     executor = commands.Executor(table, lambda: None)
-    server = server_module.Server("127.0.0.1", 0, api.Api(executor, lambda: TOKEN).answer)
+    told = api.Api(executor, lambda: TOKEN)
+    server = server_module.Server("127.0.0.1", 0, told.answer, told.trusts)
     server.start()
     try:
         agent = Agent(http, f"http://127.0.0.1:{server.port}", TOKEN)

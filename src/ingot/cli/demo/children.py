@@ -20,6 +20,7 @@ from ingot.domain import errors
 
 GRACE = 10.0
 _LAST_LINES = 5
+_DRAIN = 1.0
 
 
 def ingot_command(*words: str) -> list[str]:
@@ -62,6 +63,9 @@ async def end(process: asyncio.subprocess.Process, grace: float = GRACE) -> None
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN):
+            await process.communicate()  # to the end of its pipes: open ones would outlive the event loop
 
 
 async def wait_gone(pid: int, limit: float = GRACE) -> None:
