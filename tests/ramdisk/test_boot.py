@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent import peers
-from agent.vm import MAC, MIB, OVMF, booted, order, partitioned
+from agent.vm import MAC, MIB, OVMF, Frame, booted, order, partitioned
 
 pytestmark = [
     pytest.mark.qemu,
@@ -26,7 +26,7 @@ def test_boots_calls_and_writes_an_image(tmp_path: Path, variant: str, memory: i
     with (
         peers.Ironic() as api,
         peers.Images({"/i.raw": body, "/i.map": chunks}) as images,
-        booted(tmp_path, api, variant=variant, memory=memory) as machine,
+        booted(tmp_path, api, variant=variant, frame=Frame(memory)) as machine,
     ):
         peers.wait_until(lambda: api.seen.lookups, 120, "the lookup")
         print(f"{variant}: lookup after {machine.cpu_seconds():.1f} s of processor time")
@@ -65,7 +65,7 @@ def test_makes_the_boot_entry_under_uefi(tmp_path: Path) -> None:
     with (
         peers.Ironic() as api,
         peers.Images({"/i.raw": body, "/i.map": chunks}) as images,
-        booted(tmp_path, api, variant="cloud", memory=512, uefi=True) as machine,
+        booted(tmp_path, api, variant="cloud", frame=Frame(512), uefi=True) as machine,
     ):
         peers.wait_until(lambda: api.seen.heartbeats, 180, "the heartbeat")
         for _ in range(2):
