@@ -99,7 +99,8 @@ class Ironic(Served):
 class Images(Served):
     """Serves bytes by path with Range; ``breaks`` closes that many answers after ``break_after`` bytes.
 
-    ``pace``: bytes a second of an answer. ``state["spoils"]`` answers longer than ``state["spoil_beyond"]`` bytes begin with a wrong byte, before any breaks.
+    ``pace``: bytes a second of an answer. ``state["spoils"]`` answers longer than ``state["spoil_beyond"]`` bytes begin
+    with a wrong byte, before any breaks.
     """
 
     def __init__(self, files: dict[str, bytes], *, breaks: int = 0, break_after: int = 1 << 20, pace: int = 0) -> None:
