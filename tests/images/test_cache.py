@@ -15,8 +15,10 @@ import pytest
 
 from images.imageserver import ImageServer
 from ingot.domain import errors
-from ingot.images import chunks, fetch
-from ingot.images.cache import CachedImage, ImageCache, ImageSource, Phase
+from ingot.images import chunks, download
+from ingot.images.cache import ImageCache, Phase
+from ingot.images.entries import CachedImage
+from ingot.images.locate import ImageSource
 
 MIB = 1024 * 1024
 
@@ -39,7 +41,7 @@ def source(server: ImageServer, number: int, disk_format: str | None = None) -> 
 
 
 def cache(root: Path, cap: int = 1 << 30, keep: float = 3600) -> ImageCache:
-    return ImageCache(root, cap, fetching=fetch.Limits(stall=2, attempts=2, pause=0.01), keep=keep)
+    return ImageCache(root, cap, fetching=download.Limits(stall=2, attempts=2, pause=0.01), keep=keep)
 
 
 def whole(image: CachedImage, data: bytes) -> None:
@@ -82,7 +84,8 @@ async def test_many_at_once_cost_one_download(server: ImageServer, tmp_path: Pat
 FETCHER = """
 import asyncio, sys
 from pathlib import Path
-from ingot.images.cache import ImageCache, ImageSource
+from ingot.images.cache import ImageCache
+from ingot.images.locate import ImageSource
 print(asyncio.run(ImageCache(Path(sys.argv[1]), 1 << 30).fetch(ImageSource(sys.argv[2], None, sys.argv[3]))).path)
 """
 
@@ -153,7 +156,7 @@ async def test_the_least_recently_used_go_first(server: ImageServer, tmp_path: P
 
 
 async def test_images_in_use_stay_whatever_the_cap(server: ImageServer, tmp_path: Path) -> None:
-    made = cache(tmp_path, cap=1)
+    made = cache(tmp_path, cap=int(1.5 * MIB))
     images = [await made.fetch(source(server, number)) for number in (1, 2)]
     for image in images:
         assert image.path.exists()

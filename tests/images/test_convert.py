@@ -11,10 +11,10 @@ import pytest
 import zstandard
 
 from ingot.domain import errors
-from ingot.images import chunks, convert
+from ingot.images import child, chunks, convert
 
 MIB = 1024 * 1024
-LIMITS = convert.Limits(size=256 * MIB)
+LIMITS = child.Limits(size=256 * MIB)
 
 
 def make_raw(path: Path) -> bytes:
@@ -103,9 +103,9 @@ async def test_limits_stop_the_converter(tmp_path: Path) -> None:
     command = ["qemu-img", "convert", "-O", "qcow2", str(tmp_path / "disk"), str(tmp_path / "image")]
     subprocess.run(command, check=True)
     with pytest.raises(errors.Invalid, match="qemu-img could not convert"):
-        await convert.to_raw(tmp_path / "image", tmp_path / "out", None, convert.Limits(memory=20 * MIB))
+        await convert.to_raw(tmp_path / "image", tmp_path / "out", None, child.Limits(memory=20 * MIB))
     with pytest.raises(errors.TimedOut, match=r"took more than 0\.001 s"):
-        await convert.to_raw(tmp_path / "image", tmp_path / "out", None, convert.Limits(time=0.001))
+        await convert.to_raw(tmp_path / "image", tmp_path / "out", None, child.Limits(time=0.001))
 
 
 async def test_a_packed_qcow2_is_refused(tmp_path: Path) -> None:

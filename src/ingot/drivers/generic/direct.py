@@ -10,9 +10,8 @@ import asyncio
 from typing import Any
 
 from ingot.domain import errors, hardware, power
-from ingot.images import configdrive
-from ingot.images.cache import CachedImage, Phase
-from ingot.images.source import from_instance_info
+from ingot.images import configdrive, entries, source
+from ingot.images.cache import Phase
 from ingot.interfaces import agent
 from ingot.interfaces.context import Context, StepContext, WaitFor
 from ingot.interfaces.deploy import DeployInterface
@@ -27,7 +26,7 @@ class DirectDeploy(DeployInterface):
 
     async def validate(self, ctx: Context) -> None:
         """An image with a checksum must be named."""
-        from_instance_info(ctx.instance_info)
+        source.check(ctx.instance_info, weak=ctx.kit.settings.allow_md5_checksum)
 
     async def start_ramdisk(self, ctx: StepContext) -> None:
         """Boot the ramdisk and wait for its first call; a running one is used where that is allowed."""
@@ -170,7 +169,7 @@ async def _write_order(ctx: StepContext) -> agent.Params:
     }
 
 
-async def _fetch(ctx: StepContext) -> CachedImage:
+async def _fetch(ctx: StepContext) -> entries.CachedImage:
     """The image in our cache; progress is shown while it comes."""
     latest: list[tuple[Phase, int, int | None]] = []
 
@@ -185,7 +184,9 @@ async def _fetch(ctx: StepContext) -> CachedImage:
 
     telling = asyncio.create_task(tell())
     try:
-        return await ctx.kit.images.fetch(from_instance_info(ctx.instance_info), heard)
+        info = {"image_pull_secret": ctx.driver_info.get("image_pull_secret"), **ctx.instance_info}
+        wanted = source.from_instance_info(info, ctx.node.properties.get("cpu_arch"))
+        return await ctx.kit.images.fetch(wanted, heard)
     finally:
         telling.cancel()
         await asyncio.gather(telling, return_exceptions=True)
@@ -200,7 +201,7 @@ async def _config_drive(ctx: StepContext) -> str | None:
     return await configdrive.payload(wanted, {"uuid": ctx.node.instance_uuid or ctx.node.uuid, "name": name})
 
 
-def _image_info(ctx: StepContext, image: CachedImage) -> dict[str, Any]:
+def _image_info(ctx: StepContext, image: entries.CachedImage) -> dict[str, Any]:
     """The agent protocol's image_info for a cached raw image, with our chunk map beside it."""
     return {
         "id": image.key,
