@@ -40,7 +40,7 @@ class Client:
     def __init__(self, config: settings.Settings, roots: settings.Roots) -> None:
         self._config = config
         self._url = wire.parse_url(config.api_url)
-        self._connection = wire.Connection(self._url, timeout=config.http_timeout, insecure=config.insecure)
+        self._connection = _connection(self._url, config)
         self._store = f"{roots.run}/ingot-agent-token"
         self._ceiling = HEARTBEAT_VERSION
         self.token = config.agent_token or self._kept_token()
@@ -107,6 +107,10 @@ class Client:
         if status not in (200, 202, 204):
             reason = text[:200].decode("utf-8", "replace").replace(self.token or _MASK, _MASK)
             raise errors.Unreachable(f"The API answered {status} to the heartbeat: {reason}")
+
+
+def _connection(url: wire.Url, config: settings.Settings) -> wire.Connection:
+    return wire.Connection(url, timeout=config.http_timeout, insecure=config.insecure, ca=config.ca)
 
 
 def _between(low: float, high: float) -> float:
@@ -193,7 +197,7 @@ def post_inspection(url: str, report: dict[str, Any], config: settings.Settings)
     body = json.dumps(report).encode()
     last = errors.Unreachable("never tried")
     for attempt in range(5):
-        connection = wire.Connection(target, timeout=config.http_timeout, insecure=config.insecure)
+        connection = _connection(target, config)
         try:
             headers = {"Content-Type": "application/json", "Accept": "application/json"}
             response = connection.request("POST", target.path, headers, body)

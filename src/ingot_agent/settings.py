@@ -6,6 +6,7 @@ fall back to defaults.
 
 from __future__ import annotations
 
+import binascii
 from dataclasses import dataclass
 
 
@@ -35,6 +36,8 @@ class Settings:
     address_wait: float = 30.0
     http_timeout: float = 30.0
     insecure: bool = False
+    ca: bytes = b""
+    """The certificate (DER) of the authority that signs for the API; b"" means the public ones."""
     debug: bool = False
 
 
@@ -72,6 +75,14 @@ def _truth(values: dict[str, str], name: str) -> bool:
     return values.get(name, "0").lower() in ("1", "true", "yes", "on")
 
 
+def _der(text: str) -> bytes:
+    """A certificate in the URL-safe base64 of a kernel parameter, without its padding."""
+    try:
+        return binascii.a2b_base64(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4))
+    except ValueError:
+        return b""
+
+
 def from_cmdline(text: str) -> Settings:
     """Read the agent's settings from a kernel command line."""
     values = parse_cmdline(text)
@@ -89,5 +100,6 @@ def from_cmdline(text: str) -> Settings:
         address_wait=_number(values, "ipa-inspection-dhcp-wait-timeout", 30),
         http_timeout=_number(values, "ipa-http-request-timeout", 30),
         insecure=_truth(values, "ipa-insecure"),
+        ca=_der(values.get("ingot-ca", "")),
         debug=_truth(values, "ipa-debug"),
     )
