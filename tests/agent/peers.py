@@ -106,10 +106,11 @@ class Ironic(Served):
 class Images(Served):
     """Serves bytes by path with Range; ``breaks`` closes that many answers after ``break_after`` bytes.
 
-    ``state["spoils"]`` answers longer than ``state["spoil_beyond"]`` bytes begin with a wrong byte, before any breaks.
+    ``pace``: bytes a second of an answer. ``state["spoils"]`` answers longer than ``state["spoil_beyond"]`` bytes begin
+    with a wrong byte, before any breaks.
     """
 
-    def __init__(self, files: dict[str, bytes], *, breaks: int = 0, break_after: int = 1 << 20) -> None:
+    def __init__(self, files: dict[str, bytes], *, breaks: int = 0, break_after: int = 1 << 20, pace: int = 0) -> None:
         self.ranges: list[str] = []
         self.connections: set[tuple[str, int]] = set()
         ranges, connections = self.ranges, self.connections
@@ -148,7 +149,14 @@ class Images(Served):
                     state["breaks"] -= 1
                     part, self.close_connection = part[:break_after], True
                 with contextlib.suppress(ConnectionError):  # a client that refuses the image hangs up
-                    self.wfile.write(part)
+                    self.send_paced(part)
+
+            def send_paced(self, part: memoryview) -> None:
+                begun, step = time.monotonic(), 256 << 10 if pace else len(part) or 1
+                for at in range(0, len(part), step):
+                    self.wfile.write(part[at : at + step])
+                    if pace:
+                        threading.Event().wait(max(0.0, begun + (at + step) / pace - time.monotonic()))
 
         super().__init__(Handler)
 
