@@ -89,7 +89,7 @@ class Netboot:
         """The kernel parameters by which a ramdisk's agent finds the API and knows it again."""
         found = {"ipa-api-url": self.api_url()}
         if self._scheme == "https":
-            found["ingot-ca"] = tls.authority_of(self._settings).parameter()
+            found["ipa-ca"] = tls.authority_of(self._settings).parameter()
         return found
 
     def image_url(self, key: str, file: str) -> str:
