@@ -26,8 +26,15 @@ OVMF = Path("/usr/share/OVMF")
 class Machine:
     disk: Path
     serial: Path
-    client: peers.AgentClient
+    port: int
+    api: peers.Ironic
     process: subprocess.Popen[bytes]
+
+    @property
+    def client(self) -> peers.AgentClient:
+        """The agent behind QEMU's port forwarding, by the certificate of its first heartbeat."""
+        ca = self.api.seen.heartbeats[0]["agent_verify_ca"]
+        return peers.AgentClient(f"https://127.0.0.1:{self.port}", ca=ca, named=False)
 
     def cpu_seconds(self) -> float:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -94,7 +101,7 @@ def booted(folder: Path, api: peers.Ironic, *, variant: str, frame: Frame, uefi:
     command += firmware(folder) if uefi else []
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
-            yield Machine(disk, serial, peers.AgentClient(f"http://127.0.0.1:{port}"), process)
+            yield Machine(disk, serial, port, api, process)
         except BaseException:
             print(serial.read_text(errors="replace")[-4000:] if serial.exists() else "no serial output")
             raise

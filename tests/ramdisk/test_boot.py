@@ -32,7 +32,7 @@ def test_boots_calls_and_writes_an_image(tmp_path: Path, variant: str, memory: i
         reported = api.seen.inspections[0]["inventory"]["interfaces"][0]
         assert (reported["mac_address"], reported["ipv4_address"]) == (MAC, "10.0.2.15")
         assert api.seen.lookups[0] == f"/v1/lookup?addresses={MAC}"
-        assert api.seen.heartbeats[0]["callback_url"] == "http://10.0.2.15:9999"
+        assert api.seen.heartbeats[0]["callback_url"] == "https://10.0.2.15:9999"
         inventory = machine.client.post("poll.get_hardware_info")[1]["command_result"]
         assert inventory["interfaces"][0]["driver"] == "virtio_net"
         assert [(one["serial"], one["size"]) for one in inventory["disks"]] == [("D0", 4 << 30)]
