@@ -108,6 +108,16 @@ async def test_limits_stop_the_converter(tmp_path: Path) -> None:
         await convert.to_raw(tmp_path / "image", tmp_path / "out", None, child.Limits(time=0.001))
 
 
+async def test_limits_stop_the_unpacker_too(tmp_path: Path) -> None:
+    (tmp_path / "packed").write_bytes(zstandard.compress(os.urandom(64 * MIB)))
+    with pytest.raises(errors.TimedOut, match=r"took more than 0\.001 s"):
+        await convert.to_raw(tmp_path / "packed", tmp_path / "out", None, child.Limits(time=0.001))
+    with pytest.raises(errors.Invalid, match="cannot be unpacked"):
+        await convert.to_raw(tmp_path / "packed", tmp_path / "out", None, child.Limits(memory=40 * MIB))
+    with pytest.raises(errors.TooLarge, match="image cache may hold"):
+        await convert.to_raw(tmp_path / "packed", tmp_path / "out", None, child.Limits(space=8 * MIB))
+
+
 async def test_a_packed_qcow2_is_refused(tmp_path: Path) -> None:
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(tmp_path / "image"), "8M"], check=True)
     (tmp_path / "packed").write_bytes(gzip.compress((tmp_path / "image").read_bytes()))

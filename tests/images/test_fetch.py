@@ -199,3 +199,41 @@ def test_missing_and_weak_checksums_are_refused(algo: str | None, value: str | N
     with pytest.raises(errors.Invalid, match=said) as caught:
         checksums.parse(algo, value)
     assert "sha256" in caught.value.sentence()
+
+
+async def test_a_checksum_file_with_several_kinds(server: ImageServer) -> None:
+    sha512 = hashlib.sha512(DATA).hexdigest()
+    lines = [f"MD5 (disk.raw) = {'0' * 32}", f"SHA512 (disk.raw) = {sha512}", f"SHA256(disk.raw)= {SUM.value}"]
+    server.files["/SUMS"] = "\n".join(lines).encode()
+    url, sums = f"{server.url}/disk.raw", f"{server.url}/SUMS"
+    assert (await fetch.resolve_checksum(url, None, sums, QUICK)).value == sha512
+    assert await fetch.resolve_checksum(url, "sha256", sums, QUICK) == SUM
+    server.files["/SUMS"] = lines[0].encode()
+    with pytest.raises(errors.Invalid, match="md5, which can be forged"):
+        await fetch.resolve_checksum(url, None, sums, QUICK)
+
+
+async def test_credentials_stay_with_the_server_they_are_for(tmp_path: Path) -> None:
+    """A registry sends its clients to another host for the data; that host is not shown the token."""
+    seen: list[str] = []
+
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(DATA) + DATA)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(elsewhere, "127.0.0.1", 0) as other:
+        where = f"http://localhost:{other.sockets[0].getsockname()[1]}/data"
+
+        async def first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            seen.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            writer.write(f"HTTP/1.1 307 x\r\nLocation: {where}\r\nContent-Length: 0\r\n\r\n".encode())
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(first, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v2/a/blobs/x"
+            wanted = download.Wanted(url, SUM, {"Authorization": "Bearer geheim"})
+            await fetch.fetch(wanted, tmp_path / "a", QUICK)
+    assert ["geheim" in one for one in seen] == [True, False]

@@ -120,7 +120,9 @@ async def test_a_registry_that_is_not_there(tmp_path: Path) -> None:
     gone = Registry()
     async with gone.running():
         pass
-    with pytest.raises(errors.Unreachable, match=r"http://127.* cannot be read: Connect call failed|Connection refused"):
+    with pytest.raises(
+        errors.Unreachable, match=r"http://127.* cannot be read: Connect call failed|Connection refused"
+    ):
         await bring(gone, tmp_path, wanted(gone, ":1"))
     with pytest.raises(errors.Unreachable, match=r"https://127\.0\.0\.1:1/"):
         await ImageCache(tmp_path, 1 << 30).fetch(locate.ImageSource("oci://127.0.0.1:1/a:b"))
@@ -140,7 +142,9 @@ def test_references(url: str, parts: tuple[str, str, str]) -> None:
     assert source.from_instance_info({"image_source": url}).checksum is None
 
 
-@pytest.mark.parametrize("url", ["oci://", "oci://host", "oci://host/A", "oci://me:geheim@host/a", "oci://host/a@md5:0"])
+@pytest.mark.parametrize(
+    "url", ["oci://", "oci://host", "oci://host/A", "oci://me:geheim@host/a", "oci://host/a@md5:0"]
+)
 def test_bad_references(url: str) -> None:
     with pytest.raises(errors.Invalid, match="is not an OCI reference") as caught:
         source.from_instance_info({"image_source": url})
