@@ -7,9 +7,10 @@ import dataclasses
 
 import pytest
 
+import programs
 from ingot_rack import bmc, hardware, simulated
 from ingot_rack.hardware import PowerAction
-from rack.tools import PASSWORD, PEERS_PYTHON, USER, Tool, run
+from rack.tools import PASSWORD, USER, Tool, run
 
 pytestmark = pytest.mark.peer
 
@@ -76,7 +77,7 @@ print("pyghmi is content")
 async def test_pyghmi_agrees(ipmi_port: int, front: bmc.Bmc) -> None:
     await switched_on(front)
     front.readings["VRM Temp"] = None  # pyghmi 1.6.19 fails at a non-linear sensor that has a reading
-    code, output = await run(PEERS_PYTHON, "-W", "ignore", "-c", _PYGHMI, str(ipmi_port), USER, PASSWORD)
+    code, output = await run(programs.peer(), "-W", "ignore", "-c", _PYGHMI, str(ipmi_port), USER, PASSWORD)
     assert (code, output) == (0, "pyghmi is content\n")
 
 
