@@ -113,7 +113,7 @@ async def test_limits_stop_the_unpacker_too(tmp_path: Path) -> None:
     with pytest.raises(errors.TimedOut, match=r"took more than 0\.001 s"):
         await convert.to_raw(tmp_path / "packed", tmp_path / "out", None, child.Limits(time=0.001))
     with pytest.raises(errors.Invalid, match="cannot be unpacked"):
-        await convert.to_raw(tmp_path / "packed", tmp_path / "out", None, child.Limits(memory=40 * MIB))
+        await convert.to_raw(tmp_path / "packed", tmp_path / "out", None, child.Limits(memory=20 * MIB))
     with pytest.raises(errors.TooLarge, match="image cache may hold"):
         await convert.to_raw(tmp_path / "packed", tmp_path / "out", None, child.Limits(space=8 * MIB))
 
