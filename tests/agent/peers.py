@@ -111,6 +111,7 @@ class Images(Served):
     """
 
     def __init__(self, files: dict[str, bytes], *, breaks: int = 0, break_after: int = 1 << 20, pace: int = 0) -> None:
+        self.files = files
         self.ranges: list[str] = []
         self.connections: set[tuple[str, int]] = set()
         ranges, connections = self.ranges, self.connections
