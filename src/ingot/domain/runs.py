@@ -21,6 +21,7 @@ class Kind(StrEnum):
     DEPLOY = "deploy"
     TEAR_DOWN = "tear_down"
     POWER = "power"
+    ORDER = "order"
 
 
 class Status(StrEnum):

@@ -6,6 +6,7 @@ from ingot.domain import runs
 from ingot.flows.clean import Clean
 from ingot.flows.deploy import Deploy
 from ingot.flows.inspect import Inspect
+from ingot.flows.order import Order
 from ingot.flows.power import Power
 from ingot.flows.run import Flow
 from ingot.flows.tear_down import TearDown
@@ -21,4 +22,5 @@ def flows() -> dict[runs.Kind, Flow]:
         runs.Kind.DEPLOY: Deploy(),
         runs.Kind.TEAR_DOWN: TearDown(),
         runs.Kind.POWER: Power(),
+        runs.Kind.ORDER: Order(),
     }
