@@ -41,14 +41,14 @@ class FakeBios(BiosInterface):
             for name, values in _ALLOWED.items()
         ]
 
-    @step(clean=0, deploy=0)
+    @step(clean=0, deploy=0, service=0)
     async def apply_configuration(self, ctx: StepContext) -> None:
         """Remember the settings."""
         wanted = _wanted(ctx.args.get("settings"))
         await acts.act(ctx, "bios.apply_configuration", "bios settings applied")
         self._changed.setdefault(ctx.node.uuid, {}).update(wanted)
 
-    @step(clean=0, deploy=0)
+    @step(clean=0, deploy=0, service=0)
     async def factory_reset(self, ctx: StepContext) -> None:
         """Forget every change."""
         await acts.act(ctx, "bios.factory_reset", "bios settings reset")
