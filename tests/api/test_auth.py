@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 import pytest
 
+import programs
 from ingot.api import auth, listen, policy, server, wire
 from ingot.domain import errors
 from ingot.services import users
@@ -150,16 +151,12 @@ async def test_a_taken_port_is_told(api: Api, deps: Deps) -> None:
             pass
 
 
-BAREMETAL = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ingot" / "venv-peers/bin/baremetal"
-
-
 @pytest.mark.peer
-@pytest.mark.skipif(not BAREMETAL.exists(), reason="python-ironicclient is not installed")
 async def test_the_baremetal_cli_logs_in_by_http_basic(api: Api, deps: Deps, tmp_path: Path) -> None:
     await users.put(deps.store, "ann", "ann-password")
     for password, expected in (("ann-password", 0), ("wrong", 1)):
         child = await asyncio.create_subprocess_exec(
-            *(str(BAREMETAL), "node", "list"),
+            *(programs.peer("baremetal"), "node", "list"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env={
