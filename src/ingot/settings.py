@@ -28,6 +28,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """TCP port of the API."""
     public_url: str | None = None
     """What links in answers begin with (default: the Host header of the request)."""
+    tls: bool | None = None
+    """Whether API and agents' listener speak TLS (default: on every address but loopback); false sends passwords and
+    tokens in clear."""
+    tls_cert: str | None = None
+    """PEM file with the certificate and its chain for clients that call by name (default: one made by ingot's CA)."""
+    tls_key: str | None = None
+    """PEM file with the key of ``tls_cert``."""
+    tls_names: tuple[str, ...] = ()
+    """More names and addresses of this host for the certificate that ingot makes."""
     noauth: bool = False
     """Answer without asking who calls; accepted on loopback only."""
     hostname: str | None = None
@@ -50,6 +59,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Space the image cache may take."""
     image_dirs: tuple[str, ...] = ()
     """Folders from which ``file://`` images may come."""
+    allow_md5_checksum: bool = False
+    """Let an md5 count as an image's checksum; anybody can make another image with the same one."""
+    oci_auth_file: str | None = None
+    """File with passwords of OCI registries, as container tools keep it: ``{"auths": {"HOST": {"auth": ...}}}``."""
+    oci_plain_registries: tuple[str, ...] = ()
+    """OCI registries (``host`` or ``host:port``) that are spoken to without TLS."""
     power_sync_interval: float = 60.0
     """How often each BMC is asked for its power state; 0 switches it off."""
     power_timeout: float = 60.0
