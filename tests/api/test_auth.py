@@ -123,6 +123,7 @@ async def test_agents_are_heard_whatever_name_the_api_listens_on(deps: Deps, hos
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     more: dict[str, object] = {"noauth": False, "host": host, "port": port, "provision_address": "127.0.0.2"}
+    more["tls"] = False
     async with (
         listen.listening(replace(deps, settings=msgspec.structs.replace(deps.settings, **more))),
         aiohttp.ClientSession() as session,

@@ -31,7 +31,7 @@ _VOLATILE = {"provision_updated_at", "updated_at", "inspection_finished_at", "ag
 
 @dataclass
 class Scenario:
-    """What to run: a node in ``state`` with ``fields``, the verb (or power target, or order) asked of it, extra settings."""
+    """What to run: a node in ``state`` with ``fields``, the verb, power target or order asked of it, extra settings."""
 
     state: states.State
     verb: str

@@ -5,10 +5,8 @@ The order's word is the name of the step here. May not: ask twice for what a mac
 
 from __future__ import annotations
 
-from typing import Any
-
-from ingot.domain import errors, node, runs, states
-from ingot.flows import agent_steps
+from ingot.domain import errors, node, runs
+from ingot.flows import agent_steps, flow
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.management import BootDevice
 from ingot.interfaces.steps import step
@@ -57,12 +55,12 @@ class Order:
         """Call a vendor method; nobody knows what doing it twice would mean."""
         await ctx.interface("vendor").call(ctx, ctx.params["method"], ctx.params["body"])
 
-    def success(self, ctx: StepContext) -> tuple[states.Event | None, dict[str, Any]]:
+    def success(self, ctx: StepContext) -> flow.Ending:
         """No state event."""
-        return None, {}
+        return (), {}
 
-    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, how: flow.Failure) -> flow.Ending:
         """No state event."""
-        return None, {}
+        return (), {}
 
     run_agent_step = staticmethod(agent_steps.refuse)

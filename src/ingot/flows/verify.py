@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ingot.domain import node, runs, states
-from ingot.flows import agent_steps, readings
+from ingot.flows import agent_steps, flow, readings
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
 
@@ -30,12 +28,12 @@ class Verify:
         """Store boot mode, firmware settings and versions where the hardware tells them."""
         await readings.refresh(ctx)
 
-    def success(self, ctx: StepContext) -> tuple[states.Event | None, dict[str, Any]]:
+    def success(self, ctx: StepContext) -> flow.Ending:
         """Manageable."""
-        return states.Event.DONE, {}
+        return (states.Event.DONE,), {}
 
-    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, how: flow.Failure) -> flow.Ending:
         """Back to enroll."""
-        return states.Event.FAIL, {}
+        return (states.Event.FAIL,), {}
 
     run_agent_step = staticmethod(agent_steps.refuse)
