@@ -41,6 +41,8 @@ class Faults:
     power_seconds: float = 0.0
     power_stuck: bool = False
     power_says: str = ""
+    boot_ignored: bool = False
+    media_refused: bool = False
 
     def change(self, values: Mapping[str, object]) -> None:
         """Set faults by name; raises Invalid for an unknown name or a value of another type."""
@@ -84,6 +86,7 @@ class Bmc:
         "faults",
         "hardware",
         "password",
+        "starts",
         "user",
     )
 
@@ -93,6 +96,7 @@ class Bmc:
         self.password = password
         self.faults = Faults()
         self.boot_set_at = 0.0
+        self.starts = 0  # of the machine, ordered here: what is pending takes force at one
         self._failures = 0
         self._locked_until = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -145,10 +149,16 @@ class Bmc:
             self._later(action)
             return
         try:
-            await self.hardware.set_power(action)
+            await self._act(action)
         except errors.RackError as error:
             log.warning("%s: %s failed: %s", self.hardware.facts.name, action, error)
             raise
+
+    async def _act(self, action: PowerAction) -> None:
+        off = self.hardware.power is PowerState.OFF
+        await self.hardware.set_power(action)
+        if action in {PowerAction.RESET, PowerAction.CYCLE} or (action is PowerAction.ON and off):
+            self.starts += 1
 
     def _later(self, action: PowerAction) -> None:
         task = asyncio.get_running_loop().create_task(self._slowly(action))
@@ -159,7 +169,7 @@ class Bmc:
         self._transitions += 1
         try:
             await asyncio.sleep(self.faults.power_seconds)
-            await self.hardware.set_power(action)
+            await self._act(action)
         except errors.RackError as error:
             # the client was answered long ago, as by a real BMC
             log.warning("%s: %s failed: %s", self.hardware.facts.name, action, error)

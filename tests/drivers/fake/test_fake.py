@@ -39,6 +39,5 @@ async def test_boot_device_and_nmi(tmp_path: Path) -> None:
         await ctx.management.set_boot_device(ctx, BootDevice.CDROM, persistent=True)
         assert await ctx.management.get_boot_device(ctx) == BootChoice(BootDevice.CDROM, True)
         assert await place.refusal(ctx.management.inject_nmi(ctx)) == (
-            f"Node {ctx.node.uuid}: this management interface cannot inject an NMI. "
-            "Choose another interface on the node."
+            f"Node {ctx.node.uuid}: the management interface fake has no NMI. Choose another interface on the node."
         )

@@ -14,11 +14,10 @@ import msgspec
 
 from ingot.clients.http.client import HttpClient, Reply
 from ingot.clients.redfish import complaints
+from ingot.clients.redfish.resources import Resource, items, link, members, text
 from ingot.clients.redfish.service import Service
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
-
-Resource = dict[str, object]
 
 
 class RedfishPool:
@@ -50,8 +49,10 @@ class RedfishPool:
         """Post ``body``; gives the whole answer, as a 202 names its task in a header. Raises like ``get``."""
         return await self.send(target, "POST", path, body)
 
-    async def patch(self, target: Target, path: str, body: Resource, etag: str | None = None) -> Reply:
-        """Patch a resource, under ``If-Match`` when ``etag`` is given.
+    async def patch(
+        self, target: Target, path: str, body: Resource, etag: str | None = None, *, accept: tuple[int, ...] = ()
+    ) -> Reply:
+        """Patch a resource, under ``If-Match`` when ``etag`` is given; statuses in ``accept`` do not raise.
 
         A refused weak ETag is tried as a strong one and then left out: services differ in which of the three
         they accept for the very ETag they gave. Raises like ``get``.
@@ -59,10 +60,10 @@ class RedfishPool:
         if etag is not None:
             strong = etag.removeprefix("W/")
             for match in (etag,) if strong == etag else (etag, strong):
-                reply = await self.send(target, "PATCH", path, body, etag=match, accept=(412,))
+                reply = await self.send(target, "PATCH", path, body, etag=match, accept=(412, *accept))
                 if reply.status != 412:
                     return reply
-        return await self.send(target, "PATCH", path, body)
+        return await self.send(target, "PATCH", path, body, accept=accept)
 
     async def delete(self, target: Target, path: str) -> Reply:
         """Delete a resource. Raises like ``get``."""
@@ -96,6 +97,16 @@ class RedfishPool:
         """Look for the system anew next time; whether there was one to forget."""
         return self._systems.pop(target, None) is not None
 
+    async def collect(self, target: Target, path: str | None) -> list[tuple[str, Resource]]:
+        """(path, resource) of every member of the collection at ``path``; empty where there is none."""
+        if path is None:
+            return []
+        collection = await self.get(target, path)
+        whole = [item for item in items(collection, "Members") if len(item) > 1]  # some send members in full
+        if whole and len(whole) == len(members(collection)):
+            return [(text(item, "@odata.id") or "", item) for item in whole]
+        return [(member, await self.get(target, member)) for member in members(collection)]
+
     async def close(self) -> None:
         """Log out everywhere and close the connections; the pool cannot be used afterwards."""
         await asyncio.gather(*(service.close() for service in self._services.values()))
@@ -125,22 +136,6 @@ class RedfishPool:
                 hint="Set redfish_system_id to one of them.",
             )
         return found[0]
-
-
-def link(resource: Resource, name: str) -> str | None:
-    """The path another resource is linked by, or None."""
-    value = resource.get(name)
-    path = cast("Resource", value).get("@odata.id") if isinstance(value, dict) else None
-    return path if isinstance(path, str) else None
-
-
-def members(collection: Resource) -> list[str]:
-    """The paths of a collection's members."""
-    listed = collection.get("Members")
-    if not isinstance(listed, list):
-        return []
-    found = [cast("Resource", item).get("@odata.id") for item in cast("list[object]", listed) if isinstance(item, dict)]
-    return [path for path in found if isinstance(path, str)]
 
 
 def _resource(reply: Reply, what: str) -> Resource:

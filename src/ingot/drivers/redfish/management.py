@@ -1,11 +1,13 @@
-"""Boot device and boot mode by the boot override."""
+"""Boot device and mode by the boot override, secure boot, virtual media."""
 
 from __future__ import annotations
 
-from ingot.clients.redfish import systems
+from ingot.clients.redfish import media, secure_boot, systems
+from ingot.domain import errors
 from ingot.drivers.redfish import target
-from ingot.interfaces.context import Context
-from ingot.interfaces.management import BootChoice, BootDevice, ManagementInterface
+from ingot.interfaces.context import Context, StepContext
+from ingot.interfaces.management import BootChoice, BootDevice, ManagementInterface, MediaKind, Medium
+from ingot.interfaces.steps import step
 
 _TARGETS = {
     BootDevice.PXE: systems.BootTarget.PXE,
@@ -15,6 +17,11 @@ _TARGETS = {
 }
 _DEVICES = {boot_target.value: device for device, boot_target in _TARGETS.items()}
 _MODES = {"uefi": systems.BootMode.UEFI, "bios": systems.BootMode.LEGACY}
+_MEDIA = {
+    MediaKind.CDROM: (media.Kind.CD, media.Kind.DVD),
+    MediaKind.DISK: (media.Kind.USB,),
+    MediaKind.FLOPPY: (media.Kind.FLOPPY,),
+}
 
 
 class RedfishManagement(ManagementInterface):
@@ -50,3 +57,53 @@ class RedfishManagement(ManagementInterface):
         """The mode the service tells."""
         boot = await systems.get_boot(ctx.kit.redfish, target.of(ctx))
         return next((name for name, mode in _MODES.items() if mode == boot.mode), None)
+
+    async def list_boot_modes(self, ctx: Context) -> list[str]:
+        """The modes the override may have; where the service does not list them, the present one."""
+        allowed = await systems.list_modes(ctx.kit.redfish, target.of(ctx))
+        return [name for name, mode in _MODES.items() if mode in allowed]
+
+    async def set_boot_mode(self, ctx: Context, mode: str) -> None:
+        """Set the override's mode and keep its device and duration, as many services want the three together."""
+        if mode not in _MODES:
+            raise errors.Invalid(f"Invalid boot mode {mode} specified.", hint=f"One of: {', '.join(_MODES)}.")
+        service = target.of(ctx)
+        present = await systems.get_boot(ctx.kit.redfish, service)
+        if present.mode == _MODES[mode]:
+            return
+        wanted = systems.Boot(present.target, present.enabled, _MODES[mode])
+        await systems.set_boot(ctx.kit.redfish, service, wanted)
+
+    async def get_secure_boot(self, ctx: Context) -> bool:
+        """SecureBootEnable."""
+        return await secure_boot.is_enabled(ctx.kit.redfish, target.of(ctx))
+
+    async def set_secure_boot(self, ctx: Context, *, enabled: bool) -> None:
+        """Change SecureBootEnable; in force from the machine's next boot on."""
+        await secure_boot.enable(ctx.kit.redfish, target.of(ctx), enabled=enabled)
+
+    @step(clean=0, deploy=0)
+    async def clear_secure_boot_keys(self, ctx: StepContext) -> None:
+        """Delete all secure boot keys."""
+        await secure_boot.reset_keys(ctx.kit.redfish, target.of(ctx), secure_boot.KeyReset.DELETE_ALL)
+
+    @step(clean=0, deploy=0)
+    async def reset_secure_boot_keys_to_default(self, ctx: StepContext) -> None:
+        """Restore the maker's secure boot keys."""
+        await secure_boot.reset_keys(ctx.kit.redfish, target.of(ctx), secure_boot.KeyReset.DEFAULT)
+
+    async def list_media(self, ctx: Context) -> list[Medium]:
+        """The drives of the system and of its managers."""
+        drives = await media.list_all(ctx.kit.redfish, target.of(ctx))
+        return [
+            Medium(one.path, tuple(kind for kind, words in _MEDIA.items() if set(words) & set(one.kinds)), one.image)
+            for one in drives
+        ]
+
+    async def insert_media(self, ctx: Context, kind: MediaKind, url: str) -> None:
+        """InsertMedia in whatever shape the maker gave it."""
+        await media.insert(ctx.kit.redfish, target.of(ctx), _MEDIA[kind], url)
+
+    async def eject_media(self, ctx: Context, kind: MediaKind | None = None) -> None:
+        """EjectMedia of all fitting drives."""
+        await media.eject(ctx.kit.redfish, target.of(ctx), _MEDIA[kind] if kind else tuple(media.Kind))
