@@ -1,7 +1,4 @@
-"""The management contract: boot device and mode, secure boot, virtual media, sensors, lamps, event log.
-
-Only the boot device is every machine's; the other methods raise errors.NotSupported where an implementation lacks them.
-"""
+"""The management contract: what a machine boots from and in which mode, its sensors, lamps, event log and media."""
 
 from __future__ import annotations
 
@@ -24,53 +21,10 @@ class BootDevice(StrEnum):
     CDROM = "cdrom"
     BIOS = "bios"
     SAFE = "safe"
-
-
-class MediaKind(StrEnum):
-    """The drives a BMC can show to its machine; wire words."""
-
-    CDROM = "cdrom"
-    DISK = "disk"
+    WANBOOT = "wanboot"
+    ISCSIBOOT = "iscsiboot"
     FLOPPY = "floppy"
-
-
-class IndicatorState(StrEnum):
-    """What a lamp can do; wire words."""
-
-    ON = "ON"
-    OFF = "OFF"
-    BLINKING = "BLINKING"
-    UNKNOWN = "UNKNOWN"
-
-
-class Indicator(msgspec.Struct, frozen=True):
-    """A lamp: on which component ("system", "chassis", "drive") under which name, and what it can be set to."""
-
-    component: str
-    name: str
-    states: tuple[IndicatorState, ...]
-    readonly: bool = False
-
-
-class Medium(msgspec.Struct, frozen=True):
-    """A drive of the BMC: ``kinds`` it can be, the URL it holds (None: empty)."""
-
-    name: str
-    kinds: tuple[MediaKind, ...]
-    image: str | None
-
-
-class LogEntry(msgspec.Struct, frozen=True):
-    """A line of a BMC's event log; ``at``: as the BMC writes it, ``severity``: OK, Warning or Critical."""
-
-    id: str
-    at: str | None
-    severity: str
-    message: str
-
-
-Sensors = dict[str, dict[str, dict[str, Any]]]
-"""Kind ("Fan", "Temperature", "Power", "Drive") -> unique name -> its fields, as Ironic's notifications have it."""
+    UEFIHTTP = "uefihttp"
 
 
 class BootChoice(msgspec.Struct, frozen=True):
@@ -80,10 +34,56 @@ class BootChoice(msgspec.Struct, frozen=True):
     persistent: bool | None
 
 
+class IndicatorState(StrEnum):
+    """What a lamp does; wire words."""
+
+    ON = "on"
+    OFF = "off"
+    BLINKING = "blinking"
+    UNKNOWN = "unknown"
+
+
+class Indicator(msgspec.Struct, frozen=True):
+    """A lamp: whether it can only be read, and what it can be set to."""
+
+    readonly: bool
+    states: tuple[IndicatorState, ...]
+
+
+Indicators = dict[str, dict[str, Indicator]]
+"""Component ("chassis", "system", "disk", "power", "nic") -> name of the lamp -> the lamp."""
+
+Sensors = dict[str, dict[str, dict[str, Any]]]
+"""Kind of sensor -> name of the sensor -> what is known of it, at least "Sensor Reading" (words, with the unit)."""
+
+
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the BMC's own event log. ``at``: ISO 8601 as the BMC's clock had it, None if it had no time."""
+
+    id: str
+    at: str | None
+    severity: str | None
+    source: str | None
+    message: str
+
+
+class Media(msgspec.Struct, frozen=True, kw_only=True):
+    """A virtual drive: what kind, and the URL of the image in it (None: empty)."""
+
+    device: BootDevice
+    image_url: str | None
+
+
+MEDIA_DEVICES = (BootDevice.DISK, BootDevice.CDROM, BootDevice.FLOPPY)
+"""The kinds of virtual drives."""
+
+
 class ManagementInterface(Interface):
-    """One way to a machine's settings."""
+    """One way to a machine's settings. What hardware cannot do stays as it is here: errors.NotSupported."""
 
     boot_devices: tuple[BootDevice, ...] = (BootDevice.PXE, BootDevice.DISK, BootDevice.CDROM, BootDevice.BIOS)
+    boot_modes: tuple[str, ...] = ()
+    """What ``set_boot_mode`` can be asked for: "uefi", "bios"."""
 
     @abstractmethod
     async def set_boot_device(self, ctx: Context, device: BootDevice, *, persistent: bool) -> None:
@@ -97,72 +97,61 @@ class ManagementInterface(Interface):
         """ "uefi", "bios", or None where the hardware does not tell."""
         return None
 
-    async def list_boot_modes(self, ctx: Context) -> list[str]:
-        """The modes ``set_boot_mode`` takes."""
-        raise _lacks(ctx, "boot modes")
-
     async def set_boot_mode(self, ctx: Context, mode: str) -> None:
-        """Choose "uefi" or "bios" for the boots to come. Raises errors.NotSupported for one the machine lacks."""
-        raise _lacks(ctx, "boot modes")
+        """Let the machine boot in this mode (one of ``boot_modes``) from its next boot on."""
+        raise _lacking(ctx, "set the boot mode")
 
-    async def get_secure_boot(self, ctx: Context) -> bool:
-        """Whether secure boot is on, or will be at the next boot."""
-        raise _lacks(ctx, "secure boot")
+    async def get_secure_boot(self, ctx: Context) -> bool | None:
+        """Whether only signed systems start; None where the hardware does not tell."""
+        return None
 
-    async def set_secure_boot(self, ctx: Context, *, enabled: bool) -> None:
-        """Switch secure boot for the boots to come; no error where it is so already."""
-        raise _lacks(ctx, "secure boot")
+    async def set_secure_boot(self, ctx: Context, *, on: bool) -> None:
+        """Let only signed systems start, or any, from the next boot on."""
+        raise _lacking(ctx, "set secure boot")
 
     async def inject_nmi(self, ctx: Context) -> None:
         """Send a non-maskable interrupt."""
-        raise _lacks(ctx, "NMI")
-
-    async def list_media(self, ctx: Context) -> list[Medium]:
-        """The virtual drives."""
-        raise _lacks(ctx, "virtual media")
-
-    async def insert_media(self, ctx: Context, kind: MediaKind, url: str) -> None:
-        """Put the image at ``url`` into a drive of ``kind``; returns once the BMC shows it there.
-
-        Another image in the drive is ejected first; the same one stays. Raises errors.NotSupported without such a
-        drive, errors.Misbehaved when the BMC refuses.
-        """
-        raise _lacks(ctx, "virtual media")
-
-    async def eject_media(self, ctx: Context, kind: MediaKind | None = None) -> None:
-        """Empty the drives of ``kind``, or all; no error where they are empty."""
-        raise _lacks(ctx, "virtual media")
+        raise _lacking(ctx, "inject an NMI")
 
     async def get_sensors(self, ctx: Context) -> Sensors:
-        """What the machine's sensors read now."""
-        raise _lacks(ctx, "sensors")
+        """What the machine's sensors say now; those without a reading are left out."""
+        raise _lacking(ctx, "read sensors")
 
-    async def list_indicators(self, ctx: Context) -> list[Indicator]:
-        """The lamps."""
-        raise _lacks(ctx, "indicators")
+    async def list_indicators(self, ctx: Context) -> Indicators:
+        """The machine's lamps."""
+        raise _lacking(ctx, "switch indicators")
 
     async def get_indicator(self, ctx: Context, component: str, name: str) -> IndicatorState:
-        """What a lamp does now. Raises errors.NotFound."""
-        raise _lacks(ctx, "indicators")
+        """What a lamp does now. Raises errors.NotFound for one that is not among ``list_indicators``."""
+        raise _lacking(ctx, "switch indicators")
 
     async def set_indicator(self, ctx: Context, component: str, name: str, state: IndicatorState) -> None:
-        """Switch a lamp. Raises errors.NotFound, errors.Invalid for a state it lacks."""
-        raise _lacks(ctx, "indicators")
+        """Switch a lamp. Raises errors.NotFound for an unknown one, errors.Invalid for a state it does not have."""
+        raise _lacking(ctx, "switch indicators")
 
     async def list_events(self, ctx: Context) -> list[LogEntry]:
-        """The BMC's event log, oldest first."""
-        raise _lacks(ctx, "an event log")
+        """The BMC's event log (SEL), oldest first."""
+        raise _lacking(ctx, "read the event log")
 
     async def clear_events(self, ctx: Context) -> None:
-        """Empty the event log."""
-        raise _lacks(ctx, "an event log")
+        """Empty the BMC's event log."""
+        raise _lacking(ctx, "clear the event log")
 
-    async def detect_vendor(self, ctx: Context) -> str | None:
-        """The maker, as the machine tells it; None when it does not."""
-        return None
+    async def list_media(self, ctx: Context) -> list[Media]:
+        """The machine's virtual drives."""
+        raise _lacking(ctx, "attach virtual media")
+
+    async def attach_media(self, ctx: Context, device: BootDevice, image_url: str) -> None:
+        """Put the image at ``image_url`` (as the BMC reaches it) into a virtual drive of that kind.
+
+        What is in the drive is replaced. Raises errors.Invalid when there is no such drive.
+        """
+        raise _lacking(ctx, "attach virtual media")
+
+    async def detach_media(self, ctx: Context, devices: tuple[BootDevice, ...]) -> None:
+        """Empty the virtual drives of these kinds (none named: all); no error where they are empty."""
+        raise _lacking(ctx, "detach virtual media")
 
 
-def _lacks(ctx: Context, what: str) -> errors.NotSupported:
-    return errors.NotSupported(
-        f"Node {ctx.node.uuid}: the management interface {ctx.node.management_interface} has no {what}"
-    )
+def _lacking(ctx: Context, what: str) -> errors.NotSupported:
+    return errors.NotSupported(f"Node {ctx.node.uuid}: this management interface cannot {what}")

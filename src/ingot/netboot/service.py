@@ -18,18 +18,25 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from ingot.domain import errors, node
-from ingot.netboot import bootfiles, dhcp, dnsmasq, hostnet, ipxe
+from ingot.netboot import bootfiles, dhcp, dnsmasq, hostnet, ipxe, passes
 from ingot.netboot.fileserver import BytesAnswer, FileAnswer, FileServer
 from ingot.netboot.httpwire import Request
 from ingot.settings import Settings
-from ingot.store import nodes, ports
+from ingot.store import nodes, ports, seal
 from ingot.store.engine import Store
 from ingot.store.paging import Page
+from ingot.tls import server as tls
+from ingot.tls import wanted
 
 _log = structlog.get_logger("ingot.netboot")
 FindImage = Callable[[str, str], Awaitable[Path | None]]
 """Gives the path of a cached image's file ("raw", "chunks") by the image's key, None when there is none."""
 _FILES = ("vmlinuz", "initrd")
+_ANY = ("0.0.0.0", "::")
+_BOOT_LIFETIME = 3600.0
+"""Seconds a machine has to load kernel and initrd after its script; its firmware asks for a new script then."""
+_IMAGE_LIFETIME = 6 * 3600.0
+"""Seconds an order's image can be fetched: longer than a write may take (drivers/generic/direct.py)."""
 _ALL = 1_000_000
 _RESTART_USUAL = 10.0
 """Seconds in which a dnsmasq that died for once serves again."""
@@ -48,6 +55,7 @@ class Netboot:
         self._files = FileServer()
         self._network = _plan_network(settings)
         self._host = host(settings)
+        self._passes = passes.Passes(seal.load_key(settings.data / "url.key"))
         self._dnsmasq: dnsmasq.Dnsmasq | None = None
         self._fetched: dict[str, tuple[float, str]] = {}
 
@@ -75,11 +83,18 @@ class Netboot:
 
     def api_url(self) -> str:
         """The API as the ramdisk reaches it."""
-        return f"http://{self._host or self._settings.host}:{self._settings.port}"
+        return f"{self._scheme}://{self._host or self._settings.host}:{self._settings.port}"
+
+    def agent_parameters(self) -> dict[str, str]:
+        """The kernel parameters by which a ramdisk's agent finds the API and knows it again."""
+        found = {"ipa-api-url": self.api_url()}
+        if self._scheme == "https":
+            found["ipa-ca"] = tls.authority_of(self._settings).parameter()
+        return found
 
     def image_url(self, key: str, file: str) -> str:
-        """A cached image's ``raw`` data or its ``chunks`` map, as the ramdisk reaches it."""
-        return f"{self._files_url}/images/{key}/{file}"
+        """A cached image's ``raw`` data or its ``chunks`` map, as the ramdisk reaches it, for some hours."""
+        return f"{self._files_url}/images/{self._passes.give(f'image/{key}', _IMAGE_LIFETIME)}/{key}/{file}"
 
     async def admit(self, addresses: list[str]) -> None:
         """Answer these MAC addresses from now on."""
@@ -129,6 +144,12 @@ class Netboot:
         return None
 
     @property
+    def _scheme(self) -> str:
+        """Of the listener that hears the ramdisk: the API's own if it listens on all addresses."""
+        served = self._host if self._settings.host not in _ANY else None
+        return wanted.scheme(self._settings, served or self._settings.host)
+
+    @property
     def _files_url(self) -> str:
         return f"http://{self._host}:{self._settings.files_port}"
 
@@ -173,7 +194,7 @@ class Netboot:
         return _text(ipxe.render_ramdisk(address, self._ramdisk_plan(address, dict(plan.get("params") or {}))))
 
     def _ramdisk_plan(self, address: str, params: dict[str, str]) -> ipxe.Ramdisk:
-        base = f"{self._files_url}/boot/ramdisk/{address}"
+        base = f"{self._files_url}/boot/ramdisk/{self._passes.give(f'ramdisk/{address}', _BOOT_LIFETIME)}/{address}"
         api_url = params.pop("ipa-api-url", self.api_url())
         return ipxe.Ramdisk(
             kernel_url=f"{base}/vmlinuz",
@@ -186,11 +207,12 @@ class Netboot:
         )
 
     async def _boot_file(self, rest: str, request: Request) -> FileAnswer | None:
-        address, _, name = rest.partition("/")
+        given, _, asked = rest.partition("/")
+        address, _, name = asked.partition("/")
         if name not in _FILES:
             return None
         address = ipxe.normal_mac(address)
-        # Anybody on the network may ask with any address, so only known ones are remembered.
+        self._check_pass(f"ramdisk/{address}", given)
         if await self._store.read(_find_node, address) is not None:
             self._note(address, f"loaded {name} of the ramdisk")
         return FileAnswer(self._ramdisk / name)
@@ -201,9 +223,17 @@ class Netboot:
         return FileAnswer(self._dnsmasq.tftp_root / rest) if known and self._dnsmasq else None
 
     async def _image_file(self, rest: str, request: Request) -> FileAnswer | None:
-        key, _, name = rest.partition("/")
+        given, _, asked = rest.partition("/")
+        key, _, name = asked.partition("/")
+        self._check_pass(f"image/{key}", given)
         path = await self._find_image(key, name)
         return None if path is None else FileAnswer(path)
+
+    def _check_pass(self, thing: str, given: str) -> None:
+        if not self._passes.fits(thing, given):
+            raise errors.NotFound(
+                "This address was never given out, or its time is over", hint="Each boot and each order gets a new one."
+            )
 
     def _note(self, address: str, words: str) -> None:
         self._fetched[address] = (time.time(), words)

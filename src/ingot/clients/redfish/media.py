@@ -62,7 +62,7 @@ async def insert(
     """Put the image at ``url`` into a drive that is one of ``kinds``; the drive.
 
     A drive that holds it already is left alone; an empty drive is preferred; another image is ejected.
-    Raises ``errors.NotSupported`` without such a drive, ``errors.Misbehaved`` when the BMC refuses or the drive
+    Raises ``errors.Invalid`` without such a drive, ``errors.Misbehaved`` when the BMC refuses or the drive
     stays empty, and what ``RedfishPool.get`` raises.
     """
     path, resource = await _choose(pool, target, kinds, url)
@@ -96,7 +96,7 @@ async def _choose(pool: RedfishPool, target: Target, kinds: tuple[Kind, ...], ur
     fitting = [(path, drive) for path, drive in found if set(kinds) & set(strings(drive, "MediaTypes"))]
     if not fitting:
         known = sorted({kind for _, drive in found for kind in strings(drive, "MediaTypes")})
-        raise errors.NotSupported(
+        raise errors.Invalid(
             f"{target.name} has no virtual drive for {' or '.join(kinds)}; it offers {', '.join(known) or 'none'}.",
             hint="Check the BMC's licence for virtual media, or boot from the network.",
         )

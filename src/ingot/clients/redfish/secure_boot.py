@@ -18,9 +18,11 @@ class KeyReset(StrEnum):
     DELETE_ALL = "DeleteAllKeys"
 
 
-async def is_enabled(pool: RedfishPool, target: Target) -> bool:
-    """Whether secure boot is switched on, be it for the next boot. Raises ``errors.NotSupported``."""
-    return (await _resource(pool, target))[1].get("SecureBootEnable") is True
+async def is_enabled(pool: RedfishPool, target: Target) -> bool | None:
+    """Whether secure boot is switched on, be it for the next boot; None where the service tells nothing of it."""
+    path = link(await systems.get(pool, target), "SecureBoot")
+    value = None if path is None else (await pool.get(target, path)).get("SecureBootEnable")
+    return value if isinstance(value, bool) else None
 
 
 async def enable(pool: RedfishPool, target: Target, *, enabled: bool) -> None:

@@ -160,13 +160,6 @@ async def get_boot(pool: RedfishPool, target: Target) -> Boot:
     )
 
 
-async def list_modes(pool: RedfishPool, target: Target) -> list[str]:
-    """The boot modes that may be set; the present one where the service does not list them."""
-    boot = part(await get(pool, target), "Boot")
-    present = text(boot, "BootSourceOverrideMode")
-    return strings(boot, "BootSourceOverrideMode@Redfish.AllowableValues") or ([present] if present else [])
-
-
 async def set_boot(pool: RedfishPool, target: Target, wanted: Boot) -> None:
     """Change the boot override, at the settings resource where the service wants changes there.
 

@@ -6,7 +6,7 @@ from ingot.clients.redfish import media, secure_boot, systems
 from ingot.domain import errors
 from ingot.drivers.redfish import target
 from ingot.interfaces.context import Context, StepContext
-from ingot.interfaces.management import BootChoice, BootDevice, ManagementInterface, MediaKind, Medium
+from ingot.interfaces.management import BootChoice, BootDevice, ManagementInterface, Media
 from ingot.interfaces.steps import step
 
 _TARGETS = {
@@ -18,9 +18,9 @@ _TARGETS = {
 _DEVICES = {boot_target.value: device for device, boot_target in _TARGETS.items()}
 _MODES = {"uefi": systems.BootMode.UEFI, "bios": systems.BootMode.LEGACY}
 _MEDIA = {
-    MediaKind.CDROM: (media.Kind.CD, media.Kind.DVD),
-    MediaKind.DISK: (media.Kind.USB,),
-    MediaKind.FLOPPY: (media.Kind.FLOPPY,),
+    BootDevice.CDROM: (media.Kind.CD, media.Kind.DVD),
+    BootDevice.DISK: (media.Kind.USB,),
+    BootDevice.FLOPPY: (media.Kind.FLOPPY,),
 }
 
 
@@ -28,6 +28,7 @@ class RedfishManagement(ManagementInterface):
     """BootSourceOverride of the system."""
 
     boot_devices = tuple(_TARGETS)
+    boot_modes = tuple(_MODES)
 
     def properties(self) -> dict[str, str]:
         """The keys of a Redfish service."""
@@ -58,15 +59,8 @@ class RedfishManagement(ManagementInterface):
         boot = await systems.get_boot(ctx.kit.redfish, target.of(ctx))
         return next((name for name, mode in _MODES.items() if mode == boot.mode), None)
 
-    async def list_boot_modes(self, ctx: Context) -> list[str]:
-        """The modes the override may have; where the service does not list them, the present one."""
-        allowed = await systems.list_modes(ctx.kit.redfish, target.of(ctx))
-        return [name for name, mode in _MODES.items() if mode in allowed]
-
     async def set_boot_mode(self, ctx: Context, mode: str) -> None:
         """Set the override's mode and keep its device and duration, as many services want the three together."""
-        if mode not in _MODES:
-            raise errors.Invalid(f"Invalid boot mode {mode} specified.", hint=f"One of: {', '.join(_MODES)}.")
         service = target.of(ctx)
         present = await systems.get_boot(ctx.kit.redfish, service)
         if present.mode == _MODES[mode]:
@@ -74,13 +68,13 @@ class RedfishManagement(ManagementInterface):
         wanted = systems.Boot(present.target, present.enabled, _MODES[mode])
         await systems.set_boot(ctx.kit.redfish, service, wanted)
 
-    async def get_secure_boot(self, ctx: Context) -> bool:
-        """SecureBootEnable."""
+    async def get_secure_boot(self, ctx: Context) -> bool | None:
+        """SecureBootEnable; None where the service tells nothing of it."""
         return await secure_boot.is_enabled(ctx.kit.redfish, target.of(ctx))
 
-    async def set_secure_boot(self, ctx: Context, *, enabled: bool) -> None:
+    async def set_secure_boot(self, ctx: Context, *, on: bool) -> None:
         """Change SecureBootEnable; in force from the machine's next boot on."""
-        await secure_boot.enable(ctx.kit.redfish, target.of(ctx), enabled=enabled)
+        await secure_boot.enable(ctx.kit.redfish, target.of(ctx), enabled=on)
 
     @step(clean=0, deploy=0)
     async def clear_secure_boot_keys(self, ctx: StepContext) -> None:
@@ -92,18 +86,27 @@ class RedfishManagement(ManagementInterface):
         """Restore the maker's secure boot keys."""
         await secure_boot.reset_keys(ctx.kit.redfish, target.of(ctx), secure_boot.KeyReset.DEFAULT)
 
-    async def list_media(self, ctx: Context) -> list[Medium]:
-        """The drives of the system and of its managers."""
+    async def list_media(self, ctx: Context) -> list[Media]:
+        """The drives of the system and of its managers; one that can be several kinds is told once for each."""
         drives = await media.list_all(ctx.kit.redfish, target.of(ctx))
         return [
-            Medium(one.path, tuple(kind for kind, words in _MEDIA.items() if set(words) & set(one.kinds)), one.image)
+            Media(device=device, image_url=one.image)
             for one in drives
+            for device, words in _MEDIA.items()
+            if set(words) & set(one.kinds)
         ]
 
-    async def insert_media(self, ctx: Context, kind: MediaKind, url: str) -> None:
-        """InsertMedia in whatever shape the maker gave it."""
-        await media.insert(ctx.kit.redfish, target.of(ctx), _MEDIA[kind], url)
+    async def attach_media(self, ctx: Context, device: BootDevice, image_url: str) -> None:
+        """InsertMedia in whatever shape the maker gave it; returns once the drive shows the image."""
+        await media.insert(ctx.kit.redfish, target.of(ctx), _kinds(device), image_url)
 
-    async def eject_media(self, ctx: Context, kind: MediaKind | None = None) -> None:
+    async def detach_media(self, ctx: Context, devices: tuple[BootDevice, ...]) -> None:
         """EjectMedia of all fitting drives."""
-        await media.eject(ctx.kit.redfish, target.of(ctx), _MEDIA[kind] if kind else tuple(media.Kind))
+        kinds = tuple(kind for device in devices or tuple(_MEDIA) for kind in _kinds(device))
+        await media.eject(ctx.kit.redfish, target.of(ctx), kinds)
+
+
+def _kinds(device: BootDevice) -> tuple[media.Kind, ...]:
+    if device not in _MEDIA:
+        raise errors.Invalid(f"There are no virtual drives of kind {device}.", hint=f"Kinds: {', '.join(_MEDIA)}.")
+    return _MEDIA[device]
