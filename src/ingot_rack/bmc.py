@@ -43,6 +43,7 @@ class Faults:
     power_says: str = ""
     boot_ignored: bool = False
     media_refused: bool = False
+    settings_ignored: bool = False
 
     def change(self, values: Mapping[str, object]) -> None:
         """Set faults by name; raises Invalid for an unknown name or a value of another type."""

@@ -78,7 +78,7 @@ def system(front: Front) -> Json:
 
 
 def _parts(front: Front) -> list[str]:
-    found = ["Processors", "Memory", "EthernetInterfaces", "SimpleStorage"]
+    found = ["Bios", "Processors", "Memory", "EthernetInterfaces", "SimpleStorage"]
     found += ["VirtualMedia"] if "System" in front.shape.media else []
     return found + (["SecureBoot"] if front.bmc.hardware.facts.firmware is BootMode.UEFI else [])
 

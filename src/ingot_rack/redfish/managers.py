@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from aiohttp import web
+
 from ingot_rack.hardware import PowerState
+from ingot_rack.redfish import eventlog, sensing
+from ingot_rack.redfish.computer import Lamp
 from ingot_rack.redfish.tree import CHASSIS, MANAGER, OK, ROOT, SYSTEM, Front, link, resource
 from ingot_rack.redfish.views import Views, listed, shown
-from ingot_rack.redfish.wire import Json
+from ingot_rack.redfish.wire import Json, Refused, answer, check_match, read
 
 
 def manager(front: Front) -> Json:
@@ -21,6 +25,7 @@ def manager(front: Front) -> Json:
         PowerState="On",
         Status=OK,
         **({"VirtualMedia": link(f"{MANAGER}/VirtualMedia")} if "Manager" in front.shape.media else {}),
+        LogServices=link(eventlog.SERVICES),
         Links={"ManagerForServers": [link(SYSTEM)], "ManagerForChassis": [link(CHASSIS)]},
     )
 
@@ -38,8 +43,19 @@ def chassis(front: Front) -> Json:
         SerialNumber=facts.serial_number,
         PowerState="On" if front.bmc.says_power() is PowerState.ON else "Off",
         Status=OK,
+        IndicatorLED=front.part(Lamp).state,
+        **sensing.links(front),
         Links={"ComputerSystems": [link(SYSTEM)], "ManagedBy": [link(MANAGER)]},
     )
+
+
+async def _patch_chassis(request: web.Request, front: Front) -> web.StreamResponse:
+    check_match(request, chassis(front))
+    for name, value in (await read(request)).items():
+        if name != "IndicatorLED":
+            raise Refused(400, "PropertyNotWritable" if name in chassis(front) else "PropertyUnknown", name)
+        front.part(Lamp).set(value)
+    return answer(chassis(front))
 
 
 def routes() -> dict[str, Views]:
@@ -48,5 +64,5 @@ def routes() -> dict[str, Views]:
         f"{ROOT}/Managers": listed(f"{ROOT}/Managers", "Manager", "1"),
         f"{ROOT}/Chassis": listed(f"{ROOT}/Chassis", "Chassis", "1"),
         MANAGER: shown(manager),
-        CHASSIS: shown(chassis),
+        CHASSIS: {**shown(chassis), "PATCH": _patch_chassis},
     }

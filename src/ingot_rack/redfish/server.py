@@ -8,19 +8,35 @@ root, the OData documents and logging in is served without credentials.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import ssl
 from collections.abc import Mapping
+from typing import cast
 
 from aiohttp import web
 
-from ingot_rack.redfish import computer, inside, managers, media, naming, secureboot, sessions, tree
+from ingot_rack.redfish import (
+    bios,
+    computer,
+    eventlog,
+    inside,
+    managers,
+    media,
+    naming,
+    secureboot,
+    sensing,
+    sessions,
+    tree,
+)
 from ingot_rack.redfish.tree import Front
 from ingot_rack.redfish.views import Views, shown
-from ingot_rack.redfish.wire import BODY_LIMIT, Refused, answer, no_content, read
+from ingot_rack.redfish.wire import BODY_LIMIT, Json, Refused, answer, no_content, read
 
 log = logging.getLogger(__name__)
 
+_ROOMS = (bios, computer, eventlog, inside, managers, media, secureboot, sensing)
+_BY_MACHINE = (inside.numbered, eventlog.numbered)
 HANG_SECONDS = 120.0
 _OPEN = {"/redfish", "/redfish/v1", "/redfish/v1/", "/redfish/v1/odata"}
 _SESSIONS = f"{tree.ROOT}/SessionService/Sessions"
@@ -94,13 +110,33 @@ class Server:
             table.check(request.headers.get("X-Auth-Token"), request.headers.get("Authorization"))
         if path.startswith(_SESSIONS):
             return _session(request, table, path.removeprefix(_SESSIONS).strip("/"))
-        views = self._routes.get(path) or inside.numbered(path, front)
-        if views is None:
-            raise Refused(404, "ResourceMissingAtURI", path)
+        views = self._find(path, front)
         view = views.get("GET" if request.method == "HEAD" else request.method)
         if view is None:
             raise Refused(405, "OperationNotAllowed")
-        return await view(request, front)
+        response = await view(request, front)
+        if "$expand" in request.query and front.shape.expands and isinstance(response, web.Response):
+            return await self._expanded(request, front, response)
+        return response
+
+    def _find(self, path: str, front: Front) -> Views:
+        """What is served at a path; raises Refused 404."""
+        views = self._routes.get(path)
+        for find in _BY_MACHINE:
+            views = views or find(path, front)
+        if views is None:
+            raise tree.missing(path)
+        return views
+
+    async def _expanded(self, request: web.Request, front: Front, response: web.Response) -> web.StreamResponse:
+        """A collection with its members in full, as $expand asks for it."""
+        body: Json = json.loads(response.text or "{}")
+        members = body.get("Members")
+        for number, member in enumerate(cast("list[Json]", members) if isinstance(members, list) else []):
+            inner = await self._find(str(member["@odata.id"]), front)["GET"](request, front)
+            if isinstance(inner, web.Response):
+                cast("list[Json]", members)[number] = json.loads(inner.text or "{}")
+        return answer(body)
 
 
 def _routes() -> dict[str, Views]:
@@ -112,7 +148,7 @@ def _routes() -> dict[str, Views]:
         f"{root}/odata": shown(lambda _: {"@odata.context": "/redfish/v1/$metadata", "value": []}),
         f"{root}/SessionService": shown(lambda _: tree.session_service()),
     }
-    for room in (computer, inside, managers, media, secureboot):
+    for room in _ROOMS:
         table |= room.routes()
     return table
 

@@ -16,7 +16,8 @@ class Shape:
     ``renames``: pairs (our path, the maker's), applied to every path on the wire. ``media``: under which of System
     and Manager the drives are; ``media_by``: "action", "patch" or "hpe" (an action below Oem); ``media_needs`` and
     ``media_refuses``: parameters of an insertion that must, or must not, be given; ``eject_body``: ejecting wants
-    a body; ``both_modes``: BIOS and UEFI can be chosen (simulated machines only).
+    a body; ``both_modes``: BIOS and UEFI can be chosen (simulated machines only);
+    ``newer_sensors``: Sensors and PowerSubsystem in place of Thermal and Power; ``expands``: $expand is understood.
     """
 
     manufacturer: str = ""
@@ -30,6 +31,8 @@ class Shape:
     whole_boot: bool = False
     action_info: bool = False
     both_modes: bool = False
+    newer_sensors: bool = False
+    expands: bool = False
 
 
 PLAIN = Shape()
@@ -47,6 +50,7 @@ SHAPES = {
         ),
         media=("Manager",),
         both_modes=True,
+        expands=True,
     ),
     # iLO: ejecting without a JSON body is refused (note in sushy's virtual_media.py).
     "hpe": Shape(
@@ -54,6 +58,8 @@ SHAPES = {
         renames=(("/VirtualMedia/Usb", "/VirtualMedia/1"), ("/VirtualMedia/Cd", "/VirtualMedia/2")),
         media=("Manager",),
         eject_body=True,
+        newer_sensors=True,
+        expands=True,
     ),
     # iLO 4 and early iLO 5: the drives' actions are the maker's own, below Oem (proliantutils, redfish module).
     "hpe-old": Shape(
@@ -85,6 +91,7 @@ SHAPES = {
         media=("System",),
         media_needs=("TransferProtocolType", "UserName", "Password"),
         action_info=True,
+        newer_sensors=True,
     ),
     # MegaRAC, also in ASRock Rack: a partial Boot object is refused (ironic lists these makers for it).
     "ami": Shape(manufacturer="AMI", media=("Manager",), media_needs=("TransferMethod",), whole_boot=True),

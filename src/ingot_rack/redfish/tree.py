@@ -20,7 +20,7 @@ SYSTEM = f"{ROOT}/Systems/1"
 MANAGER = f"{ROOT}/Managers/1"
 CHASSIS = f"{ROOT}/Chassis/1"
 OK: Json = {"State": "Enabled", "Health": "OK"}
-_PARTS = ("Systems", "Managers", "Chassis", "SessionService")
+_PARTS = ("Systems", "Managers", "Chassis", "SessionService", "Registries")
 
 T = TypeVar("T")
 
@@ -94,8 +94,16 @@ def root(front: Front) -> Json:
         "Vendor": front.manufacturer,
         "Product": "Ingot Rack BMC",
         **{name: link(f"{ROOT}/{name}") for name in _PARTS},
+        **_features(front),
         "Links": {"Sessions": link(f"{ROOT}/SessionService/Sessions")},
     }
+
+
+def _features(front: Front) -> Json:
+    if not front.shape.expands:
+        return {}
+    query = {"ExpandAll": True, "Levels": True, "Links": True, "NoLinks": True, "MaxLevels": 1}
+    return {"ProtocolFeaturesSupported": {"ExpandQuery": query}}
 
 
 def session_service() -> Json:

@@ -14,10 +14,12 @@ import msgspec
 
 from ingot.clients.http.client import HttpClient, Reply
 from ingot.clients.redfish import complaints
-from ingot.clients.redfish.resources import Resource, items, link, members, text
+from ingot.clients.redfish.resources import Resource, items, link, members, part, text
 from ingot.clients.redfish.service import Service
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
+
+_EXPAND = "$expand=.($levels=1)"  # DSP0266 section "The $expand query parameter": the members, not the links
 
 
 class RedfishPool:
@@ -28,6 +30,7 @@ class RedfishPool:
         self._own = client is None
         self._services: dict[str, Service] = {}
         self._systems: dict[Target, str] = {}
+        self._expands: dict[str, bool] = {}
 
     async def get(self, target: Target, path: str) -> Resource:
         """The resource at ``path`` (absolute on the service).
@@ -101,11 +104,13 @@ class RedfishPool:
         """(path, resource) of every member of the collection at ``path``; empty where there is none."""
         if path is None:
             return []
-        collection = await self.get(target, path)
-        whole = [item for item in items(collection, "Members") if len(item) > 1]  # some send members in full
-        if whole and len(whole) == len(members(collection)):
-            return [(text(item, "@odata.id") or "", item) for item in whole]
-        return [(member, await self.get(target, member)) for member in members(collection)]
+        listing = await self.get(target, f"{path}?{_EXPAND}" if await self._can_expand(target) else path)
+        found: list[tuple[str, Resource]] = []
+        for item in items(listing, "Members"):
+            member = text(item, "@odata.id")
+            if member is not None:  # a member of one key is a link, any other is the resource itself
+                found.append((member, item if len(item) > 1 else await self.get(target, member)))
+        return found
 
     async def close(self) -> None:
         """Log out everywhere and close the connections; the pool cannot be used afterwards."""
@@ -113,6 +118,15 @@ class RedfishPool:
         self._services.clear()
         if self._own:
             await self._http.close()
+
+    async def _can_expand(self, target: Target) -> bool:
+        """Whether collections may be asked for with their members inside, as the service root tells."""
+        known = self._expands.get(target.origin)
+        if known is None:
+            root = await self.get(target, target.root)
+            query = part(root, "ProtocolFeaturesSupported", "ExpandQuery")
+            known = self._expands[target.origin] = query.get("NoLinks") is True or query.get("ExpandAll") is True
+        return known
 
     def _service(self, target: Target) -> Service:
         service = self._services.get(target.origin)

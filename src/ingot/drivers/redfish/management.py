@@ -1,12 +1,22 @@
-"""Boot device and mode by the boot override, secure boot, virtual media."""
+"""Boot device and mode by the boot override, secure boot, virtual media, sensors, lamps, event log."""
 
 from __future__ import annotations
 
-from ingot.clients.redfish import media, secure_boot, systems
+from ingot.clients.redfish import indicators, logs, media, secure_boot, sensors, systems
 from ingot.domain import errors
 from ingot.drivers.redfish import target
 from ingot.interfaces.context import Context, StepContext
-from ingot.interfaces.management import BootChoice, BootDevice, ManagementInterface, Media
+from ingot.interfaces.management import (
+    BootChoice,
+    BootDevice,
+    Indicator,
+    Indicators,
+    IndicatorState,
+    LogEntry,
+    ManagementInterface,
+    Media,
+    Sensors,
+)
 from ingot.interfaces.steps import step
 
 _TARGETS = {
@@ -21,6 +31,12 @@ _MEDIA = {
     BootDevice.CDROM: (media.Kind.CD, media.Kind.DVD),
     BootDevice.DISK: (media.Kind.USB,),
     BootDevice.FLOPPY: (media.Kind.FLOPPY,),
+}
+_LAMPS = {
+    indicators.State.ON: IndicatorState.ON,
+    indicators.State.OFF: IndicatorState.OFF,
+    indicators.State.BLINKING: IndicatorState.BLINKING,
+    indicators.State.UNKNOWN: IndicatorState.UNKNOWN,
 }
 
 
@@ -104,6 +120,49 @@ class RedfishManagement(ManagementInterface):
         """EjectMedia of all fitting drives."""
         kinds = tuple(kind for device in devices or tuple(_MEDIA) for kind in _kinds(device))
         await media.eject(ctx.kit.redfish, target.of(ctx), kinds)
+
+    async def get_sensors(self, ctx: Context) -> Sensors:
+        """Temperatures, fans, power supplies, voltages and the health of drives."""
+        return await sensors.read(ctx.kit.redfish, target.of(ctx))
+
+    async def list_indicators(self, ctx: Context) -> Indicators:
+        """The lamps of system, chassis and drives."""
+        found: Indicators = {}
+        for lamp in await indicators.list_all(ctx.kit.redfish, target.of(ctx)):
+            states = tuple(_LAMPS[state] for state in lamp.states)
+            found.setdefault(lamp.component, {})[lamp.name] = Indicator(readonly=False, states=states)
+        return found
+
+    async def get_indicator(self, ctx: Context, component: str, name: str) -> IndicatorState:
+        """What the lamp does."""
+        return _LAMPS[(await _lamp(ctx, component, name)).state]
+
+    async def set_indicator(self, ctx: Context, component: str, name: str, state: IndicatorState) -> None:
+        """Switch the lamp."""
+        lamp = await _lamp(ctx, component, name)
+        words = {_LAMPS[one]: one for one in lamp.states}
+        if state not in words:
+            raise errors.Invalid(f"The indicator {name}@{component} cannot be set to {state}.")
+        await indicators.switch(ctx.kit.redfish, target.of(ctx), lamp, words[state])
+
+    async def list_events(self, ctx: Context) -> list[LogEntry]:
+        """The entries of the log service that holds hardware events."""
+        entries = await logs.read(ctx.kit.redfish, target.of(ctx))
+        return [
+            LogEntry(id=one.id, at=one.at, severity=one.severity, source=one.source, message=one.message)
+            for one in entries
+        ]
+
+    async def clear_events(self, ctx: Context) -> None:
+        """ClearLog."""
+        await logs.clear(ctx.kit.redfish, target.of(ctx))
+
+
+async def _lamp(ctx: Context, component: str, name: str) -> indicators.Lamp:
+    for lamp in await indicators.list_all(ctx.kit.redfish, target.of(ctx)):
+        if (lamp.component, lamp.name) == (component, name):
+            return lamp
+    raise errors.NotFound(f"There is no indicator {name}@{component}.", hint="See the node's list of indicators.")
 
 
 def _kinds(device: BootDevice) -> tuple[media.Kind, ...]:
