@@ -1,4 +1,4 @@
-"""The BMC itself and the case it sits in."""
+"""The BMC itself and the case it sits in, with its lamp. May not: know a sensor or a log beyond their links."""
 
 from __future__ import annotations
 

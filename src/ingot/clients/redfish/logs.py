@@ -10,7 +10,7 @@ import msgspec
 
 from ingot.clients.redfish import systems, tasks
 from ingot.clients.redfish.client import RedfishPool
-from ingot.clients.redfish.resources import Resource, action, link, links, part, text
+from ingot.clients.redfish.resources import Resource, action, items, link, links, part, text
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
 
