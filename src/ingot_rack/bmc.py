@@ -95,10 +95,10 @@ class Bmc:
         "hardware",
         "kg",
         "password",
-        "starts",
         "privilege",
         "readings",
         "satellites",
+        "starts",
         "user",
     )
 
