@@ -145,7 +145,7 @@ def _power(front: Front) -> str:
 
 def boot(front: Front) -> Json:
     """The Boot object of the system."""
-    override = front.bmc.hardware.boot
+    override = front.bmc.boot
     enabled = "Disabled"
     if override.device is not BootDevice.NONE:
         enabled = "Continuous" if override.persistent else "Once"
@@ -193,11 +193,11 @@ async def change(front: Front, body: Json) -> None:
     override = _override(front, wanted)
     if "IndicatorLED" in body:
         front.part(Lamp).set(body["IndicatorLED"])
-    if "Boot" in body and not front.bmc.faults.boot_ignored:
+    if "Boot" in body:
         mode = {name: mode for mode, name in MODES.items()}.get(str(wanted.get("BootSourceOverrideMode")))
         if mode:
             front.part(Firmware).change(mode)
-        await front.bmc.hardware.set_boot(override)
+        await front.bmc.set_boot(override)
 
 
 def _override(front: Front, wanted: Json) -> BootOverride:
