@@ -105,8 +105,8 @@ class TooLarge(Refused):
 class TooMany(Refused):
     """Too many requests. ``retry_after``: seconds until the next one may be answered."""
 
-    def __init__(self, message: str | None = None, *, retry_after: int) -> None:
-        super().__init__(message, hint=f"Try again in {retry_after} s.")
+    def __init__(self, message: str | None = None, *, hint: str | None = None, retry_after: int = 1) -> None:
+        super().__init__(message, hint=hint or f"Try again in {retry_after} s.")
         self.retry_after = retry_after
 
 
