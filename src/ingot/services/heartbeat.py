@@ -83,7 +83,7 @@ def _lookup(connection: Connection, deps: Deps, addresses: list[str], node_uuid:
 def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) -> tuple[str, errors.Invalid | None]:
     """The node's uuid, and why its agent is refused. (A raised refusal would take its history line back.)"""
     found = nodes.get(connection, ident)
-    if found.provision_state not in states.LOOKUP_ALLOWED | states.FAST_TRACK:
+    if found.provision_state not in states.HEARTBEAT_ALLOWED:
         raise errors.Invalid(f'Node {ident} does not expect a heartbeat in the state "{found.provision_state}".')
     _, sealed = nodes.get_secrets(connection, found.uuid)
     expected = deps.sealer.open(found.uuid, sealed)
