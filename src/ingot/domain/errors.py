@@ -106,7 +106,7 @@ class TooMany(Refused):
     """Too many requests. ``retry_after``: seconds until the next one may be answered."""
 
     def __init__(self, message: str | None = None, *, hint: str | None = None, retry_after: int = 1) -> None:
-        super().__init__(message, hint=hint or f"Try again in {retry_after} s.")
+        super().__init__(message, hint=f"Try again in {retry_after} s." if hint is None else hint)
         self.retry_after = retry_after
 
 
