@@ -32,6 +32,17 @@ class BootService(Protocol):
         """Let these MAC addresses have an address and boot files."""
         ...
 
+    async def lay_pxe(self, addresses: list[str], params: dict[str, str]) -> None:
+        """Let these MAC addresses load the ramdisk from TFTP without iPXE; files that are there stay.
+
+        Raises errors.NotSupported when a boot loader is not installed, errors.Invalid for an unsafe parameter.
+        """
+        ...
+
+    async def remove_pxe(self, addresses: list[str]) -> None:
+        """Take away what ``lay_pxe`` made."""
+        ...
+
     def last_seen(self, address: str) -> tuple[float, str] | None:
         """(epoch seconds, words) of the last thing a MAC address did on the provisioning network, None if nothing."""
         ...

@@ -34,6 +34,7 @@ class DirectDeploy(DeployInterface):
         if await ctx.once("reused", lambda: self._can_reuse(ctx)):
             return
         booted_at = await ctx.once("booted", lambda: self._boot(ctx))
+        await ctx.boot.resume_ramdisk(ctx)
 
         async def called() -> bool:
             seen = (await ctx.refresh()).agent_heartbeat_at

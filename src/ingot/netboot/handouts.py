@@ -1,0 +1,113 @@
+"""What machines fetch from us over HTTP: boot scripts, loaders, the ramdisk's files, images.
+
+Everything is answered from the node's row when the machine asks, so any process with the database gives the same
+answer. May not: change a node. Invariant: of machines that belong to no node nothing is remembered.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from ingot.domain import node
+from ingot.netboot import filenames, ipxe
+from ingot.netboot.fileserver import BytesAnswer, FileAnswer, FileServer
+from ingot.netboot.httpwire import Request
+from ingot.netboot.ramdisk import FILES, Ramdisk, normal_mac
+from ingot.store import nodes, ports
+from ingot.store.engine import Store
+
+FindImage = Callable[[str, str], Awaitable[Path | None]]
+"""Gives the path of a cached image's file ("raw", "chunks") by the image's key, None when there is none."""
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """Where things are: ``ramdisk`` the folder with kernel and initrd, ``url`` our file server, ``api_url`` the API.
+
+    ``kernel_params`` go to every ramdisk.
+    """
+
+    ramdisk: Path
+    tftp_root: Path
+    url: str
+    api_url: str
+    kernel_params: str
+    find_image: FindImage
+
+
+class Handouts:
+    """Answers machines, and remembers what each known one fetched last."""
+
+    def __init__(self, store: Store, sources: Sources) -> None:
+        self._store = store
+        self._sources = sources
+        self._fetched: dict[str, tuple[float, str]] = {}
+
+    def mount(self, server: FileServer) -> None:
+        """Put everything below its path."""
+        server.mount("/boot/ipxe", self._script)
+        server.mount("/boot/ramdisk", self._ramdisk_file)
+        server.mount(filenames.HTTP_PATH, self._loader)
+        server.mount("/images", self._image_file)
+
+    def last_fetch(self, address: str) -> tuple[float, str] | None:
+        """(epoch seconds, words) of the last thing a MAC address fetched."""
+        return self._fetched.get(address)
+
+    def ramdisk(self, params: dict[str, str], mac: str | None) -> Ramdisk:
+        """What a machine's ramdisk is told, from the parameters of its node's boot plan."""
+        params = dict(params)
+        api_url = params.pop("ipa-api-url", self._sources.api_url)
+        return Ramdisk(api_url, params, self._sources.kernel_params, mac)
+
+    async def _script(self, rest: str, request: Request) -> BytesAnswer:
+        """The iPXE script for the MAC address in the path, from the row of its node."""
+        address = normal_mac(rest)
+        found = await self._store.read(_find_node, address)
+        if found is None:
+            return _text(ipxe.render_unknown(address, self._sources.api_url))
+        plan: dict[str, Any] = found.driver_internal_info.get("boot") or {}
+        if plan.get("what") != "ramdisk":
+            self._note(address, "asked for its boot script and was told to start from its disk")
+            uefi = found.boot_mode == "uefi"
+            return _text(ipxe.render_local_disk(ipxe.Firmware.UEFI if uefi else ipxe.Firmware.BIOS))
+        self._note(address, "asked for its boot script and was told to load the ramdisk")
+        base = f"{self._sources.url}/boot/ramdisk/{address}"
+        return _text(ipxe.render_ramdisk(self.ramdisk(plan.get("params") or {}, address), base))
+
+    async def _ramdisk_file(self, rest: str, request: Request) -> FileAnswer | None:
+        address, _, name = rest.partition("/")
+        if name not in FILES:
+            return None
+        address = normal_mac(address)
+        # Anybody on the network may ask with any address, so only known ones are remembered.
+        if await self._store.read(_find_node, address) is not None:
+            self._note(address, f"loaded {name} of the ramdisk")
+        return FileAnswer(self._sources.ramdisk / name)
+
+    def _loader(self, rest: str, request: Request) -> FileAnswer | None:
+        """The iPXE program for firmware that boots over HTTP; the same files that TFTP serves."""
+        known = rest in {filenames.X64, filenames.ARM64, filenames.IPXE_SCRIPT}
+        return FileAnswer(self._sources.tftp_root / rest) if known else None
+
+    async def _image_file(self, rest: str, request: Request) -> FileAnswer | None:
+        key, _, name = rest.partition("/")
+        path = await self._sources.find_image(key, name)
+        return None if path is None else FileAnswer(path)
+
+    def _note(self, address: str, words: str) -> None:
+        self._fetched[address] = (time.time(), words)
+
+
+def _find_node(connection: Connection, address: str) -> node.Node | None:
+    port = ports.find(connection, address)
+    return None if port is None else nodes.find(connection, port.node_uuid)
+
+
+def _text(script: str) -> BytesAnswer:
+    return BytesAnswer(script.encode(), "text/plain")
