@@ -11,6 +11,8 @@ import tomllib
 from packaging.requirements import Requirement
 
 from checkout import ROOT, files, refuse
+from ingot.cli.demo import preflight
+from ingot_rack import osimage_sources
 
 FORBIDDEN_TEXT = re.compile(
     "|".join(
@@ -65,6 +67,13 @@ def test_every_debian_package_has_a_known_group() -> None:
     names = [row[-1] for _, row in rows]
     wrong += [f"{path}:{n}: {row[-1]} twice" for n, row in rows if names.count(row[-1]) > 1]
     refuse(wrong, "a line is `group package   # what needs it`; groups: run, rack, test")
+
+
+def test_every_package_that_a_program_asks_for_is_installed_by_the_launcher() -> None:
+    listed = (ROOT / "packaging/debian-packages.txt").read_text().split()
+    asked = {*preflight.PROGRAMS.values(), *osimage_sources.PROGRAMS.values(), *osimage_sources.FOLDERS.values()}
+    lacking = [f"packaging/debian-packages.txt:1: {name}" for name in sorted(asked) if name not in listed]
+    refuse(lacking, "list it in its group: a new machine has only what stands there")
 
 
 def test_first_pages_stay_short() -> None:

@@ -28,6 +28,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """TCP port of the API."""
     public_url: str | None = None
     """What links in answers begin with (default: the Host header of the request)."""
+    tls: bool | None = None
+    """Whether API and agents' listener speak TLS (default: on every address but loopback); false sends passwords and
+    tokens in clear."""
+    tls_cert: str | None = None
+    """PEM file with the certificate and its chain for clients that call by name (default: one made by ingot's CA)."""
+    tls_key: str | None = None
+    """PEM file with the key of ``tls_cert``."""
+    tls_names: tuple[str, ...] = ()
+    """More names and addresses of this host for the certificate that ingot makes."""
     noauth: bool = False
     """Answer without asking who calls; accepted on loopback only."""
     hostname: str | None = None

@@ -5,11 +5,13 @@ May not: know steps or disks. Invariant: the command server listens before the f
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
 from ingot_agent import (
     api,
+    certificate,
     commands,
     conductor,
     errors,
@@ -20,6 +22,7 @@ from ingot_agent import (
     nics,
     server,
     settings,
+    tls,
 )
 
 
@@ -64,11 +67,16 @@ class Agent:
         found = conductor.lookup(self.client, addresses, self.config.lookup_timeout, self.stopped)
         log.line(f"this is node {found.node['uuid']}")
         self.context.node = found.node
-        self.server.start()
         host = self.config.advertise_host or found.address
-        host = f"[{host}]" if ":" in host else host
-        self._heart = conductor.Heart(self.client, found, f"http://{host}:{self.config.advertise_port}")
+        scheme, own = "http", None
+        if self.config.tls and self.client.takes_certificates:
+            scheme, own = "https", certificate.make(os.uname().nodename, [host])
+            self.client.certificate = own.pem
+        shown = f"[{host}]" if ":" in host else host
+        self._heart = conductor.Heart(self.client, found, f"{scheme}://{shown}:{self.config.advertise_port}")
         self._heart.start()
+        # OpenSSL is loaded after the first heartbeat is on its way; who calls back meanwhile is in the backlog.
+        self.server.start((lambda: tls.server_context(own, self.config, self.roots.run)) if own else None)
         self.stopped.wait()
 
     def _addresses(self) -> list[str]:
@@ -100,6 +108,17 @@ class Agent:
                     return
 
 
+def _set_clock(now: float) -> None:
+    """Mend a clock that is behind the time at which this boot was ordered (an empty battery: years), or far ahead.
+
+    With such a clock no certificate of the API would be valid.
+    """
+    wrong = time.time() - now
+    if now and not -60 < wrong < 86400:
+        time.clock_settime(time.CLOCK_REALTIME, now)
+        log.line(f"the machine's clock was wrong by {wrong / 86400:.0f} days and is set to the time of the boot order")
+
+
 def main() -> None:
     """Start on the machine itself; ends with a line on the console when it cannot go on."""
     roots = settings.Roots()
@@ -111,7 +130,9 @@ def main() -> None:
         log.line("The kernel command line lacks ipa-api-url, so the agent knows no API. Boot with it.")
         threading.Event().wait(60)
         return
+    _set_clock(config.now)
     try:
+        tls.trust(tls.find_authority(config))
         Agent(config, roots).run()
     except errors.Unauthorized as error:
         log.line(error.message)

@@ -40,9 +40,10 @@ class Client:
     def __init__(self, config: settings.Settings, roots: settings.Roots) -> None:
         self._config = config
         self._url = wire.parse_url(config.api_url)
-        self._connection = wire.Connection(self._url, timeout=config.http_timeout, insecure=config.insecure)
+        self._connection = wire.Connection(self._url, timeout=config.http_timeout, insecure=config.insecure, api=True)
         self._store = f"{roots.run}/ingot-agent-token"
         self._ceiling = HEARTBEAT_VERSION
+        self.certificate = ""
         self.token = config.agent_token or self._kept_token()
 
     def _kept_token(self) -> str:
@@ -57,7 +58,6 @@ class Client:
         base = self._url.path.rstrip("/")
         status, text, newest = self._once(method, base + path, wanted, body)
         if status == 406 and newest:
-            self._ceiling = _version(newest)
             status, text, _ = self._once(method, base + path, wanted, body)
         return status, text
 
@@ -65,7 +65,9 @@ class Client:
         """One request on a connection of its own: calls are rare and servers drop idle connections."""
         try:
             response = self._connection.request(method, path, self._headers(wanted), body)
-            return response.status, response.read(), response.headers.get("x-openstack-ironic-api-maximum-version", "")
+            newest = response.headers.get("x-openstack-ironic-api-maximum-version", "")
+            self._ceiling = min(self._ceiling, _version(newest)) if newest else self._ceiling
+            return response.status, response.read(), newest
         finally:
             self._connection.close()
 
@@ -100,9 +102,16 @@ class Client:
                 "Reboot the machine through the API, which makes a new token."
             )
 
+    @property
+    def takes_certificates(self) -> bool:
+        """Whether the API is new enough to be sent the certificate of our callback; known after a lookup."""
+        return self._ceiling >= HEARTBEAT_VERSION
+
     def heartbeat(self, node_uuid: str, callback_url: str) -> None:
         """Say once that we are alive. Raises Unreachable, also for a refusal."""
         body = {"callback_url": callback_url, "agent_token": self.token, "agent_version": version.VERSION}
+        if self.certificate:
+            body["agent_verify_ca"] = self.certificate
         status, text = self._call("POST", f"/v1/heartbeat/{node_uuid}", HEARTBEAT_VERSION, json.dumps(body).encode())
         if status not in (200, 202, 204):
             reason = text[:200].decode("utf-8", "replace").replace(self.token or _MASK, _MASK)
@@ -193,7 +202,7 @@ def post_inspection(url: str, report: dict[str, Any], config: settings.Settings)
     body = json.dumps(report).encode()
     last = errors.Unreachable("never tried")
     for attempt in range(5):
-        connection = wire.Connection(target, timeout=config.http_timeout, insecure=config.insecure)
+        connection = wire.Connection(target, timeout=config.http_timeout, insecure=config.insecure, api=True)
         try:
             headers = {"Content-Type": "application/json", "Accept": "application/json"}
             response = connection.request("POST", target.path, headers, body)

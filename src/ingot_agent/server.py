@@ -16,9 +16,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ingot_agent import errors, guard, log
+
+if TYPE_CHECKING:
+    import ssl
 
 _HEAD_LINE = 16384
 _HEAD_LINES = 200
@@ -136,7 +139,7 @@ class Server:
         answer: Callable[[Request], Answer],
         trusts: Callable[[dict[str, str]], bool],
         strangers_time: float = _STRANGERS_TIME,
-    ) -> None:
+    ) -> None:  # the context comes with start, when this machine's address is known
         self._answer = answer
         self._trusts = trusts
         self._strangers_time = strangers_time
@@ -144,9 +147,9 @@ class Server:
         self._listener = socket.create_server((host, port), reuse_port=False)
         self.port = int(self._listener.getsockname()[1])
 
-    def start(self) -> None:
-        """Accept connections in a thread of its own."""
-        threading.Thread(target=self._accept, name="server", daemon=True).start()
+    def start(self, secure: Callable[[], ssl.SSLContext] | None = None) -> None:
+        """Accept connections in a thread of its own, which first makes the TLS context (None: plain HTTP)."""
+        threading.Thread(target=self._accept, args=(secure,), name="server", daemon=True).start()
 
     def close(self) -> None:
         """Stop listening; running answers are finished."""
@@ -154,7 +157,8 @@ class Server:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
-    def _accept(self) -> None:
+    def _accept(self, secure: Callable[[], ssl.SSLContext] | None) -> None:
+        context = secure() if secure is not None else None
         while True:
             self._places.acquire()
             try:
@@ -162,11 +166,15 @@ class Server:
             except OSError:
                 self._places.release()
                 return
-            threading.Thread(target=self._serve, args=(client,), name="client", daemon=True).start()
+            threading.Thread(target=self._serve, args=(client, context), name="client", daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
-        incoming = _Incoming(client, time.monotonic() + self._strangers_time)
+    def _serve(self, client: socket.socket, context: ssl.SSLContext | None) -> None:
+        until = time.monotonic() + self._strangers_time
         try:
+            client.settimeout(self._strangers_time)
+            if context is not None:
+                client = context.wrap_socket(client, server_side=True)
+            incoming = _Incoming(client, until)
             with client, io.BufferedReader(incoming, 65536) as stream:
                 self._converse(client, incoming, stream)
         except OSError:

@@ -21,12 +21,20 @@ class Roots:
 
 @dataclass(frozen=True)
 class Settings:
-    """The agent's settings; times in seconds, empty text means not given."""
+    """The agent's settings; times in seconds, empty text means not given.
+
+    ``ca``: base64 of the DER certificate that vouches for the API. ``now``: epoch seconds when the boot was ordered.
+    """
 
     api_url: str = ""
     inspection_callback_url: str = ""
     inspection_collectors: str = ""
     agent_token: str = ""
+    ca: str = ""
+    now: float = 0.0
+    tls: bool = True
+    tls_min_version: str = "1.2"
+    tls_cipher_suites: str = ""
     boot_mac: str = ""
     listen_port: int = 9999
     advertise_host: str = ""
@@ -68,8 +76,8 @@ def _number(values: dict[str, str], name: str, default: float) -> float:
         return default
 
 
-def _truth(values: dict[str, str], name: str) -> bool:
-    return values.get(name, "0").lower() in ("1", "true", "yes", "on")
+def _truth(values: dict[str, str], name: str, default: str = "0") -> bool:
+    return values.get(name, default).lower() in ("1", "true", "yes", "on")
 
 
 def from_cmdline(text: str) -> Settings:
@@ -81,6 +89,11 @@ def from_cmdline(text: str) -> Settings:
         inspection_callback_url=values.get("ipa-inspection-callback-url", ""),
         inspection_collectors=values.get("ipa-inspection-collectors", ""),
         agent_token=values.get("ipa-agent-token", ""),
+        ca=values.get("ipa-ca", ""),
+        now=_number(values, "ingot-time", 0),
+        tls=_truth(values, "ingot-agent-tls", "1"),
+        tls_min_version=values.get("ipa-tls-min-version", "1.2"),
+        tls_cipher_suites=values.get("ipa-tls-cipher-suites", ""),
         boot_mac=boot_mac(values.get("BOOTIF", "")),
         listen_port=port,
         advertise_host=values.get("ipa-advertise-host", ""),

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingot_agent import errors
+from ingot_agent import errors, tls
 
 _HEAD_LIMIT = 65536
 _BUFFER = 65536
@@ -140,12 +140,13 @@ def _kernel_timeout(connected: socket.socket, timeout: float) -> None:
 
 
 class Connection:
-    """One connection to one server, opened when first needed and again after ``close``."""
+    """One connection to one server, opened when first needed and again after ``close``; ``api``: it is ingot's API."""
 
-    def __init__(self, url: Url, *, timeout: float, insecure: bool = False) -> None:
+    def __init__(self, url: Url, *, timeout: float, insecure: bool = False, api: bool = False) -> None:
         self._url = url
         self._timeout = timeout
         self._insecure = insecure
+        self._api = api
         self._socket: socket.socket | None = None
         self._stream: io.BufferedReader | None = None
         self.local_address = ""
@@ -167,17 +168,12 @@ class Connection:
                 _kernel_timeout(plain, self._timeout)
                 self._socket, raw = plain, _Raw(plain)
         except OSError as error:
-            raise errors.Unreachable(f"No connection to {where}: {error}.") from error
+            raise errors.Unreachable(f"No connection to {where}: {tls.explain(error)}.") from error
         stream = self._stream = io.BufferedReader(raw, _BUFFER)
         return stream
 
     def _secured(self, plain: socket.socket) -> socket.socket:
-        import ssl  # a second of start-up in an emulated machine: only when wanted
-
-        context = ssl.create_default_context()
-        if self._insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+        context = tls.client_context(insecure=self._insecure, api=self._api)
         return context.wrap_socket(plain, server_hostname=self._url.host)
 
     def close(self) -> None:

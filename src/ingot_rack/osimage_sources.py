@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ingot_rack import osimage_disk
 
-_PROGRAMS = {
+PROGRAMS = {
     "mmdebstrap": "mmdebstrap",
     "mkfs.ext4": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
@@ -21,7 +21,7 @@ _PROGRAMS = {
     "grub-mkimage": "grub-common",
     "qemu-img": "qemu-utils",
 }
-_FOLDERS = {
+FOLDERS = {
     "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin",
     "/usr/lib/grub/x86_64-efi/kernel.img": "grub-efi-amd64-bin",
 }
@@ -45,8 +45,8 @@ class Distribution:
 
 def missing_packages() -> list[str]:
     """Return the Debian packages that must be installed before an image can be built, sorted."""
-    missing = {pkg for prog, pkg in _PROGRAMS.items() if shutil.which(prog, path=_SYSTEM_PATH) is None}
-    missing |= {package for path, package in _FOLDERS.items() if not Path(path).exists()}
+    missing = {pkg for prog, pkg in PROGRAMS.items() if shutil.which(prog, path=_SYSTEM_PATH) is None}
+    missing |= {package for path, package in FOLDERS.items() if not Path(path).exists()}
     return sorted(missing)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import ssl
 import threading
 import time
 import urllib.parse
@@ -51,7 +52,13 @@ class Served:
 class Ironic(Served):
     """Lookup, heartbeat and inspection; ``lookup_answers`` are statuses given before the first 200."""
 
-    def __init__(self, token: str = TOKEN, lookup_answers: list[int] | None = None, timeout: int = 300) -> None:
+    def __init__(
+        self,
+        token: str = TOKEN,
+        lookup_answers: list[int] | None = None,
+        timeout: int = 300,
+        newest: str = "1.115",
+    ) -> None:
         seen = self.seen = Seen()
         answers = list(lookup_answers or [])
         self.node: dict[str, Any] = {"uuid": NODE, "properties": {}, "instance_info": {}}
@@ -69,7 +76,7 @@ class Ironic(Served):
                 raw = json.dumps(body).encode() if body is not None else b""
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(raw)))
-                self.send_header("X-OpenStack-Ironic-API-Maximum-Version", "1.115")
+                self.send_header("X-OpenStack-Ironic-API-Maximum-Version", newest)
                 self.end_headers()
                 self.wfile.write(raw)
 
@@ -99,10 +106,11 @@ class Ironic(Served):
 class Images(Served):
     """Serves bytes by path with Range; ``breaks`` closes that many answers after ``break_after`` bytes.
 
-    ``state["spoils"]`` answers longer than ``state["spoil_beyond"]`` bytes begin with a wrong byte, before any breaks.
+    ``pace``: bytes a second of an answer. ``state["spoils"]`` answers longer than ``state["spoil_beyond"]`` bytes begin
+    with a wrong byte, before any breaks.
     """
 
-    def __init__(self, files: dict[str, bytes], *, breaks: int = 0, break_after: int = 1 << 20) -> None:
+    def __init__(self, files: dict[str, bytes], *, breaks: int = 0, break_after: int = 1 << 20, pace: int = 0) -> None:
         self.ranges: list[str] = []
         self.connections: set[tuple[str, int]] = set()
         ranges, connections = self.ranges, self.connections
@@ -141,7 +149,14 @@ class Images(Served):
                     state["breaks"] -= 1
                     part, self.close_connection = part[:break_after], True
                 with contextlib.suppress(ConnectionError):  # a client that refuses the image hangs up
-                    self.wfile.write(part)
+                    self.send_paced(part)
+
+            def send_paced(self, part: memoryview) -> None:
+                begun, step = time.monotonic(), 256 << 10 if pace else len(part) or 1
+                for at in range(0, len(part), step):
+                    self.wfile.write(part[at : at + step])
+                    if pace:
+                        threading.Event().wait(max(0.0, begun + (at + step) / pace - time.monotonic()))
 
         super().__init__(Handler)
 
@@ -177,16 +192,26 @@ def wait_until(condition: Any, timeout: float, what: str) -> None:
 
 @dataclass(frozen=True)
 class AgentClient:
-    """Posts commands as a conductor does."""
+    """Posts commands as a conductor does; ``ca``: the certificate the agent sent, ``named``: it must name the host."""
 
     base: str
     token: str = TOKEN
+    ca: str = ""
+    named: bool = True
+
+    def _context(self) -> ssl.SSLContext | None:
+        if not self.ca:
+            return None
+        context = ssl.create_default_context(cadata=self.ca)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # as newer Pythons do by themselves
+        context.check_hostname = self.named
+        return context
 
     def call(self, method: str, path: str, body: object = None, timeout: float = 60) -> tuple[int, Any]:
         raw = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(self.base + path, data=raw, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
+            with urllib.request.urlopen(request, timeout=timeout, context=self._context()) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:

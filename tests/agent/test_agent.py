@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import gzip
 import io
 import socket
@@ -37,7 +38,9 @@ def running(api: peers.Ironic, roots: settings.Roots, **values: Any) -> Iterator
     thread.start()
     try:
         peers.wait_until(lambda: api.seen.heartbeats, 10, "the first heartbeat")
-        yield agent, peers.AgentClient(f"http://127.0.0.1:{agent.server.port}")
+        ca = api.seen.heartbeats[0].get("agent_verify_ca", "")
+        scheme = "https" if ca else "http"
+        yield agent, peers.AgentClient(f"{scheme}://127.0.0.1:{agent.server.port}", ca=ca)
     finally:
         agent.lock_down()
         thread.join(10)
@@ -57,7 +60,8 @@ def test_lookup_and_heartbeat_as_ironic_wants_them(roots: settings.Roots) -> Non
         assert len(api.seen.lookups) == 3
         beat = api.seen.heartbeats[0]
         assert beat.pop("path") == f"/v1/heartbeat/{peers.NODE}"
-        url = f"http://127.0.0.1:{agent.config.advertise_port}"
+        url = f"https://127.0.0.1:{agent.config.advertise_port}"
+        assert beat.pop("agent_verify_ca").startswith("-----BEGIN CERTIFICATE-----")
         assert beat == {"callback_url": url, "agent_token": peers.TOKEN, "agent_version": version.VERSION}
         assert api.seen.versions == ["1.62"] * 3 + ["1.68"]
 
@@ -135,7 +139,7 @@ def test_paths_and_errors(roots: settings.Roots) -> None:
         assert client.call("GET", "/v1/status")[1]["version"] == version.VERSION
         assert client.call("GET", "/v1/commands/")[0] == 401
         assert client.call("GET", "/v1/commands/?agent_token=wrong")[0] == 401
-        assert peers.AgentClient(client.base, "x" * 40).post("standby.sync")[0] == 401
+        assert dataclasses.replace(client, token="x" * 40).post("standby.sync")[0] == 401
         status, fault = client.post("no.such")
         assert (status, fault["faultcode"]) == (404, "Client")
         assert "standby.sync" in fault["faultstring"]

@@ -26,8 +26,15 @@ OVMF = Path("/usr/share/OVMF")
 class Machine:
     disk: Path
     serial: Path
-    client: peers.AgentClient
+    port: int
+    api: peers.Ironic
     process: subprocess.Popen[bytes]
+
+    @property
+    def client(self) -> peers.AgentClient:
+        """The agent behind QEMU's port forwarding, by the certificate of its first heartbeat."""
+        ca = self.api.seen.heartbeats[0]["agent_verify_ca"]
+        return peers.AgentClient(f"https://127.0.0.1:{self.port}", ca=ca, named=False)
 
     def cpu_seconds(self) -> float:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -48,6 +55,15 @@ def firmware(folder: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """How strong a machine is: ``memory`` in MB, ``disk_pace`` in bytes a second, 0 for as fast as it goes."""
+
+    memory: int
+    processors: int = 1
+    disk_pace: int = 0
+
+
+@dataclass(frozen=True)
 class Hull:
     """What a machine is started with; ``output``: the ramdisk's folder. The disk is made, 4 GiB and blank."""
 
@@ -55,7 +71,7 @@ class Hull:
     initrd: Path
     disk: Path
     serial: Path
-    memory: int
+    frame: Frame
 
     def command(self, append: str, forward: str = "") -> list[str]:
         """QEMU's argument list for a direct boot of the ramdisk's kernel; ``forward``: more of the user network."""
@@ -63,28 +79,29 @@ class Hull:
             file.truncate(4 << 30)
         words = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-nodefaults", "-no-reboot"]
         words += ["-display", "none", "-vga", "std"]
-        words += ["-m", str(self.memory), "-serial", f"file:{self.serial}"]
+        words += ["-m", str(self.frame.memory), "-smp", str(self.frame.processors), "-serial", f"file:{self.serial}"]
         words += ["-kernel", str(self.output / "vmlinuz"), "-initrd", str(self.initrd), "-append", append]
         words += ["-netdev", f"user,id=n0{forward}", "-device", f"virtio-net-pci,netdev=n0,romfile=,mac={MAC}"]
-        words += ["-drive", f"file={self.disk},format=raw,if=none,id=d0,discard=unmap"]
+        pace = f",throttling.bps-total={self.frame.disk_pace}" if self.frame.disk_pace else ""
+        words += ["-drive", f"file={self.disk},format=raw,if=none,id=d0,discard=unmap{pace}"]
         return [*words, "-device", "virtio-blk-pci,drive=d0,serial=D0"]
 
 
 @contextlib.contextmanager
-def booted(folder: Path, api: peers.Ironic, *, variant: str, memory: int, uefi: bool = False) -> Iterator[Machine]:
+def booted(folder: Path, api: peers.Ironic, *, variant: str, frame: Frame, uefi: bool = False) -> Iterator[Machine]:
     """A machine started with kernel and initrd directly; killed at the end."""
     output = folder / "ramdisk"
     load("build").build(variant, output, lambda _phase, _part: None)
     port = free_port()
     append = f"console=tty0 console=ttyS0 panic=5 BOOTIF=01-{MAC.replace(':', '-')}"
     append += f" ipa-api-url=http://10.0.2.2:{api.port} ipa-inspection-collectors=default"
-    hull = Hull(output, output / "initrd", folder / "disk", folder / "serial", memory)
+    hull = Hull(output, output / "initrd", folder / "disk", folder / "serial", frame)
     command = hull.command(append, forward=f",hostfwd=tcp:127.0.0.1:{port}-:9999")
     disk, serial = hull.disk, hull.serial
     command += firmware(folder) if uefi else []
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
-            yield Machine(disk, serial, peers.AgentClient(f"http://127.0.0.1:{port}"), process)
+            yield Machine(disk, serial, port, api, process)
         except BaseException:
             print(serial.read_text(errors="replace")[-4000:] if serial.exists() else "no serial output")
             raise

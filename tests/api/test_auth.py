@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 import pytest
 
+import programs
 from ingot.api import auth, listen, policy, server, wire
 from ingot.domain import errors
 from ingot.services import users
@@ -122,6 +123,7 @@ async def test_agents_are_heard_whatever_name_the_api_listens_on(deps: Deps, hos
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     more: dict[str, object] = {"noauth": False, "host": host, "port": port, "provision_address": "127.0.0.2"}
+    more["tls"] = False
     async with (
         listen.listening(replace(deps, settings=msgspec.structs.replace(deps.settings, **more))),
         aiohttp.ClientSession() as session,
@@ -150,16 +152,12 @@ async def test_a_taken_port_is_told(api: Api, deps: Deps) -> None:
             pass
 
 
-BAREMETAL = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ingot" / "venv-peers/bin/baremetal"
-
-
 @pytest.mark.peer
-@pytest.mark.skipif(not BAREMETAL.exists(), reason="python-ironicclient is not installed")
 async def test_the_baremetal_cli_logs_in_by_http_basic(api: Api, deps: Deps, tmp_path: Path) -> None:
     await users.put(deps.store, "ann", "ann-password")
     for password, expected in (("ann-password", 0), ("wrong", 1)):
         child = await asyncio.create_subprocess_exec(
-            *(str(BAREMETAL), "node", "list"),
+            *(programs.peer("baremetal"), "node", "list"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env={

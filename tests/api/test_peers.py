@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import programs
+
 if TYPE_CHECKING:
     from tests.api.conftest import Api
 
     from ingot.deps import Deps
 
-BIN = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ingot" / "venv-peers" / "bin"
-
 pytestmark = [
     pytest.mark.peer,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(not (BIN / "baremetal").exists(), reason="python-ironicclient is not installed"),
 ]
 
 
@@ -43,16 +42,16 @@ class Cli:
         self._where = {"OS_ENDPOINT": api.url, "OS_AUTH_TYPE": "none", "HOME": str(home), **environment}
 
     async def __call__(self, *words: str) -> Any:
-        code, out, err = await run(str(BIN / "baremetal"), *words, "-f", "json", **self._where)
+        code, out, err = await run(programs.peer("baremetal"), *words, "-f", "json", **self._where)
         assert code == 0, err
         return json.loads(out)
 
     async def plain(self, *words: str) -> None:
-        code, _, err = await run(str(BIN / "baremetal"), *words, **self._where)
+        code, _, err = await run(programs.peer("baremetal"), *words, **self._where)
         assert code == 0, err
 
     async def fails(self, *words: str) -> str:
-        code, _, err = await run(str(BIN / "baremetal"), *words, **self._where)
+        code, _, err = await run(programs.peer("baremetal"), *words, **self._where)
         assert code != 0
         return err
 
@@ -191,10 +190,10 @@ print("done")
 
 @pytest.mark.parametrize("version", ["1.11", "1.46", "1.115", "latest"])
 async def test_ironicclient_as_a_library(api: Api, tmp_path: Path, version: str) -> None:
-    code, out, err = await run(str(BIN / "python"), "-c", LIBRARY, api.url, version, HOME=str(tmp_path))
+    code, out, err = await run(programs.peer(), "-c", LIBRARY, api.url, version, HOME=str(tmp_path))
     assert (code, out.strip()) == (0, "done"), err
 
 
 async def test_openstacksdk(api: Api, tmp_path: Path) -> None:
-    code, out, err = await run(str(BIN / "python"), "-c", SDK, api.url, HOME=str(tmp_path))
+    code, out, err = await run(programs.peer(), "-c", SDK, api.url, HOME=str(tmp_path))
     assert (code, out.strip()) == (0, "done"), err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +19,8 @@ from ingot.cli.demo.artifacts import Artifacts
 from ingot.cli.demo.world import Blueprint, World
 from ingot.domain import errors
 
-NEEDED = ("ip", "qemu-system-x86_64", "dnsmasq", "ssh-keygen")
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and taps need root"),
-    pytest.mark.skipif(any(shutil.which(one) is None for one in NEEDED), reason="QEMU, dnsmasq, iproute2 are missing"),
 ]
 
 

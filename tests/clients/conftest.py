@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,13 +16,10 @@ from typing import Any
 
 import pytest
 
+import programs
+
 # Get Channel Authentication Capabilities outside a session, by hand from IPMI 2.0 sections 13.6 and 22.13.
 AUTH_CAPABILITIES = bytes.fromhex("0600ff07 00 00000000 00000000 09 2018c8 81 04 38 8e 04 b1".replace(" ", ""))
-
-
-def peers_python() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return Path(os.environ.get("INGOT_PEERS_PYTHON", cache / "ingot/venv-peers/bin/python"))
 
 
 def free_port(kind: socket.SocketKind, host: str = "127.0.0.1") -> int:
@@ -74,11 +69,8 @@ def running(command: list[str], cwd: Path) -> Generator[subprocess.Popen[bytes]]
 @pytest.fixture(scope="session")
 def pyghmi_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A BMC by pyghmi: user admin, password "password", suite 3 only."""
-    fakebmc = peers_python().with_name("fakebmc")
-    if not fakebmc.exists():
-        pytest.skip(f"pyghmi's fakebmc is not at {fakebmc}")
     port = free_port(socket.SOCK_DGRAM)
-    with running([str(fakebmc), "--port", str(port)], tmp_path_factory.mktemp("pyghmi")) as process:
+    with running([programs.peer("fakebmc"), "--port", str(port)], tmp_path_factory.mktemp("pyghmi")) as process:
         wait_for_ipmi(port, process)
         yield port
 
@@ -117,9 +109,6 @@ class OpenIpmi:
 @pytest.fixture(scope="session")
 def openipmi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIpmi]:
     """A BMC by OpenIPMI: root/calvin (admin, 5 sessions), oper/secret (operator), suite 3 only."""
-    program = shutil.which("ipmi_sim")
-    if program is None:
-        pytest.skip("ipmi_sim is not installed (Debian package openipmi)")
     folder = tmp_path_factory.mktemp("openipmi")
     script = folder / "chassis"
     script.write_text(CHASSIS_SCRIPT.format(python=sys.executable))
@@ -136,7 +125,7 @@ def openipmi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIpmi]:
     (folder / "peer.emu").write_text(
         "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nmc_enable 0x20\n"
     )
-    command = [program, "-c", "lan.conf", "-f", "peer.emu", "-s", str(folder), "-n", "-p"]
+    command = [programs.system("ipmi_sim"), "-c", "lan.conf", "-f", "peer.emu", "-s", str(folder), "-n", "-p"]
     with running(command, folder) as process:
         wait_for_ipmi(port, process)
         yield OpenIpmi(port, folder)
@@ -145,15 +134,12 @@ def openipmi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIpmi]:
 @pytest.fixture(scope="session")
 def sushy_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The Redfish emulator of sushy-tools with its fake systems, basic auth off."""
-    program = peers_python().with_name("sushy-emulator")
-    if not program.exists():
-        pytest.skip(f"sushy-tools is not at {program}")
     folder = tmp_path_factory.mktemp("sushy")
     port = free_port(socket.SOCK_STREAM)
     config = folder / "emulator.conf"
     config.write_text(f'SUSHY_EMULATOR_STATE_DIR = "{folder}"\n')
     command = [
-        str(program),
+        programs.peer("sushy-emulator"),
         "--fake",
         "--interface",
         "127.0.0.1",

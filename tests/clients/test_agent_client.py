@@ -17,6 +17,8 @@ from ingot.clients.agent.client import Agent
 from ingot.clients.agent.results import CommandStatus, Progress
 from ingot.clients.http.client import HttpClient, Reply
 from ingot.domain import errors
+from ingot_agent import api, commands, server
+from ingot_rack.redfish import tls
 
 TOKEN = "t0ken/with=odd&characters-and-32-of-them"
 
@@ -147,7 +149,6 @@ async def test_wrong_token_is_told_and_not_shown(http: HttpClient, ramdisk: tupl
 
 
 async def test_certificate_from_the_heartbeat(http: HttpClient) -> None:
-    tls = pytest.importorskip("ingot_rack.redfish.tls")
     context, pem = tls.context(["127.0.0.1"])
     other = tls.context(["127.0.0.1"])[1].decode()
     assert isinstance(context, ssl.SSLContext)
@@ -177,9 +178,6 @@ def test_garbage_is_misbehaviour(body: bytes) -> None:
 
 async def test_our_own_agent(http: HttpClient) -> None:
     """The server of the deploy agent itself, with one command that we let run and end."""
-    commands = pytest.importorskip("ingot_agent.commands")
-    api = pytest.importorskip("ingot_agent.api")
-    server_module = pytest.importorskip("ingot_agent.server")
     release = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -191,10 +189,10 @@ async def test_our_own_agent(http: HttpClient) -> None:
     table = {"test.slow": commands.Entry(slow, asynchronous=True)}
     executor = commands.Executor(table, lambda: None)
     told = api.Api(executor, lambda: TOKEN)
-    server = server_module.Server("127.0.0.1", 0, told.answer, told.trusts)
-    server.start()
+    serving = server.Server("127.0.0.1", 0, told.answer, told.trusts)
+    serving.start()
     try:
-        agent = Agent(http, f"http://127.0.0.1:{server.port}", TOKEN)
+        agent = Agent(http, f"http://127.0.0.1:{serving.port}", TOKEN)
         first = await agent.start("test.slow", {"ingot_key": "k"})
         assert (await agent.start("test.slow", {"ingot_key": "k"})).id == first.id
         assert first.status is CommandStatus.RUNNING
@@ -206,4 +204,4 @@ async def test_our_own_agent(http: HttpClient) -> None:
         with pytest.raises(errors.NotSupported):
             await agent.start("test.unknown", {})
     finally:
-        server.close()
+        serving.close()

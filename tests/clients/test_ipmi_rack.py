@@ -13,16 +13,16 @@ from ingot.clients.ipmi import chassis, device
 from ingot.clients.ipmi.client import IpmiPool
 from ingot.clients.ipmi.target import Privilege, Target
 from ingot.domain import errors
+from ingot_rack import fleet as fleets
+from ingot_rack import hardware
 
-fleet_module = pytest.importorskip("ingot_rack.fleet")
-hardware = pytest.importorskip("ingot_rack.hardware")
 PASSWORD = "rack-password"
 MANY = 500
 
 
 @pytest.fixture
 async def fleet() -> AsyncIterator[Any]:
-    fleet = fleet_module.Fleet(fleet_module.Plan(ipmi=3, first="127.33.0.1", password=PASSWORD))
+    fleet = fleets.Fleet(fleets.Plan(ipmi=3, first="127.33.0.1", password=PASSWORD))
     await fleet.start()
     yield fleet
     await fleet.close()
@@ -148,13 +148,13 @@ async def test_a_dead_bmc_delays_no_other(pool: IpmiPool, fleet: Any) -> None:
 
 async def test_restarted_bmc(pool: IpmiPool, fleet: Any) -> None:
     """A BMC that forgot its sessions: the next read logs in again by itself."""
-    plan = fleet_module.Plan(ipmi=1, first="127.33.1.1", password=PASSWORD)
-    first = fleet_module.Fleet(plan)
+    plan = fleets.Plan(ipmi=1, first="127.33.1.1", password=PASSWORD)
+    first = fleets.Fleet(plan)
     await first.start()
     one = target(first)
     await chassis.power_state(pool, one)
     await first.close()
-    again = fleet_module.Fleet(fleet_module.Plan(ipmi=1, first="127.33.1.1", password=PASSWORD, ipmi_port=one.port))
+    again = fleets.Fleet(fleets.Plan(ipmi=1, first="127.33.1.1", password=PASSWORD, ipmi_port=one.port))
     await again.start()
     assert await chassis.power_state(pool, one) is False
     await again.close()
@@ -189,7 +189,7 @@ async def test_cancelled_caller_leaves_the_session_usable(pool: IpmiPool, fleet:
 
 
 async def test_many_at_once() -> None:
-    fleet = fleet_module.Fleet(fleet_module.Plan(ipmi=MANY, first="127.34.0.1", password=PASSWORD))
+    fleet = fleets.Fleet(fleets.Plan(ipmi=MANY, first="127.34.0.1", password=PASSWORD))
     await fleet.start()
     pool = IpmiPool()
     try:

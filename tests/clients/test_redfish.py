@@ -19,6 +19,8 @@ from ingot.clients.redfish.client import RedfishPool
 from ingot.clients.redfish.systems import Boot, BootEnabled, BootMode, PowerState, ResetType
 from ingot.clients.redfish.target import AuthType, Target
 from ingot.domain import errors
+from ingot_rack import fleet as fleets
+from ingot_rack.redfish import tls
 
 PASSWORD = "rack-password"
 
@@ -32,8 +34,7 @@ async def pool() -> AsyncIterator[RedfishPool]:
 
 @pytest.fixture
 async def fleet() -> AsyncIterator[Any]:
-    module = pytest.importorskip("ingot_rack.fleet")
-    fleet = module.Fleet(module.Plan(redfish=2, first="127.35.0.1", password=PASSWORD))
+    fleet = fleets.Fleet(fleets.Plan(redfish=2, first="127.35.0.1", password=PASSWORD))
     await fleet.start()
     yield fleet
     await fleet.close()
@@ -128,7 +129,6 @@ async def test_unknown_system(pool: RedfishPool, fleet: Any) -> None:
 
 @pytest.fixture
 async def tls_rack(tmp_path: Path) -> AsyncIterator[tuple[str, Path]]:
-    tls = pytest.importorskip("ingot_rack.redfish.tls")
     context, pem = tls.context(["127.0.0.1"])
 
     async def root(_: web.Request) -> web.Response:

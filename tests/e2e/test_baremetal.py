@@ -6,24 +6,20 @@ import asyncio
 import json
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+import programs
 from e2e import way
 from ingot.cli import deployment
 from ingot.cli.demo import artifacts, proof
 from ingot.cli.demo.world import PREFIX, Machine, World
 
-_DEFAULT = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ingot" / "venv-peers" / "bin" / "python"
-BAREMETAL = Path(os.environ.get("INGOT_PEERS_PYTHON") or _DEFAULT).with_name("baremetal")
-
 pytestmark = [
     pytest.mark.qemu,
     pytest.mark.peer,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(not BAREMETAL.exists(), reason="python-ironicclient is not installed"),
 ]
 PATIENCE = "900"
 
@@ -47,7 +43,7 @@ class Baremetal:
         """What the command prints; it must end well."""
         pipe = asyncio.subprocess.PIPE
         child = await asyncio.create_subprocess_exec(
-            str(BAREMETAL), *words, stdout=pipe, stderr=pipe, env=self._environment
+            programs.peer("baremetal"), *words, stdout=pipe, stderr=pipe, env=self._environment
         )
         async with asyncio.timeout(int(PATIENCE) + 60):
             out, err = await child.communicate()

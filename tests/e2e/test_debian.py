@@ -13,9 +13,6 @@ pytestmark = [pytest.mark.qemu, pytest.mark.timeout(1500)]
 
 
 async def test_a_uefi_machine_becomes_a_debian_system(tmp_path: Path) -> None:
-    why = way.needed()
-    if why:
-        pytest.skip(why)
     made = await way.built(tmp_path / "ramdisk", "debian")
     async with way.opened("debian", made, firmwares=("uefi",), memory_mb=1024) as world:
         (machine,) = world.machines

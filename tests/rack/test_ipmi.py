@@ -7,11 +7,12 @@ import time
 
 import pytest
 
+import programs
 from ingot_rack import bmc, hardware, simulated
 from ingot_rack.hardware import BootDevice, BootMode, BootOverride, PowerState
 from ingot_rack.ipmi import server as ipmi
 from ingot_rack.ipmi import suites, wire
-from rack.tools import PASSWORD, PEERS_PYTHON, USER, Tool, run, until
+from rack.tools import PASSWORD, USER, Tool, run, until
 
 pytestmark = pytest.mark.peer
 
@@ -98,7 +99,7 @@ print("pyghmi is content")
 
 
 async def test_pyghmi_agrees(ipmi_port: int) -> None:
-    code, output = await run(PEERS_PYTHON, "-W", "ignore", "-c", _PYGHMI, str(ipmi_port), USER, PASSWORD)
+    code, output = await run(programs.peer(), "-W", "ignore", "-c", _PYGHMI, str(ipmi_port), USER, PASSWORD)
     assert (code, output) == (0, "pyghmi is content\n")
 
 

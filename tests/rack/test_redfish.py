@@ -11,11 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+import programs
 from ingot_rack import bmc
 from ingot_rack.hardware import BootDevice, BootMode, BootOverride, PowerState
 from ingot_rack.redfish import server as redfish
 from ingot_rack.redfish import tls, tree
-from rack.tools import PASSWORD, PEERS_PYTHON, USER, run
+from rack.tools import PASSWORD, USER, run
 
 BASIC = {"Authorization": "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
 RESET = f"{tree.SYSTEM}/Actions/ComputerSystem.Reset"
@@ -254,7 +255,7 @@ async def test_sushy_agrees(front: bmc.Bmc, login: str, secure: bool) -> None:
     context: ssl.SSLContext | None = tls.context(["127.0.0.1"])[0] if secure else None
     server = redfish.Server({"127.0.0.1": tree.Front(front)}, 0, tls=context)
     url = f"http{'s' if secure else ''}://127.0.0.1:{await server.start()}"
-    code, output = await run(PEERS_PYTHON, "-c", _SUSHY, url, login, USER, PASSWORD)
+    code, output = await run(programs.peer(), "-c", _SUSHY, url, login, USER, PASSWORD)
     await server.close()
     assert (code, output) == (0, "sushy is content\n")
     assert front.hardware.power is PowerState.OFF

@@ -12,7 +12,6 @@ from pathlib import Path
 UUID = "7b0f4d8e-6c3a-4c55-9f1e-0d7e3a1b2c3d"
 Tool = Callable[..., Awaitable[tuple[int, str]]]
 USER, PASSWORD = "admin", "s3cret-word"
-PEERS_PYTHON = os.environ.get("INGOT_PEERS_PYTHON", str(Path.home() / ".cache/ingot/venv-peers/bin/python"))
 
 HALT = b"\xf4\xeb\xfd"  # hlt, for ever
 REBOOT = b"\xb0\xfe\xe6\x64" + HALT  # the keyboard controller's reset line
@@ -55,7 +54,7 @@ async def run(*argv: str, env: dict[str, str] | None = None, seconds: float = 60
         process.kill()
         output, _ = await process.communicate()
         raise AssertionError(f"{argv[0]} took over {seconds} s: {output.decode()}") from None
-    return process.returncode or 0, output.decode()
+    return process.returncode or 0, output.decode(errors="replace")  # ipmitool prints packed names as they are
 
 
 async def until(condition: Callable[[], bool], *, seconds: float = 30, what: str = "the condition") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -10,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from agent import peers
-from agent.vm import MAC, MIB, OVMF, booted, order, partitioned
+from agent.vm import MAC, MIB, Frame, booted, order, partitioned
 
 pytestmark = [
     pytest.mark.qemu,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU on this host"),
 ]
 
 
@@ -26,7 +24,7 @@ def test_boots_calls_and_writes_an_image(tmp_path: Path, variant: str, memory: i
     with (
         peers.Ironic() as api,
         peers.Images({"/i.raw": body, "/i.map": chunks}) as images,
-        booted(tmp_path, api, variant=variant, memory=memory) as machine,
+        booted(tmp_path, api, variant=variant, frame=Frame(memory)) as machine,
     ):
         peers.wait_until(lambda: api.seen.lookups, 120, "the lookup")
         print(f"{variant}: lookup after {machine.cpu_seconds():.1f} s of processor time")
@@ -34,7 +32,7 @@ def test_boots_calls_and_writes_an_image(tmp_path: Path, variant: str, memory: i
         reported = api.seen.inspections[0]["inventory"]["interfaces"][0]
         assert (reported["mac_address"], reported["ipv4_address"]) == (MAC, "10.0.2.15")
         assert api.seen.lookups[0] == f"/v1/lookup?addresses={MAC}"
-        assert api.seen.heartbeats[0]["callback_url"] == "http://10.0.2.15:9999"
+        assert api.seen.heartbeats[0]["callback_url"] == "https://10.0.2.15:9999"
         inventory = machine.client.post("poll.get_hardware_info")[1]["command_result"]
         assert inventory["interfaces"][0]["driver"] == "virtio_net"
         assert [(one["serial"], one["size"]) for one in inventory["disks"]] == [("D0", 4 << 30)]
@@ -58,14 +56,13 @@ def test_boots_calls_and_writes_an_image(tmp_path: Path, variant: str, memory: i
     assert written[MIB : 95 * MIB] == body[MIB : 95 * MIB]
 
 
-@pytest.mark.skipif(not (OVMF / "OVMF_CODE_4M.fd").exists(), reason="no OVMF on this host")
 def test_makes_the_boot_entry_under_uefi(tmp_path: Path) -> None:
     body = partitioned(tmp_path)
     chunks = peers.chunk_map(body)
     with (
         peers.Ironic() as api,
         peers.Images({"/i.raw": body, "/i.map": chunks}) as images,
-        booted(tmp_path, api, variant="cloud", memory=512, uefi=True) as machine,
+        booted(tmp_path, api, variant="cloud", frame=Frame(512), uefi=True) as machine,
     ):
         peers.wait_until(lambda: api.seen.heartbeats, 180, "the heartbeat")
         for _ in range(2):

@@ -11,7 +11,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import os
 
 import bcrypt
@@ -21,6 +20,7 @@ from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.settings import Settings
 from ingot.store import users
+from ingot.tls import wanted
 
 REMEMBER = 60.0
 """Seconds a proved password is believed again; a removed user or changed password acts after that at the latest."""
@@ -34,7 +34,7 @@ _DUMMY = b"$2b$12$AfhDZd08auI4Qk17YUbCw.xVPIlCywJmn6VQnRX4RKQZ5vvcm.Qg6"
 
 def check(settings: Settings) -> None:
     """Refuse to serve without authentication on anything but loopback (errors.Invalid)."""
-    if settings.noauth and not _is_loopback(settings.host):
+    if settings.noauth and not wanted.is_loopback(settings.host):
         raise errors.Invalid(
             f"noauth is on and the API would listen on {settings.host}: everyone who reaches it could erase every node",
             hint="Listen on 127.0.0.1, or switch noauth off and make a user with: ingot user add NAME.",
@@ -95,12 +95,3 @@ def _credentials(header: str) -> tuple[str, str]:
     if not separator or not name or "\0" in text:
         raise errors.Unauthorized("The Authorization header cannot be read")
     return name, password
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

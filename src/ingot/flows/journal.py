@@ -12,8 +12,10 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, node, runs, secrets, states
+from ingot.domain import bios, errors, firmware, node, runs, secrets, states
 from ingot.interfaces.network import VIF
+from ingot.store import bios as bios_store
+from ingot.store import firmware as firmware_store
 from ingot.store import history, nodes
 from ingot.store import ports as port_store
 from ingot.store import runs as run_store
@@ -120,6 +122,14 @@ class RunJournal:
         """Store what inspection found."""
         await self._deps.store.run(self._store_inventory, inventory, plugin_data)
 
+    async def store_bios(self, settings: list[bios.Setting]) -> None:
+        """Keep these firmware settings as the node's."""
+        await self._deps.store.run(self._store_bios, settings)
+
+    async def store_firmware(self, components: list[firmware.Component]) -> None:
+        """Keep these firmware versions as the node's."""
+        await self._deps.store.run(self._store_firmware, components)
+
     async def forget_instance(self) -> None:
         """Clear everything of the node that belonged to its instance, secrets included."""
         await self._deps.store.run(self._forget_instance)
@@ -220,6 +230,14 @@ class RunJournal:
     def _store_inventory(self, connection: Connection, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         run_store.check(connection, self.lease)
         history.set_inventory(connection, self.run.node_uuid, inventory, plugin_data)
+
+    def _store_bios(self, connection: Connection, settings: list[bios.Setting]) -> None:
+        run_store.check(connection, self.lease)
+        bios_store.replace(connection, self.run.node_uuid, settings)
+
+    def _store_firmware(self, connection: Connection, components: list[firmware.Component]) -> None:
+        run_store.check(connection, self.lease)
+        firmware_store.replace(connection, self.run.node_uuid, components)
 
     def _change_port(self, connection: Connection, uuid: str, columns: dict[str, Any]) -> None:
         run_store.check(connection, self.lease)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ingot.domain import node, runs
+from ingot.domain import bios, firmware, node, runs
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
 
@@ -121,6 +121,14 @@ class Journal(Protocol):
 
     async def store_inventory(self, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         """Store what inspection found."""
+        ...
+
+    async def store_bios(self, settings: list[bios.Setting]) -> None:
+        """Keep these firmware settings as the node's, in place of those known before."""
+        ...
+
+    async def store_firmware(self, components: list[firmware.Component]) -> None:
+        """Keep these firmware versions as the node's; what was first and what was flashed last is worked out."""
         ...
 
     async def forget_instance(self) -> None:

@@ -24,6 +24,10 @@ class BootService(Protocol):
         """The API's URL as a machine on the provisioning network reaches it."""
         ...
 
+    def agent_parameters(self) -> dict[str, str]:
+        """The kernel parameters by which a ramdisk's agent finds the API and knows it again."""
+        ...
+
     def image_url(self, key: str, file: str) -> str:
         """The URL of a cached image's file on the provisioning network."""
         ...

@@ -14,16 +14,20 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from ingot.domain import node
+from ingot.domain import errors, node
 from ingot.netboot import filenames, ipxe
 from ingot.netboot.fileserver import BytesAnswer, FileAnswer, FileServer
 from ingot.netboot.httpwire import Request
+from ingot.netboot.passes import Passes
 from ingot.netboot.ramdisk import FILES, Ramdisk, normal_mac
 from ingot.store import nodes, ports
 from ingot.store.engine import Store
 
 FindImage = Callable[[str, str], Awaitable[Path | None]]
 """Gives the path of a cached image's file ("raw", "chunks") by the image's key, None when there is none."""
+
+_BOOT_LIFETIME = 3600.0
+"""Seconds a machine has to load kernel and initrd after its script; its firmware asks for a new script then."""
 
 
 class Sources(msgspec.Struct, frozen=True):
@@ -38,6 +42,7 @@ class Sources(msgspec.Struct, frozen=True):
     api_url: str
     kernel_params: str
     find_image: FindImage
+    passes: Passes
 
 
 class Handouts:
@@ -77,15 +82,17 @@ class Handouts:
             uefi = found.boot_mode == "uefi"
             return _text(ipxe.render_local_disk(ipxe.Firmware.UEFI if uefi else ipxe.Firmware.BIOS))
         self._note(address, "asked for its boot script and was told to load the ramdisk")
-        base = f"{self._sources.url}/boot/ramdisk/{address}"
+        given = self._sources.passes.give(f"ramdisk/{address}", _BOOT_LIFETIME)
+        base = f"{self._sources.url}/boot/ramdisk/{given}/{address}"
         return _text(ipxe.render_ramdisk(self.ramdisk(plan.get("params") or {}, address), base))
 
     async def _ramdisk_file(self, rest: str, request: Request) -> FileAnswer | None:
-        address, _, name = rest.partition("/")
+        given, _, asked = rest.partition("/")
+        address, _, name = asked.partition("/")
         if name not in FILES:
             return None
         address = normal_mac(address)
-        # Anybody on the network may ask with any address, so only known ones are remembered.
+        self._check_pass(f"ramdisk/{address}", given)
         if await self._store.read(_find_node, address) is not None:
             self._note(address, f"loaded {name} of the ramdisk")
         return FileAnswer(self._sources.ramdisk / name)
@@ -96,9 +103,17 @@ class Handouts:
         return FileAnswer(self._sources.tftp_root / rest) if known else None
 
     async def _image_file(self, rest: str, request: Request) -> FileAnswer | None:
-        key, _, name = rest.partition("/")
+        given, _, asked = rest.partition("/")
+        key, _, name = asked.partition("/")
+        self._check_pass(f"image/{key}", given)
         path = await self._sources.find_image(key, name)
         return None if path is None else FileAnswer(path)
+
+    def _check_pass(self, thing: str, given: str) -> None:
+        if not self._sources.passes.fits(thing, given):
+            raise errors.NotFound(
+                "This address was never given out, or its time is over", hint="Each boot and each order gets a new one."
+            )
 
     def _note(self, address: str, words: str) -> None:
         self._fetched[address] = (time.time(), words)

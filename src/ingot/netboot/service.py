@@ -15,15 +15,20 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ingot.domain import errors
-from ingot.netboot import dhcp, dnsmasq, hostnet, pxe, ramdisk
+from ingot.netboot import dhcp, dnsmasq, hostnet, passes, pxe, ramdisk
 from ingot.netboot.fileserver import FileServer
 from ingot.netboot.handouts import FindImage, Handouts, Sources
 from ingot.settings import Settings
-from ingot.store import ports
+from ingot.store import ports, seal
 from ingot.store.engine import Store
 from ingot.store.paging import Page
+from ingot.tls import server as tls
+from ingot.tls import wanted
 
 _log = structlog.get_logger("ingot.netboot")
+_IMAGE_LIFETIME = 6 * 3600.0
+"""Seconds an order's image can be fetched: longer than a write may take (drivers/generic/direct.py)."""
+_ANY = ("0.0.0.0", "::")
 _ALL = 1_000_000
 _RESTART_USUAL = 10.0
 """Seconds in which a dnsmasq that died for once serves again."""
@@ -41,10 +46,11 @@ class Netboot:
         self._files = FileServer()
         self._network = _plan_network(settings)
         self._host = host(settings)
+        self._passes = passes.Passes(seal.load_key(settings.data / "url.key"))
         self._dnsmasq: dnsmasq.Dnsmasq | None = None
         self._tftp_root = settings.data / "dnsmasq" / "tftp"
         places = (self._ramdisk, self._tftp_root, self._files_url, self.api_url())
-        self._handouts = Handouts(store, Sources(*places, settings.kernel_params, find_image))
+        self._handouts = Handouts(store, Sources(*places, settings.kernel_params, find_image, self._passes))
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Netboot]:
@@ -67,11 +73,18 @@ class Netboot:
 
     def api_url(self) -> str:
         """The API as the ramdisk reaches it."""
-        return f"http://{dhcp.url_host(self._host or self._settings.host)}:{self._settings.port}"
+        return f"{self._scheme}://{dhcp.url_host(self._host or self._settings.host)}:{self._settings.port}"
+
+    def agent_parameters(self) -> dict[str, str]:
+        """The kernel parameters by which a ramdisk's agent finds the API and knows it again."""
+        found = {"ipa-api-url": self.api_url()}
+        if self._scheme == "https":
+            found["ipa-ca"] = tls.authority_of(self._settings).parameter()
+        return found
 
     def image_url(self, key: str, file: str) -> str:
-        """A cached image's ``raw`` data or its ``chunks`` map, as the ramdisk reaches it."""
-        return f"{self._files_url}/images/{key}/{file}"
+        """A cached image's ``raw`` data or its ``chunks`` map, as the ramdisk reaches it, for some hours."""
+        return f"{self._files_url}/images/{self._passes.give(f'image/{key}', _IMAGE_LIFETIME)}/{key}/{file}"
 
     async def admit(self, addresses: list[str]) -> None:
         """Answer these MAC addresses from now on."""
@@ -132,6 +145,12 @@ class Netboot:
         if missing:
             return f"There is no deploy ramdisk in {self._ramdisk}: make one with ingot ramdisk build"
         return None
+
+    @property
+    def _scheme(self) -> str:
+        """Of the listener that hears the ramdisk: the API's own if it listens on all addresses."""
+        served = self._host if self._settings.host not in _ANY else None
+        return wanted.scheme(self._settings, served or self._settings.host)
 
     @property
     def _files_url(self) -> str:

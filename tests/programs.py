@@ -1,0 +1,31 @@
+"""Where tests find programs of other authors: Debian's, and the Python peers of packaging/peers.txt.
+
+`./ingot test` installs all of them, so a missing one is a fault of the set-up and fails: a skipped judge is no judge.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+def peer(name: str = "python") -> str:
+    """The path of a program in the peers' environment: python, baremetal, sushy-emulator, ..."""
+    python = os.environ.get("INGOT_PEERS_PYTHON")
+    if python is None:
+        pytest.fail("INGOT_PEERS_PYTHON is not set; run the tests by './ingot test', which makes that environment")
+    path = Path(python).with_name(name)
+    if not path.exists():
+        pytest.fail(f"{path} is missing; has packaging/peers.txt lost it?")
+    return str(path)
+
+
+def system(name: str) -> str:
+    """The path of a program of Debian's."""
+    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    if found is None:
+        pytest.fail(f"{name} is missing; './ingot test' installs packaging/debian-packages.txt: add its package there")
+    return found
