@@ -38,7 +38,7 @@ def test_ramdisk_script_is_golden() -> None:
 
 def test_the_menus_of_the_other_loaders_are_golden() -> None:
     assert menus.render_syslinux(RAMDISK) == (
-        f"DEFAULT ramdisk\nPROMPT 0\nLABEL ramdisk\nKERNEL vmlinuz\nAPPEND initrd=initrd {WORDS}\n"
+        f"DEFAULT ramdisk\nPROMPT 0\nLABEL ramdisk\nKERNEL /vmlinuz\nAPPEND initrd=/initrd {WORDS}\n"
     )
     quoted = " ".join(f"'{word}'" for word in WORDS.split())
     assert menus.render_grub(RAMDISK).startswith(f"if linux /vmlinuz {quoted}; then\n  if initrd /initrd; then boot;")

@@ -48,7 +48,7 @@ async def test_the_same_name_is_another_file_for_a_machine_with_its_own_folder(l
         assert await loaded(lan, OWN, "bios.pxe") == loaders.get(Program.PXELINUX).read_bytes()
         assert await loaded(lan, OWN, "vmlinuz") == b"vmlinuz" * 3
         menu = await loaded(lan, OWN, "pxelinux.cfg/01-52-54-00-ee-02-01")
-        assert b"APPEND initrd=initrd ipa-api-url=http://172.22.9.1:6385 BOOTIF=52:54:00:ee:02:01\n" in menu
+        assert b"APPEND initrd=/initrd ipa-api-url=http://172.22.9.1:6385 BOOTIF=52:54:00:ee:02:01\n" in menu
         assert b"linux /vmlinuz 'ipa-api-url=" in await loaded(lan, OWN, "grub/grub.cfg")
         assert await loaded(lan, PLAIN, "bios.pxe") == ipxe
         pxe.remove(root, OWN)

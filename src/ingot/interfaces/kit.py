@@ -47,6 +47,17 @@ class BootService(Protocol):
         """Take away what ``lay_pxe`` made."""
         ...
 
+    async def make_iso(self, uuid: str, params: dict[str, str]) -> str:
+        """The URL of a boot image with the ramdisk for the node ``uuid``; one that is there is used.
+
+        Raises errors.NotSupported when a program is not installed, errors.Invalid for an unsafe parameter.
+        """
+        ...
+
+    async def remove_iso(self, uuid: str) -> None:
+        """Take away the node's boot image."""
+        ...
+
     def last_seen(self, address: str) -> tuple[float, str] | None:
         """(epoch seconds, words) of the last thing a MAC address did on the provisioning network, None if nothing."""
         ...

@@ -6,6 +6,7 @@ answer. May not: change a node. Invariant: of machines that belong to no node no
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.domain import errors, node
-from ingot.netboot import filenames, ipxe
+from ingot.netboot import filenames, ipxe, neighbours
 from ingot.netboot.fileserver import BytesAnswer, FileAnswer, FileServer
 from ingot.netboot.httpwire import Request
 from ingot.netboot.passes import Passes
@@ -31,13 +32,15 @@ _BOOT_LIFETIME = 3600.0
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """Where things are: ``ramdisk`` the folder with kernel and initrd, ``url`` our file server, ``api_url`` the API.
+    """Where things are.
 
-    ``kernel_params`` go to every ramdisk.
+    ``ramdisk``: the folder with kernel and initrd; ``media``: that of boot images; ``url``: our file server;
+    ``api_url``: the API; ``kernel_params`` go to every ramdisk.
     """
 
     ramdisk: Path
     tftp_root: Path
+    media: Path
     url: str
     api_url: str
     kernel_params: str
@@ -58,6 +61,7 @@ class Handouts:
         server.mount("/boot/ipxe", self._script)
         server.mount("/boot/ramdisk", self._ramdisk_file)
         server.mount(filenames.HTTP_PATH, self._loader)
+        server.mount("/boot/media", self._boot_image)
         server.mount("/images", self._image_file)
 
     def last_fetch(self, address: str) -> tuple[float, str] | None:
@@ -97,10 +101,32 @@ class Handouts:
             self._note(address, f"loaded {name} of the ramdisk")
         return FileAnswer(self._sources.ramdisk / name)
 
-    def _loader(self, rest: str, request: Request) -> FileAnswer | None:
-        """The iPXE program for firmware that boots over HTTP; the same files that TFTP serves."""
-        known = rest in {filenames.X64, filenames.ARM64, filenames.IPXE_SCRIPT}
-        return FileAnswer(self._sources.tftp_root / rest) if known else None
+    async def _loader(self, rest: str, request: Request) -> FileAnswer | None:
+        """What firmware that boots over HTTP gets: iPXE, as by TFTP, or the boot image of its node.
+
+        The type tells firmware which of the two it is (UEFI 2.10, section 24.7.3.1).
+        """
+        if rest not in {filenames.X64, filenames.ARM64, filenames.IPXE_SCRIPT}:
+            return None
+        address = await asyncio.to_thread(neighbours.mac_of, request.client)
+        found = await self._store.read(_find_node, address) if address else None
+        if found is not None and address and rest != filenames.IPXE_SCRIPT:
+            self._note(address, "asked for its boot program over HTTP")
+            plan: dict[str, Any] = found.driver_internal_info.get("boot") or {}
+            image = find_iso(self._sources.media / found.uuid) if plan.get("how") == "http" else None
+            if image is not None:
+                return FileAnswer(image, "application/vnd.efi-iso")
+        return FileAnswer(self._sources.tftp_root / rest, "application/efi" if rest.endswith(".efi") else None)
+
+    async def _boot_image(self, rest: str, request: Request) -> FileAnswer | None:
+        given, _, asked = rest.partition("/")
+        uuid, _, name = asked.partition("/")
+        self._check_pass(f"media/{uuid}", given)
+        image = find_iso(self._sources.media / uuid)
+        if image is None or image.name != name:
+            return None
+        self._note(uuid, "has its boot image read by its BMC")
+        return FileAnswer(image, "application/octet-stream")
 
     async def _image_file(self, rest: str, request: Request) -> FileAnswer | None:
         given, _, asked = rest.partition("/")
@@ -117,6 +143,11 @@ class Handouts:
 
     def _note(self, address: str, words: str) -> None:
         self._fetched[address] = (time.time(), words)
+
+
+def find_iso(folder: Path) -> Path | None:
+    """The boot image in a node's folder, None when there is none."""
+    return next(iter(folder.glob("*.iso")), None)
 
 
 def _find_node(connection: Connection, address: str) -> node.Node | None:

@@ -12,8 +12,8 @@ from ingot.netboot.ramdisk import Ramdisk
 
 def render_syslinux(ramdisk: Ramdisk) -> str:
     """For PXELINUX and ISOLINUX: no prompt, one entry, the serial line as they find it."""
-    lines = ("DEFAULT ramdisk", "PROMPT 0", "LABEL ramdisk", "KERNEL vmlinuz")
-    return "\n".join((*lines, f"APPEND initrd=initrd {' '.join(ramdisk.words())}", ""))
+    lines = ("DEFAULT ramdisk", "PROMPT 0", "LABEL ramdisk", "KERNEL /vmlinuz")
+    return "\n".join((*lines, f"APPEND initrd=/initrd {' '.join(ramdisk.words())}", ""))
 
 
 def render_grub(ramdisk: Ramdisk) -> str:

@@ -7,6 +7,7 @@ with the database can answer. May not: change a node. Invariant: only MAC addres
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ingot.domain import errors
-from ingot.netboot import dhcp, dnsmasq, hostnet, passes, pxe, ramdisk
+from ingot.netboot import dhcp, dnsmasq, handouts, hostnet, media, passes, pxe, ramdisk
 from ingot.netboot.fileserver import FileServer
 from ingot.netboot.handouts import FindImage, Handouts, Sources
 from ingot.settings import Settings
@@ -26,6 +27,8 @@ from ingot.tls import server as tls
 from ingot.tls import wanted
 
 _log = structlog.get_logger("ingot.netboot")
+_MEDIA_LIFETIME = 6 * 3600.0
+"""Seconds a BMC can read a boot image: many read it piece by piece as long as the ramdisk starts."""
 _IMAGE_LIFETIME = 6 * 3600.0
 """Seconds an order's image can be fetched: longer than a write may take (drivers/generic/direct.py)."""
 _ANY = ("0.0.0.0", "::")
@@ -49,7 +52,8 @@ class Netboot:
         self._passes = passes.Passes(seal.load_key(settings.data / "url.key"))
         self._dnsmasq: dnsmasq.Dnsmasq | None = None
         self._tftp_root = settings.data / "dnsmasq" / "tftp"
-        places = (self._ramdisk, self._tftp_root, self._files_url, self.api_url())
+        self._media = settings.data / "media"
+        places = (self._ramdisk, self._tftp_root, self._media, self._files_url, self.api_url())
         self._handouts = Handouts(store, Sources(*places, settings.kernel_params, find_image, self._passes))
 
     @asynccontextmanager
@@ -102,6 +106,18 @@ class Netboot:
         if deleted:
             _log.info("ports were deleted: DHCP is started again without them", addresses=deleted)
             await self._dnsmasq.remove(deleted)
+
+    async def make_iso(self, uuid: str, params: dict[str, str]) -> str:
+        """The URL of a boot image for the node ``uuid``, made if there is none; good for some hours."""
+        folder = self._media / uuid
+        present = await asyncio.to_thread(handouts.find_iso, folder)
+        told = self._handouts.ramdisk(params, None)
+        image = present or await asyncio.to_thread(media.build, folder, told, self._ramdisk)
+        return f"{self._files_url}/boot/media/{self._passes.give(f'media/{uuid}', _MEDIA_LIFETIME)}/{uuid}/{image.name}"
+
+    async def remove_iso(self, uuid: str) -> None:
+        """Take away the node's boot image; its URL leads nowhere then."""
+        await asyncio.to_thread(shutil.rmtree, self._media / uuid, ignore_errors=True)
 
     def last_seen(self, address: str) -> tuple[float, str] | None:
         """The last thing a MAC address did on the provisioning network."""

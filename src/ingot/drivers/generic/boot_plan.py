@@ -50,7 +50,7 @@ async def explain_silence(ctx: Context, since: float) -> str | None:
     problem = ctx.kit.boot.problem()
     if problem:
         return problem
-    seen = [(found, mac) for mac in ctx.macs() if (found := ctx.kit.boot.last_seen(mac)) and found[0] >= since]
+    seen = _seen(ctx, since)
     if not seen:
         cards = ", ".join(ctx.macs())
         text = f"no DHCP request seen from {cards} since power-on; wrong VLAN, cable or NIC order"
@@ -58,6 +58,16 @@ async def explain_silence(ctx: Context, since: float) -> str | None:
         return f"{text}, or this machine is {asked}, which asked for an address and has no port" if asked else text
     (at, words), mac = max(seen)
     return f"{mac} {words}; that was {max(0.0, _now(ctx) - at):.0f} s ago, nothing since"
+
+
+def was_seen(ctx: Context, since: float) -> bool:
+    """Whether one of the machine's cards did anything on the provisioning network since then."""
+    return bool(_seen(ctx, since))
+
+
+def _seen(ctx: Context, since: float) -> list[tuple[tuple[float, str], str]]:
+    """((epoch seconds, what it did), MAC address) of each card that was seen since then."""
+    return [(found, mac) for mac in ctx.macs() if (found := ctx.kit.boot.last_seen(mac)) and found[0] >= since]
 
 
 async def _write(ctx: StepContext, plan: dict[str, object]) -> None:

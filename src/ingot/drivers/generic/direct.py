@@ -134,7 +134,8 @@ class DirectDeploy(DeployInterface):
         await ctx.journal.set_agent_token(None)
         booted_at = ctx.now()
         # The time lets a machine whose clock is years off verify certificates.
-        await ctx.boot.prepare_ramdisk(ctx, {"ipa-api-url": ctx.kit.boot.api_url(), "ingot-time": str(int(booted_at))})
+        params = {**ctx.kit.boot.agent_parameters(), "ingot-time": str(int(booted_at))}
+        await ctx.boot.prepare_ramdisk(ctx, params)
         await _switch(ctx, power.Target.ON)
         return booted_at
 
