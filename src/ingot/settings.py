@@ -59,6 +59,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Space the image cache may take."""
     image_dirs: tuple[str, ...] = ()
     """Folders from which ``file://`` images may come."""
+    allow_md5_checksum: bool = False
+    """Let an md5 count as an image's checksum; anybody can make another image with the same one."""
+    oci_auth_file: str | None = None
+    """File with passwords of OCI registries, as container tools keep it: ``{"auths": {"HOST": {"auth": ...}}}``."""
+    oci_plain_registries: tuple[str, ...] = ()
+    """OCI registries (``host`` or ``host:port``) that are spoken to without TLS."""
     power_sync_interval: float = 60.0
     """How often each BMC is asked for its power state; 0 switches it off."""
     power_timeout: float = 60.0
