@@ -86,7 +86,9 @@ async def test_the_trace_follows_a_boot(served: Served) -> None:
         lease = await served.lan.ask(KNOWN, "-x", "0x5d:0000")
         assert lease is not None
         address = lease.split()[0].removeprefix("ip=")
-        assert f"{KNOWN} got the address {address}, but did not load iPXE" in dnsmasq.trace.sentence(KNOWN, began)
+        assert f"{KNOWN} got the address {address}, but did not load its boot program" in dnsmasq.trace.sentence(
+            KNOWN, began
+        )
         loader = await served.lan.tftp("bios.pxe", address)
         assert loader == (dnsmasq.tftp_root / "bios.pxe").read_bytes()
         await until(lambda: "loaded bios.pxe" in dnsmasq.trace.sentence(KNOWN, began))

@@ -70,8 +70,8 @@ class BootService(Protocol):
         """Wait, for some seconds at most, while a part of network boot that died is started again."""
         ...
 
-    def problem(self) -> str | None:
-        """Why network boot does not work right now, as a sentence; None while it works."""
+    def problem(self, how: str) -> str | None:
+        """Why no machine can boot this way right now ("ipxe", "pxe", ...), as a sentence; None while it works."""
         ...
 
 

@@ -38,6 +38,8 @@ _RESTART_USUAL = 10.0
 _TIDY = 60.0
 """Seconds after which a deleted port is answered no more; rare, since each time DHCP is started anew."""
 
+_CHECKS = {"pxe": pxe.check, "http": media.check, "media": media.check}
+
 
 class Netboot:
     """Everything a machine without an operating system needs from us. Use inside ``running()``."""
@@ -151,8 +153,8 @@ class Netboot:
             with suppress(errors.TimedOut):
                 await self._dnsmasq.wait_ready(_RESTART_USUAL)
 
-    def problem(self) -> str | None:
-        """Why machines cannot boot from the network now, None if they can."""
+    def problem(self, how: str) -> str | None:
+        """Why machines cannot boot this way now ("ipxe", "pxe", "http", "http-ipxe", "media"), None if they can."""
         if self._host is None:
             return "Network boot is off: set provision_interface to the interface that machines boot on"
         if self._dnsmasq is not None and not self._dnsmasq.health.running:
@@ -160,6 +162,10 @@ class Netboot:
         missing = [name for name in ramdisk.FILES if not (self._ramdisk / name).exists()]
         if missing:
             return f"There is no deploy ramdisk in {self._ramdisk}: make one with ingot ramdisk build"
+        try:
+            _CHECKS.get(how, lambda: None)()
+        except errors.NotSupported as error:
+            return error.sentence()
         return None
 
     @property

@@ -16,15 +16,15 @@ _KEY = "boot"
 _SHOWN = 3
 
 
-async def check(ctx: Context) -> None:
-    """There must be a card to boot from, and a provisioning network to boot on. Raises errors.Invalid."""
+async def check(ctx: Context, how: str) -> None:
+    """There must be a card to boot from, and a provisioning network to boot on, this way. Raises errors.Invalid."""
     if not ctx.macs():
         raise errors.Invalid(
             f"Node {ctx.node.uuid} has no port with pxe_enabled to boot from",
             hint="Create one: baremetal port create.",
         )
     await ctx.kit.boot.settle()
-    problem = ctx.kit.boot.problem()
+    problem = ctx.kit.boot.problem(how)
     if problem:
         raise errors.Invalid(problem, hint="")
 
@@ -45,9 +45,9 @@ def ramdisk_params(ctx: Context) -> dict[str, str] | None:
     return dict(plan.get("params") or {}) if plan.get("what") == "ramdisk" else None
 
 
-async def explain_silence(ctx: Context, since: float) -> str | None:
+async def explain_silence(ctx: Context, how: str, since: float) -> str | None:
     """What DHCP, TFTP and HTTP saw of the machine since it was switched on."""
-    problem = ctx.kit.boot.problem()
+    problem = ctx.kit.boot.problem(how)
     if problem:
         return problem
     seen = _seen(ctx, since)

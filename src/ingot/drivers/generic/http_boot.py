@@ -19,7 +19,7 @@ class HttpBoot(BootInterface):
     async def validate(self, ctx: Context) -> None:
         """UEFI, a card to boot from, a provisioning network to boot on."""
         _check_mode(ctx)
-        await boot_plan.check(ctx)
+        await boot_plan.check(ctx, "http")
 
     async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
         """A new image; boot over HTTP once."""
@@ -46,7 +46,7 @@ class HttpBoot(BootInterface):
 
     async def explain_silence(self, ctx: Context, since: float) -> str | None:
         """What DHCP and HTTP saw of the machine since it was switched on."""
-        return await boot_plan.explain_silence(ctx, since)
+        return await boot_plan.explain_silence(ctx, "http", since)
 
 
 class HttpIpxeBoot(BootInterface):
@@ -55,7 +55,7 @@ class HttpIpxeBoot(BootInterface):
     async def validate(self, ctx: Context) -> None:
         """UEFI, a card to boot from, a provisioning network to boot on."""
         _check_mode(ctx)
-        await boot_plan.check(ctx)
+        await boot_plan.check(ctx, "http-ipxe")
 
     async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
         """From now on the machine's script loads the ramdisk; boot over HTTP once."""
@@ -73,7 +73,7 @@ class HttpIpxeBoot(BootInterface):
 
     async def explain_silence(self, ctx: Context, since: float) -> str | None:
         """What DHCP and HTTP saw of the machine since it was switched on."""
-        return await boot_plan.explain_silence(ctx, since)
+        return await boot_plan.explain_silence(ctx, "http-ipxe", since)
 
 
 def _check_mode(ctx: Context) -> None:

@@ -16,7 +16,7 @@ class IpxeBoot(BootInterface):
 
     async def validate(self, ctx: Context) -> None:
         """There must be a card to boot from, and a provisioning network to boot on."""
-        await boot_plan.check(ctx)
+        await boot_plan.check(ctx, "ipxe")
 
     async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
         """From now on the machine's script loads the ramdisk; boot from the network once."""
@@ -34,4 +34,4 @@ class IpxeBoot(BootInterface):
 
     async def explain_silence(self, ctx: Context, since: float) -> str | None:
         """What DHCP, TFTP and HTTP saw of the machine since it was switched on."""
-        return await boot_plan.explain_silence(ctx, since)
+        return await boot_plan.explain_silence(ctx, "ipxe", since)

@@ -17,7 +17,7 @@ class PxeBoot(BootInterface):
 
     async def validate(self, ctx: Context) -> None:
         """There must be a card to boot from, and a provisioning network to boot on."""
-        await boot_plan.check(ctx)
+        await boot_plan.check(ctx, "pxe")
 
     async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
         """Files for each card; boot from the network once."""
@@ -44,4 +44,4 @@ class PxeBoot(BootInterface):
 
     async def explain_silence(self, ctx: Context, since: float) -> str | None:
         """What DHCP and TFTP saw of the machine since it was switched on."""
-        return await boot_plan.explain_silence(ctx, since)
+        return await boot_plan.explain_silence(ctx, "pxe", since)

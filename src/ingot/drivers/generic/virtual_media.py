@@ -17,7 +17,7 @@ class VirtualMediaBoot(BootInterface):
 
     async def validate(self, ctx: Context) -> None:
         """The ramdisk must be there, and its machine known by a port."""
-        await boot_plan.check(ctx)
+        await boot_plan.check(ctx, "media")
 
     async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
         """A new image into the drive; boot from it once."""
@@ -40,8 +40,8 @@ class VirtualMediaBoot(BootInterface):
 
     async def explain_silence(self, ctx: Context, since: float) -> str | None:
         """Whether the BMC read the image, and what DHCP saw of the ramdisk."""
-        seen = await boot_plan.explain_silence(ctx, since)
-        if ctx.kit.boot.problem() or boot_plan.was_seen(ctx, since):
+        seen = await boot_plan.explain_silence(ctx, "media", since)
+        if ctx.kit.boot.problem("media") or boot_plan.was_seen(ctx, since):
             return seen
         if ctx.kit.boot.last_seen(ctx.node.uuid) is None:
             return "the BMC has not read the boot image; does it reach this host's provisioning address?"
