@@ -202,12 +202,11 @@ async def test_firmware_versions_keep_the_first_and_the_last_flashed(api: Api, d
         assert (await clean(deps, uuid, step)).status == runs.Status.SUCCEEDED
     found = (await api.get("/v1/nodes/n1/firmware", version="1.86"))["firmware"]
     bmc = next(one for one in found if one["component"] == "bmc")
-    # The record begins with the first reading, which here is the one after the first update.
-    assert (bmc["initial_version"], bmc["current_version"], bmc["last_version_flashed"]) == ("2.7", "2.7", None)
+    assert (bmc["initial_version"], bmc["current_version"], bmc["last_version_flashed"]) == ("1.0", "2.7", "2.7")
     files["settings"][0]["url"] = "http://192.0.2.1/2.8"
     await clean(deps, uuid, step)
     bmc = next(one for one in (await api.get("/v1/nodes/n1/firmware"))["firmware"] if one["component"] == "bmc")
-    assert (bmc["initial_version"], bmc["current_version"], bmc["last_version_flashed"]) == ("2.7", "2.8", "2.8")
+    assert (bmc["initial_version"], bmc["current_version"], bmc["last_version_flashed"]) == ("1.0", "2.8", "2.8")
     assert "serial_number" in bmc
     assert "serial_number" not in found[0]
     assert (await api.call("GET", "/v1/nodes/n1/firmware?fields=vendor", version="1.113")).status == 400
