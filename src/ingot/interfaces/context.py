@@ -159,7 +159,8 @@ class Waits(Protocol):
 class WaitFor:
     """What is waited for: words for people, the usual and the longest time, how often to look (seconds).
 
-    ``explain`` may add what is known about the cause; ``on_agent``: the node's state shows as a wait state.
+    ``explain`` may add what is known about the cause; ``on_agent``: the node's state shows as a wait state;
+    ``held``: it shows as a hold state, until an operator releases it.
     """
 
     what: str
@@ -167,6 +168,7 @@ class WaitFor:
     usual: float | None = None
     poll: float = 5.0
     on_agent: bool = False
+    held: bool = False
     explain: Callable[[], Awaitable[str | None]] | None = None
     hint: str | None = None
 
