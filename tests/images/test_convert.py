@@ -94,7 +94,7 @@ async def test_a_damaged_qcow2_is_a_sentence_of_qemu_img(tmp_path: Path) -> None
     with (tmp_path / "image").open("r+b") as file:
         file.seek(40)
         file.write(b"\x00\x00\x00\x00\x00\x00\x00\x07")  # the first-level table's place, unaligned
-    with pytest.raises(errors.Invalid, match="could not convert the qcow2 image: .*L1 table"):
+    with pytest.raises(errors.Invalid, match=r"could not convert the qcow2 image: .*L1 table"):
         await convert.to_raw(tmp_path / "image", tmp_path / "out", None, LIMITS)
 
 
