@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ingot_agent import blockdev, errors, programs
 
 _PAGE = 4096
-_FAT_CLUSTER = 8  # sectors: 4 KiB
+_FAT32_CLUSTERS = 70_000  # with fewer than 65525 clusters firmware takes it for a FAT16
 _RESERVED = 32
 _MKFS_LIMIT = 1800.0
 
@@ -60,15 +60,16 @@ def make_swap(device: blockdev.Device, label: str) -> str:
 def make_fat(device: blockdev.Device, label: str) -> str:
     """Make an empty FAT32; gives its volume id as blkid prints it."""
     sector, total = device.sector, device.size // device.sector
-    clusters = (total - _RESERVED) * sector // (_FAT_CLUSTER * sector + 8)
+    cluster = next(one for one in (8, 4, 2, 1) if one == 1 or total // one >= _FAT32_CLUSTERS)
+    clusters = (total - _RESERVED) * sector // (cluster * sector + 8)
     fat = -(-(clusters + 2) * 4 // sector)
     serial, name = os.urandom(4), label.upper().encode()[:11].ljust(11)
-    geometry = struct.pack("<HBHBHHBHHHII", sector, _FAT_CLUSTER, _RESERVED, 2, 0, 0, 0xF8, 0, 63, 255, 0, total)
+    geometry = struct.pack("<HBHBHHBHHHII", sector, cluster, _RESERVED, 2, 0, 0, 0xF8, 0, 63, 255, 0, total)
     tail = struct.pack("<IHHIHH12xBBB", fat, 0, 0, 2, 1, 6, 0x80, 0, 0x29)
     boot = b"\xeb\x58\x90ingotfs " + geometry + tail + serial + name + b"FAT32   "
-    free = (total - _RESERVED - 2 * fat) // _FAT_CLUSTER - 1
+    free = (total - _RESERVED - 2 * fat) // cluster - 1
     info = b"RRaA" + bytes(480) + b"rrAa" + struct.pack("<II", free, 3)
-    for _ in device.zero(0, (_RESERVED + 2 * fat + _FAT_CLUSTER) * sector):
+    for _ in device.zero(0, (_RESERVED + 2 * fat + cluster) * sector):
         pass
     for copy in (0, 6):
         _write_sector(device, copy, boot)

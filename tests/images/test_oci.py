@@ -28,7 +28,7 @@ async def registry() -> AsyncIterator[Registry]:
 
 
 def limits(registry: Registry, auth: Path | None = None) -> download.Limits:
-    return download.Limits(stall=2, attempts=2, pause=0.01, plain_registries=(registry.host,), registry_auth=auth)
+    return download.Limits(stall=2, patience=1, pause=0.01, plain_registries=(registry.host,), registry_auth=auth)
 
 
 def wanted(registry: Registry, reference: str, **more: str | None) -> locate.ImageSource:
