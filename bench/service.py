@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -42,22 +44,33 @@ def main() -> None:
 
 def one_start(folder: Path, idle: float) -> tuple[float, float, float]:
     """Start, wait for the first answer, idle, stop: (seconds to ready, MiB, share of a core while idle)."""
+    begun = time.monotonic()
+    with served(folder) as (pid, _):
+        ready = time.monotonic() - begun
+        before = cpu(pid)
+        time.sleep(idle)  # noqa: TID251  idling is what is measured
+        busy = (cpu(pid) - before) / idle if idle else 0.0
+        memory = pss(pid)
+    return ready, memory, busy
+
+
+@contextmanager
+def served(folder: Path) -> Generator[tuple[int, int]]:
+    """A service on loopback without authentication, its data in ``folder``: (its pid, its port)."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     command = [sys.executable, "-P", "-m", "ingot.cli.main", "serve", "--noauth", "--port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    begun = time.monotonic()
-    with subprocess.Popen([*command, "--data-dir", str(folder)], env=environment, stderr=subprocess.DEVNULL) as process:
-        wait_ready(port, process)
-        ready = time.monotonic() - begun
-        memory, before = pss(process.pid), cpu(process.pid)
-        time.sleep(idle)  # noqa: TID251  idling is what is measured
-        busy = (cpu(process.pid) - before) / idle if idle else 0.0
-        memory = pss(process.pid)
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-    return ready, memory, busy
+    command += ["--data-dir", str(folder)]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet) as process:
+        try:
+            wait_ready(port, process)
+            yield process.pid, port
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
 
 
 def wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ingot.bus.memory import MemoryBus
 from ingot.deps import Deps
@@ -21,6 +21,9 @@ from ingot.interfaces.registry import Registry
 from ingot.settings import Settings
 from ingot.store import seal, upgrade
 from ingot.store.engine import Store
+
+if TYPE_CHECKING:
+    from ingot.images import download
 
 
 def make_deps(settings: Settings) -> Deps:
@@ -39,7 +42,6 @@ async def make_kit(deps: Deps) -> AsyncGenerator[Kit]:
     from ingot.clients.agent.agents import Agents
     from ingot.clients.ipmi.client import IpmiPool
     from ingot.clients.redfish.client import RedfishPool
-    from ingot.images import fetch
     from ingot.images.cache import ImageCache
     from ingot.netboot.service import Netboot
 
@@ -51,10 +53,19 @@ async def make_kit(deps: Deps) -> AsyncGenerator[Kit]:
         stack.push_async_callback(redfish.close)
         agents = Agents()
         stack.push_async_callback(agents.close)
-        dirs = tuple(Path(name) for name in settings.image_dirs)
-        images = ImageCache(settings.data / "images", settings.image_cache_size, fetching=fetch.Limits(file_roots=dirs))
+        images = ImageCache(settings.data / "images", settings.image_cache_size, fetching=_image_limits(settings))
         boot = await stack.enter_async_context(Netboot(settings, deps.store, images.find_file).running())
         yield Kit(settings, ipmi, redfish, agents, images, boot)
+
+
+def _image_limits(settings: Settings) -> download.Limits:
+    from ingot.images import download
+
+    auth = Path(settings.oci_auth_file).expanduser() if settings.oci_auth_file else None
+    dirs = tuple(Path(name) for name in settings.image_dirs)
+    plain = settings.oci_plain_registries
+    weak = settings.allow_md5_checksum
+    return download.Limits(file_roots=dirs, weak=weak, plain_registries=plain, registry_auth=auth)
 
 
 async def run(settings: Settings, only: str | None = None) -> None:

@@ -134,7 +134,11 @@ def create(node: dict[str, Any], config: dict[str, Any], roots: settings.Roots, 
     found = disks.find_all(roots)
     barred = hints.skipped(found, hints.of_node(node)[1])
     free = [disk for disk in disks.usable(found) if disk not in barred and "/md" not in disk.name]
-    volumes = raidplan.make(config, free, uefi=os.path.isdir(f"{roots.sys}/firmware/efi"))
+    try:
+        volumes = raidplan.make(config, free, uefi=os.path.isdir(f"{roots.sys}/firmware/efi"))
+    except errors.SoftwareRAIDError as error:
+        taken = [hints.describe(disk) for disk in found if disk not in free]
+        raise errors.SoftwareRAIDError(error.message + (f" Not free: {'; '.join(taken)}." if taken else "")) from error
     tables = _tables(volumes)
     _refuse_partitioned(list(tables))
     progress.begin(f"partitioning {', '.join(tables)}")

@@ -25,7 +25,8 @@ class Faults:
     """What is wrong with this BMC; the defaults mean nothing is.
 
     Counters (`*_next`) count down with use; times are seconds; rates are 0..1. `reset_next` carries a request out and
-    then cuts the connection, so the client cannot know; `power_says` is a lie (on or off), "" is the truth.
+    then cuts the connection, so the client cannot know; `power_says` is a lie (on or off), "" is the truth;
+    with `boot_ignored` a boot device is kept but not booted from, with `boot_forgotten` it is taken and not even kept.
     """
 
     drop_rate: float = 0.0
@@ -41,6 +42,11 @@ class Faults:
     power_seconds: float = 0.0
     power_stuck: bool = False
     power_says: str = ""
+    boot_ignored: bool = False
+    media_refused: bool = False
+    settings_ignored: bool = False
+    boot_forgotten: bool = False
+    sdr_changes_next: int = 0
 
     def change(self, values: Mapping[str, object]) -> None:
         """Set faults by name; raises Invalid for an unknown name or a value of another type."""
@@ -73,17 +79,27 @@ def _kind(value: object) -> type[object]:
 
 
 class Bmc:
-    """The management controller of one machine."""
+    """The management controller of one machine.
+
+    `kg` is IPMI's second key (20 bytes, or none), `privilege` the user's limit, `readings` what sensors say instead of
+    their usual raw reading, `satellites` the controllers behind this one by bus channel and address.
+    """
 
     __slots__ = (
         "_failures",
+        "_ignored_boot",
         "_locked_until",
         "_tasks",
         "_transitions",
         "boot_set_at",
         "faults",
         "hardware",
+        "kg",
         "password",
+        "privilege",
+        "readings",
+        "satellites",
+        "starts",
         "user",
     )
 
@@ -91,8 +107,14 @@ class Bmc:
         self.hardware = hw
         self.user = user
         self.password = password
+        self.privilege = 4  # IPMI's highest level, administrator
+        self.kg = b""
         self.faults = Faults()
+        self.readings: dict[str, int | None] = {}
+        self.satellites: dict[tuple[int, int], Bmc] = {}
         self.boot_set_at = 0.0
+        self.starts = 0  # of the machine, ordered here: what is pending takes force at one
+        self._ignored_boot: hardware.BootOverride | None = None
         self._failures = 0
         self._locked_until = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,6 +129,20 @@ class Bmc:
     def in_transition(self) -> bool:
         """Whether a slow power change is under way."""
         return self._transitions > 0
+
+    @property
+    def boot(self) -> hardware.BootOverride:
+        """The boot override as this BMC tells it."""
+        return self.hardware.boot if self._ignored_boot is None else self._ignored_boot
+
+    async def set_boot(self, override: hardware.BootOverride) -> None:
+        """Take a boot override; a fault may have it ignored or forgotten."""
+        if self.faults.boot_forgotten:
+            return
+        self.boot_set_at = time.monotonic()
+        self._ignored_boot = override if self.faults.boot_ignored else None
+        if not self.faults.boot_ignored:
+            await self.hardware.set_boot(override)
 
     def says_power(self) -> PowerState:
         """The power state as this BMC tells it."""
@@ -145,10 +181,16 @@ class Bmc:
             self._later(action)
             return
         try:
-            await self.hardware.set_power(action)
+            await self._act(action)
         except errors.RackError as error:
             log.warning("%s: %s failed: %s", self.hardware.facts.name, action, error)
             raise
+
+    async def _act(self, action: PowerAction) -> None:
+        off = self.hardware.power is PowerState.OFF
+        await self.hardware.set_power(action)
+        if action in {PowerAction.RESET, PowerAction.CYCLE} or (action is PowerAction.ON and off):
+            self.starts += 1
 
     def _later(self, action: PowerAction) -> None:
         task = asyncio.get_running_loop().create_task(self._slowly(action))
@@ -159,7 +201,7 @@ class Bmc:
         self._transitions += 1
         try:
             await asyncio.sleep(self.faults.power_seconds)
-            await self.hardware.set_power(action)
+            await self._act(action)
         except errors.RackError as error:
             # the client was answered long ago, as by a real BMC
             log.warning("%s: %s failed: %s", self.hardware.facts.name, action, error)

@@ -1,22 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
+import gzip
 import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from images.imageserver import ImageServer
 from ingot.domain import errors
-from ingot.images import chunks, fetch
-from ingot.images.cache import CachedImage, ImageCache, ImageSource, Phase
+from ingot.images import chunks, download
+from ingot.images.cache import ImageCache, Phase
+from ingot.images.entries import CachedImage
+from ingot.images.locate import ImageSource
 
 MIB = 1024 * 1024
 
@@ -39,7 +43,7 @@ def source(server: ImageServer, number: int, disk_format: str | None = None) -> 
 
 
 def cache(root: Path, cap: int = 1 << 30, keep: float = 3600) -> ImageCache:
-    return ImageCache(root, cap, fetching=fetch.Limits(stall=2, attempts=2, pause=0.01), keep=keep)
+    return ImageCache(root, cap, fetching=download.Limits(stall=2, attempts=2, pause=0.01), keep=keep)
 
 
 def whole(image: CachedImage, data: bytes) -> None:
@@ -82,7 +86,8 @@ async def test_many_at_once_cost_one_download(server: ImageServer, tmp_path: Pat
 FETCHER = """
 import asyncio, sys
 from pathlib import Path
-from ingot.images.cache import ImageCache, ImageSource
+from ingot.images.cache import ImageCache
+from ingot.images.locate import ImageSource
 print(asyncio.run(ImageCache(Path(sys.argv[1]), 1 << 30).fetch(ImageSource(sys.argv[2], None, sys.argv[3]))).path)
 """
 
@@ -153,7 +158,7 @@ async def test_the_least_recently_used_go_first(server: ImageServer, tmp_path: P
 
 
 async def test_images_in_use_stay_whatever_the_cap(server: ImageServer, tmp_path: Path) -> None:
-    made = cache(tmp_path, cap=1)
+    made = cache(tmp_path, cap=int(1.5 * MIB))
     images = [await made.fetch(source(server, number)) for number in (1, 2)]
     for image in images:
         assert image.path.exists()
@@ -179,3 +184,79 @@ async def test_keys_cannot_leave_the_cache(tmp_path: Path) -> None:
     for key in ("../x", "sha256-../../etc", "", "sha256-" + "a" * 63):
         assert await cache(tmp_path).find(key) is None
         assert await cache(tmp_path).find_file(key, "raw") is None
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_a_disk_that_fills_up_while_an_image_is_converted(server: ImageServer, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(os.urandom(3 * MIB))
+    run = ["qemu-img", "convert", "-O", "qcow2", str(tmp_path / "in"), str(tmp_path / "out")]
+    subprocess.run(run, check=True)
+    server.files |= {"/1.raw": (tmp_path / "out").read_bytes(), "/2.raw": gzip.compress((tmp_path / "in").read_bytes())}
+    (tmp_path / "cache").mkdir()
+    with small_disk(tmp_path / "cache", "5m"):
+        for number in (1, 2):
+            with pytest.raises(errors.QuotaExceeded, match=r"No space is left in .* bytes are free"):
+                await cache(tmp_path / "cache").fetch(source(server, number))
+        assert not list((tmp_path / "cache").glob("part-*"))
+
+
+async def test_what_nobody_uses_makes_room_on_a_full_disk(server: ImageServer, tmp_path: Path) -> None:
+    with small_disk(tmp_path, "2200k"):
+        made = cache(tmp_path, keep=0)
+        old = await made.fetch(source(server, 1))
+        await made.fetch(source(server, 2))
+        assert await made.find(old.key) is not None
+        newest = await made.fetch(source(server, 3))
+        whole(newest, disk(3))
+        assert await made.find(old.key) is None
+
+
+async def test_an_image_larger_than_the_cache_is_refused(server: ImageServer, tmp_path: Path) -> None:
+    server.files["/1.raw"] = os.urandom(4 * MIB)
+    (tmp_path / "local").write_bytes(server.files["/1.raw"])
+    server.files["/2.raw"] = gzip.compress(b"ab" * (4 * MIB))
+    limits = download.Limits(stall=2, attempts=2, pause=0.01, file_roots=(tmp_path,))
+    made = ImageCache(tmp_path / "cache", 3 * MIB, fetching=limits)
+    local = ImageSource((tmp_path / "local").as_uri(), None, source(server, 1).checksum)
+    for wanted in (source(server, 1), local, source(server, 2)):
+        with pytest.raises(
+            errors.TooLarge, match=f"more than the {3 * MIB} bytes that the image cache may hold"
+        ) as told:
+            await made.fetch(wanted)
+        assert "image_cache_size" in told.value.sentence()
+    assert not list((tmp_path / "cache").glob("*/disk.raw"))
+
+
+async def test_bytes_that_rot_in_the_cache_are_found_when_somebody_doubts(server: ImageServer, tmp_path: Path) -> None:
+    made = cache(tmp_path)
+    image = await made.fetch(source(server, 1))
+    assert not await made.doubt(image.key)
+    times = image.path.stat()
+    with image.path.open("r+b") as file:
+        file.write(b"rotten")
+    os.utime(image.path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert await made.find(image.key) is not None, "size and time are as they were"
+    assert await made.doubt(image.key)
+    assert await made.find(image.key) is None
+    whole(await made.fetch(source(server, 1)), disk(1))
+    assert not await made.doubt("../x")
+
+
+async def test_md5_counts_only_where_it_is_allowed(server: ImageServer, tmp_path: Path) -> None:
+    value = hashlib.md5(disk(1)).hexdigest()
+    wanted = ImageSource(f"{server.url}/1.raw", None, value)
+    with pytest.raises(errors.Invalid, match="md5, which can be forged"):
+        await cache(tmp_path).fetch(wanted)
+    lenient = ImageCache(tmp_path, 1 << 30, fetching=download.Limits(weak=True))
+    image = await lenient.fetch(wanted)
+    whole(image, disk(1))
+    assert image.key == f"md5-{value}"
+    assert await lenient.find_file(image.key, "raw") == image.path

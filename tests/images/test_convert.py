@@ -11,10 +11,10 @@ import pytest
 import zstandard
 
 from ingot.domain import errors
-from ingot.images import chunks, convert
+from ingot.images import child, chunks, convert
 
 MIB = 1024 * 1024
-LIMITS = convert.Limits(size=256 * MIB)
+LIMITS = child.Limits(size=256 * MIB)
 
 
 def make_raw(path: Path) -> bytes:
@@ -103,9 +103,19 @@ async def test_limits_stop_the_converter(tmp_path: Path) -> None:
     command = ["qemu-img", "convert", "-O", "qcow2", str(tmp_path / "disk"), str(tmp_path / "image")]
     subprocess.run(command, check=True)
     with pytest.raises(errors.Invalid, match="qemu-img could not convert"):
-        await convert.to_raw(tmp_path / "image", tmp_path / "out", None, convert.Limits(memory=20 * MIB))
+        await convert.to_raw(tmp_path / "image", tmp_path / "out", None, child.Limits(memory=20 * MIB))
     with pytest.raises(errors.TimedOut, match=r"took more than 0\.001 s"):
-        await convert.to_raw(tmp_path / "image", tmp_path / "out", None, convert.Limits(time=0.001))
+        await convert.to_raw(tmp_path / "image", tmp_path / "out", None, child.Limits(time=0.001))
+
+
+async def test_limits_stop_the_unpacker_too(tmp_path: Path) -> None:
+    (tmp_path / "packed").write_bytes(zstandard.compress(os.urandom(64 * MIB)))
+    with pytest.raises(errors.TimedOut, match=r"took more than 0\.001 s"):
+        await convert.to_raw(tmp_path / "packed", tmp_path / "out", None, child.Limits(time=0.001))
+    with pytest.raises(errors.Invalid, match="cannot be unpacked"):
+        await convert.to_raw(tmp_path / "packed", tmp_path / "out", None, child.Limits(memory=20 * MIB))
+    with pytest.raises(errors.TooLarge, match="image cache may hold"):
+        await convert.to_raw(tmp_path / "packed", tmp_path / "out", None, child.Limits(space=8 * MIB))
 
 
 async def test_a_packed_qcow2_is_refused(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from images.imageserver import ImageServer
 from ingot.domain import errors
-from ingot.images import checksums, configdrive, fetch, source
+from ingot.images import checksums, configdrive, download, fetch, source
 
 DATA = os.urandom(6_000_000)
 SUM = checksums.Checksum("sha256", hashlib.sha256(DATA).hexdigest())
-QUICK = fetch.Limits(stall=0.5, attempts=3, pause=0.01)
+QUICK = download.Limits(stall=0.5, attempts=3, pause=0.01)
 
 
 @pytest.fixture
@@ -29,7 +29,10 @@ async def server() -> AsyncIterator[ImageServer]:
 async def test_a_download_is_whole_and_tells_its_progress(server: ImageServer, tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
     size = await fetch.fetch(
-        f"{server.url}/disk.raw", tmp_path / "a", SUM, QUICK, lambda done, total: told.append((done, total))
+        download.Wanted(f"{server.url}/disk.raw", SUM),
+        tmp_path / "a",
+        QUICK,
+        lambda done, total: told.append((done, total)),
     )
     assert (tmp_path / "a").read_bytes() == DATA
     assert size == len(DATA)
@@ -39,7 +42,7 @@ async def test_a_download_is_whole_and_tells_its_progress(server: ImageServer, t
 
 async def test_a_broken_download_goes_on_where_it_stopped(server: ImageServer, tmp_path: Path) -> None:
     server.break_after = [1_000_000, 500_000, 1, 2_000_000]
-    await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", SUM, QUICK)
+    await fetch.fetch(download.Wanted(f"{server.url}/disk.raw", SUM), tmp_path / "a", QUICK)
     assert (tmp_path / "a").read_bytes() == DATA
     starts = [int((wanted or "bytes=0-")[6:-1]) for _, wanted in server.requests]
     assert starts == sorted(starts)
@@ -51,7 +54,7 @@ async def test_a_server_without_ranges_is_asked_for_all_again(server: ImageServe
     server.ranges = False
     server.break_after = [3_000_000]
     server.status = [200, 503]
-    await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", SUM, QUICK)
+    await fetch.fetch(download.Wanted(f"{server.url}/disk.raw", SUM), tmp_path / "a", QUICK)
     assert (tmp_path / "a").read_bytes() == DATA
 
 
@@ -63,16 +66,16 @@ async def test_a_file_that_changes_between_two_attempts_is_fetched_anew(server: 
         if done:
             server.files["/disk.raw"], server.etag = DATA, '"two"'
 
-    await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", SUM, QUICK, changed)
+    await fetch.fetch(download.Wanted(f"{server.url}/disk.raw", SUM), tmp_path / "a", QUICK, changed)
     assert (tmp_path / "a").read_bytes() == DATA
 
 
 async def test_a_server_that_stalls_is_given_up_with_a_sentence(server: ImageServer, tmp_path: Path) -> None:
     server.stall_after = 100_000
-    limits = fetch.Limits(stall=0.2, attempts=2, pause=0.01)
+    limits = download.Limits(stall=0.2, attempts=2, pause=0.01)
     server.ranges = False
     with pytest.raises(errors.TimedOut) as caught:
-        await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", SUM, limits)
+        await fetch.fetch(download.Wanted(f"{server.url}/disk.raw", SUM), tmp_path / "a", limits)
     assert "no byte came for 0.2 s" in caught.value.sentence()
     assert not (tmp_path / "a").exists()
 
@@ -81,7 +84,7 @@ async def test_a_server_that_is_gone_mid_transfer_is_given_up(server: ImageServe
     server.break_after = [1_000_000]
     server.status = [200, 500, 500, 500, 500]
     with pytest.raises(errors.Unreachable) as caught:
-        await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", SUM, QUICK)
+        await fetch.fetch(download.Wanted(f"{server.url}/disk.raw", SUM), tmp_path / "a", QUICK)
     assert "the server answered 500 (" in caught.value.sentence()
     assert " of 6000000 bytes had come, 3 attempts in a row failed)" in caught.value.sentence()
 
@@ -89,22 +92,24 @@ async def test_a_server_that_is_gone_mid_transfer_is_given_up(server: ImageServe
 async def test_wrong_things_are_refused_at_once(server: ImageServer, tmp_path: Path) -> None:
     wrong = checksums.Checksum("sha256", "0" * 64)
     with pytest.raises(errors.Invalid, match=f"expected sha256 {'0' * 64}, got {SUM.value}"):
-        await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", wrong, QUICK)
+        await fetch.fetch(download.Wanted(f"{server.url}/disk.raw", wrong), tmp_path / "a", QUICK)
     assert not (tmp_path / "a").exists()
     with pytest.raises(errors.NotFound, match="There is no image at"):
-        await fetch.fetch(f"{server.url}/none", tmp_path / "a", SUM, QUICK)
+        await fetch.fetch(download.Wanted(f"{server.url}/none", SUM), tmp_path / "a", QUICK)
     with pytest.raises(errors.TooLarge, match="5000000 are allowed"):
-        await fetch.fetch(f"{server.url}/disk.raw", tmp_path / "a", SUM, fetch.Limits(max_size=5_000_000))
+        await fetch.fetch(
+            download.Wanted(f"{server.url}/disk.raw", SUM), tmp_path / "a", download.Limits(max_size=5_000_000)
+        )
     for url in ("ftp://host/x", "nonsense", "http://"):
-        with pytest.raises(errors.Invalid, match="not an http, https or file URL"):
-            await fetch.fetch(url, tmp_path / "a", SUM, QUICK)
+        with pytest.raises(errors.Invalid, match="not an http, https, oci or file URL"):
+            await fetch.fetch(download.Wanted(url, SUM), tmp_path / "a", QUICK)
     with pytest.raises(errors.Unreachable, match="could not be fetched"):
-        await fetch.fetch("http://127.0.0.1:1/x", tmp_path / "a", SUM, QUICK)
+        await fetch.fetch(download.Wanted("http://127.0.0.1:1/x", SUM), tmp_path / "a", QUICK)
 
 
 async def test_passwords_in_urls_stay_out_of_errors(tmp_path: Path) -> None:
     with pytest.raises(errors.Unreachable) as caught:
-        await fetch.fetch("http://me:geheim@127.0.0.1:1/x?sig=geheim", tmp_path / "a", SUM, QUICK)
+        await fetch.fetch(download.Wanted("http://me:geheim@127.0.0.1:1/x?sig=geheim", SUM), tmp_path / "a", QUICK)
     assert "geheim" not in caught.value.sentence()
 
 
@@ -148,16 +153,16 @@ async def test_local_files_only_come_from_allowed_directories(tmp_path: Path) ->
     outside.write_bytes(DATA)
     (allowed / "good").write_bytes(DATA)
     (allowed / "link").symlink_to(outside)
-    limits = fetch.Limits(file_roots=(allowed,))
-    assert await fetch.fetch(f"file://{allowed}/good", tmp_path / "a", SUM, limits) == len(DATA)
+    limits = download.Limits(file_roots=(allowed,))
+    assert await fetch.fetch(download.Wanted(f"file://{allowed}/good", SUM), tmp_path / "a", limits) == len(DATA)
     assert (tmp_path / "a").read_bytes() == DATA
     for path in (outside, allowed / "link", allowed / "../secret", Path("/etc/shadow")):
         with pytest.raises(errors.Forbidden, match="outside the directories"):
-            await fetch.fetch(f"file://{path}", tmp_path / "b", SUM, limits)
+            await fetch.fetch(download.Wanted(f"file://{path}", SUM), tmp_path / "b", limits)
     with pytest.raises(errors.NotFound):
-        await fetch.fetch(f"file://{allowed}/none", tmp_path / "b", SUM, limits)
+        await fetch.fetch(download.Wanted(f"file://{allowed}/none", SUM), tmp_path / "b", limits)
     with pytest.raises(errors.Invalid, match="names the host"):
-        await fetch.fetch("file://server/images/good", tmp_path / "b", SUM, limits)
+        await fetch.fetch(download.Wanted("file://server/images/good", SUM), tmp_path / "b", limits)
 
 
 async def test_checksum_files_are_read(server: ImageServer) -> None:
@@ -194,3 +199,41 @@ def test_missing_and_weak_checksums_are_refused(algo: str | None, value: str | N
     with pytest.raises(errors.Invalid, match=said) as caught:
         checksums.parse(algo, value)
     assert "sha256" in caught.value.sentence()
+
+
+async def test_a_checksum_file_with_several_kinds(server: ImageServer) -> None:
+    sha512 = hashlib.sha512(DATA).hexdigest()
+    lines = [f"MD5 (disk.raw) = {'0' * 32}", f"SHA512 (disk.raw) = {sha512}", f"SHA256(disk.raw)= {SUM.value}"]
+    server.files["/SUMS"] = "\n".join(lines).encode()
+    url, sums = f"{server.url}/disk.raw", f"{server.url}/SUMS"
+    assert (await fetch.resolve_checksum(url, None, sums, QUICK)).value == sha512
+    assert await fetch.resolve_checksum(url, "sha256", sums, QUICK) == SUM
+    server.files["/SUMS"] = lines[0].encode()
+    with pytest.raises(errors.Invalid, match="md5, which can be forged"):
+        await fetch.resolve_checksum(url, None, sums, QUICK)
+
+
+async def test_credentials_stay_with_the_server_they_are_for(tmp_path: Path) -> None:
+    """A registry sends its clients to another host for the data; that host is not shown the token."""
+    seen: list[str] = []
+
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(DATA) + DATA)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(elsewhere, "127.0.0.1", 0) as other:
+        where = f"http://localhost:{other.sockets[0].getsockname()[1]}/data"
+
+        async def first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            seen.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            writer.write(f"HTTP/1.1 307 x\r\nLocation: {where}\r\nContent-Length: 0\r\n\r\n".encode())
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(first, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v2/a/blobs/x"
+            wanted = download.Wanted(url, SUM, {"Authorization": "Bearer geheim"})
+            await fetch.fetch(wanted, tmp_path / "a", QUICK)
+    assert ["geheim" in one for one in seen] == [True, False]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 import subprocess
 from pathlib import Path
 
@@ -111,3 +112,35 @@ def test_damaged_or_unknown_qcow2_headers_are_refused(tmp_path: Path, offset: in
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(errors.Invalid, match="cut off"):
         formats.check(path, None)
+
+
+def test_a_file_that_is_two_formats_at_once_is_refused(raw: Path, tmp_path: Path) -> None:
+    qcow2, forged = tmp_path / "image", tmp_path / "forged"
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", str(raw), str(qcow2))
+    disc = iso9660.build({"a": b"x"}, "cd")
+    layouts = {Format.ISO: (32768, disc[32768:34816]), Format.GPT: (512, raw.read_bytes()[512:604])}
+    for kind, (place, content) in layouts.items():
+        for packed in (qcow2.read_bytes(), gzip.compress(os.urandom(200_000))):
+            body = bytearray(packed)
+            body[place : place + len(content)] = content
+            forged.write_bytes(body)
+            with pytest.raises(errors.Invalid, match=f"at once a {kind} disk"):
+                formats.check(forged, None)
+
+
+def test_a_bootable_disc_with_a_partition_table_is_a_disc_and_a_raw_disk(raw: Path, tmp_path: Path) -> None:
+    hybrid = tmp_path / "hybrid"
+    disc = iso9660.build({"a": b"x" * 100_000}, "cd")
+    hybrid.write_bytes(raw.read_bytes()[:32768] + disc[32768:])
+    for declared in ("iso", "raw", None):
+        assert formats.check(hybrid, declared) is Format.ISO
+    with pytest.raises(errors.Invalid, match="content is iso"):
+        formats.check(hybrid, "gpt")
+
+
+@pytest.mark.parametrize("start", [b"", b"\n# a comment\n \t# and another\r\n\n"])
+def test_a_vmdk_descriptor_names_other_files_however_it_begins(tmp_path: Path, start: bytes) -> None:
+    text = b'version=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\nRW 2048 FLAT "/etc/shadow" 0\n'
+    (tmp_path / "image").write_bytes(start + text)
+    with pytest.raises(errors.Invalid, match="declared as raw, but its content is vmdk"):
+        formats.check(tmp_path / "image", "raw")

@@ -14,13 +14,14 @@ import pytest
 
 from flows import stand
 from ingot.conductor.claims import Claims
-from ingot.domain import errors, ids, runs, states
+from ingot.domain import errors, ids, runs
 from ingot.flows import agent_steps
+from ingot.flows.flow import Ending, Failure
 from ingot.flows.run import Runner
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
-from ingot.store import nodes
+from ingot.store import bios, firmware, nodes
 from ingot.store import runs as run_store
 from interfaces.contracts import TIMEOUT, InterfaceContract, Stage
 
@@ -42,11 +43,11 @@ class OneMethod:
     async def call(self, ctx: StepContext) -> None:
         await getattr(ctx.interface(self.kind), self.method)(ctx)
 
-    def success(self, ctx: StepContext) -> tuple[states.Event | None, dict[str, Any]]:
-        return None, {}
+    def success(self, ctx: StepContext) -> Ending:
+        return (), {}
 
-    def failure(self, found: Any, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
-        return None, {}
+    def failure(self, found: Any, how: Failure) -> Ending:
+        return (), {}
 
 
 async def run_method(
@@ -101,25 +102,35 @@ class SteppedContract(InterfaceContract):
 
 
 class ConsoleContract(InterfaceContract):
-    """Serving a console, and saying where."""
+    """A line to a console. ``typed``: what the peer answers to, None where nobody listens behind it."""
 
     kind = "console"
+    typed: ClassVar[tuple[bytes, bytes] | None] = None
 
-    async def test_a_console_is_told_of_while_it_is_served(self, stage: Stage) -> None:
-        """Starting and stopping twice are no errors: both may be repeated."""
+    async def test_a_line_carries_both_ways_until_it_is_closed(self, stage: Stage) -> None:
         ctx = await stage.context()
         console = ctx.interface("console")
-        with pytest.raises(errors.Conflict):
-            await console.get(ctx)
+        assert console.style in {"ingot", "shellinabox", "socat"}
+        line = await console.open(ctx)
+        if self.typed is not None:
+            await line.write(self.typed[0])
+            heard = b""
+            async with asyncio.timeout(TIMEOUT):
+                while self.typed[1] not in heard:
+                    heard += await line.read()
         for _ in range(2):
-            await console.start(ctx)
-        served = await console.get(ctx)
-        assert set(served) == {"type", "url"}
-        assert all(served.values())
+            await line.close()
+        async with asyncio.timeout(TIMEOUT):
+            while await line.read():
+                pass
+        with pytest.raises(errors.Unreachable):
+            await line.write(b"x")
+
+    async def test_a_closed_line_can_be_opened_again(self, stage: Stage) -> None:
+        ctx = await stage.context()
         for _ in range(2):
-            await console.stop(ctx)
-        with pytest.raises(errors.Conflict):
-            await console.get(ctx)
+            line = await ctx.interface("console").open(ctx)
+            await line.close()
 
 
 class RaidContract(SteppedContract):
@@ -173,7 +184,11 @@ class BiosContract(SteppedContract):
 
     async def values(self, stage: Stage) -> dict[str, Any]:
         ctx = await stage.context()
-        return {one["name"]: one["value"] for one in await ctx.interface("bios").list_settings(ctx)}
+        return {one.name: one.value for one in await ctx.interface("bios").list_settings(ctx)}
+
+    async def kept(self, stage: Stage) -> dict[str, Any]:
+        """The node's record of them."""
+        return {one.name: one.value for one in await stage.deps.store.read(bios.list_all, stage.uuid)}
 
     async def test_settings_are_in_force_until_the_reset(self, stage: Stage) -> None:
         await self.succeed(stage, "factory_reset")
@@ -182,9 +197,9 @@ class BiosContract(SteppedContract):
         assert changed != first, "the suite needs settings that change something"
         for _ in range(2):
             await self.succeed(stage, "apply_configuration", {"settings": self.wanted})
-            assert await self.values(stage) == changed
+            assert await self.values(stage) == await self.kept(stage) == changed
         await self.succeed(stage, "factory_reset")
-        assert await self.values(stage) == first
+        assert await self.values(stage) == await self.kept(stage) == first
 
     async def test_one_wrong_setting_changes_nothing(self, stage: Stage) -> None:
         before = await self.values(stage)
@@ -202,17 +217,17 @@ class FirmwareContract(SteppedContract):
     on_request = ("update",)
     updates: ClassVar[list[dict[str, str]]] = [{"component": "bmc", "url": "http://192.0.2.1/bmc/2.7"}]
 
-    async def versions(self, stage: Stage) -> dict[str, str]:
+    async def versions(self, stage: Stage) -> dict[str, str | None]:
         ctx = await stage.context()
-        return {
-            one["component"]: one["current_version"] for one in await ctx.interface("firmware").list_components(ctx)
-        }
+        return {one.component: one.current_version for one in await ctx.interface("firmware").list_components(ctx)}
 
     async def test_an_update_changes_the_version_of_its_component_alone(self, stage: Stage) -> None:
         before = await self.versions(stage)
         await self.succeed(stage, "update", {"settings": self.updates})
         after = await self.versions(stage)
         assert {name for name in before if after[name] != before[name]} == {one["component"] for one in self.updates}
+        kept = await stage.deps.store.read(firmware.list_all, stage.uuid)
+        assert {one.component: one.current_version for one in kept} == after
 
     async def test_one_wrong_component_installs_nothing(self, stage: Stage) -> None:
         before = await self.versions(stage)
@@ -270,13 +285,12 @@ class VendorContract(InterfaceContract):
     reads: ClassVar[tuple[str, dict[str, Any]]] = ("echo", {"some": ["thing", 1, None]})
 
     async def test_every_method_is_described_whole(self, stage: Stage) -> None:
-        methods = (await stage.context()).interface("vendor").methods()
-        assert self.reads[0] in methods
-        for name, told in methods.items():
-            assert set(told) == {"http_methods", "async", "description", "attach", "require_exclusive_lock"}, name
-            assert told["description"]
-            assert told["http_methods"]
-            assert set(told["http_methods"]) <= {"GET", "POST", "PUT", "PATCH", "DELETE"}
+        vendor = (await stage.context()).interface("vendor")
+        assert self.reads[0] in vendor.methods
+        for name, told in {**vendor.methods, **vendor.driver_methods}.items():
+            assert told.description, name
+            assert told.http_methods
+            assert set(told.http_methods) <= {"GET", "POST", "PUT", "PATCH", "DELETE"}
 
     async def test_a_call_answers_with_json(self, stage: Stage) -> None:
         ctx = await stage.context()

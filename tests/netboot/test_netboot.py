@@ -55,14 +55,54 @@ async def test_a_deleted_port_is_answered_no_more(lan: Lan, store: Store, tmp_pa
         assert served.strangers(0) == [OTHER]
 
 
-async def test_only_known_addresses_are_remembered(store: Store, tmp_path: Path, free_port: int) -> None:
+async def boots(store: Store) -> None:
+    """The node's machine shall load the ramdisk."""
+    await store.run(nodes.change, NODE, driver_internal_info={"boot": {"what": "ramdisk", "params": {}}})
+
+
+async def get(url: str) -> tuple[int, bytes]:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status, await answer.read()
+
+
+async def test_boot_files_and_images_have_addresses_that_only_who_was_told_knows(
+    store: Store, tmp_path: Path, free_port: int
+) -> None:
     settings = Settings(data_dir=str(tmp_path), provision_address="127.0.0.1", files_port=free_port)
     await enrol(store)
-    async with netboot(settings, store).running() as served, aiohttp.ClientSession() as session:
-        for address in (KNOWN, "52:54:00:ee:01:99"):
-            async with session.get(f"http://127.0.0.1:{free_port}/boot/ramdisk/{address}/initrd") as answer:
-                assert (answer.status, await answer.read()) == (200, b"x")
+    await boots(store)
+    base = f"http://127.0.0.1:{free_port}"
+    (tmp_path / "images" / "abc").mkdir(parents=True)
+    async with netboot(settings, store).running() as served:
+        script = (await get(f"{base}/boot/ipxe/{KNOWN}"))[1].decode()
+        initrd = next(word for word in script.split() if word.endswith("/initrd"))
+        assert await get(initrd) == (200, b"x")
         seen = served.last_seen(KNOWN)
         assert seen is not None
         assert seen[1] == "loaded initrd of the ramdisk"
-        assert served.last_seen("52:54:00:ee:01:99") is None
+        given = initrd.split("/")[5]
+        for guess in (
+            f"/boot/ramdisk/{KNOWN}/initrd",
+            f"/boot/ramdisk/x/{KNOWN}/initrd",
+            f"/boot/ramdisk/{given}/{OTHER}/initrd",
+            f"/boot/ramdisk/{given[:-1]}/{KNOWN}/initrd",
+            f"/images/{given}/abc/raw",
+            "/images/abc/raw",
+        ):
+            assert (await get(base + guess))[0] == 404, guess
+        url = served.image_url("abc", "raw")
+        assert url.startswith(f"{base}/images/")
+        assert url.endswith("/abc/raw")
+        assert "abc" in url
+    again = Netboot(settings, store, ImageCache(tmp_path / "images", 1 << 30).find_file)
+    async with again.running():
+        assert await get(initrd) == (200, b"x"), "a restart of the service must not end a boot"
+
+
+async def test_strangers_are_told_no_boot_file(store: Store, tmp_path: Path, free_port: int) -> None:
+    settings = Settings(data_dir=str(tmp_path), provision_address="127.0.0.1", files_port=free_port)
+    await enrol(store)
+    async with netboot(settings, store).running() as served:
+        stranger = "52:54:00:ee:01:99"
+        assert b"vmlinuz" not in (await get(f"http://127.0.0.1:{free_port}/boot/ipxe/{stranger}"))[1]
+        assert served.last_seen(stranger) is None

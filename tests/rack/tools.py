@@ -54,7 +54,7 @@ async def run(*argv: str, env: dict[str, str] | None = None, seconds: float = 60
         process.kill()
         output, _ = await process.communicate()
         raise AssertionError(f"{argv[0]} took over {seconds} s: {output.decode()}") from None
-    return process.returncode or 0, output.decode()
+    return process.returncode or 0, output.decode(errors="replace")  # ipmitool prints packed names as they are
 
 
 async def until(condition: Callable[[], bool], *, seconds: float = 30, what: str = "the condition") -> None:

@@ -7,12 +7,14 @@ heartbeat and inspection. May not: know a route's meaning. Invariant: both serve
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import os
 import socket
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+import ssl
+import urllib.parse
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
 import structlog
@@ -21,48 +23,82 @@ import uvicorn
 from ingot.api import auth, server
 from ingot.deps import Deps
 from ingot.domain import errors
+from ingot.netboot import hostnet
 from ingot.netboot import service as netboot
 from ingot.settings import Settings
+from ingot.tls import server as tls
+from ingot.tls import wanted
 
 _log = structlog.get_logger("ingot.api")
 _AGENT_PATHS = ("/v1/lookup", "/v1/heartbeat/", "/v1/continue_inspection")
 _ROOTS = {"/", "/v1", "/v1/"}
 _KEEP_ALIVE = 75
+_ANY = {"0.0.0.0", "::"}
 
 
 class _Server(uvicorn.Server):
     """uvicorn without signal handlers: the process has its own."""
 
-    @contextmanager
+    @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def listening(deps: Deps) -> AsyncGenerator[None]:
     """Serve the API while the context lasts.
 
     Raises errors.Conflict when a port is taken, errors.Invalid for settings that are not safe.
     """
     auth.check(deps.settings)
+    with contextlib.ExitStack() as sockets:
+        servers, identity = await _prepare(deps, sockets)
+        tasks = [asyncio.create_task(one.serve(sockets=[sock])) for one, sock in servers]
+        fresh = [] if identity is None else [asyncio.create_task(identity.keep_fresh())]
+        try:
+            yield
+        finally:
+            for one, _ in servers:
+                one.should_exit = True
+            for task in fresh:
+                task.cancel()
+            await asyncio.gather(*tasks, *fresh, return_exceptions=True)
+
+
+async def _prepare(
+    deps: Deps, sockets: contextlib.ExitStack
+) -> tuple[list[tuple[_Server, socket.socket]], tls.Identity | None]:
+    """The servers with their bound sockets, and what they show to callers of those that speak TLS."""
+    settings = deps.settings
     app = server.build(deps)
-    servers = [_server(app, _bind(deps.settings.host, deps.settings.port))]
-    agents = _agents_address(deps.settings, str(servers[0][1].getsockname()[0]))
+    main = sockets.enter_context(_bind(settings.host, settings.port))
+    agents = _agents_address(settings, str(main.getsockname()[0]))
+    places: list[tuple[Any, str, socket.socket]] = [(app, settings.host, main)]
     if agents is not None:
-        servers.append(_server(_only_agents(app), _bind(agents, deps.settings.port)))
-    tasks = [asyncio.create_task(one.serve(sockets=[sock])) for one, sock in servers]
-    _log.info("API ready", url=f"http://{deps.settings.host}:{deps.settings.port}", agents_on=agents)
-    try:
-        yield
-    finally:
-        for one, _ in servers:
-            one.should_exit = True
-        await asyncio.gather(*tasks, return_exceptions=True)
+        places.append((_only_agents(app), agents, sockets.enter_context(_bind(agents, settings.port))))
+    secured = any(wanted.is_wanted(settings, address) for _, address, _ in places)
+    identity = await asyncio.to_thread(tls.Identity, settings, _names(settings)) if secured else None
+    servers = [
+        (_server(one, identity.context if identity and wanted.is_wanted(settings, address) else None), sock)
+        for one, address, sock in places
+    ]
+    url = f"{wanted.scheme(settings, settings.host)}://{settings.host}:{settings.port}"
+    _log.info("API ready", url=url, agents_on=agents)
+    return servers, identity
 
 
-def _server(app: Any, sock: socket.socket) -> tuple[_Server, socket.socket]:
+def _names(settings: Settings) -> list[str]:
+    """What this host is called by its clients."""
+    public = urllib.parse.urlsplit(settings.public_url or "").hostname
+    named = [socket.gethostname(), "localhost", public, *settings.tls_names]
+    addresses = [settings.host, netboot.host(settings), *hostnet.addresses(), "127.0.0.1", "::1"]
+    return [name for name in dict.fromkeys([*named, *addresses]) if name and name not in _ANY]
+
+
+def _server(app: Any, context: ssl.SSLContext | None) -> _Server:
     config = uvicorn.Config(
         app,
+        ssl_context_factory=None if context is None else _giving(context),
         loop="none",
         http="httptools",
         ws="none",
@@ -73,7 +109,11 @@ def _server(app: Any, sock: socket.socket) -> tuple[_Server, socket.socket]:
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=5,
     )
-    return _Server(config), sock
+    return _Server(config)
+
+
+def _giving(context: ssl.SSLContext) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
+    return lambda _config, _default: context
 
 
 def _bind(host: str, port: int) -> socket.socket:

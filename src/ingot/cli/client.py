@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 import os
+import ssl
 import urllib.parse
 from typing import Any
 
@@ -21,9 +22,17 @@ DEFAULT_URL = "http://127.0.0.1:6385"
 
 
 class Client:
-    """Calls one API. ``url`` without the trailing ``/v1``; ``timeout`` seconds per answer."""
+    """Calls one API. ``url`` without the trailing ``/v1``; ``timeout`` seconds per answer; ``ca``: file of the CA."""
 
-    def __init__(self, url: str, user: str | None = None, password: str | None = None, timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        user: str | None = None,
+        password: str | None = None,
+        timeout: float = 60.0,
+        ca: str | None = None,
+        token: str | None = None,
+    ) -> None:
         parts = urllib.parse.urlsplit(url if "//" in url else f"http://{url}")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise errors.Invalid(f'"{url}" is not the URL of an API', hint=f"Say it like {DEFAULT_URL}.")
@@ -31,10 +40,13 @@ class Client:
         self._parts = parts
         self._root = parts.path.rstrip("/").removesuffix("/v1")
         self._timeout = timeout
+        self._ca = ca
         self._headers = {"X-OpenStack-Ironic-API-Version": VERSION, "Accept": "application/json"}
         if user is not None:
-            token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
-            self._headers["Authorization"] = f"Basic {token}"
+            encoded = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+            self._headers["Authorization"] = f"Basic {encoded}"
+        elif token:
+            self._headers["X-Auth-Token"] = token
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON behind ``path`` (``/v1/...``); query values that are None are left out."""
@@ -68,26 +80,40 @@ class Client:
         except TimeoutError as error:
             text = f"{self.url} gave no answer in {self._timeout:g} s"
             raise errors.TimedOut(text, hint="Try again, or look at the service's log.") from error
+        except ssl.SSLCertVerificationError as error:
+            text = f"The certificate of {self.url} is not trusted: {error.verify_message}"
+            hint = "Set INGOT_CACERT to a copy of tls/ca.pem from the service's data directory."
+            raise errors.Unreachable(text, hint=hint) from error
+        except ssl.SSLError as error:
+            text = f"{self.url} speaks no TLS that we do ({error.reason})"
+            raise errors.Unreachable(text, hint="Try it with http://.") from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise errors.Unreachable(
-                f"No ingot answers at {self.url} ({reason})",
-                hint='Start one with "ingot serve", or name another with --url or INGOT_URL.',
-            ) from error
+            hint = 'Start one with "ingot serve", or name another with --url or INGOT_URL.'
+            if isinstance(error, http.client.RemoteDisconnected) and self._parts.scheme == "http":
+                hint = "Does it speak TLS? Try it with https://."
+            raise errors.Unreachable(f"No ingot answers at {self.url} ({reason})", hint=hint) from error
         finally:
             connection.close()
 
     def _connect(self) -> http.client.HTTPConnection:
         host = self._parts.hostname or ""
         if self._parts.scheme == "https":
-            return http.client.HTTPSConnection(host, self._parts.port, timeout=self._timeout)
+            context = ssl.create_default_context(cafile=self._ca)
+            return http.client.HTTPSConnection(host, self._parts.port, timeout=self._timeout, context=context)
         return http.client.HTTPConnection(host, self._parts.port, timeout=self._timeout)
 
 
 def from_environment(url: str | None = None) -> Client:
-    """The client the user means: ``--url`` or INGOT_URL, with INGOT_USER and INGOT_PASSWORD if they are set."""
+    """The client the user means: ``--url`` or INGOT_URL, with what INGOT_USER and INGOT_PASSWORD, or
+    INGOT_TOKEN, and INGOT_CACERT say.
+    """
     where = url or os.environ.get("INGOT_URL") or DEFAULT_URL
-    return Client(where, os.environ.get("INGOT_USER"), os.environ.get("INGOT_PASSWORD"))
+    ca = os.environ.get("INGOT_CACERT") or os.environ.get("OS_CACERT")
+    if ca and not os.access(ca, os.R_OK):
+        raise errors.Invalid(f"The CA file {ca} cannot be read", hint="Correct INGOT_CACERT.")
+    user, password, token = (os.environ.get(f"INGOT_{name}") for name in ("USER", "PASSWORD", "TOKEN"))
+    return Client(where, user, password, ca=ca or None, token=token)
 
 
 def node_path(ident: str, *more: str) -> str:
@@ -110,7 +136,7 @@ def _read(status: int, body: bytes) -> Any:
     if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         raise errors.Misbehaved(f"{text.rstrip('.')} (status {status})", hint="See the service's log.")
     if status == http.HTTPStatus.UNAUTHORIZED:
-        text = f"{text.rstrip('.')}. Set INGOT_USER and INGOT_PASSWORD"
+        text = f"{text.rstrip('.')}. Set INGOT_USER and INGOT_PASSWORD, or INGOT_TOKEN"
     raise exits.ApiRefused(text, status)
 
 

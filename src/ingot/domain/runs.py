@@ -20,7 +20,12 @@ class Kind(StrEnum):
     CLEAN = "clean"
     DEPLOY = "deploy"
     TEAR_DOWN = "tear_down"
+    ADOPT = "adopt"
+    RESCUE = "rescue"
+    UNRESCUE = "unrescue"
+    SERVICE = "service"
     POWER = "power"
+    ORDER = "order"
 
 
 class Status(StrEnum):
@@ -86,6 +91,8 @@ class Wait(msgspec.Struct, frozen=True):
     deadline: float
     usual: float | None = None
     on_agent: bool = False
+    held: bool = False
+    """An operator holds the run: it may last, and its time is not the run's."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,7 @@
 """The image cache: each image fetched, checked, converted and mapped once, then shared by all deployments.
 
 Why: a rack deploying one image must cost one download. May not: hand out an entry that is not whole.
-Invariant: an entry is a directory that appeared by one rename under its key's lock, with ``entry.json``
-inside; what does not match its own ``entry.json`` is rebuilt.
+Invariant: of all that want one image at once, in this and other processes, one builds it and the others wait.
 """
 
 from __future__ import annotations
@@ -10,11 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import hashlib
-import os
 import shutil
-import time
 from collections.abc import AsyncGenerator, Callable
 from enum import StrEnum
 from pathlib import Path
@@ -22,9 +18,9 @@ from pathlib import Path
 import msgspec
 
 from ingot.domain import errors
-from ingot.images import checksums, chunks, convert, fetch, formats
+from ingot.images import child, chunks, convert, download, entries, evict, fetch, formats, locate
 
-_PART = "part-"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Phase(StrEnum):
@@ -39,34 +35,6 @@ class Phase(StrEnum):
 Progress = Callable[[Phase, int, int | None], None]
 
 
-class ImageSource(msgspec.Struct, frozen=True):
-    """An image as a user names it: ``checksum`` is hex or the URL of a checksum file, None is refused."""
-
-    url: str
-    algo: str | None = None
-    checksum: str | None = None
-    disk_format: str | None = None
-
-
-class CachedImage(msgspec.Struct, frozen=True):
-    """A raw image ready to serve: ``size`` in bytes, ``sha256`` of the raw bytes, its chunk map."""
-
-    key: str
-    path: Path
-    size: int
-    chunks_path: Path
-    chunks_digest: str
-    sha256: str
-
-
-class _Entry(msgspec.Struct, frozen=True):
-    size: int
-    mtime_ns: int
-    chunks_digest: str
-    sha256: str
-    found: formats.Format
-
-
 class ImageCache:
     """Images below ``root``, at most about ``cap`` bytes on disk; the least recently used go first.
 
@@ -78,99 +46,108 @@ class ImageCache:
         root: Path,
         cap: int,
         *,
-        fetching: fetch.Limits | None = None,
-        converting: convert.Limits | None = None,
+        fetching: download.Limits | None = None,
+        converting: child.Limits | None = None,
         keep: float = 3600,
     ) -> None:
         self.root, self.cap, self.keep = root, cap, keep
-        self.fetching = fetching or fetch.Limits()
-        self.converting = converting or convert.Limits()
+        self.fetching = msgspec.structs.replace(fetching or download.Limits(), space=cap)
+        self.converting = msgspec.structs.replace(converting or child.Limits(), space=cap)
         self.lock_deadline = 2 * 3600.0
         with contextlib.suppress(FileNotFoundError):
-            self._remove_leftovers()
+            evict.remove_leftovers(self.root)
 
-    async def fetch(self, source: ImageSource, progress: Progress | None = None) -> CachedImage:
+    async def fetch(self, source: locate.ImageSource, progress: Progress | None = None) -> entries.CachedImage:
         """Return the raw image of ``source``, from the cache or by download.
 
         Raises Invalid, Forbidden, NotFound, TooLarge, QuotaExceeded (disk full), Unreachable, TimedOut.
         """
         tell = progress or _silent
-        checksum = await fetch.resolve_checksum(source.url, source.algo, source.checksum, self.fetching)
-        key = f"{checksum.algo}-{checksum.value}"
+        wanted = await locate.locate(source, self.fetching)
+        key = f"{wanted.checksum.algo}-{wanted.checksum.value}"
         async with self._locked(key, tell) as found:
-            entry = found or await self._make(key, source, checksum, tell)
+            entry = found or await self._make(key, wanted, source.disk_format, tell)
         if source.disk_format is not None:
             formats.check_declared(entry.found, source.disk_format)
-        self.touch(key)
-        return self._cached(key, entry)
+        entries.touch(self.root, key)
+        return entries.cached(self.root, key, entry)
 
-    def touch(self, key: str) -> None:
-        """Note that ``key`` is being used now, so that it is not removed."""
-        with contextlib.suppress(OSError):
-            os.utime(self.root / key / "entry.json")
-
-    async def find(self, key: str) -> CachedImage | None:
+    async def find(self, key: str) -> entries.CachedImage | None:
         """Return the entry ``key`` if it is there and whole."""
-        if not _is_key(key):
+        if not entries.is_key(key):
             return None
-        entry = await asyncio.to_thread(self._load, key)
-        return self._cached(key, entry) if entry else None
+        entry = await asyncio.to_thread(entries.load, self.root, key)
+        return entries.cached(self.root, key, entry) if entry else None
 
     async def find_file(self, key: str, name: str) -> Path | None:
         """The path of the entry's "raw" data or "chunks" map, None if there is no such entry or file."""
         image = await self.find(key)
         if image is None:
             return None
-        self.touch(key)
+        entries.touch(self.root, key)
         return {"raw": image.path, "chunks": image.chunks_path}.get(name)
 
-    def _cached(self, key: str, entry: _Entry) -> CachedImage:
-        folder = self.root / key
-        return CachedImage(
-            key, folder / "disk.raw", entry.size, folder / "chunks.json", entry.chunks_digest, entry.sha256
-        )
+    async def doubt(self, key: str) -> bool:
+        """Read an entry that somebody found damaged, and remove it if it is; whether it was removed."""
+        if not entries.is_key(key) or await asyncio.to_thread(entries.is_sound, self.root, key):
+            return False
+        return await asyncio.to_thread(evict.remove, self.root, key)
 
-    def _load(self, key: str) -> _Entry | None:
-        folder = self.root / key
+    async def _make(self, key: str, wanted: download.Wanted, declared: str | None, tell: Progress) -> entries.Entry:
+        """Build the entry; when the disk is full, once more after removing what nobody uses."""
         try:
-            entry = msgspec.json.decode((folder / "entry.json").read_bytes(), type=_Entry)
-            info = (folder / "disk.raw").stat()
-            whole = (info.st_size, info.st_mtime_ns) == (entry.size, entry.mtime_ns)
-            same_map = chunks.digest((folder / "chunks.json").read_bytes()) == entry.chunks_digest
-        except (OSError, msgspec.DecodeError):
-            return None
-        return entry if whole and same_map else None
-
-    async def _make(self, key: str, source: ImageSource, checksum: checksums.Checksum, tell: Progress) -> _Entry:
-        part = self.root / f"{_PART}{key}"
-        await asyncio.to_thread(_renew, part)
-        try:
-            entry = await self._build(part, source, checksum, tell)
-            await asyncio.to_thread(self._publish, part, key)
+            return await self._make_once(key, wanted, declared, tell)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in _FULL:
                 raise
-            raise errors.QuotaExceeded(
-                f"No space is left in {self.root} for the image.", hint="Free space or move the image cache."
-            ) from error
+            if not await asyncio.to_thread(evict.shrink, self.root, 0, self.keep):
+                raise self._disk_full() from error
+        try:
+            return await self._make_once(key, wanted, declared, tell)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise self._disk_full() from error
+
+    async def _make_once(
+        self, key: str, wanted: download.Wanted, declared: str | None, tell: Progress
+    ) -> entries.Entry:
+        part = self.root / f"{entries.PART}{key}"
+        await asyncio.to_thread(entries.renew, part)
+        try:
+            entry = await self._build(part, wanted, declared, tell)
+            await asyncio.to_thread(entries.publish, part, self.root, key)
+            await asyncio.to_thread(evict.shrink, self.root, self.cap, self.keep, key)
         finally:
             await asyncio.to_thread(shutil.rmtree, part, True)
         return entry
 
-    async def _build(self, part: Path, source: ImageSource, checksum: checksums.Checksum, tell: Progress) -> _Entry:
-        download, raw = part / "download", part / "disk.raw"
+    def _disk_full(self) -> errors.QuotaExceeded:
+        free = shutil.disk_usage(self.root).free
+        return errors.QuotaExceeded(
+            f"No space is left in {self.root} for the image ({free} bytes are free).",
+            hint="Free space or move the image cache, then deploy again.",
+        )
+
+    async def _build(self, part: Path, wanted: download.Wanted, declared: str | None, tell: Progress) -> entries.Entry:
+        packed, raw = part / "download", part / "disk.raw"
 
         def downloaded(done: int, total: int | None) -> None:
             tell(Phase.DOWNLOAD, done, total)
 
-        await fetch.fetch(source.url, download, checksum, self.fetching, downloaded)
-        found = await asyncio.to_thread(formats.check, download, source.disk_format)
-        size = download.stat().st_size
+        await fetch.fetch(wanted, packed, self.fetching, downloaded)
+        found = await asyncio.to_thread(formats.check, packed, declared)
+        size = packed.stat().st_size
         tell(Phase.CONVERT, 0, size)
-        await convert.to_raw(download, raw, source.disk_format, self.converting)
+        await convert.to_raw(packed, raw, declared, self.converting)
         tell(Phase.CONVERT, size, size)
         unchanged = found is not formats.Format.QCOW2 and not formats.is_compressed(found)
-        known = checksum.value if unchanged and checksum.algo == "sha256" else None
+        known = wanted.checksum.value if unchanged and wanted.checksum.algo == "sha256" else None
+        return await self._map(part, found, known, tell)
+
+    async def _map(self, part: Path, found: formats.Format, known: str | None, tell: Progress) -> entries.Entry:
+        """Write chunk map and ``entry.json``; ``known``: the raw file's sha256 if somebody has computed it."""
+        raw = part / "disk.raw"
 
         def mapped(done: int, total: int) -> None:
             tell(Phase.MAP, done, total)
@@ -180,59 +157,14 @@ class ImageCache:
             hashing = group.create_task(asyncio.to_thread(_sha256, raw, known))
         (part / "chunks.json").write_bytes(mapping.result())
         info = raw.stat()
-        entry = _Entry(info.st_size, info.st_mtime_ns, chunks.digest(mapping.result()), hashing.result(), found)
+        digest = chunks.digest(mapping.result())
+        entry = entries.Entry(info.st_size, info.st_mtime_ns, digest, hashing.result(), found)
         (part / "entry.json").write_bytes(msgspec.json.encode(entry))
         return entry
 
-    def _publish(self, part: Path, key: str) -> None:
-        folder = self.root / key
-        shutil.rmtree(folder, ignore_errors=True)
-        for path in part.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        part.rename(folder)
-        self._shrink(key)
-
-    def _shrink(self, newest: str) -> None:
-        """Remove leftovers, and the least recently used entries until the cap holds."""
-        self._remove_leftovers()
-        entries: list[tuple[float, int, Path]] = []
-        for path in self.root.iterdir():
-            with contextlib.suppress(OSError):
-                if _is_key(path.name):
-                    blocks = sum(inner.stat().st_blocks for inner in path.iterdir())
-                    entries.append((path.joinpath("entry.json").stat().st_mtime, blocks * 512, path))
-        total = sum(size for _, size, _ in entries)
-        for used, size, path in sorted(entries):
-            if total <= self.cap:
-                return
-            if path.name != newest and time.time() - used > self.keep and self._remove_unlocked(path.name, path):
-                total -= size
-
-    def _remove_leftovers(self) -> None:
-        """Remove what killed processes were building; what is being built now is locked."""
-        for path in list(self.root.iterdir()):
-            key = path.name.removeprefix(_PART)
-            if key != path.name and _is_key(key):
-                self._remove_unlocked(key, path)
-
-    def _remove_unlocked(self, key: str, folder: Path) -> bool:
-        with (self.root / f"{key}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return False
-            shutil.rmtree(folder, ignore_errors=True)
-        return True
-
     @contextlib.asynccontextmanager
-    async def _locked(self, key: str, tell: Progress) -> AsyncGenerator[_Entry | None]:
-        """Hold the lock of ``key`` against other tasks and processes, or yield the entry that makes it needless.
-
-        The lock dies with its holder.
-        """
-        if not _is_key(key):
-            raise errors.NotFound(f"The image cache has no entry {key[:80]!r}.")
+    async def _locked(self, key: str, tell: Progress) -> AsyncGenerator[entries.Entry | None]:
+        """Hold the lock of ``key`` against other tasks and processes, or yield the entry that makes it needless."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / f"{key}.lock").open("w") as lock:
             try:
@@ -245,34 +177,16 @@ class ImageCache:
                 ) from error
             yield found
 
-    async def _lock_or_find(self, fd: int, key: str, tell: Progress) -> _Entry | None:
+    async def _lock_or_find(self, fd: int, key: str, tell: Progress) -> entries.Entry | None:
         pause = 0.02
         while True:
-            locked = _try_lock(fd)
-            found = await asyncio.to_thread(self._load, key)
+            locked = evict.try_lock(fd)
+            found = await asyncio.to_thread(entries.load, self.root, key)
             if found or locked:
                 return found
             tell(Phase.WAIT, 0, None)
             await asyncio.sleep(pause)
             pause = min(0.5, pause * 1.5)
-
-
-def _is_key(name: str) -> bool:
-    algo, _, value = name.partition("-")
-    return algo in ("sha256", "sha384", "sha512") and len(value) in (64, 96, 128) and value.isalnum()
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _renew(part: Path) -> None:
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
 
 
 def _sha256(raw: Path, known: str | None) -> str:

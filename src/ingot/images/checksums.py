@@ -1,7 +1,8 @@
 """Checksums of images: which algorithms count, and where the expected value comes from.
 
-Why: an image without a checksum could be anything; an image with an md5 could be anything too.
-May not: touch the network. Invariant: a ``Checksum`` holds a lower-case hex digest of the right length.
+Why: an image without a checksum could be anything; an image with an md5 could be anything too, so that counts only
+where the operator allows it. May not: touch the network. Invariant: a ``Checksum`` holds a lower-case hex digest of
+the right length.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 from ingot.domain import errors
 
 _LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
+_WEAK = {"md5": 32, "sha1": 40}
 _HINT = (
     "Set image_os_hash_algo and image_os_hash_value, or image_checksum to a sha256 or sha512 "
     "(sha256sum FILE prints it) or to the URL of a checksum file."
@@ -58,10 +60,10 @@ class Checksum(msgspec.Struct, frozen=True):
             )
 
 
-def parse(algo: str | None, value: str | None) -> Checksum:
+def parse(algo: str | None, value: str | None, *, weak: bool = False) -> Checksum:
     """Return the checksum for ``value`` in hex, the algorithm guessed by length if ``algo`` is None.
 
-    Raises Invalid for a missing, malformed or weak (md5, sha1) checksum.
+    ``weak`` lets md5 count. Raises Invalid for a missing, malformed or weak (md5, sha1) checksum.
     """
     if not value or not value.strip():
         raise errors.Invalid("The image has no checksum.", hint=_HINT)
@@ -69,34 +71,43 @@ def parse(algo: str | None, value: str | None) -> Checksum:
     if not re.fullmatch(r"[0-9a-f]+", text):
         raise errors.Invalid("The image's checksum is not hexadecimal.", hint=_HINT)
     name = (algo or _algo_by_length(text)).lower().replace("-", "")
-    if name in ("md5", "sha1"):
+    lengths = _LENGTHS | ({"md5": _WEAK["md5"]} if weak else {})
+    if name not in lengths and name in _WEAK:
         raise errors.Invalid(f"The image's checksum is a {name}, which can be forged.", hint=_HINT)
-    if name not in _LENGTHS:
+    if name not in lengths:
         raise errors.Invalid(f"The checksum algorithm {name!r} is not supported.", hint=_HINT)
-    if len(text) != _LENGTHS[name]:
-        raise errors.Invalid(f"The image's {name} must have {_LENGTHS[name]} hex digits, not {len(text)}.", hint=_HINT)
+    if len(text) != lengths[name]:
+        raise errors.Invalid(f"The image's {name} must have {lengths[name]} hex digits, not {len(text)}.", hint=_HINT)
     return Checksum(name, text)
 
 
-def find_in_list(text: str, file_name: str, algo: str | None) -> Checksum:
-    """Return the checksum of ``file_name`` in a checksum file as sha256sum and BSD's sha256 write it.
+def find_in_list(text: str, file_name: str, algo: str | None, *, weak: bool = False) -> Checksum:
+    """Return the checksum of ``file_name`` in a checksum file: lines as sha256sum writes them, or as BSD's sha256 does.
 
     A file with a single bare digest counts for any name. Raises Invalid when the name is not listed.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if len(lines) == 1 and re.fullmatch(r"[0-9a-fA-F]+", lines[0]):
-        return parse(algo, lines[0])
-    for line in lines:
-        plain = re.fullmatch(r"([0-9a-fA-F]{32,128})\s+\*?(?:\./)?(.+)", line)
-        if plain and plain[2].rsplit("/", 1)[-1] == file_name:
-            return parse(algo, plain[1])
-        tagged = re.fullmatch(r"([A-Za-z0-9-]+) \((?:\./)?(.+)\) = ([0-9a-fA-F]+)", line)
-        if tagged and tagged[2].rsplit("/", 1)[-1] == file_name:
-            return parse(tagged[1], tagged[3])
-    raise errors.Invalid(
-        f"The checksum file does not list {file_name}.",
-        hint="Check that it belongs to this image, or give the digest.",
-    )
+        return parse(algo, lines[0], weak=weak)
+    found = [entry for entry in map(_entry, lines) if entry and entry[2].rsplit("/", 1)[-1] == file_name]
+    if not found:
+        raise errors.Invalid(
+            f"The checksum file does not list {file_name}.",
+            hint="Check that it belongs to this image, or give the digest.",
+        )
+    # A file may list several kinds for one name: the one asked for, else the longest.
+    wanted = [one for one in found if algo and one[0] == algo.lower().replace("-", "")] or found
+    kind, value, _ = max(wanted, key=lambda one: len(one[1]))
+    return parse(kind or algo, value, weak=weak)
+
+
+def _entry(line: str) -> tuple[str | None, str, str] | None:
+    """(algorithm or None, hex digest, file name) of a line in either notation, None for any other line."""
+    plain = re.fullmatch(r"([0-9a-fA-F]{32,128})\s+\*?(?:\./)?(.+)", line)
+    if plain:
+        return None, plain[1], plain[2]
+    tagged = re.fullmatch(r"([A-Za-z0-9-]+) ?\((?:\./)?(.+)\) ?= ([0-9a-fA-F]+)", line)
+    return (tagged[1].lower().replace("-", ""), tagged[3], tagged[2]) if tagged else None
 
 
 def is_url(value: str | None) -> bool:
@@ -105,7 +116,7 @@ def is_url(value: str | None) -> bool:
 
 
 def _algo_by_length(text: str) -> str:
-    lengths = {length: algo for algo, length in _LENGTHS.items()} | {32: "md5", 40: "sha1"}
+    lengths = {length: algo for algo, length in (_LENGTHS | _WEAK).items()}
     if len(text) not in lengths:
         raise errors.Invalid(f"A checksum of {len(text)} hex digits is none ingot knows.", hint=_HINT)
     return lengths[len(text)]

@@ -21,7 +21,7 @@ from typing import cast
 import aiohttp
 
 from ingot.domain import errors
-from ingot.images import fetch, iso9660
+from ingot.images import iso9660, urls
 
 LIMIT = 64 * 1024 * 1024
 LABEL = "config-2"
@@ -170,7 +170,7 @@ async def _fetch(url: str, timeout: float) -> str:
     except TimeoutError as error:
         raise errors.TimedOut(f"The config drive's URL gave no whole answer in {timeout:g} s.", hint=hint) from error
     except (aiohttp.ClientError, OSError) as error:
-        why = fetch.in_words(error)
+        why = urls.in_words(error)
         raise errors.Unreachable(f"The config drive's URL cannot be read: {why}.", hint=hint) from error
     except ValueError as error:
         raise errors.Invalid("The config drive's URL is not valid.", hint=_HINT) from error

@@ -1,26 +1,24 @@
 """Tells what an image file really is by its content, and refuses what must never reach a converter.
 
-Why: a qcow2 file may name other files of this host as its backing or data file, and a wrong declared format
-makes a converter read one format as another. May not: run a program or trust a file's name.
-Invariant: a file passes ``check`` only if its content is the declared format and names no other file.
+Why: a wrong declared format makes a converter read one format as another, and a file that is two formats at once is
+made to be read differently by two readers. May not: run a program or trust a file's name. Invariant: a file passes
+``check`` only if its content is the declared format, is no second one, and names no other file.
 
-Sources: QEMU ``docs/interop/qcow2.txt``, RFC 1952 (gzip), RFC 8878 (zstd), the xz file format 1.1, ECMA-119,
+Sources: RFC 1952 (gzip), RFC 8878 (zstd), the xz file format 1.1, ECMA-119,
 UEFI 2.10 section 5, LUKS1/LUKS2 on-disk format.
 """
 
 from __future__ import annotations
 
-import struct
+import re
 from enum import StrEnum
 from pathlib import Path
 
 from ingot.domain import errors
+from ingot.images import qcow2
 
 _ISO_AT = 32768
 _HEAD = _ISO_AT + 8
-_QCOW2_KNOWN_INCOMPATIBLE = 0b11001  # dirty, compression type, extended L2 entries
-_QCOW2_CORRUPT = 0b10
-_QCOW2_DATA_FILE = 0b100
 
 
 class Format(StrEnum):
@@ -59,7 +57,7 @@ _MAGICS: tuple[tuple[bytes, Format], ...] = (
 )
 _DECLARED: dict[str, tuple[Format, ...]] = {
     "raw": (*_RAW_KINDS, *_COMPRESSED),
-    "gpt": (Format.GPT, *_COMPRESSED),
+    "gpt": (Format.GPT, Format.MBR, *_COMPRESSED),  # Ironic's inspector calls both so
     "mbr": (Format.MBR, *_COMPRESSED),
     "iso": (Format.ISO, *_COMPRESSED),
     "qcow2": (Format.QCOW2,),
@@ -73,11 +71,7 @@ _DECLARED: dict[str, tuple[Format, ...]] = {
 
 def detect(path: Path) -> Format:
     """Return what the content of ``path`` is. Reads at most 40 KiB and the last sector."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-        file.seek(max(0, path.stat().st_size - 512))
-        tail = file.read(512)
-    return _of_bytes(head, tail)
+    return _of_bytes(*_ends(path))
 
 
 def check(path: Path, declared: str | None) -> Format:
@@ -85,13 +79,15 @@ def check(path: Path, declared: str | None) -> Format:
 
     Raises Invalid with a sentence that names what was found.
     """
-    found = detect(path)
+    head, tail = _ends(path)
+    found = _of_bytes(head, tail)
     if found is Format.EMPTY:
         raise errors.Invalid("The image is empty.", hint="Check the image's URL.")
     if declared is not None:
         check_declared(found, declared)
+    _check_single(found, head)
     if found is Format.QCOW2:
-        check_qcow2(path)
+        qcow2.check(path)
     elif found not in _RAW_KINDS and found not in _COMPRESSED:
         raise errors.Invalid(
             f"The image is a {found} file, which ingot does not write to disks.",
@@ -100,47 +96,16 @@ def check(path: Path, declared: str | None) -> Format:
     return found
 
 
+def _ends(path: Path) -> tuple[bytes, bytes]:
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+        file.seek(max(0, path.stat().st_size - 512))
+        return head, file.read(512)
+
+
 def is_compressed(found: Format) -> bool:
     """Tell whether ``found`` is a compressed stream of another format."""
     return found in _COMPRESSED
-
-
-def check_qcow2(path: Path) -> int:
-    """Refuse a qcow2 that names another file or uses unknown features; return its virtual size in bytes."""
-    with path.open("rb") as file:
-        head = file.read(112)
-    if len(head) < 72 or head[:4] != b"QFI\xfb":
-        raise errors.Invalid("The qcow2 image's header is cut off.", hint="Upload the image again.")
-    version, backing_offset, _, cluster_bits, virtual_size, crypt = struct.unpack_from(">IQIIQI", head, 4)
-    if version not in (2, 3):
-        raise errors.Invalid(f"The image is qcow version {version}; ingot reads 2 and 3.", hint=_CONVERT)
-    if backing_offset:
-        raise errors.Invalid("The qcow2 image has a backing file, another file it would read on this host.", hint=_FLAT)
-    if crypt:
-        raise errors.Invalid("The qcow2 image is encrypted.", hint="Decrypt it with qemu-img convert first.")
-    if not 9 <= cluster_bits <= 21:
-        raise errors.Invalid(f"The qcow2 image's cluster size 2^{cluster_bits} is not valid.", hint=_CONVERT)
-    if version == 3:
-        _check_features(head)
-    return int(virtual_size)
-
-
-_FLAT = "Flatten it: qemu-img convert -O qcow2 OLD NEW, and give the new checksum."
-_CONVERT = "Convert it with a current qemu-img (-O qcow2), and give the new checksum."
-
-
-def _check_features(head: bytes) -> None:
-    if len(head) < 104:
-        raise errors.Invalid("The qcow2 image's header is cut off.", hint="Upload the image again.")
-    (features,) = struct.unpack_from(">Q", head, 72)
-    if features & _QCOW2_DATA_FILE:
-        raise errors.Invalid("The qcow2 image keeps its data in an external file.", hint=_FLAT)
-    if features & _QCOW2_CORRUPT:
-        raise errors.Invalid("The qcow2 image is marked as corrupt.", hint="Repair it: qemu-img check -r all.")
-    unknown = features & ~_QCOW2_KNOWN_INCOMPATIBLE
-    if unknown:
-        bits = ", ".join(str(bit) for bit in range(64) if unknown >> bit & 1)
-        raise errors.Invalid(f"The qcow2 image needs features ingot does not know (bits {bits}).", hint=_CONVERT)
 
 
 def check_declared(found: Format, declared: str) -> None:
@@ -170,18 +135,37 @@ def _of_bytes(head: bytes, tail: bytes) -> Format:
         return Format.VDI
     if tail.startswith(_VHD_COOKIE):
         return Format.VHD
-    return _raw_kind(head)
+    if _is_vmdk_text(head):
+        return Format.VMDK
+    kinds = _disk_kinds(head)
+    return next((kind for kind in (Format.ISO, Format.GPT, Format.MBR) if kind in kinds), Format.RAW)
 
 
-def _raw_kind(head: bytes) -> Format:
-    """Tell the kinds of plain disk content apart; a bootable ISO with a partition table counts as a disk."""
+def _disk_kinds(head: bytes) -> set[Format]:
+    """The plain disk layouts in the head; a bootable ISO has a partition table as well, and is both rightly."""
+    found: set[Format] = set()
     if head[512:520] == b"EFI PART" or head[4096:4104] == b"EFI PART":
-        return Format.GPT
+        found.add(Format.GPT)
     if head[_ISO_AT + 1 : _ISO_AT + 6] == b"CD001":
-        return Format.ISO
+        found.add(Format.ISO)
     if head[510:512] == b"\x55\xaa" and _has_partition(head):
-        return Format.MBR
-    return Format.RAW
+        found.add(Format.MBR)
+    return found
+
+
+def _is_vmdk_text(head: bytes) -> bool:
+    """A VMDK descriptor may begin with comments and blank lines; it names the files with the data (its extents)."""
+    return re.match(rb"(?:[ \t]*(?:#[^\n]*)?\r?\n)*version=\d", head) is not None
+
+
+def _check_single(found: Format, head: bytes) -> None:
+    """Raise Invalid when another disk layout hides in the place that ``found`` leaves free."""
+    hidden = _disk_kinds(head)
+    if hidden and found not in _RAW_KINDS:
+        raise errors.Invalid(
+            f"The image is a {found} file and at once a {sorted(hidden)[0]} disk, as only a forged file is.",
+            hint="Do not use it; make the image again from a source you trust.",
+        )
 
 
 def _has_partition(head: bytes) -> bool:

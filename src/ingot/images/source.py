@@ -5,26 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.domain import errors
-from ingot.images import fetch
-from ingot.images.cache import ImageSource
+from ingot.images import checksums, locate, oci, urls
 
 
-def from_instance_info(info: dict[str, Any]) -> ImageSource:
+def from_instance_info(info: dict[str, Any], cpu_arch: str | None = None) -> locate.ImageSource:
     """The image of an instance: image_source with image_os_hash_value (and _algo) or image_checksum.
 
-    Raises errors.Invalid when image or checksum is missing.
+    ``cpu_arch`` is the node's; it chooses among what a registry has. Raises errors.Invalid when image or checksum is
+    missing.
     """
-    url = info.get("image_source")
+    url = str(info.get("image_source") or "")
     if not url:
         raise errors.Invalid(
             "Cannot validate image information: instance_info has no image_source",
             hint="Set it: baremetal node set --instance-info image_source=https://... .",
         )
+    in_registry = urls.scheme(url) == "oci"
+    if in_registry:
+        oci.parse(url)
     checksum = info.get("image_os_hash_value") or info.get("image_checksum")
-    if not checksum:
+    if not checksum and not in_registry:
         raise errors.Invalid(
-            f"The image {fetch.shown(str(url))} has no checksum, so nobody could tell whether it arrived whole",
+            f"The image {urls.shown(url)} has no checksum, so nobody could tell whether it arrived whole",
             hint="Set instance_info image_os_hash_algo=sha256 and image_os_hash_value=... .",
         )
     algo = info.get("image_os_hash_algo") if info.get("image_os_hash_value") else None
-    return ImageSource(str(url), algo, str(checksum), info.get("image_disk_format"))
+    declared = info.get("image_disk_format")
+    return locate.ImageSource(
+        url,
+        algo,
+        str(checksum) if checksum else None,
+        None if declared == "unknown" else declared,
+        cpu_arch,
+        info.get("image_pull_secret"),
+    )
+
+
+def check(info: dict[str, Any], *, weak: bool) -> None:
+    """Refuse what can be refused without fetching: an image or checksum missing, malformed or too weak.
+
+    ``weak`` lets md5 count. Raises errors.Invalid.
+    """
+    found = from_instance_info(info)
+    if found.checksum is not None and not checksums.is_url(found.checksum):
+        checksums.parse(found.algo, found.checksum, weak=weak)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ingot.domain import node, runs
+from ingot.domain import bios, firmware, node, runs
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
 
@@ -123,6 +123,14 @@ class Journal(Protocol):
         """Store what inspection found."""
         ...
 
+    async def store_bios(self, settings: list[bios.Setting]) -> None:
+        """Keep these firmware settings as the node's, in place of those known before."""
+        ...
+
+    async def store_firmware(self, components: list[firmware.Component]) -> None:
+        """Keep these firmware versions as the node's; what was first and what was flashed last is worked out."""
+        ...
+
     async def forget_instance(self) -> None:
         """Clear everything of the node that belonged to its instance, secrets included."""
         ...
@@ -151,7 +159,8 @@ class Waits(Protocol):
 class WaitFor:
     """What is waited for: words for people, the usual and the longest time, how often to look (seconds).
 
-    ``explain`` may add what is known about the cause; ``on_agent``: the node's state shows as a wait state.
+    ``explain`` may add what is known about the cause; ``on_agent``: the node's state shows as a wait state;
+    ``held``: it shows as a hold state, until an operator releases it.
     """
 
     what: str
@@ -159,6 +168,7 @@ class WaitFor:
     usual: float | None = None
     poll: float = 5.0
     on_agent: bool = False
+    held: bool = False
     explain: Callable[[], Awaitable[str | None]] | None = None
     hint: str | None = None
 

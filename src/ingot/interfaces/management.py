@@ -1,4 +1,4 @@
-"""The management contract: what a machine boots from next and in which mode, its sensors, its lamps."""
+"""The management contract: what a machine boots from and in which mode, its sensors, lamps, event log and media."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ class BootDevice(StrEnum):
     CDROM = "cdrom"
     BIOS = "bios"
     SAFE = "safe"
+    WANBOOT = "wanboot"
+    ISCSIBOOT = "iscsiboot"
+    FLOPPY = "floppy"
+    UEFIHTTP = "uefihttp"
 
 
 class BootChoice(msgspec.Struct, frozen=True):
@@ -53,8 +57,29 @@ Sensors = dict[str, dict[str, dict[str, Any]]]
 """Kind of sensor -> name of the sensor -> what is known of it, at least "Sensor Reading" (words, with the unit)."""
 
 
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the BMC's own event log. ``at``: ISO 8601 as the BMC's clock had it, None if it had no time."""
+
+    id: str
+    at: str | None
+    severity: str | None
+    source: str | None
+    message: str
+
+
+class Media(msgspec.Struct, frozen=True, kw_only=True):
+    """A virtual drive: what kind, and the URL of the image in it (None: empty)."""
+
+    device: BootDevice
+    image_url: str | None
+
+
+MEDIA_DEVICES = (BootDevice.DISK, BootDevice.CDROM, BootDevice.FLOPPY)
+"""The kinds of virtual drives."""
+
+
 class ManagementInterface(Interface):
-    """One way to a machine's settings."""
+    """One way to a machine's settings. What hardware cannot do stays as it is here: errors.NotSupported."""
 
     boot_devices: tuple[BootDevice, ...] = (BootDevice.PXE, BootDevice.DISK, BootDevice.CDROM, BootDevice.BIOS)
     boot_modes: tuple[str, ...] = ()
@@ -76,6 +101,14 @@ class ManagementInterface(Interface):
         """Let the machine boot in this mode (one of ``boot_modes``) from its next boot on."""
         raise _lacking(ctx, "set the boot mode")
 
+    async def get_secure_boot(self, ctx: Context) -> bool | None:
+        """Whether only signed systems start; None where the hardware does not tell."""
+        return None
+
+    async def set_secure_boot(self, ctx: Context, *, on: bool) -> None:
+        """Let only signed systems start, or any, from the next boot on."""
+        raise _lacking(ctx, "set secure boot")
+
     async def inject_nmi(self, ctx: Context) -> None:
         """Send a non-maskable interrupt."""
         raise _lacking(ctx, "inject an NMI")
@@ -95,6 +128,29 @@ class ManagementInterface(Interface):
     async def set_indicator(self, ctx: Context, component: str, name: str, state: IndicatorState) -> None:
         """Switch a lamp. Raises errors.NotFound for an unknown one, errors.Invalid for a state it does not have."""
         raise _lacking(ctx, "switch indicators")
+
+    async def list_events(self, ctx: Context) -> list[LogEntry]:
+        """The BMC's event log (SEL), oldest first."""
+        raise _lacking(ctx, "read the event log")
+
+    async def clear_events(self, ctx: Context) -> None:
+        """Empty the BMC's event log."""
+        raise _lacking(ctx, "clear the event log")
+
+    async def list_media(self, ctx: Context) -> list[Media]:
+        """The machine's virtual drives."""
+        raise _lacking(ctx, "attach virtual media")
+
+    async def attach_media(self, ctx: Context, device: BootDevice, image_url: str) -> None:
+        """Put the image at ``image_url`` (as the BMC reaches it) into a virtual drive of that kind.
+
+        What is in the drive is replaced. Raises errors.Invalid when there is no such drive.
+        """
+        raise _lacking(ctx, "attach virtual media")
+
+    async def detach_media(self, ctx: Context, devices: tuple[BootDevice, ...]) -> None:
+        """Empty the virtual drives of these kinds (none named: all); no error where they are empty."""
+        raise _lacking(ctx, "detach virtual media")
 
 
 def _lacking(ctx: Context, what: str) -> errors.NotSupported:

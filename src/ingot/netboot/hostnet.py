@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import socket
 import struct
@@ -26,6 +27,15 @@ def address_of(interface: str) -> str:
             hint="Check its name (ip address) and give it an IPv4 address.",
         ) from error
     return str(IPv4Interface(f"{address}/{mask}"))
+
+
+def addresses() -> list[str]:
+    """The first IPv4 address of each interface, loopback included."""
+    found: list[str] = []
+    for _, name in socket.if_nameindex():
+        with contextlib.suppress(OSError):
+            found.append(_ask(name, _SIOCGIFADDR))
+    return found
 
 
 def _ask(interface: str, request: int) -> str:

@@ -37,6 +37,7 @@ JSON_COLUMNS = frozenset(
         "inventory",
         "plugin_data",
         "drivers",
+        "allowable_values",
     }
 )
 

@@ -6,7 +6,19 @@ times are ISO 8601 text, times only the engine compares are epoch seconds.
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
 
@@ -92,6 +104,8 @@ nodes = Table(
     # Sealed (store/seal.py): {"driver_info": {...}, "instance_info": {...}} and the agent's token.
     Column("secrets", Text),
     Column("agent_token", Text),
+    # The address that was told the token and has not proved yet that it knows it; only it may ask again.
+    Column("agent_token_told", String(45)),
 )
 
 node_traits = Table(
@@ -126,6 +140,44 @@ node_inventory = Table(
     Column("created_at", _TIME, nullable=False),
     _json("inventory"),
     _json("plugin_data"),
+)
+
+node_bios = Table(
+    "node_bios",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("value", Text),
+    Column("attribute_type", String(255)),
+    Column("allowable_values", Text),
+    Column("lower_bound", Integer),
+    Column("upper_bound", Integer),
+    Column("min_length", Integer),
+    Column("max_length", Integer),
+    Column("read_only", Boolean),
+    Column("reset_required", Boolean),
+    Column("unique", Boolean),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+    UniqueConstraint("node_uuid", "name"),
+)
+
+node_firmware = Table(
+    "node_firmware",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False),
+    Column("component", String(255), nullable=False),
+    Column("initial_version", String(255)),
+    Column("current_version", String(255)),
+    Column("last_version_flashed", String(255)),
+    Column("vendor", String(255)),
+    Column("model", String(255)),
+    Column("serial_number", String(255)),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+    UniqueConstraint("node_uuid", "component"),
 )
 
 ports = Table(
@@ -219,4 +271,17 @@ users = Table(
     Column("password_hash", String(255), nullable=False),
     Column("role", String(32), nullable=False),
     Column("created_at", _TIME, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", _UUID, primary_key=True),
+    Column("user_name", String(255), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("label", String(255), nullable=False, server_default=""),
+    # SHA-256 of the token, which is 256 random bits.
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("role", String(32), nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("expires_at", Float, nullable=False),
 )

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import os
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -50,22 +51,43 @@ class Sealer:
 
 
 def load_key(path: Path) -> bytes:
-    """The key in ``path`` (made, mode 0600, on first use). Raises errors.Invalid for a file that holds no key.
-
-    The file appears whole or not at all, whenever the process is killed and however many start at once.
-    """
+    """The key in ``path`` (made, mode 0600, on first use). Raises errors.Invalid for a file that holds no key."""
     if not path.exists():
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".key-") as file:  # mode 0600
-            file.write(AESGCM.generate_key(256))
-            file.flush()
-            os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):
-                os.link(file.name, path)
-        _sync(path.parent)
+        create_file(path, AESGCM.generate_key(256))
     key = path.read_bytes()
     if len(key) != _KEY_SIZE:
         raise errors.Invalid(f"The file {path} holds no key", hint="Restore it from your backup.")
     return key
+
+
+def create_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a new file; one that is there already stays as it is.
+
+    The file appears whole or not at all, whenever the process is killed and however many start at once.
+    """
+    with _written(path, data, mode) as name, contextlib.suppress(FileExistsError):
+        os.link(name, path)
+    _sync(path.parent)
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a file anew: readers see the old one or the new one, whenever the process is killed."""
+    with _written(path, data, mode) as name:
+        spare = f"{name}.new"
+        os.link(name, spare)
+        Path(spare).replace(path)
+    _sync(path.parent)
+
+
+@contextlib.contextmanager
+def _written(path: Path, data: bytes, mode: int) -> Generator[str]:
+    """The name of a file beside ``path`` that holds ``data`` on disk; it is gone afterwards."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-") as file:  # mode 0600
+        file.write(data)
+        file.flush()
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+        yield file.name
 
 
 def _sync(folder: Path) -> None:

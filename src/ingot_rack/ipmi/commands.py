@@ -8,6 +8,7 @@ Numbers from the IPMI 2.0 specification: appendix G (commands), section 28 (chas
 from __future__ import annotations
 
 import dataclasses
+import math
 import struct
 import time
 from collections.abc import Awaitable, Callable
@@ -15,14 +16,15 @@ from collections.abc import Awaitable, Callable
 from ingot_rack import bmc as bmcs
 from ingot_rack import errors
 from ingot_rack.hardware import BootDevice, BootMode, BootOverride, PowerAction, PowerState
+from ingot_rack.ipmi import eventlog, suites
 from ingot_rack.ipmi import line as lines
 from ingot_rack.ipmi import session as sessions
-from ingot_rack.ipmi import suites
 
 OK, BUSY, INVALID_COMMAND, TIMEOUT = 0x00, 0xC0, 0xC1, 0xC3
 SHORT, OUT_OF_RANGE, NOT_PRESENT, INVALID_DATA = 0xC7, 0xC9, 0xCB, 0xCC
 NOT_ALLOWED, NOT_NOW, FAILED = 0xD4, 0xD5, 0xFF
 PARAMETER_UNKNOWN = 0x80
+LAMP_OFF, LAMP_TIMED, LAMP_FORCED = 0x00, 0x10, 0x20
 
 CONTROLS = {
     0: PowerAction.OFF,
@@ -76,6 +78,10 @@ class Device:
     sol_enabled: bool = True
     port: int = 623
     line: lines.Line | None = None
+    sdr_reservation: int = 0
+    log: eventlog.Log = dataclasses.field(default_factory=eventlog.Log)
+    identify_until: float = 0.0
+    behind: dict[bmcs.Bmc, Device] = dataclasses.field(default_factory=dict[bmcs.Bmc, "Device"])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,7 +132,8 @@ async def channel_authentication(call: Call) -> bytes:
     if channel not in {0x0E, 0x01}:
         raise Refusal(INVALID_DATA)
     call.byte(1)
-    return bytes([1, 0x80, 0x04, 0x02] if wants_extended else [1, 0x00, 0x04, 0x00]) + bytes(4)
+    status = 0x04 | 0x20 * bool(call.device.bmc.kg)
+    return bytes([1, 0x80, status, 0x02] if wants_extended else [1, 0x00, status, 0x00]) + bytes(4)
 
 
 async def channel_cipher_suites(call: Call) -> bytes:
@@ -151,7 +158,7 @@ async def set_privilege(call: Call) -> bytes:
     if call.session is None:
         raise Refusal(NOT_ALLOWED)
     if wanted > (call.session.role & 0x0F):
-        raise Refusal(0x80)
+        raise Refusal(0x81)
     if wanted:
         call.session.privilege = wanted
     return bytes([call.session.privilege])
@@ -188,7 +195,10 @@ async def chassis_capabilities(call: Call) -> bytes:
 async def chassis_status(call: Call) -> bytes:
     """Get Chassis Status with the power as this BMC tells it."""
     on = call.device.bmc.says_power() is PowerState.ON
-    return bytes([on | call.device.restore_policy << 5, 0x10 if on else 0x00, 0x00, 0x00])
+    lamp = LAMP_OFF
+    if call.device.identify_until > time.monotonic():
+        lamp = LAMP_FORCED if call.device.identify_until == math.inf else LAMP_TIMED
+    return bytes([on | call.device.restore_policy << 5, 0x10 if on else 0x00, 0x40 | lamp, 0x00])
 
 
 async def chassis_control(call: Call) -> bytes:
@@ -197,19 +207,24 @@ async def chassis_control(call: Call) -> bytes:
     if action is None:
         raise Refusal(INVALID_DATA)
     await _expire_boot_flags(call.device)
+    before = call.device.bmc.hardware.power
     try:
         await call.device.bmc.power(action)
     except errors.NotNow as error:
         raise Refusal(NOT_NOW) from error
     except errors.RackError as error:
         raise Refusal(FAILED) from error
+    if (after := call.device.bmc.hardware.power) is not before:
+        call.device.log.note_power(on=after is PowerState.ON)
     call.device.last_control = call.byte(0) & 0x0F
     return b""
 
 
 async def chassis_identify(call: Call) -> bytes:
-    """Chassis Identify: accepted; there is no lamp."""
-    del call
+    """Chassis Identify: the lamp is on for some seconds (15 unless told), for good, or off at 0 seconds."""
+    seconds = call.data[0] if call.data else 15
+    forced = len(call.data) > 1 and call.data[1] & 1
+    call.device.identify_until = math.inf if forced else time.monotonic() + seconds
     return b""
 
 
@@ -244,8 +259,7 @@ async def set_boot_options(call: Call) -> bytes:
             device.boot_info_ack = call.data[1:3]
         case 5:
             call.byte(5)
-            await device.bmc.hardware.set_boot(_override(call.data[1:6]))
-            device.bmc.boot_set_at = time.monotonic()
+            await device.bmc.set_boot(_override(call.data[1:6]))
         case _:
             raise Refusal(PARAMETER_UNKNOWN)
     return b""
@@ -265,7 +279,7 @@ async def get_boot_options(call: Call) -> bytes:
             data = device.boot_info_ack
         case 5:
             await _expire_boot_flags(device)
-            data = _flags(device.bmc.hardware.boot)
+            data = _flags(device.bmc.boot)
         case 6:
             data = bytes(9)
         case _:
@@ -293,8 +307,8 @@ def _flags(boot: BootOverride) -> bytes:
 
 async def _expire_boot_flags(device: Device) -> None:
     """Once-only flags lapse 60 s after they were set unless parameter 3 bit 3 says not to (table 28-14)."""
-    boot = device.bmc.hardware.boot
-    lapsed = time.monotonic() - device.bmc.boot_set_at > BOOT_FLAG_SECONDS
-    if device.bmc.boot_set_at and lapsed and not boot.persistent and not device.keep_flags & 0x08:
-        device.bmc.boot_set_at = 0.0
-        await device.bmc.hardware.set_boot(BootOverride())
+    bmc = device.bmc
+    lapsed = bmc.boot_set_at and time.monotonic() - bmc.boot_set_at > BOOT_FLAG_SECONDS
+    if lapsed and not bmc.boot.persistent and not device.keep_flags & 0x08:
+        await bmc.set_boot(BootOverride())
+        bmc.boot_set_at = 0.0

@@ -1,14 +1,13 @@
-"""FRU, SDR, SEL and LAN parameters: what inventory tools read from a BMC.
+"""FRU and LAN parameters: what inventory tools read from a BMC.
 
 Why: clients list these before or after power work and must get true, if small, answers.
 May not: act on the machine. Invariant: the FRU area is a valid one (sums right), made from the machine's facts.
-Layouts: IPMI Platform Management FRU Information Storage Definition 1.0; IPMI 2.0 sections 31, 33, 34, 23.2.
+Layouts: IPMI Platform Management FRU Information Storage Definition 1.0; IPMI 2.0 sections 34, 23.2.
 """
 
 from __future__ import annotations
 
 import struct
-import time
 
 from ingot_rack.hardware import Facts
 from ingot_rack.ipmi import commands, wire
@@ -57,67 +56,6 @@ async def fru_read(call: Call) -> bytes:
     if not data:
         raise Refusal(commands.OUT_OF_RANGE)
     return bytes([len(data)]) + data
-
-
-def sdr_bytes(facts: Facts) -> bytes:
-    """The only record: a management controller device locator (IPMI 2.0, section 43.9)."""
-    name = f"BMC {facts.name}".encode("latin-1", "replace")[:16]
-    body = bytes([0x20, 0x00, 0x00, 0x8E, 0, 0, 0, 0x07, 0x01, 0x00, 0xC0 | len(name)]) + name
-    return struct.pack("<HBBB", 1, 0x51, 0x12, len(body)) + body
-
-
-async def sdr_info(call: Call) -> bytes:
-    """Get SDR Repository Info: one record, which can be reserved."""
-    del call
-    return struct.pack("<BHHIIB", 0x51, 1, 0x4000, 0, 0, 0x02)
-
-
-async def sdr_reserve(call: Call) -> bytes:
-    """Reserve SDR Repository."""
-    del call
-    return b"\x01\x00"
-
-
-async def sdr_get(call: Call) -> bytes:
-    """Get SDR: the first record is the last one too."""
-    call.byte(5)
-    record, offset, count = struct.unpack_from("<HBB", call.data, 2)
-    if record not in {0, 1, 0xFFFF}:
-        raise Refusal(commands.NOT_PRESENT)
-    data = sdr_bytes(call.device.bmc.hardware.facts)[offset:]
-    if not data:
-        raise Refusal(commands.OUT_OF_RANGE)
-    return b"\xff\xff" + data[: min(count, 64)]
-
-
-async def sel_info(call: Call) -> bytes:
-    """Get SEL Info: empty."""
-    del call
-    return struct.pack("<BHHIIB", 0x51, 0, 0x4000, 0, 0, 0x02)
-
-
-async def sel_reserve(call: Call) -> bytes:
-    """Reserve SEL."""
-    del call
-    return b"\x01\x00"
-
-
-async def sel_entry(call: Call) -> bytes:
-    """Get SEL Entry: the log is empty, so no entry is present."""
-    del call
-    raise Refusal(commands.NOT_PRESENT)
-
-
-async def sel_clear(call: Call) -> bytes:
-    """Clear SEL: an empty log is erased at once."""
-    del call
-    return b"\x01"
-
-
-async def sel_time(call: Call) -> bytes:
-    """Get SEL Time: the host's clock."""
-    del call
-    return struct.pack("<I", int(time.time()))
 
 
 async def lan_parameter(call: Call) -> bytes:

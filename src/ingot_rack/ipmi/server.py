@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 
 from ingot_rack import bmc as bmcs
-from ingot_rack.ipmi import commands, session, sol, suites, table, wire
+from ingot_rack.ipmi import bridge, commands, session, sol, suites, table, wire
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +172,11 @@ class _Exchange:
             return self._console(opened, payload)
         if packet.payload_type != wire.PAYLOAD_IPMI:
             raise wire.Malformed("unknown payload")
+        request = wire.parse_request(payload)
+        if (request.netfn, request.command) == bridge.SEND_MESSAGE:
+            for message in await bridge.answers(self.device, opened, request):
+                self.send(opened.seal(wire.PAYLOAD_IPMI, message))
+            return None
         answer = await self._run(opened, payload)
         if not answer:
             return None

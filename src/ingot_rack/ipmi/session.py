@@ -19,7 +19,7 @@ from ingot_rack.ipmi.suites import Suite
 IDLE_SECONDS, HALF_OPEN_SECONDS, SILENT_SECONDS = 60.0, 10.0, 1.0
 PRIVILEGE_USER, PRIVILEGE_OPERATOR, PRIVILEGE_ADMINISTRATOR = 2, 3, 4
 
-NO_RESOURCES, INVALID_SESSION, INVALID_ROLE = 0x01, 0x02, 0x09
+NO_RESOURCES, INVALID_SESSION, UNAUTHORIZED_ROLE = 0x01, 0x02, 0x0A
 UNAUTHORIZED_NAME, NO_SUITE_MATCH, INVALID_INTEGRITY, ILLEGAL_PARAMETER = 0x0D, 0x11, 0x0F, 0x12
 
 
@@ -162,9 +162,9 @@ class Sessions:
         if session.name != self._bmc.user.encode() or self._bmc.locked_out:
             self.close(session.bmc_id)
             return struct.pack("<BBBBI", tag, UNAUTHORIZED_NAME, 0, 0, session.console_id)
-        if not 0 < session.role & 0x0F <= PRIVILEGE_ADMINISTRATOR:
+        if not 0 < session.role & 0x0F <= self._bmc.privilege:
             self.close(session.bmc_id)
-            return struct.pack("<BBBBI", tag, INVALID_ROLE, 0, 0, session.console_id)
+            return struct.pack("<BBBBI", tag, UNAUTHORIZED_ROLE, 0, 0, session.console_id)
         if not session.bmc_random:  # a repeated RAKP 1 gets the same RAKP 2
             session.bmc_random = os.urandom(16)
         head = struct.pack("<BBBBI", tag, 0, 0, 0, session.console_id)
@@ -199,7 +199,7 @@ class Sessions:
         """Derive the keys, switch the session on and give RAKP 4's integrity code."""
         suite = session.suite
         randoms = session.console_random + session.bmc_random
-        sik = suite.mac(self._key, randoms + _who(session))
+        sik = suite.mac(self._bmc.kg or self._key, randoms + _who(session))
         session.k1, session.k2 = suite.derived(sik, 1), suite.derived(sik, 2)
         session.active = True
         managed = struct.pack("<I", session.bmc_id)

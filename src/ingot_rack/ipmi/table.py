@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ingot_rack.ipmi import commands, inventory, session, sol
+from ingot_rack.ipmi import commands, events, inventory, sensing, session, sol
 from ingot_rack.ipmi.commands import Call, Command, Refusal
 
 
@@ -31,6 +31,12 @@ TABLE: dict[tuple[int, int], Row] = {
     (0x00, 0x07): Row(commands.restart_cause, USER),
     (0x00, 0x08): Row(commands.set_boot_options, OPERATOR),
     (0x00, 0x09): Row(commands.get_boot_options, OPERATOR),
+    (0x04, 0x23): Row(sensing.factors, USER),
+    (0x04, 0x25): Row(sensing.hysteresis, USER),
+    (0x04, 0x27): Row(sensing.thresholds, USER),
+    (0x04, 0x29): Row(sensing.events_enabled, USER),
+    (0x04, 0x2B): Row(sensing.event_status, USER),
+    (0x04, 0x2D): Row(sensing.reading, USER),
     (0x06, 0x01): Row(commands.device_id, USER),
     (0x06, 0x02): Row(commands.reset_device, ADMIN),
     (0x06, 0x03): Row(commands.reset_device, ADMIN),
@@ -49,14 +55,16 @@ TABLE: dict[tuple[int, int], Row] = {
     (0x06, 0x54): Row(commands.channel_cipher_suites, 0),
     (0x0A, 0x10): Row(inventory.fru_area, USER),
     (0x0A, 0x11): Row(inventory.fru_read, USER),
-    (0x0A, 0x20): Row(inventory.sdr_info, USER),
-    (0x0A, 0x22): Row(inventory.sdr_reserve, USER),
-    (0x0A, 0x23): Row(inventory.sdr_get, USER),
-    (0x0A, 0x40): Row(inventory.sel_info, USER),
-    (0x0A, 0x42): Row(inventory.sel_reserve, USER),
-    (0x0A, 0x43): Row(inventory.sel_entry, USER),
-    (0x0A, 0x47): Row(inventory.sel_clear, OPERATOR),
-    (0x0A, 0x48): Row(inventory.sel_time, USER),
+    (0x0A, 0x20): Row(sensing.sdr_info, USER),
+    (0x0A, 0x22): Row(sensing.sdr_reserve, USER),
+    (0x0A, 0x23): Row(sensing.sdr_get, USER),
+    (0x0A, 0x40): Row(events.info, USER),
+    (0x0A, 0x42): Row(events.reserve, USER),
+    (0x0A, 0x43): Row(events.entry, USER),
+    (0x0A, 0x44): Row(events.add, OPERATOR),
+    (0x0A, 0x47): Row(events.clear, OPERATOR),
+    (0x0A, 0x48): Row(events.get_time, USER),
+    (0x0A, 0x49): Row(events.set_time, OPERATOR),
     (0x0C, 0x02): Row(inventory.lan_parameter, OPERATOR),
     (0x0C, 0x22): Row(sol.parameter, USER),
 }

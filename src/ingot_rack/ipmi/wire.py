@@ -43,6 +43,7 @@ class Request:
     sequence: int = 0
     lun: int = 0
     source_lun: int = 0
+    target: int = BMC_ADDRESS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,12 +63,12 @@ def checksum(data: bytes) -> int:
     return -sum(data) & 0xFF
 
 
-def parse_request(message: bytes) -> Request:
-    """Read an IPMI request message and check both sums."""
+def parse_request(message: bytes, address: int = BMC_ADDRESS) -> Request:
+    """Read an IPMI request message to the controller at `address` and check both sums."""
     if len(message) < 7 or checksum(message[:3]) or checksum(message[3:]):
         raise Malformed("bad message length or checksum")
-    if message[0] != BMC_ADDRESS:
-        raise Malformed("not for the BMC")
+    if message[0] != address:
+        raise Malformed("not for this controller")
     return Request(
         netfn=message[1] >> 2,
         lun=message[1] & 3,
@@ -76,13 +77,14 @@ def parse_request(message: bytes) -> Request:
         source_lun=message[4] & 3,
         command=message[5],
         data=message[6:-1],
+        target=address,
     )
 
 
 def build_response(request: Request, code: int, data: bytes = b"") -> bytes:
     """The answer to a request: completion code and data in a response message."""
     head = bytes([request.source, (request.netfn | 1) << 2 | request.source_lun])
-    body = bytes([BMC_ADDRESS, request.sequence << 2 | request.lun, request.command, code]) + data
+    body = bytes([request.target, request.sequence << 2 | request.lun, request.command, code]) + data
     return head + bytes([checksum(head)]) + body + bytes([checksum(body)])
 
 

@@ -28,7 +28,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[contracts.Stage]:
 
 
 class TestConsole(hardware_contracts.ConsoleContract):
-    pass
+    typed = (b"hello\r", b"hello\r\n# ")
 
 
 class TestRaid(hardware_contracts.RaidContract):
@@ -66,7 +66,7 @@ async def test_nodes_do_not_share_their_settings(stage: contracts.Stage) -> None
     assert (await hardware_contracts.run_method(stage, "bios", "apply_configuration", settings)).reason is None
     for uuid, mode in ((stage.uuid, "LegacyBios"), (other, "Uefi")):
         ctx = await stage.calls.context(uuid)
-        assert (await ctx.interface("bios").list_settings(ctx))[0]["value"] == mode
+        assert (await ctx.interface("bios").list_settings(ctx))[0].value == mode
 
 
 def test_none_of_them_is_a_default() -> None:
@@ -120,7 +120,7 @@ async def test_a_failing_step_stops_manual_cleaning(tmp_path: Path) -> None:
     assert effects == []
 
 
-@pytest.mark.parametrize("action", ["console.start", "console.stop", "console.get", "vendor.echo", "vendor.blink"])
+@pytest.mark.parametrize("action", ["console.open", "vendor.echo", "vendor.blink"])
 async def test_calls_fail_when_told_to(stage: contracts.Stage, action: str, tmp_path: Path) -> None:
     ctx = await stage.context()
     ctx.driver_info = {"fake_fault": action}

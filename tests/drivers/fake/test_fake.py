@@ -9,7 +9,7 @@ import pytest
 
 from drivers import place
 from ingot.domain import power
-from ingot.interfaces.management import BootChoice, BootDevice
+from ingot.interfaces.management import BootChoice, BootDevice, IndicatorState
 
 
 @pytest.mark.parametrize("value", ["soon", -1, "nan", [1], "inf"])
@@ -38,7 +38,7 @@ async def test_boot_device_and_nmi(tmp_path: Path) -> None:
         await ctx.power.validate(ctx)
         await ctx.management.set_boot_device(ctx, BootDevice.CDROM, persistent=True)
         assert await ctx.management.get_boot_device(ctx) == BootChoice(BootDevice.CDROM, True)
-        assert await place.refusal(ctx.management.inject_nmi(ctx)) == (
-            f"Node {ctx.node.uuid}: this management interface cannot inject an NMI. "
-            "Choose another interface on the node."
+        await ctx.management.inject_nmi(ctx)
+        assert await place.refusal(ctx.management.set_indicator(ctx, "chassis", "led-0", IndicatorState.OFF)) == (
+            "The indicator led-0@chassis cannot be set to off. Change the request and send it again."
         )

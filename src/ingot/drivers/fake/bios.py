@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.domain import errors
+from ingot.domain import bios, errors
 from ingot.drivers.fake import acts
 from ingot.interfaces.context import Context, StepContext
 from ingot.interfaces.hardware import BiosInterface
@@ -27,32 +27,36 @@ class FakeBios(BiosInterface):
     def __init__(self) -> None:
         self._changed: dict[str, dict[str, str]] = {}
 
-    async def list_settings(self, ctx: Context) -> list[dict[str, Any]]:
-        """Each setting as {"name", "value", "default_value", "allowable_values"}."""
+    async def list_settings(self, ctx: Context) -> list[bios.Setting]:
+        """Each setting with the values it may have."""
         await acts.act(ctx, "bios.list_settings")
         changed = self._changed.get(ctx.node.uuid, {})
         return [
-            {
-                "name": name,
-                "value": changed.get(name, values[0]),
-                "default_value": values[0],
-                "allowable_values": list(values),
-            }
+            bios.Setting(
+                name=name,
+                value=changed.get(name, values[0]),
+                attribute_type="Enumeration",
+                allowable_values=list(values),
+                read_only=False,
+                reset_required=False,
+            )
             for name, values in _ALLOWED.items()
         ]
 
-    @step(clean=0, deploy=0)
+    @step(clean=0, deploy=0, service=0)
     async def apply_configuration(self, ctx: StepContext) -> None:
         """Remember the settings."""
         wanted = _wanted(ctx.args.get("settings"))
         await acts.act(ctx, "bios.apply_configuration", "bios settings applied")
         self._changed.setdefault(ctx.node.uuid, {}).update(wanted)
+        await self.cache_settings(ctx)
 
-    @step(clean=0, deploy=0)
+    @step(clean=0, deploy=0, service=0)
     async def factory_reset(self, ctx: StepContext) -> None:
         """Forget every change."""
         await acts.act(ctx, "bios.factory_reset", "bios settings reset")
         self._changed.pop(ctx.node.uuid, None)
+        await self.cache_settings(ctx)
 
 
 def _wanted(settings: Any) -> dict[str, str]:

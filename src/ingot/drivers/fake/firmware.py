@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ingot.domain import errors
+from ingot.domain import errors, firmware
 from ingot.drivers.fake import acts
 from ingot.interfaces.context import Context, StepContext
 from ingot.interfaces.hardware import FirmwareInterface
@@ -19,21 +17,13 @@ class FakeFirmware(FirmwareInterface):
     def __init__(self) -> None:
         self._flashed: dict[str, dict[str, str]] = {}
 
-    async def list_components(self, ctx: Context) -> list[dict[str, Any]]:
-        """Each as {"component", "initial_version", "current_version", "last_version_flashed"} (None: never)."""
+    async def list_components(self, ctx: Context) -> list[firmware.Component]:
+        """Each with its version."""
         await acts.act(ctx, "firmware.list_components")
-        flashed = self._flashed.get(ctx.node.uuid, {})
-        return [
-            {
-                "component": name,
-                "initial_version": first,
-                "current_version": flashed.get(name, first),
-                "last_version_flashed": flashed.get(name),
-            }
-            for name, first in _FIRST.items()
-        ]
+        versions = {**_FIRST, **self._flashed.get(ctx.node.uuid, {})}
+        return [firmware.Component(component=name, current_version=version) for name, version in versions.items()]
 
-    @step(clean=0, deploy=0, abortable=False)
+    @step(clean=0, deploy=0, service=0, abortable=False)
     async def update(self, ctx: StepContext) -> None:
         """Remember the versions."""
         versions: dict[str, str] = {}
@@ -43,3 +33,4 @@ class FakeFirmware(FirmwareInterface):
             versions[component] = url.rstrip("/").rpartition("/")[2]
         await acts.act(ctx, "firmware.update", "firmware updated")
         self._flashed.setdefault(ctx.node.uuid, {}).update(versions)
+        await self.cache_components(ctx)

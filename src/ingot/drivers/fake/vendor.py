@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ingot.domain import errors
 from ingot.drivers.fake import acts
 from ingot.interfaces.context import Context
-from ingot.interfaces.hardware import VendorInterface
-
-_ECHO = "Give back what was sent"
-_BLINK = "Blink the imaginary lamp"
+from ingot.interfaces.hardware import VendorInterface, VendorMethod
 
 
 class FakeVendor(VendorInterface):
-    """``echo`` reads, ``blink`` acts."""
+    """``echo`` reads, ``blink`` acts, ``blink_slowly`` acts after the caller has gone on; ``about`` asks the driver."""
 
-    def methods(self) -> dict[str, dict[str, Any]]:
-        """The two, both answered while the caller waits."""
-        shared = {"http_methods": ["POST"], "async": False, "attach": False}
-        return {
-            "echo": {**shared, "description": _ECHO, "require_exclusive_lock": False},
-            "blink": {**shared, "description": _BLINK, "require_exclusive_lock": True},
-        }
+    methods: ClassVar[dict[str, VendorMethod]] = {
+        "echo": VendorMethod(description="Give back what was sent", http_methods=("GET", "POST"), exclusive=False),
+        "blink": VendorMethod(description="Blink the imaginary lamp"),
+        "blink_slowly": VendorMethod(description="Blink the imaginary lamp, some time later", waits=False),
+    }
+    driver_methods: ClassVar[dict[str, VendorMethod]] = {
+        "about": VendorMethod(description="What this driver is", http_methods=("GET",), exclusive=False),
+    }
 
     async def call(self, ctx: Context, method: str, body: dict[str, Any]) -> Any:
-        """The body for ``echo``, None for ``blink``. Raises errors.Invalid for any other method."""
-        match method:
-            case "echo":
-                await acts.act(ctx, "vendor.echo")
-                return body
-            case "blink":
-                await acts.act(ctx, "vendor.blink", "lamp blinked")
-                return None
-            case _:
-                known = ", ".join(self.methods())
-                raise errors.Invalid(f'There is no vendor method "{method}"', hint=f"Methods: {known}.")
+        """The body for ``echo``, None for the others."""
+        if method == "echo":
+            await acts.act(ctx, "vendor.echo")
+            return body
+        if method not in self.methods:
+            raise errors.Invalid(f'There is no vendor method "{method}"', hint=f"Methods: {', '.join(self.methods)}.")
+        await acts.act(ctx, f"vendor.{method}", "lamp blinked")
+        return None
+
+    async def call_driver(self, method: str, body: dict[str, Any]) -> Any:
+        """What ``about`` tells."""
+        return {"machines": "imaginary"}

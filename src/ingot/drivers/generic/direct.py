@@ -6,13 +6,11 @@ a key that it recognises.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from ingot.domain import errors, hardware, power
-from ingot.images import configdrive
-from ingot.images.cache import CachedImage, Phase
-from ingot.images.source import from_instance_info
+from ingot.drivers.generic import writing
+from ingot.images import source
 from ingot.interfaces import agent
 from ingot.interfaces.context import Context, StepContext, WaitFor
 from ingot.interfaces.deploy import DeployInterface
@@ -27,13 +25,14 @@ class DirectDeploy(DeployInterface):
 
     async def validate(self, ctx: Context) -> None:
         """An image with a checksum must be named."""
-        from_instance_info(ctx.instance_info)
+        source.check(ctx.instance_info, weak=ctx.kit.settings.allow_md5_checksum)
 
     async def start_ramdisk(self, ctx: StepContext) -> None:
         """Boot the ramdisk and wait for its first call; a running one is used where that is allowed."""
         if await ctx.once("reused", lambda: self._can_reuse(ctx)):
             return
         booted_at = await ctx.once("booted", lambda: self._boot(ctx))
+        await ctx.boot.resume_ramdisk(ctx)
 
         async def called() -> bool:
             seen = (await ctx.refresh()).agent_heartbeat_at
@@ -67,6 +66,25 @@ class DirectDeploy(DeployInterface):
         await ctx.boot.clean_up_ramdisk(ctx)
         await ctx.network.remove_tenant(ctx)
 
+    async def start_instance(self, ctx: StepContext) -> None:
+        """Off, ramdisk forgotten, networks as the tenant wants them, then from the disk."""
+        await self.stop_ramdisk(ctx)
+        await ctx.network.configure_tenant(ctx)
+        await ctx.boot.prepare_instance(ctx)
+        await _switch(ctx, power.Target.ON)
+
+    async def validate_adoption(self, ctx: Context) -> None:
+        """An image must be named, as a rebuild would need one; it is not read."""
+        if not ctx.instance_info.get("image_source"):
+            raise errors.Invalid(
+                "The node has no image_source in its instance_info",
+                hint="Name the image the machine runs; it is written only if a rebuild is asked for.",
+            )
+
+    async def take_over(self, ctx: StepContext) -> None:
+        """Its network boot, should it try one, leads to its disk."""
+        await ctx.boot.clean_up_ramdisk(ctx)
+
     @step(deploy=100, undo="stop_ramdisk")
     async def deploy(self, ctx: StepContext) -> None:
         """Ramdisk up."""
@@ -77,9 +95,12 @@ class DirectDeploy(DeployInterface):
         """Image into our cache, then from there onto the machine's disk."""
 
         async def order() -> agent.Params:
-            return await _write_order(ctx)
+            return await writing.order(ctx)
 
-        await agent.run_command(ctx, "deploy.execute_deploy_step", order, usual=60, timeout=_WRITE_TIMEOUT)
+        try:
+            await agent.run_command(ctx, "deploy.execute_deploy_step", order, usual=60, timeout=_WRITE_TIMEOUT)
+        except errors.Misbehaved as error:
+            raise await writing.judged(ctx, error) from error
 
     @step(deploy=60)
     async def prepare_instance_boot(self, ctx: StepContext) -> None:
@@ -133,7 +154,8 @@ class DirectDeploy(DeployInterface):
         await ctx.journal.set_agent_token(None)
         booted_at = ctx.now()
         # The time lets a machine whose clock is years off verify certificates.
-        await ctx.boot.prepare_ramdisk(ctx, {"ipa-api-url": ctx.kit.boot.api_url(), "ingot-time": str(int(booted_at))})
+        params = {**ctx.kit.boot.agent_parameters(), "ingot-time": str(int(booted_at))}
+        await ctx.boot.prepare_ramdisk(ctx, params)
         await _switch(ctx, power.Target.ON)
         return booted_at
 
@@ -158,65 +180,3 @@ async def _boot_mode(ctx: StepContext) -> str | None:
     if mode:
         await ctx.journal.change_node(boot_mode=mode)
     return mode
-
-
-async def _write_order(ctx: StepContext) -> agent.Params:
-    """What the agent is told: the image (in our cache from now on), the config drive, the node."""
-    image = await _fetch(ctx)
-    args = {"image_info": _image_info(ctx, image), "configdrive": await _config_drive(ctx)}
-    return {
-        "step": {"interface": "deploy", "step": "write_image", "priority": 80, "args": args},
-        "node": {**agent.node_fields(ctx), "instance_info": {**ctx.node.instance_info, **_hints(ctx)}},
-        "ports": agent.port_fields(ctx.ports),
-    }
-
-
-async def _fetch(ctx: StepContext) -> CachedImage:
-    """The image in our cache; progress is shown while it comes."""
-    latest: list[tuple[Phase, int, int | None]] = []
-
-    def heard(phase: Phase, done: int, total: int | None) -> None:
-        latest[:] = [(phase, done, total)]
-
-    async def tell() -> None:
-        while True:
-            await asyncio.sleep(1)
-            for phase, done, total in latest:
-                await ctx.journal.report(done, total, f"image: {phase}")
-
-    telling = asyncio.create_task(tell())
-    try:
-        return await ctx.kit.images.fetch(from_instance_info(ctx.instance_info), heard)
-    finally:
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
-
-
-async def _config_drive(ctx: StepContext) -> str | None:
-    """The config drive of the request as the agent takes it: base64 of a gzipped ISO, None without one."""
-    wanted = ctx.params.get("configdrive") or ctx.instance_info.get("configdrive")
-    if not wanted:
-        return None
-    name = ctx.instance_info.get("display_name") or ctx.node.name or ctx.node.uuid
-    return await configdrive.payload(wanted, {"uuid": ctx.node.instance_uuid or ctx.node.uuid, "name": name})
-
-
-def _image_info(ctx: StepContext, image: CachedImage) -> dict[str, Any]:
-    """The agent protocol's image_info for a cached raw image, with our chunk map beside it."""
-    return {
-        "id": image.key,
-        "urls": [ctx.kit.boot.image_url(image.key, "raw")],
-        "disk_format": "raw",
-        "container_format": "bare",
-        "stream_raw_images": True,
-        "os_hash_algo": "sha256",
-        "os_hash_value": image.sha256,
-        "node_uuid": ctx.node.uuid,
-        "ingot_chunks": {"url": ctx.kit.boot.image_url(image.key, "chunks"), "digest": image.chunks_digest},
-    }
-
-
-def _hints(ctx: StepContext) -> dict[str, Any]:
-    """The root device hint in force: the instance's, else the node's."""
-    hint = ctx.instance_info.get("root_device") or ctx.node.properties.get("root_device")
-    return {"root_device": hint} if hint else {}
