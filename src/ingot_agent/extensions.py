@@ -42,6 +42,7 @@ class Context:
     config: settings.Settings
     roots: settings.Roots
     lock_down: Callable[[], None]
+    let_go: Callable[[], None]
     node: dict[str, Any] = field(default_factory=dict)
 
 
@@ -116,17 +117,29 @@ def _bootc(_: Params, __: Progress) -> Result:
 
 
 def _finalize_rescue(context: Context) -> commands.Function:
-    def run(params: Params, _: Progress) -> Result:
-        from ingot_agent import rescue
+    def run(params: Params, progress: Progress) -> Result:
+        from ingot_agent import passwords, rescue
 
-        password = fields.text(params, "rescue_password")
-        if not password:
-            raise errors.InvalidCommandParams("finalize_rescue lacks rescue_password. Send it.")
-        text = rescue.open_door(password, hashed=bool(params.get("hashed")), roots=context.roots)
-        threading.Timer(_GRACE, context.lock_down).start()
-        return text
+        hashed = fields.text(params, "rescue_password")
+        if not hashed:
+            raise errors.InvalidCommandParams("finalize_rescue lacks rescue_password. Send it, hashed if you can.")
+        if not params.get("hashed"):
+            hashed = passwords.hash_password(hashed.encode(), passwords.salt())
+        keys: list[object] = params.get("ingot_ssh_keys") or []
+        progress.begin("opening the rescue login")
+        rescue.open_login(hashed, [str(key) for key in keys], context.roots)
+        threading.Timer(_GRACE, _leave, (context,)).start()
+        return "the user rescue may log in"
 
     return run
+
+
+def _leave(context: Context) -> None:
+    """The machine is its tenant's now, and so is its network."""
+    from ingot_agent import rescue
+
+    context.let_go()
+    rescue.renew_addresses()
 
 
 def _lockdown(context: Context) -> commands.Function:

@@ -27,9 +27,9 @@ from ingot_agent import (
     lldp,
     nvme,
     partitioning,
+    passwords,
     raid,
     raidplan,
-    rescue,
     settings,
     smbios,
 )
@@ -258,7 +258,7 @@ def test_firmware_tables(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("password", ["a", "secret word", "ä" * 40])
 def test_rescue_password_is_what_others_compute(password: str) -> None:
-    own = rescue.hash_password(password.encode(), b"abcdefgh12345678")
+    own = passwords.hash_password(password.encode(), b"abcdefgh12345678")
     command = ["openssl", "passwd", "-6", "-salt", "abcdefgh12345678", "-stdin"]
     done = subprocess.run(command, input=password + "\n", capture_output=True, text=True, check=True)
     assert own == done.stdout.strip()

@@ -132,4 +132,4 @@ def test_steps_on_real_devices(tmp_path: Path) -> None:
         assert _done(machine, "burnin_cpu")["errors"] == 0
         assert _done(machine, "burnin_memory")["bytes"] == 16 * MIB
         answer = machine.client.post("rescue.finalize_rescue", {"rescue_password": "p", "hashed": False})[1]
-        assert answer["command_result"] == {"result": "the user rescue may log in by SSH"}
+        assert answer["command_result"] == {"result": "the user rescue may log in"}
