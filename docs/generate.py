@@ -38,8 +38,8 @@ def settings_page() -> str:
 No setting is needed to start. Later sources win: defaults, a TOML file, `INGOT_<NAME>` in the environment (upper case),
 `--set NAME=VALUE` and the options of a command. The file is the one that `--config` or INGOT_CONFIG names, else
 `$XDG_CONFIG_HOME/ingot/ingot.toml` or `/etc/ingot/ingot.toml` if there is one. `ingot config show` tells what is in
-force. Lists are written with commas outside of TOML. Times are in seconds, sizes in bytes; "none" means that the value is
-derived. An unknown name is an error.
+force. Lists are written with commas outside of TOML. Times are in seconds, sizes in bytes; "none" means that the
+value is derived. An unknown name is an error.
 There is one conductor today: `conductor_group` is recorded with it and does not yet choose the nodes it works on.
 
 | setting | type | default | meaning |
