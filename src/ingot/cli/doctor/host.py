@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ingot.cli.doctor.findings import Finding, bad, fine, odd
 from ingot.domain import errors
-from ingot.netboot import bootfiles, service
+from ingot.netboot import bootfiles, loaders, service
 from ingot.settings import Settings
 from ingot.tls import wanted
 
@@ -37,8 +37,8 @@ def programs(settings: Settings) -> Iterator[Finding]:
         cure = f"apt-get install --no-install-recommends {package}"
         yield fine(name, path) if path else bad(name, f"not installed; it {purpose}", cure)
     try:
-        found = bootfiles.find_loaders()
-        yield fine("iPXE", ", ".join(sorted(str(path) for path in found.values())))
+        found = [loaders.get(program) for program in (loaders.Program.IPXE_BIOS, loaders.Program.IPXE_X64)]
+        yield fine("iPXE", ", ".join(str(path) for path in found))
     except errors.NotSupported as error:
         make = bad if settings.provision_interface else odd
         yield make("iPXE", error.message, error.hint)
