@@ -116,6 +116,16 @@ async def test_a_registry_that_lies_is_found_out(registry: Registry, tmp_path: P
         await bring(registry, tmp_path, wanted(registry, ":1"))
 
 
+async def test_a_busy_registry_is_asked_again(registry: Registry, tmp_path: Path) -> None:
+    registry.add_manifest([DISK], "1")
+    registry.busy = 1
+    assert await bring(registry, tmp_path, wanted(registry, ":1")) == DISK
+    registry.busy = 100
+    with pytest.raises(errors.Unreachable, match=f"The registry {registry.host} answered 503 for team/os"):
+        await bring(registry, tmp_path, wanted(registry, ":1"))
+    assert registry.busy == 97
+
+
 async def test_a_registry_that_is_not_there(tmp_path: Path) -> None:
     gone = Registry()
     async with gone.running():

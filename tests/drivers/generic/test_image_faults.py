@@ -112,3 +112,33 @@ async def test_images_too_large_and_full_disks(place: world.World, server: Image
     await place.order(name, "active")
     node = await place.rests(name)
     assert (node["provision_state"], node["last_error"]) == ("active", None), "room was made, so the same order works"
+
+
+async def test_an_image_that_rots_in_the_cache_is_fetched_anew(tmp_path: Path, server: ImageServer) -> None:
+    body = os.urandom(2 * MIB)
+    server.files["/image"] = body
+    info = {"image_source": f"{server.url}/image", "image_os_hash_value": hashlib.sha256(body).hexdigest()}
+    plan = {"ipmi": 1, "first": "127.69.0.1", "step_seconds": 3.0}
+    async with world.opened(tmp_path, plan, automated_clean="false") as place:
+        name = await place.enrol()
+        await place.bring(name, "manage", "provide")
+        await place.choose_image(name, **info)
+        await place.order(name, "active")
+        command = await place.running(name, "execute_deploy_step")
+        (raw,) = (tmp_path / "data/images").glob("*/disk.raw")
+        times = raw.stat()
+        with raw.open("r+b") as file:
+            file.write(b"rot")
+        os.utime(raw, ns=(times.st_atime_ns, times.st_mtime_ns))
+        words = "The image's data at byte 0 has the wrong checksum: expected 0, got 1."
+        command.update(command_status="FAILED", command_error={"type": "ImageChecksumError", "details": words})
+        node = await place.rests(name)
+        assert node["provision_state"] == "deploy failed"
+        assert words in node["last_error"]
+        assert "The image was damaged in the image cache and is removed from it. Deploy again:" in node["last_error"]
+        await place.order(name, "active")
+        node = await place.rests(name)
+        assert (node["provision_state"], node["last_error"]) == ("active", None)
+        assert len(server.requests) == 2
+        (raw,) = (tmp_path / "data/images").glob("*/disk.raw")
+        assert raw.read_bytes() == body
