@@ -59,8 +59,8 @@ async def test_a_boot_device_that_is_not_kept(site: place.Place, one: Single) ->
     one.break_it(boot_forgotten=True)
     ctx = await site.context("ipmi", one.info())
     assert await place.refusal(ctx.management.set_boot_device(ctx, BootDevice.PXE, persistent=False)) == (
-        f"BMC {one.name} accepted the boot device pxe but says that it holds none. Update or reset the BMC; if the machine "
-        "boots right all the same, set driver_info ipmi_verify_boot_device to false."
+        f"BMC {one.name} accepted the boot device pxe but says that it holds none. Update or reset the BMC; if the "
+        "machine boots right all the same, set driver_info ipmi_verify_boot_device to false."
     )
     trusting = await site.context("ipmi", one.info(ipmi_verify_boot_device="false"))
     await trusting.management.set_boot_device(trusting, BootDevice.PXE, persistent=False)
@@ -158,7 +158,7 @@ async def test_identify_lamp(ctx: Context) -> None:
         assert await ctx.management.get_indicator(ctx, "chassis", "identify") == state
     with pytest.raises(errors.Invalid, match="cannot be blinking"):
         await ctx.management.set_indicator(ctx, "chassis", "identify", IndicatorState.BLINKING)
-    with pytest.raises(errors.NotFound, match="identify@chassis"):
+    with pytest.raises(errors.NotFound, match="no indicator led@disk"):
         await ctx.management.get_indicator(ctx, "disk", "led")
 
 
@@ -188,10 +188,9 @@ async def test_raw_commands(ctx: Context) -> None:
 @pytest.mark.parametrize(("body", "command"), [({}, 3), ({"warm": True}, 3), ({"warm": "False"}, 2)])
 async def test_bmc_reset(ctx: Context, one: Single, body: dict[str, Any], command: int) -> None:
     """It is sent once, and the driver logs in again when the BMC is back after two seconds."""
-    before = one.bmc.resets
     await ctx.interface("vendor").call(ctx, "bmc_reset", body)
     assert await ctx.power.get(ctx) == power.Power.OFF
-    assert one.bmc.resets[len(before) :] == [command]
+    assert one.bmc.resets == [command]
 
 
 async def test_a_node_behind_the_bmc(site: place.Place, one: Single) -> None:
@@ -205,24 +204,25 @@ async def test_a_node_behind_the_bmc(site: place.Place, one: Single) -> None:
     assert (await front.power.get(front), await behind.power.get(behind)) == (power.Power.OFF, power.Power.ON)
     await behind.management.set_boot_device(behind, BootDevice.PXE, persistent=True)
     assert (one.machine.boot.device, blade.hardware.boot.device) == (Device.NONE, Device.NETWORK)
-    assert site.calls._kit.ipmi.kept_sessions == 1
+    assert front.kit.ipmi.kept_sessions == 1
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"ipmi_protocol_version": "1.5"}, "ipmi_protocol_version 1.5 is not supported: it sends commands in clear and "
-         "hardly guards the password. Remove it where the BMC speaks IPMI 2.0 (all since about 2006), or update the BMC's "
-         "firmware."),
-        ({"ipmi_bridging": "triple"}, "Invalid value for ipmi_bridging: 'triple'. One of: \"no\", \"single\", \"dual\"."),
+         "hardly guards the password. Remove it where the BMC speaks IPMI 2.0 (all since about 2006), or update the "
+         "BMC's firmware."),
+        ({"ipmi_bridging": "triple"}, "Invalid value for ipmi_bridging: 'triple'. One of: "
+         '"no", "single", "dual".'),
         ({"ipmi_bridging": "dual", "ipmi_target_channel": 0, "ipmi_target_address": "0x20"},
          "['ipmi_transit_channel', 'ipmi_transit_address'] not provided. ipmi_bridging \"dual\" needs them."),
         ({"ipmi_bridging": "single", "ipmi_target_channel": 16, "ipmi_target_address": 0},
          "An IPMI bridging channel is over 15, or an address is over 255. Change the request and send it again."),
-        ({"ipmi_force_boot_device": "perhaps"}, "driver_info ipmi_force_boot_device must be true or false, not 'perhaps'. "
-         "Correct it: baremetal node set --driver-info ipmi_force_boot_device=... ."),
-        ({"ipmi_address": "under the desk"}, 'Invalid IPMI address "under the desk" for node {uuid}. Must be a valid IP '
-         "address or hostname. Set it: baremetal node set --driver-info ipmi_address=... ."),
+        ({"ipmi_force_boot_device": "perhaps"}, "driver_info ipmi_force_boot_device must be true or false, not "
+         "'perhaps'. Correct it: baremetal node set --driver-info ipmi_force_boot_device=... ."),
+        ({"ipmi_address": "under the desk"}, 'Invalid IPMI address "under the desk" for node {uuid}. Must be a valid '
+         "IP address or hostname. Set it: baremetal node set --driver-info ipmi_address=... ."),
     ],
 )  # fmt: skip
 async def test_bad_values(site: place.Place, one: Single, changes: dict[str, Any], sentence: str) -> None:
