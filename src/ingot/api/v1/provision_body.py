@@ -16,7 +16,7 @@ from ingot.api import versions
 from ingot.domain import errors, states
 
 _DISALLOWED = frozenset({("vendor", "send_raw")})
-"""Steps that no list may have (as Ironic's [api]disallow_..._steps by default): a raw command can do anything to a BMC."""
+"""Steps that no list may have, as by default of Ironic: a raw command can do anything to a BMC."""
 _CLEANING = frozenset({"vendor", "power", "management", "firmware", "deploy", "bios", "raid"})
 _DEPLOYS = frozenset({"active", "deploy", "rebuild"})
 _KEYS: dict[str, tuple[frozenset[str], int]] = {
