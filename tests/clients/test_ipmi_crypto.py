@@ -231,7 +231,7 @@ async def test_receivers_never_raise(transport: Transport, packet: bytes, kind: 
     data = bytes.fromhex(kind) + packet
     session, _ = ends(transport, suites.SUITE_17)
     waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
-    login = Login(transport, ("127.0.0.1", 9), Target("127.0.0.1"), 0.0)
+    login = Login(transport, ("127.0.0.1", 9), Target("127.0.0.1"))
     entering = asyncio.create_task(login.run(None))
     await asyncio.sleep(0)
     for receiver in (session, login):

@@ -40,7 +40,7 @@ NO_ANSWER_HINT = (
 class Login:
     """One attempt to log in to one BMC."""
 
-    def __init__(self, transport: Transport, peer: Peer, target: Target, listen: float) -> None:
+    def __init__(self, transport: Transport, peer: Peer, target: Target, listen: float = 0.0) -> None:
         self.peer = peer
         self._listen = listen  # seconds
         self._transport = transport
