@@ -162,6 +162,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/nodes/{node}/run", runs.show, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs/{run}/console", console_page.log, 1, "baremetal:node:get_console"),
+    Route("POST", "/ingot/v1/nodes/{node}/console", console_page.ticket, 1, "baremetal:node:get_console"),
     Route("GET", "/ingot/v1/console/{ticket}", console_page.page, 1, "public", public=True),
     Route("GET", "/ingot/v1/static/{file}", console_page.static, 1, "public", public=True),
     Route("GET", "/ingot/v1/nodes/{node}/sensors", sensors.index, 1, "ingot:sensors:get"),

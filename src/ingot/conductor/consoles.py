@@ -38,7 +38,7 @@ class Consoles:
         self._ports: dict[str, tcp.Port] = {}
         self._tickets = Tickets(deps.clock)
         self._changing: dict[str, asyncio.Task[None]] = {}
-        for verb in ("set_console", "console_info", "console_watch", "console_tail"):
+        for verb in ("set_console", "console_info", "console_ticket", "console_watch", "console_tail"):
             deps.bus.answer(verb, getattr(self, f"_{verb}"))
 
     async def run(self) -> None:
@@ -115,6 +115,12 @@ class Consoles:
         if port is not None:
             return {"type": "socat", "url": f"tcp://{self._deps.settings.console_address}:{port.number}"}
         return {"type": _style(ctx.node), "url": f"{base}/ingot/v1/console/{self._tickets.give(node_uuid)}"}
+
+    async def _console_ticket(self, node_uuid: str) -> str:
+        """A ticket for a console that is served."""
+        if node_uuid not in self._served:
+            raise errors.Conflict(f"The console of node {node_uuid} is not served", hint="Enable it first.")
+        return self._tickets.give(node_uuid)
 
     async def _console_watch(self, ticket: str) -> Watcher:
         """A watcher of the console that ``ticket`` opens: an object of this process, not a value."""

@@ -37,6 +37,14 @@ _TYPED_AT_ONCE = 64 * 1024
 _LOG_BYTES = 1024 * 1024
 
 
+async def ticket(deps: Deps, request: wire.Request) -> wire.Answer:
+    """POST /ingot/v1/nodes/{node}/console: the page's address, whatever the console's type; {"url": ...}."""
+    query.Query(request)
+    found = await deps.store.read(node_store.get, nodes.node_ident(request))
+    told = await deps.bus.call("console_ticket", node_uuid=found.uuid)
+    return wire.ok({"url": request.href("ingot", "v1", "console", told)})
+
+
 async def page(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /ingot/v1/console/{ticket}."""
     query.Query(request)
