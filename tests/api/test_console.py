@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from tests.api.conftest import Api
 
     from ingot.deps import Deps
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
 
 CONSOLE = "/v1/nodes/n1/states/console"
 
@@ -240,11 +247,13 @@ async def test_serial_over_lan_as_a_page_and_as_a_port(api: Api, deps: Deps) -> 
         info = {"ipmi_address": address, "ipmi_port": fleet.ports["ipmi"], "ipmi_username": "admin"}
         given = {"driver": "ipmi", "name": "n1", "driver_info": {**info, "ipmi_password": "sol-password"}}
         body = {**given, "console_interface": "ipmitool-socat"}
+        body["driver_info"]["ipmi_terminal_port"] = wanted = free_port()
         assert (await api.call("POST", "/v1/nodes", body)).status == 201
         told = (await switched(api, on=True))["console_info"]
         assert told["type"] == "socat"
         host, _, port = told["url"].removeprefix("tcp://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
+        assert int(port) == wanted
         writer.write(b"echo me")
         async with asyncio.timeout(20):
             assert (await reader.readuntil(b"login: ")).strip().startswith(name.encode())

@@ -96,3 +96,17 @@ async def test_what_does_not_open_says_why(fleet: Any) -> None:
         await sol.open_line(target(fleet, password="wrong"))
     with pytest.raises(errors.Unreachable):
         await sol.open_line(Target("127.34.0.200", 1, "admin", PASSWORD))
+
+
+@pytest.mark.peer
+async def test_openipmi_serves_the_same_line(openipmi: Any) -> None:
+    """The BMC of others, so that our two ends do not only understand each other."""
+    wanted = Target("127.0.0.1", openipmi.port, "root", "calvin")
+    for _ in range(2):
+        line = await sol.open_line(wanted)
+        said = bytes(range(32, 127)) * 30 + b"end"
+        async with asyncio.TaskGroup() as group:
+            group.create_task(line.write(said))
+            assert (await heard(line, b"end")).endswith(said)
+        await line.send_break()
+        await line.close()

@@ -63,7 +63,10 @@ class Consoles:
         for uuid in wanted - set(self._served) - set(self._changing):
             console = self._made(uuid)
             console.start_later()
-            await self._begin(uuid, console)
+            try:
+                await self._begin(uuid, console)
+            except errors.Refused as error:
+                _log.warning("console not served", node=uuid, reason=error.sentence())
 
     async def _set_console(self, node_uuid: str, enabled: bool) -> None:
         """Switch on or off in the background; what goes wrong stands in the node's ``last_error``."""
@@ -95,8 +98,14 @@ class Consoles:
 
     async def _begin(self, uuid: str, console: Console) -> None:
         self._served[uuid] = console
-        if _style((await self._calls.context(uuid)).node) == "socat":
-            self._ports[uuid] = await tcp.listen(console, self._deps.settings.console_address)
+        ctx = await self._calls.context(uuid)
+        if _style(ctx.node) == "socat":
+            port: int = ctx.interface("console").port(ctx)
+            try:
+                self._ports[uuid] = await tcp.listen(console, self._deps.settings.console_address, port)
+            except errors.Conflict:
+                await self._end(uuid)
+                raise
 
     async def _end(self, uuid: str) -> None:
         port, console = self._ports.pop(uuid, None), self._served.pop(uuid, None)

@@ -28,8 +28,8 @@ class Port:
         self._server.close()
 
 
-async def listen(console: Console, host: str) -> Port:
-    """Serve ``console`` on a free port of ``host``."""
+async def listen(console: Console, host: str, port: int) -> Port:
+    """Serve ``console`` on a port of ``host`` (0: a free one). Raises errors.Conflict when it is taken."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         watcher = console.watch()
@@ -46,7 +46,13 @@ async def listen(console: Console, host: str) -> Port:
             watcher.leave()
             writer.close()
 
-    return Port(await asyncio.start_server(serve, host, 0))
+    try:
+        return Port(await asyncio.start_server(serve, host, port))
+    except OSError as error:
+        raise errors.Conflict(
+            f"The console cannot listen on {host} port {port}: {error.strerror}",
+            hint="Choose another port, or another console_address.",
+        ) from error
 
 
 async def _type(reader: asyncio.StreamReader, watcher: Watcher) -> None:

@@ -23,6 +23,10 @@ class ConsoleInterface(Interface):
     async def open(self, ctx: Context) -> Line:
         """Open the line. Raises errors.Unreachable, AccessDenied, Misbehaved (a second one is not let in, ...)."""
 
+    def port(self, ctx: Context) -> int:
+        """The TCP port that a console of the type socat is to have; 0: any that is free."""
+        return 0
+
 
 class RaidInterface(Interface):
     """Configuration of disks into RAID volumes."""

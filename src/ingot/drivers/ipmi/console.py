@@ -19,9 +19,14 @@ class IpmiConsole(ConsoleInterface):
         return target.PROPERTIES
 
     async def validate(self, ctx: Context) -> None:
-        """The BMC must be described."""
+        """The BMC must be described, and the port be one."""
         target.of(ctx)
+        target.terminal_port(ctx)
 
     async def open(self, ctx: Context) -> sol.SolLine:
         """Log in once more, for the console alone."""
         return await sol.open_line(target.of(ctx))
+
+    def port(self, ctx: Context) -> int:
+        """``ipmi_terminal_port``."""
+        return target.terminal_port(ctx)
