@@ -21,6 +21,7 @@ from ingot_rack.redfish import (
     bios,
     computer,
     eventlog,
+    events,
     inside,
     managers,
     media,
@@ -39,8 +40,8 @@ from ingot_rack.redfish.wire import BODY_LIMIT, Json, Refused, answer, no_conten
 
 log = logging.getLogger(__name__)
 
-_ROOMS = (bios, computer, eventlog, inside, managers, media, secureboot, sensing, storage, tasks, updates)
-_BY_MACHINE = (inside.numbered, eventlog.numbered, storage.numbered, tasks.numbered)
+_ROOMS = (bios, computer, eventlog, events, inside, managers, media, secureboot, sensing, storage, tasks, updates)
+_BY_MACHINE = (inside.numbered, eventlog.numbered, events.numbered, storage.numbered, tasks.numbered)
 HANG_SECONDS = 120.0
 _OPEN = {"/redfish", "/redfish/v1", "/redfish/v1/", "/redfish/v1/odata"}
 _SESSIONS = f"{tree.ROOT}/SessionService/Sessions"
