@@ -5,7 +5,7 @@ Source of names, HTTP methods and defaults: the vendor passthru methods of Ironi
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 from ingot.clients.redfish import events, media
