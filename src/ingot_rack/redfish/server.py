@@ -36,7 +36,7 @@ from ingot_rack.redfish import (
 )
 from ingot_rack.redfish.tree import Front
 from ingot_rack.redfish.views import Views, shown
-from ingot_rack.redfish.wire import BODY_LIMIT, Json, Refused, answer, no_content, read
+from ingot_rack.redfish.wire import BODY_LIMIT, SHAPE, Json, Refused, answer, no_content, read
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Server:
         front = self._fronts.get(address)
         if front is None:
             return Refused(404, "ResourceMissingAtURI", request.path).response()
-        request["shape"] = front.shape
+        request[SHAPE] = front.shape
         try:
             await self._suffer(request, front, address)
             response = await self._route(request, front, self._sessions[address])
