@@ -1,11 +1,12 @@
-"""The event service: subscriptions are kept and shown. May not: send an event."""
+"""The event service: subscriptions are kept and shown. May not: send an event; a test event goes into the log."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from ingot_rack.redfish.tree import OK, ROOT, Front, collection, link, missing, resource
-from ingot_rack.redfish.views import Views, shown
+from ingot_rack.redfish import eventlog
+from ingot_rack.redfish.tree import OK, ROOT, Front, actions, collection, link, missing, resource
+from ingot_rack.redfish.views import Views, action, shown
 from ingot_rack.redfish.wire import Json, Refused, answer, no_content, read
 
 SERVICE = f"{ROOT}/EventService"
@@ -33,6 +34,7 @@ def service(front: Front) -> Json:
         EventTypesForSubscription=_TYPES,
         Status=OK,
         Subscriptions=link(_SUBSCRIPTIONS),
+        Actions=actions(SERVICE, "EventService.SubmitTestEvent"),
     )
 
 
@@ -74,6 +76,11 @@ def numbered(path: str, front: Front) -> Views | None:
     return {**shown(lambda _: table[number]), "DELETE": deleting}
 
 
+async def _test_event(front: Front, body: Json) -> None:
+    front.part(eventlog.Log).add("OK", "Test Event", str(body.get("Message") or "A test event was submitted."))
+
+
 def routes() -> dict[str, Views]:
     """Path -> views."""
-    return {SERVICE: shown(service), _SUBSCRIPTIONS: {**shown(_list), "POST": _create}}
+    submit = f"{SERVICE}/Actions/EventService.SubmitTestEvent"
+    return {SERVICE: shown(service), submit: action(_test_event), _SUBSCRIPTIONS: {**shown(_list), "POST": _create}}

@@ -124,6 +124,8 @@ class Server:
         if view is None:
             raise Refused(405, "OperationNotAllowed")
         response = await view(request, front)
+        if "GET" in views:
+            response.headers["Allow"] = ", ".join(["HEAD", *views])  # DSP0266 section "Response headers"
         if "$expand" in request.query and front.shape.expands and isinstance(response, web.Response):
             return await self._expanded(request, front, response)
         return response
