@@ -35,7 +35,7 @@ class Agent:
         self.client = conductor.Client(config, roots)
         self.stopped = threading.Event()
         self._heart: conductor.Heart | None = None
-        context = extensions.Context(config, roots, self.lock_down)
+        context = extensions.Context(config, roots, self.lock_down, self.let_go)
         self.executor = commands.Executor(extensions.table(context), self._beat)
         self.api = api.Api(self.executor, lambda: self.client.token)
         self.server = server.Server(host, config.listen_port, self.api.answer, self.api.trusts)
@@ -47,10 +47,14 @@ class Agent:
 
     def lock_down(self) -> None:
         """Answer no more and fall silent."""
+        self.let_go()
+        self.stopped.set()
+
+    def let_go(self) -> None:
+        """Fall silent, but stay: an agent that ended would be started again."""
         self.server.close()
         if self._heart is not None:
             self._heart.stop()
-        self.stopped.set()
 
     def run(self) -> None:
         """Report, look ourselves up, then serve until locked down.

@@ -27,6 +27,7 @@ from ingot_agent import (
     log,
     machine,
     programs,
+    rescue,
     settings,
     steps,
 )
@@ -42,6 +43,7 @@ class Context:
     config: settings.Settings
     roots: settings.Roots
     lock_down: Callable[[], None]
+    let_go: Callable[[], None]
     node: dict[str, Any] = field(default_factory=dict)
 
 
@@ -109,10 +111,26 @@ def _install_bootloader(context: Context) -> commands.Function:
     return run
 
 
-def _finalize_rescue(_: Params, __: Progress) -> Result:
-    raise errors.AgentError(
-        "This ramdisk cannot rescue: it has no login shell over the network. Boot a rescue ramdisk and try again."
-    )
+def _finalize_rescue(context: Context) -> commands.Function:
+    def run(params: Params, progress: Progress) -> Result:
+        hashed = fields.text(params, "rescue_password")
+        if not hashed or not params.get("hashed"):
+            raise errors.InvalidCommandParams(
+                "finalize_rescue lacks rescue_password as a hash (hashed: true). Hash it, then send it."
+            )
+        keys: list[object] = params.get("ingot_ssh_keys") or []
+        progress.begin("opening the rescue login")
+        rescue.open_login(hashed, [str(key) for key in keys], context.roots)
+        threading.Timer(_GRACE, _leave, (context,)).start()
+        return "the user rescue may log in"
+
+    return run
+
+
+def _leave(context: Context) -> None:
+    """The machine is its tenant's now, and so is its network."""
+    context.let_go()
+    rescue.renew_addresses()
 
 
 def _lockdown(context: Context) -> commands.Function:
@@ -179,7 +197,7 @@ def table(context: Context) -> dict[str, Entry]:
         "standby.sync": Entry(_sync),
         "standby.get_partition_uuids": Entry(_partition_uuids(context)),
         "image.install_bootloader": Entry(_install_bootloader(context), asynchronous=True),
-        "rescue.finalize_rescue": Entry(_finalize_rescue),
+        "rescue.finalize_rescue": Entry(_finalize_rescue(context)),
         "poll.get_hardware_info": Entry(hardware),
         "poll.set_node_info": Entry(_set_node_info(context)),
         "ingot.get_inventory": Entry(hardware),

@@ -17,6 +17,7 @@ class Roots:
     proc: str = "/proc"
     dev: str = "/dev"
     run: str = "/run"
+    top: str = ""
 
 
 @dataclass(frozen=True)

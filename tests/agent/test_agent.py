@@ -214,7 +214,8 @@ def test_logs_are_a_tar(roots: settings.Roots) -> None:
 def test_small_commands(roots: settings.Roots) -> None:
     with peers.Ironic() as api, running(api, roots) as (agent, client):
         assert client.post("standby.sync")[1]["command_result"] == {"result": "sync: file systems flushed"}
-        assert client.post("rescue.finalize_rescue")[1]["command_status"] == "FAILED"
+        assert client.post("rescue.finalize_rescue", {"rescue_password": "clear", "hashed": False})[0] == 400
+        assert client.post("rescue.finalize_rescue", {"rescue_password": "clear", "hashed": True})[0] == 400
         assert (
             client.post("poll.set_node_info", {"node_info": {"node": {"uuid": "u"}}})[1]["command_status"]
             == "SUCCEEDED"
@@ -228,6 +229,7 @@ def test_small_commands(roots: settings.Roots) -> None:
         assert uuids == client.post("ingot.get_inventory")[1]["command_result"]
         listed = client.call("GET", f"/v1/commands?agent_token={peers.TOKEN}")[1]["commands"]
         assert [one["command_name"] for one in listed][:2] == ["sync", "finalize_rescue"]
+        assert "clear" not in str(listed)
         client.post("system.lockdown")
         peers.wait_until(agent.stopped.is_set, 5, "lock-down")
 

@@ -48,7 +48,9 @@ class Control:
             patience = ctx.kit.settings.ramdisk_timeout
             await ctx.wait.until(called, WaitFor("the agent's next call", patience, poll=15.0, on_agent=True))
         else:
-            asked = WaitFor(f"{seconds:g} s to pass, as a step asked", seconds + 60.0, seconds, on_agent=True)
+            left = max(0.05, since + seconds - ctx.now())
+            words = f"{seconds:g} s to pass, as a step asked"
+            asked = WaitFor(words, seconds + 60.0, seconds, poll=left, on_agent=True)
             await ctx.wait.until(passed, asked)
 
     @step()
