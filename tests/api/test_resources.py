@@ -272,9 +272,8 @@ STEP = {"interface": "deploy", "step": "erase_devices_metadata"}
     [
         ({}, '"clean_steps" is required'),
         ({"clean_steps": []}, '"clean_steps" is required'),
-        ({"runbook": "r"}, "Runbooks are not supported"),
-        ({"runbook": ""}, "Runbooks are not supported"),
-        ({"runbook": "r", "clean_steps": [STEP]}, "Runbooks are not supported"),
+        ({"runbook": ""}, '"clean_steps" is required'),
+        ({"runbook": "r", "clean_steps": [STEP]}, "but not both"),
         ({"disable_ramdisk": 7, "clean_steps": [STEP]}, "must be true or false"),
         ({"clean_steps": [STEP | {"execute_on_child_nodes": True}]}, "child nodes"),
         ({"clean_steps": [STEP | {"limit_child_node_execution": ["n2"]}]}, "child nodes"),

@@ -9,8 +9,9 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, patch, secrets, steplists
+from ingot.domain import errors, ids, node, patch, secrets, steplists
 from ingot.services import traits
+from ingot.services.drafts import flag
 from ingot.store import steplists as store
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -80,8 +81,12 @@ def runbook(body: dict[str, Any], version: int) -> steplists.Runbook:
         raise errors.Invalid(f"Schema error for runbook: '{draft.name}' is no name", hint="Use letters, digits, -._~.")
     if draft.public and draft.owner:
         raise errors.Invalid("There cannot be an owner for a public runbook", hint="Remove one of them.")
-    more = {"disable_ramdisk": bool(draft.disable_ramdisk), "public": bool(draft.public), "owner": draft.owner}
-    return steplists.Runbook(**_shared(draft), **more)
+    return steplists.Runbook(
+        **_shared(draft),
+        disable_ramdisk=bool(draft.disable_ramdisk),
+        public=bool(draft.public),
+        owner=draft.owner,
+    )
 
 
 def change(
@@ -107,6 +112,19 @@ def change(
         kept["traits"] = found.traits
     resource.store.change(connection, deps.sealer, msgspec.structs.replace(made, **kept))
     return resource.store.get(connection, deps.sealer, found.uuid)
+
+
+async def with_runbook(
+    deps: Deps, found: node.Node, verb: str, params: dict[str, Any], *, by_name: bool
+) -> dict[str, Any]:
+    """The parameters of a request with the steps of its runbook in place of its name.
+
+    Raises errors.NotFound, or Invalid when the node may not use it.
+    """
+    book = await deps.store.read(store.RUNBOOKS.get, deps.sealer, params["runbook"])
+    book.check_use(found.uuid, found.traits, by_name=by_name)
+    rest = {key: value for key, value in params.items() if key != "runbook"}
+    return {**rest, f"{verb}_steps": book.ordered(), "disable_ramdisk": book.disable_ramdisk}
 
 
 def set_traits(connection: Connection, deps: Deps, ident: str, add: list[str], remove: set[str] | None) -> None:
@@ -143,7 +161,8 @@ def _convert(body: dict[str, Any], kind: Any, what: str) -> Any:
     given: Any = body.get("steps")
     steps = [_with_number(step) for step in given] if isinstance(given, list) else given  # pyright: ignore[reportUnknownVariableType]
     try:
-        return msgspec.convert({**body, "steps": steps}, kind)
+        flags = {name: flag(body[name]) for name in ("disable_ramdisk", "public") if name in body}
+        return msgspec.convert({**body, **flags, "steps": steps}, kind)
     except msgspec.ValidationError as error:
         raise errors.Invalid(f"Schema error for {what}: {error}", hint="Correct the field and send again.") from error
 

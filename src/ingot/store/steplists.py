@@ -31,7 +31,8 @@ class StepLists(Generic[T]):
         try:
             connection.execute(insert(self._table).values(row))
         except IntegrityError as error:
-            raise errors.Conflict(f"A {self._what} with name {value.name} or uuid {value.uuid} already exists.") from error
+            text = f"A {self._what} with name {value.name} or uuid {value.uuid} already exists."
+            raise errors.Conflict(text, hint="Choose another one.") from error
         return self.get(connection, sealer, value.uuid)
 
     def get(self, connection: Connection, sealer: Sealer, ident: str) -> T:

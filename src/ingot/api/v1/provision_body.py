@@ -13,8 +13,8 @@ import msgspec
 
 from ingot.api import versions
 from ingot.domain import errors, states
+from ingot.domain.steplists import INTERFACES as _CLEANING
 
-_CLEANING = frozenset({"vendor", "power", "management", "firmware", "deploy", "bios", "raid"})
 _DEPLOYS = frozenset({"active", "deploy", "rebuild"})
 _KEYS: dict[str, tuple[frozenset[str], int]] = {
     # key -> (verbs it goes with, first microversion)
@@ -105,9 +105,11 @@ def _check_keys(verb: str, given: dict[str, Any], version: int) -> None:
 
 def _check_steps_given(verb: str, given: dict[str, Any]) -> None:
     key = f"{verb}_steps"
-    if "runbook" in given:
-        raise errors.NotSupported("Runbooks are not supported", hint=f"Send their steps as {key}.")
-    if not given.get(key):
+    if given.get("runbook") and given.get(key):
+        raise errors.Invalid(f'Please provide either "{key}" or a runbook, but not both.', hint="Leave one out.")
+    if not isinstance(given.get("runbook", ""), str):
+        raise errors.Invalid("runbook must be the name or UUID of a runbook")
+    if not given.get("runbook") and not given.get(key):
         raise errors.Invalid(
             f'"{key}" is required when setting target provision state to {verb}', hint="Give at least one step."
         )

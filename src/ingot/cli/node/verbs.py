@@ -108,9 +108,7 @@ def _stepped(verb: str, text: str) -> click.Command:
     return command
 
 
-clean = _stepped(
-    "clean", "Run cleaning steps on the manageable NAMES, e.g. --step deploy.erase_devices_metadata."
-)
+clean = _stepped("clean", "Run cleaning steps on the manageable NAMES, e.g. --step deploy.erase_devices_metadata.")
 service = _stepped("service", "Run steps on the active nodes NAMES; their instances stay and are booted again after.")
 
 
