@@ -159,7 +159,7 @@ def _shared(draft: TemplateDraft | RunbookDraft) -> dict[str, Any]:
 def _convert(body: dict[str, Any], kind: Any, what: str) -> Any:
     """``body`` as a draft; numbers may come as text, as Ironic allows."""
     given: Any = body.get("steps")
-    steps = [_with_number(step) for step in given] if isinstance(given, list) else given  # pyright: ignore[reportUnknownVariableType]
+    steps = [_with_number(step) for step in given] if isinstance(given, list) else given  # pyright: ignore[reportUnknownVariableType]  JSON
     try:
         flags = {name: flag(body[name]) for name in ("disable_ramdisk", "public") if name in body}
         return msgspec.convert({**body, **flags, "steps": steps}, kind)
@@ -170,7 +170,7 @@ def _convert(body: dict[str, Any], kind: Any, what: str) -> Any:
 def _with_number(step: Any) -> Any:
     if not isinstance(step, dict):
         return step
-    found: dict[str, Any] = dict(step)  # pyright: ignore[reportUnknownArgumentType]
+    found: dict[str, Any] = dict(step)  # pyright: ignore[reportUnknownArgumentType]  JSON
     for key in ("priority", "order"):
         if isinstance(found.get(key), str) and found[key].isdecimal():
             found[key] = int(found[key])

@@ -119,7 +119,7 @@ async def replace_traits(deps: Deps, request: wire.Request) -> wire.Answer:
     given: Any = request.object("body").get("traits")
     if not isinstance(given, list):
         raise errors.Invalid("Schema error for body: traits must be a list", hint='Send {"traits": [...]}.')
-    wanted = [trait_rules.check(one) for one in given]  # pyright: ignore[reportUnknownVariableType]
+    wanted = [trait_rules.check(one) for one in given]  # pyright: ignore[reportUnknownVariableType]  JSON
     await deps.store.run(service.set_traits, deps, request.args["ident"], wanted, None)
     return wire.NO_CONTENT
 
