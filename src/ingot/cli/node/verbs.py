@@ -6,6 +6,7 @@ May not: build config drives (deploy.py). Invariant: with --wait the exit code t
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -79,7 +80,7 @@ def _stepped(verb: str, text: str) -> click.Command:
     @click.command(verb, help=text)
     @click.argument("names", nargs=-1, required=True)
     @click.option("--step", "steps", multiple=True, metavar="INTERFACE.STEP", help="A step to run; may be repeated.")
-    @click.option("--steps-file", type=click.File(), help="The steps as a JSON list, with their args.")
+    @click.option("--steps-file", type=click.Path(path_type=Path), help="The steps as a JSON list, with their args.")
     @click.option("--runbook", help="A runbook that has the steps.")
     @click.option("--no-ramdisk", is_flag=True, help="Do not boot the ramdisk; its agent's steps are refused.")
     @options.waiting
@@ -88,7 +89,7 @@ def _stepped(verb: str, text: str) -> click.Command:
         *,
         names: tuple[str, ...],
         steps: tuple[str, ...],
-        steps_file: Any,
+        steps_file: Path | None,
         runbook: str | None,
         no_ramdisk: bool,
         wait: bool,
@@ -97,7 +98,7 @@ def _stepped(verb: str, text: str) -> click.Command:
     ) -> None:
         wanted: list[Any] = [_step(text) for text in steps]
         if steps_file is not None:
-            wanted += _read_steps(steps_file.read())
+            wanted += _read_steps(steps_file)
         if bool(wanted) == bool(runbook):
             raise click.UsageError("Say which steps to run: --step INTERFACE.STEP, --steps-file FILE or --runbook.")
         body: dict[str, Any] = {"runbook": runbook} if runbook else {f"{verb}_steps": wanted}
@@ -119,9 +120,11 @@ def _step(text: str) -> dict[str, str]:
     return {"interface": interface, "step": step}
 
 
-def _read_steps(text: str) -> list[Any]:
+def _read_steps(path: Path) -> list[Any]:
     try:
-        value: Any = json.loads(text)
+        value: Any = json.loads(path.read_text())
+    except OSError as error:
+        raise errors.Invalid(f"The steps file {path} cannot be read", hint="Name a text file.") from error
     except ValueError as error:
         raise errors.Invalid(f"The steps file is not JSON: {error}", hint="Correct it.") from error
     if not isinstance(value, list):
