@@ -234,6 +234,25 @@ def test_small_commands(roots: settings.Roots) -> None:
         peers.wait_until(agent.stopped.is_set, 5, "lock-down")
 
 
+def test_an_agent_that_lets_go_is_silent_at_once_and_reachable_for_a_moment(roots: settings.Roots) -> None:
+    """A conductor that was killed in a rescue asks for it again; an agent that ended would be started again."""
+    with peers.Ironic() as api, running(api, roots) as (agent, client):
+        agent.let_go(1.0)
+        beats = len(api.seen.heartbeats)
+        assert client.post("standby.sync")[1]["command_status"] == "SUCCEEDED"
+
+        def refused() -> bool:
+            try:
+                client.post("standby.sync")
+            except OSError:
+                return True
+            return False
+
+        peers.wait_until(refused, 10, "the end of its server")
+        assert len(api.seen.heartbeats) <= beats + 1
+        assert not agent.stopped.is_set()
+
+
 class Slow:
     """A command that runs until it is let go."""
 
