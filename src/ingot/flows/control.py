@@ -21,12 +21,15 @@ class Control:
     @step()
     async def hold(self, ctx: StepContext) -> None:
         """Rest in the hold state until an operator sends "unhold"; an abort ends it too."""
+        words = f'the verb "unhold" (step {ctx.index + 1} holds)'
 
         async def released() -> bool:
             here = (await ctx.refresh()).provision_state
-            return ctx.run.wait is not None and states.TABLE[here].kind != states.Kind.HOLD
+            # The run may have been taken up in an earlier step, and still know what that one waited for.
+            was_held = ctx.run.wait is not None and ctx.run.wait.what == words
+            return was_held and states.TABLE[here].kind != states.Kind.HOLD
 
-        await ctx.wait.until(released, WaitFor('the verb "unhold"', _LONGEST_HOLD, poll=3600.0, held=True))
+        await ctx.wait.until(released, WaitFor(words, _LONGEST_HOLD, poll=3600.0, held=True))
 
     @step()
     async def wait(self, ctx: StepContext) -> None:
