@@ -16,7 +16,6 @@ from ingot_agent import (
     conductor,
     errors,
     extensions,
-    inventory,
     log,
     machine,
     nics,
@@ -108,7 +107,9 @@ class Agent:
             self.stopped.wait(0.05)
 
     def _inspect(self, callback: str) -> None:
-        report = inventory.report(self.config, self.roots)
+        from ingot_agent import collectors
+
+        report = collectors.report(self.config, self.roots)
         end = time.monotonic() + self.config.lookup_timeout
         while True:
             try:

@@ -272,6 +272,7 @@ STEP = {"interface": "deploy", "step": "erase_devices_metadata"}
     [
         ({}, '"clean_steps" is required'),
         ({"clean_steps": []}, '"clean_steps" is required'),
+        ({"clean_steps": [{"interface": "vendor", "step": "send_raw"}]}, "clean step 'vendor.send_raw' is not allowed"),
         ({"runbook": ""}, '"clean_steps" is required'),
         ({"runbook": "r", "clean_steps": [STEP]}, "but not both"),
         ({"disable_ramdisk": 7, "clean_steps": [STEP]}, "must be true or false"),

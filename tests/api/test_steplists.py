@@ -59,6 +59,7 @@ async def test_a_template_lives_and_dies(api: Api) -> None:
         ("deploy_templates", {"steps": [STEP]}),
         ("deploy_templates", {**TEMPLATE, "public": True}),
         ("runbooks", {**RUNBOOK, "steps": [STEP]}),
+        ("runbooks", {**RUNBOOK, "steps": [{**BOOKED, "interface": "vendor", "step": "send_raw"}]}),
         ("runbooks", {**RUNBOOK, "name": "a b"}),
         ("runbooks", {**RUNBOOK, "traits": ["CUSTOM_A"]}),
         ("runbooks", {**RUNBOOK, "public": True, "owner": "me"}),

@@ -71,7 +71,7 @@ async def check_login(world: World, machine: Machine, key: proof.Key) -> None:
 async def test_from_active_through_rescue_service_and_rebuild_to_available(made: artifacts.Artifacts) -> None:
     async with way.opened("rescue", made, firmwares=("bios",)) as world:
         (machine,) = world.machines
-        await way.enrol(world, machine, automated_clean=False)
+        await way.enrol(world, machine, **{"automated_clean": False, "driver_info/agent_burnin_cpu_timeout": 5})
         await way.provide(world, machine)
         key = await proof.make_key(world.folder)
         await way.start_deploy(world, machine, key)

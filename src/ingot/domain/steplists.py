@@ -13,6 +13,8 @@ from ingot.domain import errors
 
 INTERFACES = frozenset({"vendor", "power", "management", "firmware", "deploy", "bios", "raid"})
 """Interfaces whose steps a user may ask for."""
+_DISALLOWED = frozenset({("vendor", "send_raw")})
+"""Steps that no list may have, as by default of Ironic: a raw command can do anything to a BMC."""
 
 
 class DeployTemplate(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +71,14 @@ def merged(templates: list[DeployTemplate], asked: list[dict[str, Any]]) -> list
     found = {(step["interface"], step["step"]): step for template in templates for step in template.steps}
     found |= {(step["interface"], step["step"]): step for step in asked}
     return list(found.values())
+
+
+def check_allowed(word: str, interface: str, step: str) -> None:
+    """Raise errors.Invalid for a step of kind ``word`` that no list may have."""
+    if (interface, step) in _DISALLOWED:
+        raise errors.Invalid(
+            f"{word} step '{interface}.{step}' is not allowed.", hint="An administrator can call it as a vendor method."
+        )
 
 
 def refuse_repeated(steps: list[dict[str, Any]]) -> None:

@@ -138,7 +138,9 @@ def set_traits(connection: Connection, deps: Deps, ident: str, add: list[str], r
 def _shared(draft: TemplateDraft | RunbookDraft) -> dict[str, Any]:
     """What both have; every step checked."""
     steps: list[dict[str, Any]] = [msgspec.to_builtins(step) for step in draft.steps]
+    word = "deploy" if isinstance(draft, TemplateDraft) else "runbook"
     for step in steps:
+        steplists.check_allowed(word, step["interface"], step["step"])
         if step["interface"] not in steplists.INTERFACES:
             raise errors.Invalid(
                 f"Schema error: '{step['interface']}' is not one of {sorted(steplists.INTERFACES)}",

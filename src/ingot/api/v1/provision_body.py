@@ -12,8 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ingot.api import versions
-from ingot.domain import errors, states
-from ingot.domain.steplists import INTERFACES as _CLEANING
+from ingot.domain import errors, states, steplists
 
 _DEPLOYS = frozenset({"active", "deploy", "rebuild"})
 _KEYS: dict[str, tuple[frozenset[str], int]] = {
@@ -120,9 +119,11 @@ def _check_steps_given(verb: str, given: dict[str, Any]) -> None:
 def _check_clean_steps(key: str, steps: Any) -> None:
     found = _convert(key, steps, list[CleanStep])
     for step in found:
-        if step.interface not in _CLEANING:
+        steplists.check_allowed(key.removesuffix("_steps"), step.interface, step.step)
+        if step.interface not in steplists.INTERFACES:
             raise errors.Invalid(
-                f"Invalid {key}: '{step.interface}' is not one of {sorted(_CLEANING)}", hint="Correct the interface."
+                f"Invalid {key}: '{step.interface}' is not one of {sorted(steplists.INTERFACES)}",
+                hint="Correct the interface.",
             )
         if step.execute_on_child_nodes or step.limit_child_node_execution:
             raise errors.NotSupported(
@@ -136,9 +137,10 @@ def _check_deploy_steps(steps: Any) -> None:
     found = _convert("deploy_steps", steps, list[DeployStep])
     names = [(step.interface, step.step) for step in found]
     for step in found:
-        if step.interface not in _CLEANING:
+        steplists.check_allowed("deploy", step.interface, step.step)
+        if step.interface not in steplists.INTERFACES:
             raise errors.Invalid(
-                f"Invalid deploy_steps: '{step.interface}' is not one of {sorted(_CLEANING)}",
+                f"Invalid deploy_steps: '{step.interface}' is not one of {sorted(steplists.INTERFACES)}",
                 hint="Correct the interface.",
             )
     if len(set(names)) != len(names):
