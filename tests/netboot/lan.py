@@ -1,4 +1,4 @@
-"""A network of its own for a real DHCP server and its clients: two namespaces joined by a cable."""
+"""A network of its own for a real DHCP server and its clients: namespaces joined by a bridge."""
 
 from __future__ import annotations
 
@@ -20,35 +20,23 @@ def enter(descriptor: int) -> None:
 
 
 class Lan:
-    """A namespace pair: this thread sits in the server's end, clients run in the other."""
+    """Namespaces joined by a bridge: this thread sits in the server's, clients run in another."""
 
-    def __init__(self) -> None:
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses or ("172.22.9.1/24",)
+        self.joined: list[str] = []
         self.tag = f"nb{os.getpid() % 100000}"
         self.client_ns = f"{self.tag}c"
         self.server_ns = f"{self.tag}s"
 
     def __enter__(self) -> Lan:
-        for name in (self.client_ns, self.server_ns):
-            sh("ip", "netns", "add", name)
-        sh(
-            "ip",
-            "-n",
-            self.server_ns,
-            "link",
-            "add",
-            "srv",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "cli",
-            "netns",
-            self.client_ns,
-        )
-        sh("ip", "-n", self.server_ns, "addr", "add", "172.22.9.1/24", "dev", "srv")
-        sh("ip", "-n", self.server_ns, "link", "set", "srv", "up")
-        sh("ip", "-n", self.server_ns, "link", "set", "lo", "up")
-        sh("ip", "-n", self.client_ns, "link", "set", "cli", "up")
+        sh("ip", "netns", "add", self.server_ns)
+        sh("ip", "-n", self.server_ns, "link", "add", "srv", "type", "bridge", "forward_delay", "0")
+        for address in self.addresses:
+            sh("ip", "-n", self.server_ns, "addr", "add", address, "dev", "srv", "nodad")
+        for link in ("srv", "lo"):
+            sh("ip", "-n", self.server_ns, "link", "set", link, "up")
+        self.join(self.client_ns, "cli")
         self.home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         inside = os.open(f"/run/netns/{self.server_ns}", os.O_RDONLY)
         enter(inside)
@@ -58,8 +46,20 @@ class Lan:
     def __exit__(self, *_: object) -> None:
         enter(self.home)
         os.close(self.home)
-        for name in (self.client_ns, self.server_ns):
+        for name in (*self.joined, self.server_ns):
             subprocess.run(["ip", "netns", "del", name], check=False)
+
+    def join(self, namespace: str, card: str, address: str = "") -> None:
+        """Put a host with one card onto the network, in a namespace of its own."""
+        sh("ip", "netns", "add", namespace)
+        port = f"p{len(self.joined)}"
+        self.joined.append(namespace)
+        peer = ("peer", "name", card, "netns", namespace)
+        sh("ip", "-n", self.server_ns, "link", "add", port, "type", "veth", *peer)
+        sh("ip", "-n", self.server_ns, "link", "set", port, "master", "srv", "up")
+        sh("ip", "-n", namespace, "link", "set", card, "up")
+        if address:
+            sh("ip", "-n", namespace, "addr", "add", address, "dev", card)
 
     async def ask(self, mac: str, *options: str, seconds: int = 1, tries: int = 2) -> str | None:
         """Ask for an address with BusyBox's udhcpc as ``mac``; return what its script was told."""
@@ -92,3 +92,28 @@ class Lan:
         async with asyncio.timeout(30):
             out, _ = await child.communicate()
         return out
+
+
+class ForeignDhcp:
+    """A DHCP server that somebody else runs on the same network, and that knows nothing of boot programs."""
+
+    def __init__(self, lan: Lan, folder: Path) -> None:
+        self._name = f"{lan.tag}f"
+        lan.join(self._name, "oth", "172.22.9.2/24")
+        words = ("port=0", "interface=oth", "bind-interfaces", "user=root", "log-facility=-", "no-ping", "log-dhcp")
+        more = (f"dhcp-leasefile={folder / 'foreign'}", "dhcp-range=172.22.9.200,172.22.9.220,255.255.255.0,600")
+        (folder / "foreign.conf").write_text("\n".join((*words, *more, f"pid-file={folder / 'foreign.pid'}")))
+        self._command = ("dnsmasq", "--keep-in-foreground", f"--conf-file={folder / 'foreign.conf'}")
+
+    async def __aenter__(self) -> ForeignDhcp:
+        words = ("ip", "netns", "exec", self._name, *self._command)
+        self._child = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.PIPE)
+        assert self._child.stderr is not None
+        async with asyncio.timeout(20):
+            while b"DHCP, IP range" not in await self._child.stderr.readline():
+                pass
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._child.terminate()
+        await self._child.communicate()

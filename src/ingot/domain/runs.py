@@ -79,13 +79,21 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """What an open run waits for. ``usual`` in seconds; ``deadline`` and ``since`` in epoch seconds."""
+    """What an open run waits for. ``usual`` in seconds; ``deadline`` and ``since`` in epoch seconds.
+
+    ``seen``: what was known of the cause at the last look, None where nothing can be known.
+    """
 
     what: str
     since: float
     deadline: float
     usual: float | None = None
     on_agent: bool = False
+    seen: str | None = None
+
+    def told(self) -> str:
+        """What is waited for, and what is known of it."""
+        return f"{self.what}: {self.seen}" if self.seen else self.what
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

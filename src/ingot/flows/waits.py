@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import msgspec
+
 from ingot.domain import errors, runs
 from ingot.interfaces.context import WaitFor
 
@@ -52,7 +54,8 @@ class RowWaits:
         wait = self._begin(what, now)
         if now >= wait.deadline:
             raise await _timed_out(what, now - wait.since)
-        raise Parked(wait, min(wait.deadline, now + _pause(what, now - wait.since)))
+        seen = await what.explain() if what.explain else None
+        raise Parked(msgspec.structs.replace(wait, seen=seen), min(wait.deadline, now + _pause(what, now - wait.since)))
 
     async def close(self) -> None:
         """The step has ended: whatever it was parked with is over, even if the step asked for it in other words."""

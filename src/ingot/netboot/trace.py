@@ -30,6 +30,7 @@ class Stage(StrEnum):
     ASKED = "asked"
     IGNORED = "ignored"
     OFFERED = "offered"
+    FOREIGN = "foreign"
     LEASED = "leased"
     LOADER = "loader"
     IPXE = "ipxe"
@@ -96,6 +97,8 @@ class Trace:
                 return self._note(BootEvent(mac, Stage.ASKED, now))
             case "OFFER":
                 return self._note(BootEvent(mac, Stage.OFFERED, now, address))
+            case "NAK" if "wrong server-ID" in rest:
+                return self._note(BootEvent(mac, Stage.FOREIGN, now, address))
             case "ACK" if address:
                 self._macs[address] = mac
                 stage = Stage.IPXE if mac in self._ipxe else Stage.LEASED
@@ -133,6 +136,8 @@ _WORDS = {
     Stage.ASKED: "asked for an address and got no answer yet",
     Stage.IGNORED: "asked for an address and was refused: {detail}",
     Stage.OFFERED: "was offered {address} and has not taken it; two DHCP servers on this network?",
+    Stage.FOREIGN: "took the address {address} from another DHCP server of this network, which knows no boot program; "
+    "switch that server off here, or set dhcp_proxy",
     Stage.LEASED: "got the address {address}, but did not load its boot program; is TFTP (UDP 69) blocked?",
     Stage.LOADER: "loaded {detail} as {address}, and nothing more was asked for",
     Stage.IPXE: "runs iPXE as {address}, but no boot script was asked for",
