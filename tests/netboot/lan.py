@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -80,6 +82,24 @@ class Lan:
         script.unlink()
         lines = [line for line in out.decode().splitlines() if line.startswith("ip=")]
         return lines[0] if lines else None
+
+    async def craft(self, version: int, mac: str, architecture: int, vendor: str, *more: str) -> list[dict[str, str]]:
+        """Every answer to one request of firmware; ``version`` 4 or 6."""
+        sh("ip", "-n", self.client_ns, "link", "set", "cli", "down")
+        sh("ip", "-n", self.client_ns, "link", "set", "cli", "address", mac, "up")
+        sh("ip", "-n", self.client_ns, "addr", "flush", "dev", "cli", "scope", "global")
+        sh("ip", "-n", self.client_ns, "addr", "add", "172.22.9.99/24", "dev", "cli")  # else broadcasts are not heard
+        if version == 6:  # the address of the link must have been found to be nobody else's
+            while "tentative" in sh("ip", "-n", self.client_ns, "-6", "addr", "show", "dev", "cli"):
+                await asyncio.sleep(0.1)
+        script = Path(__file__).with_name("crafted.py")
+        words = (sys.executable, str(script), str(version), "cli", mac, str(architecture), vendor, *more)
+        child = await asyncio.create_subprocess_exec(
+            "ip", "netns", "exec", self.client_ns, *words, stdout=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(30):
+            out, _ = await child.communicate()
+        return [json.loads(line) for line in out.decode().splitlines()]
 
     async def tftp(self, name: str, address: str) -> bytes:
         sh("ip", "-n", self.client_ns, "addr", "flush", "dev", "cli")  # or it would go on under an earlier address
