@@ -24,7 +24,9 @@ NAMES_ALLOWED = {"src/ingot/bus/base.py": "the contract that memory.py and rabbi
 ASYNC_STORE = {"src/ingot/store/engine.py": "runs the units of work: the one bridge to asyncio"}
 DEEP_TREES = {"src/ingot/domain/errors.py": "one tree of errors: Locked is a Conflict to every client"}
 BROAD_EXCEPT = {
-    "src/ingot/flows/run.py": "turns any error of a step into a journal entry",
+    "src/ingot/flows/attempts.py": "turns any error of a step into a journal entry",
+    "src/ingot/flows/run.py": "an error outside of all steps is tried again, not left to the task",
+    "src/ingot/flows/ending.py": "what cannot even be noted is left to the next claim",
     "src/ingot/store/engine.py": "hands a unit's error to the caller who waits for it; the others of its group go on",
     "src/ingot/api/wire.py": "turns any error of a request into a body",
 }

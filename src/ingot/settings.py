@@ -43,6 +43,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """This conductor's name (default: the machine's)."""
     conductor_group: str = ""
     """The group this conductor says it belongs to; one process works on the nodes of all groups."""
+    agent_rate: float = 5.0
+    """Lookups and heartbeats per second that one address may send after a burst of 60; 0 switches all of agents' limits
+    off (many machines behind one address)."""
     provision_interface: str | None = None
     """Network interface that serves DHCP and TFTP; None switches ingot's own DHCP off."""
     provision_address: str | None = None
@@ -79,6 +82,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Go on with a ramdisk that is still running instead of booting it again."""
     automated_clean: bool = True
     """Erase a node's metadata before it becomes available (a node's own field wins)."""
+    clean_step_priority_override: tuple[str, ...] = ()
+    """Priorities of automated cleaning steps, each as ``interface.step:priority``; 0 switches a step off."""
     lease: float = 15.0
     """How long a conductor may be silent before others take its runs."""
     drivers: tuple[str, ...] = ("ipmi", "redfish", "fake-hardware")
@@ -90,6 +95,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def data(self) -> Path:
         """The data directory."""
         return Path(self.data_dir).expanduser() if self.data_dir else default_data_dir()
+
+    def clean_step_priorities(self) -> dict[str, int]:
+        """``clean_step_priority_override`` by "interface.step". Raises errors.Invalid for one of another form."""
+        found: dict[str, int] = {}
+        for text in self.clean_step_priority_override:
+            name, colon, priority = text.strip().rpartition(":")
+            if not colon or "." not in name or not priority.isdecimal():
+                raise errors.Invalid(
+                    f'clean_step_priority_override holds "{text}"', hint="Write interface.step:priority."
+                )
+            found[name] = int(priority)
+        return found
 
 
 def default_data_dir() -> Path:
@@ -117,9 +134,11 @@ def load(file: Path | None, overrides: dict[str, Any]) -> Settings:
             hint = f'Did you mean "{near[0]}"?' if near else "See docs/reference/settings.md."
             raise errors.Invalid(f'There is no setting "{key}"', hint=hint)
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        made = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise errors.Invalid(f"A setting has a wrong value: {error}", hint="Correct it and start again.") from error
+    made.clean_step_priorities()
+    return made
 
 
 def _read(file: Path) -> dict[str, Any]:

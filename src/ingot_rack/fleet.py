@@ -108,6 +108,7 @@ class Fleet:
                     "on": on,
                     "agents": len(self.agents),
                     "ports": self.ports,
+                    "ipmi_packets": self.ipmi_packets,
                 }
             case "faults":
                 wanted = request.get("set")
@@ -120,6 +121,11 @@ class Fleet:
                 return [dataclasses.asdict(one) for one in self.effects.all]
             case _:
                 raise errors.Invalid(f"Unknown request {request.get('do')!r}", hint="status, faults or effects.")
+
+    @property
+    def ipmi_packets(self) -> int:
+        """How many packets the IPMI BMCs were sent so far."""
+        return sum(one.packets for one in self._servers if isinstance(one, ipmi.Server))
 
     @property
     def _count(self) -> int:

@@ -275,7 +275,7 @@ STEP = {"interface": "deploy", "step": "erase_devices_metadata"}
         ({"runbook": "r"}, "Runbooks are not supported"),
         ({"runbook": ""}, "Runbooks are not supported"),
         ({"runbook": "r", "clean_steps": [STEP]}, "Runbooks are not supported"),
-        ({"disable_ramdisk": True, "clean_steps": [STEP]}, "disable_ramdisk is not supported"),
+        ({"disable_ramdisk": 7, "clean_steps": [STEP]}, "must be true or false"),
         ({"clean_steps": [STEP | {"execute_on_child_nodes": True}]}, "child nodes"),
         ({"clean_steps": [STEP | {"limit_child_node_execution": ["n2"]}]}, "child nodes"),
     ],

@@ -96,6 +96,70 @@ while words:
 """
 
 
+EMULATION = """mc_setbmc 0x20
+mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02
+sel_enable 0x20 100 0x0a
+sensor_add 0x20 0 1 0x01 0x01
+sensor_set_value 0x20 0 1 52 0
+sensor_set_event_support 0x20 0 1 enable scanning per-state NO_EVENTS
+sensor_set_threshold 0x20 0 1 settable 111000 70 60 50 0 0 0
+mc_add 0x30 2 no-device-sdrs 0x98 0x10 1 0xa0 0x1291 0xf03
+sensor_add 0x30 0 1 0x01 0x01
+sensor_set_value 0x30 0 1 251 0
+sensor_set_event_support 0x30 0 1 enable scanning per-state NO_EVENTS
+mc_enable 0x30
+mc_enable 0x20
+""".replace("NO_EVENTS", " ".join(["0" * 15] * 4))
+RECORD = """sdr type 1
+sensor_owner_id {owner}
+sensor_owner_lun 0
+channel_number 0
+sensor_number 1
+entity_id system_board
+entity_instance 1
+sensor_type Temperature
+init_scanning true
+init_sensor_type true
+default_sensor_scan_on true
+event_reading_type_code 1
+analog_data_format {format}
+rate_unit none
+modifier_unit none
+percentage false
+base_unit degrees_C
+modifier_unit_code unspecified
+linearization linear
+m {m}
+tolerance 0
+b {b}
+accuracy 1
+accuracy_exp 0
+sensor_direction input
+r_exp {exponent}
+b_exp 0
+sensor_maximum 255
+sensor_minimum 0
+id_string "{name}"
+endsdr
+"""
+
+
+def sensor_records(folder: Path) -> str:
+    """Commands that give ipmi_sim records made by OpenIPMI's own compiler: (52 - 10) C, and -5 x 0.5 C behind it."""
+    source, made = folder / "peer.sdrs", folder / "peer.raw"
+    source.write_text(
+        RECORD.format(owner="0x20", format="unsigned", m=1, b=-10, exponent=0, name="Board")
+        + RECORD.format(owner="0x30", format="2s_complement", m=5, b=0, exponent=-1, name="Blade")
+    )
+    subprocess.run(["sdrcomp", "-r", "-o", made, source], check=True, timeout=20)
+    raw, lines = made.read_bytes(), ""
+    while raw:
+        size = 5 + raw[4]
+        lines += "main_sdr_add 0x20 " + " ".join(f"{byte:#04x}" for byte in raw[:size]) + "\n"
+        raw = raw[size:]
+    return lines
+
+
 @dataclass(frozen=True)
 class OpenIpmi:
     port: int
@@ -122,9 +186,7 @@ def openipmi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIpmi]:
         'user 2 true "root" "calvin" admin 5 none md5 straight\n'
         'user 3 true "oper" "secret" operator 5 none md5 straight\n'
     )
-    (folder / "peer.emu").write_text(
-        "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nmc_enable 0x20\n"
-    )
+    (folder / "peer.emu").write_text(EMULATION + sensor_records(folder))
     command = [programs.system("ipmi_sim"), "-c", "lan.conf", "-f", "peer.emu", "-s", str(folder), "-n", "-p"]
     with running(command, folder) as process:
         wait_for_ipmi(port, process)

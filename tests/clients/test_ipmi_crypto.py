@@ -158,7 +158,7 @@ async def test_sealing(transport: Transport, suite: suites.Suite, size: int) -> 
 @SUITES
 async def test_only_the_awaited_answer_counts(transport: Transport, suite: suites.Suite) -> None:
     session, far = ends(transport, suite)
-    first = asyncio.create_task(session.request(0, 1, b"", (5.0,)))
+    first = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
     await asyncio.sleep(0)
     request = codec.request(0, 1, 1, b"")
     good = far.seal(answer_to(request, b"\0\x01"))
@@ -184,12 +184,12 @@ async def test_a_replayed_answer_is_dropped(transport: Transport) -> None:
     session, far = ends(transport, suites.SUITE_17)
     old = far.seal(answer_to(codec.request(0, 1, 1, b""), b"\0\x01"), sequence=1)
     for turn in range(1, 65):  # the 6-bit rqSeq comes round
-        waiting = asyncio.create_task(session.request(0, 1, b"", (5.0,)))
+        waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
         await asyncio.sleep(0)
         fresh = far.seal(answer_to(codec.request(0, 1, turn & 0x3F, b""), b"\0\0"), sequence=turn)
         session.receive(fresh)
         await waiting
-    waiting = asyncio.create_task(session.request(0, 1, b"", (5.0,)))
+    waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
     await asyncio.sleep(0)
     session.receive(old)
     await asyncio.sleep(0)
@@ -201,7 +201,7 @@ async def test_a_replayed_answer_is_dropped(transport: Transport) -> None:
 async def test_a_bmc_that_does_not_count_is_accepted(transport: Transport) -> None:
     session, far = ends(transport, suites.SUITE_3)
     for turn in range(1, 5):
-        waiting = asyncio.create_task(session.request(0, 1, b"", (5.0,)))
+        waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
         await asyncio.sleep(0)
         session.receive(far.seal(answer_to(codec.request(0, 1, turn, b""), b"\0\x01"), sequence=7))
         assert await waiting == b"\0\x01"
@@ -230,7 +230,7 @@ def test_decoders_never_raise(packet: bytes, kind: str) -> None:
 async def test_receivers_never_raise(transport: Transport, packet: bytes, kind: str) -> None:
     data = bytes.fromhex(kind) + packet
     session, _ = ends(transport, suites.SUITE_17)
-    waiting = asyncio.create_task(session.request(0, 1, b"", (5.0,)))
+    waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
     login = Login(transport, ("127.0.0.1", 9), Target("127.0.0.1"))
     entering = asyncio.create_task(login.run(None))
     await asyncio.sleep(0)

@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flows import stand
 from ingot.conductor.claims import Claims
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, runs, states
+from ingot.domain import errors, ids, node, runs
 from ingot.flows import agent_steps
+from ingot.flows.flow import Ending, Failure
 from ingot.flows.run import Runner
 from ingot.interfaces.context import StepContext, WaitFor
 from ingot.interfaces.steps import step
@@ -67,11 +67,11 @@ class Probe:
         await self._note("is_done", ctx)
         return True
 
-    def success(self, ctx: StepContext) -> tuple[states.Event | None, dict[str, Any]]:
-        return None, {}
+    def success(self, ctx: StepContext) -> Ending:
+        return (), {}
 
-    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
-        return None, {}
+    def failure(self, found: node.Node, how: Failure) -> Ending:
+        return (), {}
 
 
 async def open_run(deps: Deps, deadline: float = 60.0) -> str:

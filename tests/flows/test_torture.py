@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,11 @@ S = states.State
 ERASE = {"clean_steps": [{"interface": "deploy", "step": "erase_devices_metadata"}]}
 WAIT = {"driver_info": {"fake_wait": 0.4}}
 FAULT = {"driver_info": {"fake_fault": "power.set"}}
+ON: dict[str, Any] = {"power_state": "power on", "rescue_interface": "fake", "bios_interface": "fake"}
+PASSWORD = {"rescue_password": "x"}
+RESET = {"interface": "bios", "step": "factory_reset"}
+PAUSE = {"interface": "power", "step": "wait", "args": {"seconds": 0.2}}
+SERVE: dict[str, Any] = {"service_steps": [PAUSE, RESET, {"interface": "power", "step": "reboot"}]}
 
 SCENARIOS = {
     "verify": Scenario(S.ENROLL, "manage", fields={"power_state": None}),
@@ -34,6 +40,16 @@ SCENARIOS = {
     "clean, failing": Scenario(
         S.MANAGEABLE, "provide", fields={"driver_info": {"fake_fault": "deploy.erase_devices_metadata"}}
     ),
+    "adopt": Scenario(S.MANAGEABLE, "adopt", fields=ON),
+    "adopt, failing": Scenario(S.MANAGEABLE, "adopt", fields={**ON, "driver_info": {"fake_delay": "never"}}),
+    "rescue, waiting": Scenario(S.ACTIVE, "rescue", PASSWORD, fields={**WAIT, **ON}),
+    "rescue, failing and undone": Scenario(S.ACTIVE, "rescue", PASSWORD, fields={**FAULT, **ON}),
+    "unrescue": Scenario(S.RESCUE, "unrescue", fields=ON),
+    "unrescue, failing": Scenario(S.RESCUE, "unrescue", fields={**FAULT, **ON}),
+    "service, waiting": Scenario(S.ACTIVE, "service", SERVE, fields={**ON, **WAIT}),
+    "service, failing": Scenario(S.ACTIVE, "service", SERVE, fields={**ON, **FAULT}),
+    "service, given up": Scenario(S.SERVICE_FAILED, "abort", fields=ON),
+    "clean, steered": Scenario(S.MANAGEABLE, "clean", {"clean_steps": SERVE["service_steps"]}, fields={**ON, **WAIT}),
     "power off, failing": Scenario(S.AVAILABLE, "power off", fields={**FAULT, "power_state": "power on"}),
 }
 

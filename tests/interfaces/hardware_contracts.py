@@ -14,8 +14,9 @@ import pytest
 
 from flows import stand
 from ingot.conductor.claims import Claims
-from ingot.domain import errors, ids, runs, states
+from ingot.domain import errors, ids, runs
 from ingot.flows import agent_steps
+from ingot.flows.flow import Ending, Failure
 from ingot.flows.run import Runner
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
@@ -42,11 +43,11 @@ class OneMethod:
     async def call(self, ctx: StepContext) -> None:
         await getattr(ctx.interface(self.kind), self.method)(ctx)
 
-    def success(self, ctx: StepContext) -> tuple[states.Event | None, dict[str, Any]]:
-        return None, {}
+    def success(self, ctx: StepContext) -> Ending:
+        return (), {}
 
-    def failure(self, found: Any, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
-        return None, {}
+    def failure(self, found: Any, how: Failure) -> Ending:
+        return (), {}
 
 
 async def run_method(

@@ -27,7 +27,9 @@ def discover(mac: bytes, architecture: int, vendor: bytes, *, ipxe: bool) -> byt
     """DHCPDISCOVER with the broadcast flag."""
     head = struct.pack("!BBBBIHH", 1, 1, 6, 0, int.from_bytes(os.urandom(4), "big"), 0, 0x8000)
     body = option4(53, b"\1") + option4(60, vendor) + option4(93, struct.pack("!H", architecture))
-    body += option4(94, b"\1\3\x10") + option4(97, b"\0" + mac * 2 + b"\0" * 4) + option4(55, bytes((1, 3, 43, 60, 66, 67)))
+    body += (
+        option4(94, b"\1\3\x10") + option4(97, b"\0" + mac * 2 + b"\0" * 4) + option4(55, bytes((1, 3, 43, 60, 66, 67)))
+    )
     if ipxe:
         body += option4(175, b"\xb1\1\4")
     return head + bytes(16) + mac.ljust(16, b"\0") + bytes(192) + _COOKIE + body + b"\xff"

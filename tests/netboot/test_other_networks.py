@@ -48,7 +48,7 @@ async def test_arm64_machines_are_told_their_own_program(lan: Lan, tmp_path: Pat
 async def test_beside_a_foreign_dhcp_server(lan: Lan, tmp_path: Path) -> None:
     net = dhcp.plan("srv", "172.22.9.1/24", proxy=True)
     async with ForeignDhcp(lan, tmp_path), serving(net, tmp_path / "own", KNOWN) as dnsmasq:
-        for arch, more in ((0, ()), (7, ()), (7, ("x",)), (16,())):
+        for arch, more in ((0, ()), (7, ()), (7, ("x",)), (16, ())):
             found = await lan.craft(4, KNOWN, arch, f"PXEClient:Arch:{arch:05}:UNDI:003016", *more)
             print(arch, more, found)
         print(await lan.craft(4, OTHER, 7, f"PXEClient:Arch:00007:UNDI:003016"))
@@ -59,7 +59,12 @@ async def test_beside_a_foreign_dhcp_server(lan: Lan, tmp_path: Path) -> None:
 async def test_over_ipv6(lan6: Lan, tmp_path: Path) -> None:
     net = dhcp.plan("srv", "fd00:22:9::1/64")
     async with serving(net, tmp_path, KNOWN) as dnsmasq:
-        for arch, vendor, more in ((7, "PXEClient", ()), (7, "PXEClient", ("x",)), (16,"HTTPClient",()), (11, "PXEClient", ())):
+        for arch, vendor, more in (
+            (7, "PXEClient", ()),
+            (7, "PXEClient", ("x",)),
+            (16, "HTTPClient", ()),
+            (11, "PXEClient", ()),
+        ):
             found = await lan6.craft(6, KNOWN, arch, f"{vendor}:Arch:{arch:05}:UNDI:003016", *more)
             print(arch, more, found)
         print(await lan6.craft(6, OTHER, 7, f"PXEClient:Arch:00007:UNDI:003016"))

@@ -15,6 +15,7 @@ from ingot.services import provisioning
 from ingot.store import runs as run_store
 
 S = states.State
+RESCUE: dict[str, Any] = {"rescue_interface": "fake"}
 
 
 @pytest.fixture
@@ -33,6 +34,16 @@ OPENED = [
     ("rebuild", S.ACTIVE, S.DEPLOYING, S.ACTIVE, runs.Kind.DEPLOY),
     ("deleted", S.ACTIVE, S.DELETING, S.AVAILABLE, runs.Kind.TEAR_DOWN),
     ("undeploy", S.ERROR, S.DELETING, S.AVAILABLE, runs.Kind.TEAR_DOWN),
+    ("rebuild", S.ERROR, S.DEPLOYING, S.ACTIVE, runs.Kind.DEPLOY),
+    ("adopt", S.MANAGEABLE, S.ADOPTING, S.ACTIVE, runs.Kind.ADOPT),
+    ("adopt", S.ADOPT_FAILED, S.ADOPTING, S.ACTIVE, runs.Kind.ADOPT),
+    ("rescue", S.ACTIVE, S.RESCUING, S.RESCUE, runs.Kind.RESCUE),
+    ("rescue", S.SERVICE_FAILED, S.RESCUING, S.RESCUE, runs.Kind.RESCUE),
+    ("unrescue", S.RESCUE, S.UNRESCUING, S.ACTIVE, runs.Kind.UNRESCUE),
+    ("unrescue", S.RESCUE_FAILED, S.UNRESCUING, S.ACTIVE, runs.Kind.UNRESCUE),
+    ("service", S.ACTIVE, S.SERVICING, S.ACTIVE, runs.Kind.SERVICE),
+    ("abort", S.SERVICE_FAILED, S.SERVICING, S.ACTIVE, runs.Kind.SERVICE),
+    ("deleted", S.RESCUE, S.DELETING, S.AVAILABLE, runs.Kind.TEAR_DOWN),
 ]
 
 
@@ -42,8 +53,8 @@ async def test_a_verb_moves_the_node_and_opens_its_run(
 ) -> None:
     rings: list[str] = []
     deps.bus.listen(rings.append)
-    uuid = await stand.add_node(deps, state, last_error="old")
-    await provisioning.request(deps, uuid, verb, {"configdrive": "geheim"}, user="ada")
+    uuid = await stand.add_node(deps, state, last_error="old", **RESCUE)
+    await provisioning.request(deps, uuid, verb, {"configdrive": "geheim", "rescue_password": "x"}, user="ada")
     node = await stand.get_node(deps, uuid)
     run = await deps.store.read(run_store.find_open, uuid)
     assert run is not None
@@ -73,7 +84,14 @@ REFUSED: list[tuple[str, states.State, dict[str, Any], type[errors.IngotError], 
     ("rebuild", S.ACTIVE, {"protected": True}, errors.Forbidden, "Clear the field protected first"),
     ("deleted", S.ACTIVE, {"protected": True}, errors.Forbidden, "is protected"),
     ("provide", S.MANAGEABLE, {"retired": True}, errors.Invalid, "retired and cannot become available"),
-    ("rescue", S.ACTIVE, {}, errors.NotSupported, 'The verb "rescue" is not available in this version'),
+    ("rescue", S.ACTIVE, {}, errors.NotSupported, "does not support rescue"),
+    ("rescue", S.ACTIVE, {**RESCUE, "maintenance": True}, errors.Invalid, "in maintenance mode"),
+    ("unrescue", S.RESCUE, {"maintenance": True}, errors.Invalid, "in maintenance mode"),
+    ("clean", S.MANAGEABLE, {"maintenance": True}, errors.Invalid, "in maintenance mode"),
+    ("service", S.ACTIVE, {"maintenance": True}, errors.Invalid, "in maintenance mode"),
+    ("adopt", S.ACTIVE, {}, errors.Invalid, "can not be performed"),
+    ("unhold", S.CLEAN_HOLD, {}, errors.Conflict, "has nothing to unhold"),
+    ("unhold", S.CLEAN_WAIT, {}, errors.Invalid, "can not be performed"),
     ("abort", S.ACTIVE, {}, errors.Invalid, "can not be performed"),
     ("abort", S.CLEAN_WAIT, {}, errors.Conflict, "has nothing to abort"),
 ]

@@ -71,12 +71,17 @@ TABLE: dict[str, Rule] = {
 }
 
 
+def rank(role: str) -> Role:
+    """How much a role may; NOBODY for a word that is no role."""
+    return _ROLES.get(role, Role.NOBODY)
+
+
 def enforce(rule: str, caller: wire.Caller) -> None:
     """Let pass or raise errors.Forbidden."""
     if rule not in TABLE:
         raise errors.Forbidden(f"{rule}:request denied: nobody may do this", hint="Report it: the rule is not known.")
     needed = TABLE[rule].role
-    if _ROLES.get(caller.role, Role.NOBODY) < needed:
+    if rank(caller.role) < needed:
         raise errors.Forbidden(
             f"{rule}:request denied: it needs the role {needed.name.lower()}",
             hint=f"Ask an administrator to give {caller.name} that role.",

@@ -98,9 +98,18 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/conductors", conductors.index, 49, "baremetal:conductor:get"),
     Route("GET", "/v1/conductors/{hostname}", conductors.show, 49, "baremetal:conductor:get"),
     # the ramdisk's agent
-    Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True),
-    Route("POST", "/v1/heartbeat/{node}", agents.heartbeat, 22, "public", public=True),
-    Route("POST", "/v1/continue_inspection", agents.continue_inspection, 1, "public", public=True, limit=16 * MIB),
+    Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True, limited="lookup"),
+    Route("POST", "/v1/heartbeat/{node}", agents.heartbeat, 22, "public", public=True, limited="heartbeat"),
+    Route(
+        "POST",
+        "/v1/continue_inspection",
+        agents.continue_inspection,
+        1,
+        "public",
+        public=True,
+        limit=16 * MIB,
+        limited="lookup",
+    ),
     # what Ironic lacks
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),

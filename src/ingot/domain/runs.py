@@ -20,6 +20,10 @@ class Kind(StrEnum):
     CLEAN = "clean"
     DEPLOY = "deploy"
     TEAR_DOWN = "tear_down"
+    ADOPT = "adopt"
+    RESCUE = "rescue"
+    UNRESCUE = "unrescue"
+    SERVICE = "service"
     POWER = "power"
 
 
@@ -89,6 +93,8 @@ class Wait(msgspec.Struct, frozen=True):
     deadline: float
     usual: float | None = None
     on_agent: bool = False
+    held: bool = False
+    """An operator holds the run: it may last, and its time is not the run's."""
     seen: str | None = None
 
     def told(self) -> str:

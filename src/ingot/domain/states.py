@@ -268,6 +268,9 @@ LOOKUP_ALLOWED = frozenset(
 FAST_TRACK = frozenset({_S.ENROLL, _S.MANAGEABLE, _S.AVAILABLE, _S.SERVICE_HOLD})
 """States in which a ramdisk kept running after a run may go on sending heartbeats."""
 
+HEARTBEAT_ALLOWED = LOOKUP_ALLOWED | FAST_TRACK | {_S.CLEAN_HOLD, _S.DEPLOY_HOLD}
+"""States in which an agent's calls are noted: while an operator holds a node its ramdisk goes on."""
+
 POWER_SYNC_EXCLUDED = frozenset({_S.WAIT_CALL_BACK, _S.CLEAN_WAIT, _S.ENROLL, _S.ADOPT_FAILED})
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import msgspec
+
 from ingot.domain import errors, runs
 from ingot.interfaces import agent
 from ingot.interfaces.context import StepContext
@@ -34,19 +36,22 @@ def automated(found: list[dict[str, Any]], overrides: dict[str, int]) -> list[ru
     return sorted((one for one in planned if one.priority > 0), key=lambda one: -one.priority)
 
 
-def requested(wanted: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[runs.PlannedStep]:
-    """The steps a user asked for, as plan entries for the agent. Raises errors.Invalid for one it lacks."""
-    known = {(each["interface"], each["step"]) for each in found}
-    for each in wanted:
-        if (each["interface"], each["step"]) not in known:
+def requested(asked: list[runs.PlannedStep], found: list[dict[str, Any]]) -> list[runs.PlannedStep]:
+    """The steps a user asked for, those of the agent as it describes them. Raises errors.Invalid for one it lacks."""
+    known = {(each["interface"], each["step"]): bool(each.get("abortable", True)) for each in found}
+    planned: list[runs.PlannedStep] = []
+    for one in asked:
+        if not one.agent:
+            planned.append(one)
+        elif (one.interface, one.step) in known:
+            planned.append(msgspec.structs.replace(one, abortable=known[one.interface, one.step]))
+        else:
             names = ", ".join(sorted(f"{interface}.{name}" for interface, name in known))
             raise errors.Invalid(
-                f"The ramdisk's agent has no step {each['interface']}.{each['step']}", hint=f"It has: {names}."
+                f"Neither this node's interfaces nor the ramdisk's agent have the step {one.title()}",
+                hint=f"The agent has: {names}.",
             )
-    return [
-        runs.PlannedStep(each["interface"], each["step"], each.get("args") or {}, each.get("priority") or 0, agent=True)
-        for each in wanted
-    ]
+    return planned
 
 
 async def refuse(ctx: StepContext, planned: runs.PlannedStep) -> None:

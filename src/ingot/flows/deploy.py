@@ -5,10 +5,8 @@ The steps are those the node's deploy interface declares, by priority, with the 
 
 from __future__ import annotations
 
-from typing import Any
-
 from ingot.domain import node, runs, states
-from ingot.flows import plan
+from ingot.flows import flow, plan, rescue
 from ingot.interfaces import agent
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
@@ -31,11 +29,10 @@ class Deploy:
         """Have the agent deploy."""
         await agent.run_step(ctx, "deploy", planned)
 
-    def success(self, ctx: StepContext) -> tuple[states.Event | None, dict[str, Any]]:
+    def success(self, ctx: StepContext) -> flow.Ending:
         """Active; the ramdisk is gone, so is its right to speak."""
-        gone = {"agent_url": None, "agent_heartbeat_at": None, "agent_verify_ca": None, "agent_token": None}
-        return states.Event.DONE, gone
+        return (states.Event.DONE,), rescue.AGENT_GONE
 
-    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, how: flow.Failure) -> flow.Ending:
         """Deploy failed."""
-        return states.Event.FAIL, {}
+        return (states.Event.FAIL,), {}

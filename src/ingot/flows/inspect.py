@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.domain import hardware, node, runs, states
-from ingot.flows import agent_steps
+from ingot.flows import agent_steps, flow
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
 from ingot.store import rows
@@ -31,12 +31,12 @@ class Inspect:
         await ctx.journal.change_node(**columns)
         await ctx.journal.add_ports(hardware.ports(ctx.node.uuid, inventory))
 
-    def success(self, ctx: StepContext) -> tuple[states.Event | None, dict[str, Any]]:
+    def success(self, ctx: StepContext) -> flow.Ending:
         """Manageable again."""
-        return states.Event.DONE, {"inspection_finished_at": rows.now()}
+        return (states.Event.DONE,), {"inspection_finished_at": rows.now()}
 
-    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, how: flow.Failure) -> flow.Ending:
         """Inspect failed."""
-        return states.Event.FAIL, {}
+        return (states.Event.FAIL,), {}
 
     run_agent_step = staticmethod(agent_steps.refuse)

@@ -25,6 +25,7 @@ _STEP_FIELDS = {
     runs.Kind.CLEAN: "clean_step",
     runs.Kind.TEAR_DOWN: "clean_step",
     runs.Kind.DEPLOY: "deploy_step",
+    runs.Kind.SERVICE: "service_step",
 }
 _REPORT_EVERY = 1.0
 
@@ -67,9 +68,11 @@ class RunJournal:
         """Note that the wait is over; the node leaves its wait state."""
         await self._deps.store.run(self._resumed)
 
-    async def finish(self, status: runs.Status, event: states.Event | None, reason: str | None, **node: Any) -> None:
-        """Close the run and move the node by ``event`` (None: the state stays), setting other node columns."""
-        await self._deps.store.run(self._finish, status, event, reason, node)
+    async def finish(
+        self, status: runs.Status, events: tuple[states.Event, ...], reason: str | None, **node: Any
+    ) -> None:
+        """Close the run and move the node by ``events``, one after another, setting other node columns."""
+        await self._deps.store.run(self._finish, status, events, reason, node)
 
     # --- what steps may do --------------------------------------------------------------------------------------
 
@@ -88,7 +91,7 @@ class RunJournal:
         """Replace the agent's token; None also forgets the agent itself."""
         sealed = None if token is None else self._deps.sealer.seal(self.run.node_uuid, token)
         gone = {} if token else {"agent_url": None, "agent_heartbeat_at": None, "agent_verify_ca": None}
-        await self.change_node(agent_token=sealed, **gone)
+        await self.change_node(agent_token=sealed, agent_token_told=None, **gone)
 
     async def change_port(self, uuid: str, **columns: Any) -> None:
         """Set columns of a port."""
@@ -158,7 +161,10 @@ class RunJournal:
 
     def _park(self, connection: Connection, wait: runs.Wait, wake_at: float) -> None:
         run_store.park(connection, self.lease, wait, wake_at)
-        if wait.on_agent:
+        if wait.held:
+            if wait != self.run.wait:  # else it was released between the look and this, and must not be held again
+                self._move(connection, states.Event.HOLD)
+        elif wait.on_agent:
             self._move(connection, states.Event.WAIT)
 
     def _resumed(self, connection: Connection) -> None:
@@ -177,7 +183,12 @@ class RunJournal:
             nodes.move(connection, self.run.node_uuid, present, after)
 
     def _finish(
-        self, connection: Connection, status: runs.Status, event: states.Event | None, reason: str | None, extra: Any
+        self,
+        connection: Connection,
+        status: runs.Status,
+        events: tuple[states.Event, ...],
+        reason: str | None,
+        extra: Any,
     ) -> None:
         now = self._deps.clock()
         run_store.finish(connection, self.lease, status, reason, now)
@@ -191,10 +202,11 @@ class RunJournal:
         }
         before = nodes.get(connection, uuid)
         after = before.provision_state
-        if event is None:
+        for event in events:
+            after = states.transition(after, event)
+        if not events:
             nodes.change(connection, uuid, **fields)
         else:
-            after = states.transition(before.provision_state, event)
             rests = states.TABLE[after].kind == states.Kind.STABLE
             goal = {"target_provision_state": None} if rests else {}
             nodes.move(connection, uuid, before.provision_state, after, **goal, **fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.domain import runs
+from ingot.flows import control
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 
@@ -16,7 +17,7 @@ def deployment(ctx: StepContext, wanted: list[dict[str, Any]]) -> list[runs.Plan
     """
     planned = {one.title(): one for one in steps.planned(ctx.deploy, "deploy", "deploy")}
     for each in wanted:
-        one = _requested(ctx, each)
+        one = requested(ctx, each, "deploy")
         if one.priority > 0:
             planned[one.title()] = one
         else:
@@ -24,10 +25,20 @@ def deployment(ctx: StepContext, wanted: list[dict[str, Any]]) -> list[runs.Plan
     return sorted(planned.values(), key=lambda one: -one.priority)
 
 
-def _requested(ctx: StepContext, each: dict[str, Any]) -> runs.PlannedStep:
-    name = ctx.node.interface(each["interface"])
-    owner = ctx.interface(each["interface"]) if name and not name.startswith(("no-", "noop")) else None
-    ours = owner is not None and steps.find(owner, each["step"]) is not None
+def requested(ctx: StepContext, each: dict[str, Any], word: str) -> runs.PlannedStep:
+    """A step of a request as a plan entry of flow ``word``: the conductor's where an interface declares it."""
+    interface, name = each["interface"], each["step"]
+    info = None
+    if name not in control.NAMES:
+        chosen = ctx.node.interface(interface)
+        owner = ctx.interface(interface) if chosen and not chosen.startswith(("no-", "noop")) else None
+        info = steps.find(owner, name)
+        info = info if info is not None and word in info.priorities else None
     return runs.PlannedStep(
-        each["interface"], each["step"], each.get("args") or {}, each.get("priority") or 0, agent=not ours
+        interface,
+        name,
+        each.get("args") or {},
+        each.get("priority") or 0,
+        agent=info is None and name not in control.NAMES,
+        abortable=info is None or info.abortable,
     )

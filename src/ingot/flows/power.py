@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ingot.domain import node, power, runs, states
-from ingot.flows import agent_steps
+from ingot.domain import node, power, runs
+from ingot.flows import agent_steps, flow
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
 
@@ -33,12 +31,12 @@ class Power:
         await ctx.journal.change_node(power_state=seen.value)
         return seen == target.result()
 
-    def success(self, ctx: StepContext) -> tuple[states.Event | None, dict[str, Any]]:
+    def success(self, ctx: StepContext) -> flow.Ending:
         """No state event."""
-        return None, {"target_power_state": None}
+        return (), {"target_power_state": None}
 
-    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, how: flow.Failure) -> flow.Ending:
         """No state event."""
-        return None, {"target_power_state": None}
+        return (), {"target_power_state": None}
 
     run_agent_step = staticmethod(agent_steps.refuse)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ingot.domain import node, runs, states
-from ingot.flows import clean
+from ingot.flows import clean, flow
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
 
@@ -29,8 +27,8 @@ class TearDown(clean.Clean):
         await ctx.journal.forget_instance()
         await ctx.journal.enter(states.Event.CLEAN)
 
-    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, how: flow.Failure) -> flow.Ending:
         """Error while taking back, clean failed while cleaning."""
         if found.provision_state == states.State.DELETING:
-            return states.Event.FAIL, {}
-        return super().failure(found, aborted)
+            return (states.Event.FAIL,), {}
+        return super().failure(found, how)

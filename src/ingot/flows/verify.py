@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ingot.domain import node, runs, states
-from ingot.flows import agent_steps
+from ingot.flows import agent_steps, flow
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
 
@@ -32,12 +30,12 @@ class Verify:
         if mode is not None:
             await ctx.journal.change_node(boot_mode=mode)
 
-    def success(self, ctx: StepContext) -> tuple[states.Event | None, dict[str, Any]]:
+    def success(self, ctx: StepContext) -> flow.Ending:
         """Manageable."""
-        return states.Event.DONE, {}
+        return (states.Event.DONE,), {}
 
-    def failure(self, found: node.Node, aborted: bool) -> tuple[states.Event | None, dict[str, Any]]:
+    def failure(self, found: node.Node, how: flow.Failure) -> flow.Ending:
         """Back to enroll."""
-        return states.Event.FAIL, {}
+        return (states.Event.FAIL,), {}
 
     run_agent_step = staticmethod(agent_steps.refuse)

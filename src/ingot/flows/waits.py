@@ -1,6 +1,6 @@
 """Waiting without holding anything: a step that must wait is left, its run becomes a row, and is entered again.
 
-May not: sleep. Invariant: leaving a step is an exception (``Parked``) that only flows/run.py catches.
+May not: sleep. Invariant: leaving a step is an exception (``Parked``) that only flows/attempts.py catches.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class RowWaits:
         """Keep counting from the first time this was waited for."""
         if self._present is not None and self._present.what == what.what:
             return self._present
-        return runs.Wait(what.what, now, now + what.timeout, what.usual, what.on_agent)
+        return runs.Wait(what.what, now, now + what.timeout, what.usual, what.on_agent, what.held)
 
 
 def _pause(what: WaitFor, waited: float) -> float:

@@ -160,7 +160,7 @@ class WaitFor:
     """What is waited for: words for people, the usual and the longest time, how often to look (seconds).
 
     ``explain`` may add what is known about the cause, at each look and at the deadline;
-    ``on_agent``: the node's state shows as a wait state.
+    ``on_agent``: the node's state shows as a wait state; ``held``: as a hold state, until an operator releases it.
     """
 
     what: str
@@ -168,6 +168,7 @@ class WaitFor:
     usual: float | None = None
     poll: float = 5.0
     on_agent: bool = False
+    held: bool = False
     explain: Callable[[], Awaitable[str | None]] | None = None
     hint: str | None = None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from ingot.interfaces.context import StepContext
+from ingot.interfaces.context import Context, StepContext
 from ingot.interfaces.contract import Interface
 
 
@@ -25,3 +25,13 @@ class DeployInterface(Interface):
     @abstractmethod
     async def tear_down(self, ctx: StepContext) -> None:
         """Take the machine back from its tenant: off, tenant networks gone."""
+
+    @abstractmethod
+    async def start_instance(self, ctx: StepContext) -> None:
+        """End a ramdisk that may run and boot the machine's own system, on its tenant's networks."""
+
+    async def validate_adoption(self, ctx: Context) -> None:
+        """Raise errors.Invalid when a machine that others deployed could later not be rebuilt. Opens no connection."""
+
+    async def take_over(self, ctx: StepContext) -> None:
+        """Note what must be known of a machine that others deployed; the machine itself is not touched."""

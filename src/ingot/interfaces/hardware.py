@@ -123,14 +123,14 @@ class RescueInterface(Interface):
 
     @abstractmethod
     async def rescue(self, ctx: StepContext) -> None:
-        """Boot the rescue ramdisk with ``ctx.params["rescue_password"]``, which is kept nowhere.
+        """A step: boot the rescue ramdisk with ``ctx.params["rescue_password"]``, which is a hash and kept nowhere.
 
         Raises errors.Invalid without one.
         """
 
     @abstractmethod
     async def unrescue(self, ctx: StepContext) -> None:
-        """Boot the machine's own system again."""
+        """A step: boot the machine's own system again."""
 
 
 class StorageInterface(Interface):

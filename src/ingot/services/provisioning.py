@@ -6,12 +6,13 @@ May not: touch hardware. Invariant: the state and its run are stored together or
 
 from __future__ import annotations
 
-from typing import Any
+import secrets as random
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, power, runs, states
+from ingot.domain import errors, ids, node, power, runs, secrets, shadow, states
 from ingot.store import history, nodes
 from ingot.store import runs as run_store
 
@@ -23,21 +24,39 @@ _FLOWS: dict[states.Event, runs.Kind] = {
     states.Event.DEPLOY: runs.Kind.DEPLOY,
     states.Event.REBUILD: runs.Kind.DEPLOY,
     states.Event.DELETE: runs.Kind.TEAR_DOWN,
+    states.Event.ADOPT: runs.Kind.ADOPT,
+    states.Event.RESCUE: runs.Kind.RESCUE,
+    states.Event.UNRESCUE: runs.Kind.UNRESCUE,
+    states.Event.SERVICE: runs.Kind.SERVICE,
 }
+_WAITS = frozenset({states.Kind.WAIT, states.Kind.HOLD})
+_NOT_IN_MAINTENANCE = frozenset(
+    {
+        states.Event.DEPLOY,
+        states.Event.REBUILD,
+        states.Event.CLEAN,
+        states.Event.RESCUE,
+        states.Event.UNRESCUE,
+        states.Event.SERVICE,
+    }
+)
 _POWER_DEADLINE = 900.0
 
 
 async def request(deps: Deps, ident: str, verb: str, params: dict[str, Any], user: str | None = None) -> None:
     """Ask for a provision verb on a node; returns once the request is durable, the work goes on by itself.
 
-    ``params``: configdrive, clean_steps, deploy_steps (free-form as the API takes them).
+    ``params``: configdrive, clean_steps, deploy_steps, service_steps, disable_ramdisk, rescue_password (free-form as
+    the API takes them). A rescue password is hashed here and kept nowhere in clear.
     Raises errors.NotFound, Locked (a run holds the node), Invalid (not possible from this state), Forbidden
     (protected), NotSupported.
     """
     event = states.VERBS[verb][0]
     found = await deps.store.read(nodes.get, ident)
-    sealed = deps.sealer.seal(found.uuid, params)
-    await deps.store.run(_request, deps, found.uuid, event, {"verb": verb, "sealed": sealed}, user)
+    if params.get("rescue_password"):
+        params = {**params, "rescue_password": _hashed(params["rescue_password"])}
+    asked = {"verb": verb, "sealed": deps.sealer.seal(found.uuid, params)}
+    await deps.store.run(_request, deps, found.uuid, _Request(event, asked, params.get("configdrive"), user))
     deps.bus.ring(found.uuid)
 
 
@@ -48,47 +67,71 @@ async def request_power(deps: Deps, ident: str, target: power.Target, timeout: f
     deps.bus.ring(found.uuid)
 
 
-def _request(
-    connection: Connection, deps: Deps, uuid: str, event: states.Event, params: dict[str, Any], user: str | None
-) -> None:
+class _Request(NamedTuple):
+    """One request for a verb. ``params``: of its run, as stored; ``configdrive``: in clear, to be sealed."""
+
+    event: states.Event
+    params: dict[str, Any]
+    configdrive: Any
+    user: str | None
+
+
+def _hashed(password: str) -> str:
+    salt = "".join(random.choice(sorted(shadow.SALT_LETTERS)) for _ in range(16))
+    return shadow.sha512_crypt(password, salt)
+
+
+def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> None:
     found = nodes.get(connection, uuid)
+    event = asked.event
     _check(found, event)
-    if event == states.Event.ABORT:
-        _abort(connection, deps, found, user)
+    if event == states.Event.ABORT and found.provision_state == states.State.SERVICE_FAILED:
+        event = states.Event.SERVICE  # the instance has to be booted: work, so a run, in the state of work
+    if event in {states.Event.ABORT, states.Event.UNHOLD}:
+        _steer(connection, deps, found, asked)
         return
     # Before the look at the state: of two requests at once the second shall read "locked", not "wrong state".
-    ends_wait = event == states.Event.DELETE and states.TABLE[found.provision_state].kind == states.Kind.WAIT
-    if not (ends_wait and run_store.supersede(connection, uuid, "Given up for a tear down", deps.clock())):
+    waits = states.TABLE[found.provision_state].kind in _WAITS and states.find_next(found.provision_state, event)
+    if not (waits and run_store.supersede(connection, uuid, f"Given up for a {event}", deps.clock())):
         run_store.refuse_open(connection, uuid)
     after = states.transition(found.provision_state, event)
-    text = f'Asked for "{params["verb"]}".'
-    history.add(connection, uuid, text, event_type="provisioning", user=user, state=found.provision_state)
+    _tell(connection, found, asked)
     if event == states.Event.MANAGE and states.TABLE[after].kind == states.Kind.STABLE:
         nodes.move(connection, uuid, found.provision_state, after, last_error=None, target_provision_state=None)
         return
-    kind = _FLOWS.get(event)
-    if kind is None:
-        raise errors.NotSupported(
-            f'The verb "{params["verb"]}" is not available in this version of ingot',
-            hint=f"Possible here: {', '.join(_available(found.provision_state))}.",
-        )
+    if asked.configdrive:
+        _keep_configdrive(connection, deps, found, asked.configdrive)
     goal = states.target(after, manual_clean=event == states.Event.CLEAN)
     nodes.move(connection, uuid, found.provision_state, after, last_error=None, target_provision_state=goal)
-    _open(connection, deps, uuid, kind, params, float(states.allowance(after)))
+    _open(connection, deps, uuid, _FLOWS[event], asked.params, float(states.allowance(after)))
 
 
-def _available(state: states.State) -> list[str]:
-    """The verbs that lead on from ``state`` and that there is a flow for."""
-    return [verb for verb in states.verbs(state) if states.VERBS[verb][0] in {*_FLOWS, states.Event.ABORT}]
+def _tell(connection: Connection, found: node.Node, asked: _Request) -> None:
+    text = f'Asked for "{asked.params["verb"]}".'
+    history.add(connection, found.uuid, text, event_type="provisioning", user=asked.user, state=found.provision_state)
+
+
+def _keep_configdrive(connection: Connection, deps: Deps, found: node.Node, configdrive: Any) -> None:
+    """A later rebuild without a config drive uses this one; it is sealed, and shown masked."""
+    kept: dict[str, Any] = deps.sealer.open(found.uuid, nodes.get_secrets(connection, found.uuid)[0]) or {}
+    hidden = {**kept.get("instance_info", {}), "configdrive": configdrive}
+    sealed = deps.sealer.seal(found.uuid, {**kept, "instance_info": hidden})
+    shown = {**found.instance_info, "configdrive": secrets.MASK}
+    nodes.change(connection, found.uuid, instance_info=shown, secrets=sealed)
 
 
 def _check(found: node.Node, event: states.Event) -> None:
+    if event == states.Event.RESCUE and found.rescue_interface in {None, "no-rescue"}:
+        raise errors.NotSupported(
+            f"Driver {found.driver} does not support rescue on node {found.uuid} (disabled or not implemented)",
+            hint='Set rescue_interface to "agent".',
+        )
     if event in {states.Event.DELETE, states.Event.REBUILD} and found.protected:
         raise errors.Forbidden(
             f"Node {found.uuid} is protected and cannot be undeployed, rebuilt or deleted",
             hint="Clear the field protected first.",
         )
-    if event in {states.Event.DEPLOY, states.Event.REBUILD} and found.maintenance:
+    if event in _NOT_IN_MAINTENANCE and found.maintenance:
         raise errors.Invalid(
             f"The {event} operation can't be performed on node {found.uuid} because it's in maintenance mode",
             hint="Clear maintenance first.",
@@ -97,11 +140,19 @@ def _check(found: node.Node, event: states.Event) -> None:
         raise errors.Invalid(f"Node {found.uuid} is retired and cannot become available", hint="Clear retired first.")
 
 
-def _abort(connection: Connection, deps: Deps, found: node.Node, user: str | None) -> None:
-    states.transition(found.provision_state, states.Event.ABORT)
-    who = f" by {user}" if user else ""
-    if not run_store.request_abort(connection, found.uuid, f"Aborted on request{who}", deps.clock()):
-        raise errors.Conflict(f"Node {found.uuid} has nothing to abort.", hint="Look at its provision state again.")
+def _steer(connection: Connection, deps: Deps, found: node.Node, asked: _Request) -> None:
+    """Abort or release the open run."""
+    after = states.transition(found.provision_state, asked.event)
+    if asked.event == states.Event.UNHOLD:
+        nodes.move(connection, found.uuid, found.provision_state, after)
+        done = run_store.release_hold(connection, found.uuid, deps.clock())
+        _tell(connection, found, asked)
+    else:
+        who = f" by {asked.user}" if asked.user else ""
+        done = run_store.request_abort(connection, found.uuid, f"Aborted on request{who}", deps.clock())
+    if not done:
+        verb = asked.params["verb"]
+        raise errors.Conflict(f"Node {found.uuid} has nothing to {verb}.", hint="Look at its provision state again.")
 
 
 def _request_power(connection: Connection, deps: Deps, uuid: str, target: power.Target, timeout: float | None) -> None:

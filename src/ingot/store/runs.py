@@ -201,6 +201,16 @@ def get_abort(connection: Connection, run_id: str) -> tuple[bool, str | None]:
     return (bool(row.abort_requested), row.reason) if row is not None else (False, None)
 
 
+def release_hold(connection: Connection, node_uuid: str, now: float) -> bool:
+    """Make a held run due; the time it was held is added to its deadline. False when none is held."""
+    run = find_open(connection, node_uuid)
+    if run is None or run.wait is None or not run.wait.held:
+        return False
+    deadline = run.deadline + now - run.wait.since
+    connection.execute(update(table).where(table.c.id == run.id).values(deadline=deadline, wake_at=now))
+    return True
+
+
 def supersede(connection: Connection, node_uuid: str, reason: str, now: float) -> bool:
     """Close the node's open run because another one takes its place; False when a conductor is at work on it."""
     waiting = update(table).where(table.c.open_node == node_uuid, table.c.owner.is_(None))

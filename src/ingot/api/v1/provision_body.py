@@ -75,7 +75,6 @@ def read(body: dict[str, Any], version: int) -> tuple[str, dict[str, Any]]:
     if "configdrive" in given:
         _check_configdrive(given["configdrive"], version)
     if verb in {"clean", "service"}:
-        _refuse_unread(given)
         _check_steps_given(verb, given)
     if verb == "rescue" and not str(given.get("rescue_password") or "").strip():
         raise errors.Invalid('A non-empty "rescue_password" is required when setting target provision state to rescue')
@@ -106,22 +105,14 @@ def _check_keys(verb: str, given: dict[str, Any], version: int) -> None:
 
 def _check_steps_given(verb: str, given: dict[str, Any]) -> None:
     key = f"{verb}_steps"
+    if "runbook" in given:
+        raise errors.NotSupported("Runbooks are not supported", hint=f"Send their steps as {key}.")
     if not given.get(key):
         raise errors.Invalid(
             f'"{key}" is required when setting target provision state to {verb}', hint="Give at least one step."
         )
-
-
-def _refuse_unread(given: dict[str, Any]) -> None:
-    """Refuse what nothing here acts on: taking it in silence would run other steps than were asked for."""
-    if "runbook" in given:
-        raise errors.NotSupported(
-            "Runbooks are not supported", hint="Send their steps as clean_steps or service_steps."
-        )
-    if given.get("disable_ramdisk"):
-        raise errors.NotSupported(
-            "disable_ramdisk is not supported: steps run with the ramdisk wherever they need it", hint="Leave it out."
-        )
+    if not isinstance(given.get("disable_ramdisk", False), bool):
+        raise errors.Invalid("disable_ramdisk must be true or false")
 
 
 def _check_clean_steps(key: str, steps: Any) -> None:

@@ -9,20 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from ingot.clients.ipmi import completion, login, refusals, suites
-from ingot.clients.ipmi.session import Session
+from ingot.clients.ipmi import codec, completion, login, refusals, suites
+from ingot.clients.ipmi.session import NoWay, Session
 from ingot.clients.ipmi.target import Target
 from ingot.clients.ipmi.transport import Transports
 from ingot.domain import errors
 
 KEPT_TRIES = (1.0, 1.5)  # a kept session that stays silent this long counts as lost
-DEADLINE = 20.0  # for logging in, and for waiting while the BMC is busy
+DEADLINE = 20.0  # for logging in
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 CLOSE_WAIT = 0.5
 FIRST_TRIES, LAST_TRIES = login.TRIES[:2], login.TRIES[2:]
-NETFN_APP = 0x06
-GET_DEVICE_ID = 0x01
+ALIVE = codec.Request(0x06, 0x01)  # Get Device ID: harmless, and every BMC knows it
 
 
 class Bmc:
@@ -55,16 +54,19 @@ class Bmc:
         """Whether it holds a session and nobody uses it now."""
         return self._session is not None and not self._lock.locked()
 
-    async def command(self, target: Target, netfn: int, command: int, data: bytes) -> bytes:
+    async def command(self, target: Target, asked: codec.Request) -> bytes:
         """Completion code + data of one command."""
-        asked = self._transports.loop.time()
-        self.used = asked
+        came = self._transports.loop.time()
+        self.used = came
         async with self._lock:
-            self._fail_with_the_others(asked)
+            self._fail_with_the_others(came)
             try:
-                body = await self._once(target, netfn, command, data)
+                login_as = target if asked.bridge is None else target.login
+                body = await self._once(login_as, asked)
                 if body[0] in completion.BUSY:
-                    body = await self._insist(target, netfn, command, data)
+                    body = await self._insist(login_as, asked)
+            except NoWay as refused:
+                raise completion.no_way(target.name, refused.code) from None
             except (errors.Unreachable, errors.AccessDenied) as error:
                 self._failed = (self._transports.loop.time(), error)
                 raise
@@ -78,7 +80,7 @@ class Bmc:
             if session is None:
                 return
             with contextlib.suppress(errors.Unreachable):
-                if await self._try(session, NETFN_APP, GET_DEVICE_ID, b"", KEPT_TRIES) is None:
+                if await self._try(session, ALIVE, KEPT_TRIES) is None:
                     self._forget()
             self.heard = self._transports.loop.time()
 
@@ -90,42 +92,40 @@ class Bmc:
                 with contextlib.suppress(errors.Unreachable):
                     await session.close(CLOSE_WAIT)
 
-    def _fail_with_the_others(self, asked: float) -> None:
+    def _fail_with_the_others(self, came: float) -> None:
         """Spare callers that queued up behind a dead BMC the same wait one after the other."""
-        if self._failed is not None and self._failed[0] >= asked:
+        if self._failed is not None and self._failed[0] >= came:
             error = self._failed[1]
             raise type(error)(error.message, hint=error.hint)
 
-    async def _once(self, target: Target, netfn: int, command: int, data: bytes) -> bytes:
+    async def _once(self, target: Target, asked: codec.Request) -> bytes:
         session = self._session
         if session is not None and (target is self._target or target == self._target):
-            body = await self._try(session, netfn, command, data, KEPT_TRIES)
+            body = await self._try(session, asked, KEPT_TRIES)
             if body is not None:
                 return body
             self._forget()
         session = await self._login(target)
-        body = await self._try(session, netfn, command, data, login.TRIES)
+        body = await self._try(session, asked, login.TRIES)
         if body is None:
             self._forget()
             raise login.no_answer(target, sum(login.TRIES))
         return body
 
-    async def _try(
-        self, session: Session, netfn: int, command: int, data: bytes, waits: tuple[float, ...]
-    ) -> bytes | None:
+    async def _try(self, session: Session, asked: codec.Request, waits: tuple[float, ...]) -> bytes | None:
         try:
-            return await session.request(netfn, command, data, waits)
+            return await session.request(asked, waits)
         except errors.Unreachable:
             self._forget()
             raise
 
-    async def _insist(self, target: Target, netfn: int, command: int, data: bytes) -> bytes:
+    async def _insist(self, target: Target, asked: codec.Request) -> bytes:
         """Ask a busy BMC again until it answers or the deadline passes; the last answer is given then."""
         loop = self._transports.loop
-        ends, pause = loop.time() + DEADLINE, FIRST_PAUSE
+        ends, pause = loop.time() + completion.BUSY_DEADLINE, FIRST_PAUSE
         while True:
             await asyncio.sleep(pause)
-            body = await self._once(target, netfn, command, data)
+            body = await self._once(target, asked)
             pause = min(pause * 2, LONGEST_PAUSE)
             if body[0] not in completion.BUSY or loop.time() + pause > ends:
                 return body

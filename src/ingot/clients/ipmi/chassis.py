@@ -18,6 +18,8 @@ from ingot.domain import errors
 NETFN = 0x00
 GET_STATUS = 0x01
 CONTROL = 0x02
+IDENTIFY = 0x04
+LAMP_KNOWN, LAMP_ON = 0x40, 0x30
 SET_BOOT_OPTIONS = 0x08
 GET_BOOT_OPTIONS = 0x09
 FLAG_CLEARING = 3  # boot option parameter: when the BMC forgets boot flags by itself
@@ -83,6 +85,20 @@ async def power_state(pool: IpmiPool, target: Target) -> bool:
     if len(status) < 3:
         raise errors.Misbehaved(f"BMC {target.name} sent a chassis status of {len(status)} bytes instead of 3.")
     return bool(status[0] & 0x01)
+
+
+async def lamp(pool: IpmiPool, target: Target) -> bool | None:
+    """Whether the identify lamp is on; None where the BMC does not tell (the third byte came with IPMI 2.0)."""
+    status = await pool.command(target, NETFN, GET_STATUS)
+    return bool(status[2] & LAMP_ON) if len(status) > 2 and status[2] & LAMP_KNOWN else None
+
+
+async def identify(pool: IpmiPool, target: Target, *, on: bool) -> None:
+    """Switch the identify lamp on for good (where the BMC cannot: for 255 s) or off (section 28.5)."""
+    if not on:
+        await pool.command(target, NETFN, IDENTIFY, b"\0")
+    elif (await pool.raw(target, NETFN, IDENTIFY, b"\0\x01"))[0]:
+        await pool.command(target, NETFN, IDENTIFY, b"\xff")
 
 
 async def control(pool: IpmiPool, target: Target, action: Control) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 
 from ingot.clients.ipmi import bmc as bmc_module
-from ingot.clients.ipmi import completion
+from ingot.clients.ipmi import codec, completion
 from ingot.clients.ipmi.target import Target
 from ingot.clients.ipmi.transport import Transports
 
@@ -38,11 +38,17 @@ class IpmiPool:
         ``errors.AccessDenied``, ``errors.NotSupported`` (unknown command), ``errors.Misbehaved``.
         """
         body = await self.raw(target, netfn, command, data)
-        code = body[0]
-        if code:
-            if code in completion.BUSY:
-                raise completion.still_busy(target.name, code, bmc_module.DEADLINE)
-            raise completion.failure(target.name, netfn, command, code)
+        if body[0]:
+            raise completion.failure(target.name, netfn, command, body[0])
+        return body[1:]
+
+    async def find(self, target: Target, netfn: int, command: int, data: bytes = b"") -> bytes | None:
+        """Like ``command``, but None when the BMC does not have what is asked for (``completion.ABSENT``)."""
+        body = await self.raw(target, netfn, command, data)
+        if body[0] in completion.ABSENT:
+            return None
+        if body[0]:
+            raise completion.failure(target.name, netfn, command, body[0])
         return body[1:]
 
     async def raw(self, target: Target, netfn: int, command: int, data: bytes = b"") -> bytes:
@@ -50,7 +56,7 @@ class IpmiPool:
         bmc = self._bmcs.get((target.address, target.port))
         if bmc is None:
             bmc = self._bmcs[target.address, target.port] = bmc_module.Bmc(self._transports, target)
-        return await bmc.command(target, netfn, command, data)
+        return await bmc.command(target, codec.Request(netfn, command, data, target.bridge))
 
     @property
     def kept_sessions(self) -> int:

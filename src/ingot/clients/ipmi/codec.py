@@ -10,10 +10,11 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from ingot.clients.ipmi.target import BMC_ADDRESS, Bridge
+
 RMCP = b"\x06\x00\xff\x07"
 AUTH_NONE = 0x00
 AUTH_RMCPP = 0x06
-BMC_ADDRESS = 0x20
 CONSOLE_ADDRESS = 0x81
 
 PAYLOAD_IPMI = 0x00
@@ -33,6 +34,20 @@ SEALED_HEADER = struct.Struct("<4sBBIIH")
 _V20 = struct.Struct("<BBIIH")
 _WORD = struct.Struct("<I").unpack_from
 _HALF = struct.Struct("<H").unpack_from
+
+
+NETFN_APP = 0x06
+SEND_MESSAGE = 0x34
+TRACKED = 0x40
+
+
+class Request(NamedTuple):
+    """A command (``netfn`` even) for LUN 0 of the BMC, or of the controller at the end of ``bridge``."""
+
+    netfn: int
+    command: int
+    data: bytes = b""
+    bridge: Bridge | None = None
 
 
 class Response(NamedTuple):
@@ -60,6 +75,25 @@ def request(netfn: int, command: int, rq_seq: int, data: bytes) -> bytes:
         + data
         + bytes((-(CONSOLE_ADDRESS + sequence + command + sum(data)) & 0xFF,))
     )
+
+
+def bridged(asked: Request, bridge: Bridge, rq_seq: int) -> bytes:
+    """A request inside one Send Message or two, all with the same sequence number (sections 6.13.2 and 22.7)."""
+    source = bridge.local if bridge.transit else CONSOLE_ADDRESS
+    inner = _message(bridge.address, source, asked, rq_seq)
+    inner = bytes((TRACKED | bridge.channel,)) + inner
+    if bridge.transit:
+        channel, address = bridge.transit
+        middle = _message(address, CONSOLE_ADDRESS, Request(NETFN_APP, SEND_MESSAGE, inner), rq_seq)
+        inner = bytes((TRACKED | channel,)) + middle
+    return request(NETFN_APP, SEND_MESSAGE, rq_seq, inner)
+
+
+def _message(address: int, source: int, asked: Request, rq_seq: int) -> bytes:
+    """A request message between two bus addresses."""
+    head = bytes((address, asked.netfn << 2))
+    body = bytes((source, rq_seq << 2, asked.command)) + asked.data
+    return head + bytes((-sum(head) & 0xFF,)) + body + bytes((-sum(body) & 0xFF,))
 
 
 def response(message: bytes) -> Response | None:

@@ -10,6 +10,7 @@ from ingot.domain import errors
 
 SUCCESS = 0x00
 BUSY = frozenset({0xC0, 0xC3, 0xC4, 0xCF, 0xD2})  # the same request may work a moment later
+BUSY_DEADLINE = 20.0  # how long it is asked again
 
 MEANINGS = {
     0xC0: "the BMC is busy",
@@ -37,7 +38,14 @@ MEANINGS = {
     0xD6: "the sub-function is disabled",
     0xFF: "unspecified error",
 }
+NO_WAY = {
+    0x80: "invalid session handle",
+    0x81: "lost arbitration on the bus",
+    0x82: "a bus error",
+    0x83: "nobody answers at that bus address",
+}
 UNSUPPORTED = frozenset({0xC1, 0xC2, 0xD6})
+ABSENT = frozenset({0xC1, 0xCB, 0xCD, 0xD5})  # no such command, record or sensor, or not at present
 
 
 def meaning(code: int) -> str:
@@ -47,6 +55,9 @@ def meaning(code: int) -> str:
 
 def failure(name: str, netfn: int, command: int, code: int) -> errors.IngotError:
     """The error for an unsuccessful completion code from the BMC called ``name``."""
+    if code in BUSY:
+        text = f"BMC {name} stayed busy for {BUSY_DEADLINE:g} s (code {code:02X}: {meaning(code)})."
+        return errors.TimedOut(text, hint="Wait, or reset the BMC.")
     text = f"BMC {name} refused IPMI command {netfn:02X}/{command:02X} with code {code:02X}: {meaning(code)}."
     if code in UNSUPPORTED:
         return errors.NotSupported(text)
@@ -55,7 +66,8 @@ def failure(name: str, netfn: int, command: int, code: int) -> errors.IngotError
     return errors.Misbehaved(text)
 
 
-def still_busy(name: str, code: int, seconds: float) -> errors.TimedOut:
-    """The error for a BMC that answered only busy codes for ``seconds``."""
-    text = f"BMC {name} stayed busy for {seconds:g} s (code {code:02X}: {meaning(code)})."
-    return errors.TimedOut(text, hint="Wait, or reset the BMC.")
+def no_way(name: str, code: int) -> errors.IngotError:
+    """The error for a BMC that cannot pass a command on to a controller behind it (sections 22.7)."""
+    why = NO_WAY.get(code) or meaning(code)
+    text = f"BMC {name} cannot be reached: the one in front of it says {code:02X}, {why}."
+    return errors.Unreachable(text, hint="Check ipmi_target_channel, ipmi_target_address and the transit ones.")

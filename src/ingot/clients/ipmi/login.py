@@ -24,7 +24,6 @@ TRIES = (1.0, 1.5, 2.25, 3.25)  # seconds waited for an answer after each sendin
 # From RAKP 3 on a repeated packet may find the BMC a step ahead, and then it stays silent: better begin anew.
 LATE_TRIES = (1.0, 1.5)
 PROBE_TRIES = (0.5,)  # for the question that many BMCs leave unanswered (ipmi_sim of OpenIPMI 2.0.33)
-NETFN_APP = 0x06
 AUTH_CAPABILITIES = 0x38
 CIPHER_SUITES = 0x54
 SET_PRIVILEGE = 0x3B
@@ -56,7 +55,7 @@ class Login:
             return
         if self._kind is None:
             answer = codec.read_sessionless(packet)
-            if answer is not None and answer.rq_seq == self._number and answer.netfn == NETFN_APP | 1:
+            if answer is not None and answer.rq_seq == self._number and answer.netfn == codec.NETFN_APP | 1:
                 waiting.set_result(bytes((answer.command,)) + answer.body)
             return
         opened = codec.read_setup(packet)
@@ -177,7 +176,8 @@ class Login:
         return session
 
     async def _raise_privilege(self, session: Session) -> None:
-        answer = await session.request(NETFN_APP, SET_PRIVILEGE, bytes((self._target.privilege,)), LATE_TRIES)
+        asked = codec.Request(codec.NETFN_APP, SET_PRIVILEGE, bytes((self._target.privilege,)))
+        answer = await session.request(asked, LATE_TRIES)
         if answer is None:
             raise refusals.Again(no_answer(self._target, sum(LATE_TRIES)))
         if answer[0] != completion.SUCCESS:
@@ -223,7 +223,7 @@ class Login:
         """Ask outside a session: completion code + data, or None without an answer."""
         self._number = (self._number + 1) & 0x3F
         self._kind = None
-        packet = codec.sessionless(codec.request(NETFN_APP, command, self._number, data))
+        packet = codec.sessionless(codec.request(codec.NETFN_APP, command, self._number, data))
         reply = await self._exchange(packet, waits)
         return reply[1:] if reply is not None and reply[0] == command else None
 

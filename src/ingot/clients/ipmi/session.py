@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from ingot.clients.ipmi import codec, suites
+from ingot.clients.ipmi import codec, completion, suites
 from ingot.clients.ipmi.transport import Peer, Transport
 
 TRAILER = b"\xff\xff\x02\x07"  # a sealed message always needs two pad bytes: 12 + 16 n + 2 + 2
@@ -24,8 +24,16 @@ MIN_SEALED = codec.V20_HEADER + 32 + len(TRAILER)
 BLOCK = 16
 LAST_SEQUENCE = 0xFFFFFFFF
 
-NETFN_APP = 0x06
 CLOSE_SESSION = 0x3C
+RECEIPT = (codec.NETFN_APP | 1, codec.SEND_MESSAGE)
+
+
+class NoWay(Exception):
+    """The BMC cannot pass a message on; ``code`` is the completion code of its Send Message."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"Send Message answered {code:#04x}")
+        self.code = code
 
 
 class Session:
@@ -38,8 +46,10 @@ class Session:
         "_encrypt",
         "_expected",
         "_hmac",
+        "_no_way",
         "_ordered",
         "_peer_sequence",
+        "_relays",
         "_rq_seq",
         "_sequence",
         "_transport",
@@ -65,16 +75,23 @@ class Session:
         self._peer_sequence = 0
         self._ordered: bool | None = None  # None: not known yet whether this BMC counts its packets
         self._expected: tuple[int, int, int] = (0, 0, 0)
+        self._relays = False  # whether the running request is for a controller behind the BMC
+        self._no_way = False  # whether what came is the BMC's refusal to pass it on
         self._answer: asyncio.Future[bytes | None] | None = None
         transport.sessions[self.console_id] = self
 
-    async def request(self, netfn: int, command: int, data: bytes, waits: Sequence[float]) -> bytes | None:
+    async def request(self, asked: codec.Request, waits: Sequence[float]) -> bytes | None:
         """Send a request, again after each of ``waits`` seconds.
 
-        Gives completion code + data, or None when no answer came.
+        Gives completion code + data, or None when no answer came. Raises ``NoWay`` when the BMC cannot pass it on.
         """
         self._rq_seq = rq_seq = (self._rq_seq + 1) & 0x3F
-        message = codec.request(netfn, command, rq_seq, data)
+        netfn, command, data, bridge = asked
+        if bridge is None:
+            message = codec.request(netfn, command, rq_seq, data)
+        else:
+            message = codec.bridged(asked, bridge, rq_seq)
+        self._relays = bridge is not None
         self._expected = (netfn | 1, rq_seq, command)
         transport = self._transport
         for seconds in waits:
@@ -82,12 +99,15 @@ class Session:
             transport.send(self.seal(message), self.peer)
             body = await transport.wait(self._answer, seconds)
             if body is not None:
+                if self._no_way:
+                    self._no_way = False
+                    raise NoWay(body[0])
                 return body
         return None
 
     async def close(self, wait: float) -> None:
         """Free the BMC's session slot, waiting at most ``wait`` seconds for its word; never raises."""
-        await self.request(NETFN_APP, CLOSE_SESSION, struct.pack("<I", self.bmc_id), (wait,))
+        await self.request(codec.Request(codec.NETFN_APP, CLOSE_SESSION, struct.pack("<I", self.bmc_id)), (wait,))
         self.forget()
 
     def forget(self) -> None:
@@ -105,6 +125,22 @@ class Session:
         expected = (message[1] >> 2, message[4] >> 2, message[5])
         if expected == self._expected and self._fresh(codec.sequence(packet)):
             waiting.set_result(message[6:-1])
+        elif self._relays and (expected[0], expected[2]) == RECEIPT and self._fresh(codec.sequence(packet)):
+            self._passed_on(message[6:-1], waiting)
+
+    def _passed_on(self, body: bytes, waiting: asyncio.Future[bytes | None]) -> None:
+        """A Send Message was answered: with a refusal, with the answer inside, or only with a receipt."""
+        if body[0] != completion.SUCCESS:
+            self._no_way = True
+            waiting.set_result(body)
+            return
+        inner = codec.response(body[1:])
+        if inner is None:
+            return
+        if (inner.netfn, inner.rq_seq, inner.command) == self._expected:
+            waiting.set_result(inner.body)
+        elif (inner.netfn, inner.command) == RECEIPT:
+            self._passed_on(inner.body, waiting)
 
     def seal(self, message: bytes) -> bytes:
         """Encrypt and authenticate one IPMI message."""

@@ -13,6 +13,7 @@ import msgspec
 from ingot.domain import errors
 
 DEFAULT_PORT = 623
+BMC_ADDRESS = 0x20
 MAX_USERNAME = 16  # bytes, IPMI 2.0 section 22.28
 MAX_PASSWORD = 20  # bytes, IPMI 2.0 section 22.30
 KG_LENGTH = 20
@@ -27,11 +28,32 @@ class Privilege(IntEnum):
     ADMINISTRATOR = 4
 
 
+class Bridge(msgspec.Struct, frozen=True):
+    """The way to a controller behind the BMC: over bus ``channel`` to ``address`` (section 6.13).
+
+    ``transit``: channel and address of the controller in between, when there is one; the channel above is that
+    controller's then. ``local``: the address that the BMC, or the controller in between, has on the last bus.
+    """
+
+    channel: int
+    address: int
+    transit: tuple[int, int] | None = None
+    local: int = BMC_ADDRESS
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be sent."""
+        channels = [self.channel, *(self.transit or ())[:1]]
+        addresses = [self.address, self.local, *(self.transit or ())[1:]]
+        if not all(0 <= one <= 0x0F for one in channels) or not all(0 <= one <= 0xFF for one in addresses):
+            raise errors.Invalid("An IPMI bridging channel is over 15, or an address is over 255.")
+
+
 class Target(msgspec.Struct, frozen=True):
     """One BMC and the credentials for it; ``cipher_suite`` None means: 17, else 3.
 
     ``username`` and ``password`` may be empty (the null user). ``kg`` is the 20-byte BMC key, None when the
-    BMC uses none. Raises ``errors.Invalid`` for values that no BMC can hold.
+    BMC uses none. With ``bridge`` commands are for a controller behind the BMC; the session is the BMC's, and shared.
+    Raises ``errors.Invalid`` for values that no BMC can hold.
     """
 
     address: str
@@ -41,6 +63,7 @@ class Target(msgspec.Struct, frozen=True):
     privilege: Privilege = Privilege.ADMINISTRATOR
     cipher_suite: int | None = None
     kg: bytes | None = None
+    bridge: Bridge | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sent."""
@@ -60,5 +83,16 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """``address:port`` as people write it."""
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        """``address:port`` as people write it, and the address behind it."""
+        name = f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        return f"{name} (behind it {self.bridge.address:#04x})" if self.bridge else name
+
+    @property
+    def login(self) -> Target:
+        """The BMC whose session is used: this one, without what is behind it."""
+        return msgspec.structs.replace(self, bridge=None) if self.bridge else self
+
+    @property
+    def controller(self) -> int:
+        """The bus address of the controller that commands are for."""
+        return self.bridge.address if self.bridge else BMC_ADDRESS

@@ -31,6 +31,12 @@ class FakeDeploy(DeployInterface):
         await ctx.power.set(ctx, power.Target.OFF, ctx.kit.settings.power_timeout)
         await ctx.journal.change_node(power_state=power.Power.OFF.value)
 
+    async def start_instance(self, ctx: StepContext) -> None:
+        """The imaginary system starts."""
+        await acts.act(ctx, "deploy.start_instance", "instance on")
+        await ctx.power.set(ctx, power.Target.ON, ctx.kit.settings.power_timeout)
+        await ctx.journal.change_node(power_state=power.Power.ON.value)
+
     @step(clean=99)
     async def erase_devices_metadata(self, ctx: StepContext) -> None:
         """Forget the imaginary partitions."""

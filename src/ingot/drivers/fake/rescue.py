@@ -12,7 +12,7 @@ from ingot.interfaces.steps import step
 class FakeRescue(RescueInterface):
     """The imaginary rescue ramdisk runs at once, or after ``fake_wait``."""
 
-    @step()
+    @step(undo="end")
     async def rescue(self, ctx: StepContext) -> None:
         """Remember that the rescue ramdisk runs."""
         if not str(ctx.params.get("rescue_password") or "").strip():
@@ -25,6 +25,10 @@ class FakeRescue(RescueInterface):
 
         await ctx.once("rescue ramdisk", boot)
         await acts.wait(ctx)
+
+    async def end(self, ctx: StepContext) -> None:
+        """The imaginary machine goes off."""
+        await ctx.deploy.stop_ramdisk(ctx)
 
     @step()
     async def unrescue(self, ctx: StepContext) -> None:

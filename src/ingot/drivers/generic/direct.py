@@ -66,6 +66,25 @@ class DirectDeploy(DeployInterface):
         await ctx.boot.clean_up_ramdisk(ctx)
         await ctx.network.remove_tenant(ctx)
 
+    async def start_instance(self, ctx: StepContext) -> None:
+        """Off, ramdisk forgotten, networks as the tenant wants them, then from the disk."""
+        await self.stop_ramdisk(ctx)
+        await ctx.network.configure_tenant(ctx)
+        await ctx.boot.prepare_instance(ctx)
+        await _switch(ctx, power.Target.ON)
+
+    async def validate_adoption(self, ctx: Context) -> None:
+        """An image must be named, as a rebuild would need one; it is not read."""
+        if not ctx.instance_info.get("image_source"):
+            raise errors.Invalid(
+                "The node has no image_source in its instance_info",
+                hint="Name the image the machine runs; it is written only if a rebuild is asked for.",
+            )
+
+    async def take_over(self, ctx: StepContext) -> None:
+        """Its network boot, should it try one, leads to its disk."""
+        await ctx.boot.clean_up_ramdisk(ctx)
+
     @step(deploy=100, undo="stop_ramdisk")
     async def deploy(self, ctx: StepContext) -> None:
         """Ramdisk up."""
