@@ -1,7 +1,8 @@
 """A DHCP client that is nothing but its packets, for firmware that no client program poses as.
 
 Run inside a network namespace: ``crafted.py 4|6 CARD MAC ARCHITECTURE CLASS [ipxe]`` sends one request and prints a
-line of JSON for each answer of the next two seconds. Sources: RFC 2131, RFC 4578 (IPv4); RFC 8415, RFC 5970 (IPv6).
+line of JSON for each answer of the next second. A proxy that offers no file is then asked on its port 4011, as PXE
+clients do. Sources: RFC 2131, RFC 4578, PXE 2.1 section 2 (IPv4); RFC 8415, RFC 5970 (IPv6).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-_WAIT = 2.0
+_WAIT = 1.0
 _COOKIE = b"\x63\x82\x53\x63"
 
 
@@ -78,7 +79,7 @@ def read6(data: bytes) -> dict[str, str]:
         found[code], rest = rest[4 : 4 + length], rest[4 + length :]
     inner = found.get(3, b"")[12:]
     address = socket.inet_ntop(socket.AF_INET6, inner[4:20]) if len(inner) >= 20 else ""
-    return {"address": address, "class": found.get(16, b"")[6:].decode(), "file": found.get(59, b"").decode()}
+    return {"address": address, "class": found.get(16, b"").hex(), "file": found.get(59, b"").decode()}
 
 
 def answers(asked: socket.socket) -> Iterator[bytes]:
@@ -98,11 +99,16 @@ def main() -> None:
         asked.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         asked.bind(("", port))
         if version == "4":
-            asked.sendto(discover(*words, ipxe=bool(more)), ("255.255.255.255", 67))
+            asked.sendto(request4(*words, ipxe=bool(more)), ("255.255.255.255", 67))
         else:
             asked.sendto(solicit(*words, ipxe=bool(more)), ("ff02::1:2", 547, 0, socket.if_nametoindex(card)))
-        for data in answers(asked):
-            print(json.dumps((read4 if version == "4" else read6)(data)), flush=True)
+        found = [(read4 if version == "4" else read6)(data) for data in answers(asked)]
+        for one in found:
+            if one.get("class") == "PXEClient" and one["address"] == "0.0.0.0" and not one["file"]:
+                own = socket.inet_aton("172.22.9.99")
+                asked.sendto(request4(*words, ipxe=bool(more), own=own), (one["server"], 4011))
+        for one in (*found, *(read4(data) for data in answers(asked))):
+            print(json.dumps(one), flush=True)
 
 
 if __name__ == "__main__":
