@@ -24,16 +24,18 @@ def option4(code: int, value: bytes) -> bytes:
     return bytes((code, len(value))) + value
 
 
-def discover(mac: bytes, architecture: int, vendor: bytes, *, ipxe: bool) -> bytes:
-    """DHCPDISCOVER with the broadcast flag."""
-    head = struct.pack("!BBBBIHH", 1, 1, 6, 0, int.from_bytes(os.urandom(4), "big"), 0, 0x8000)
-    body = option4(53, b"\1") + option4(60, vendor) + option4(93, struct.pack("!H", architecture))
-    body += (
-        option4(94, b"\1\3\x10") + option4(97, b"\0" + mac * 2 + b"\0" * 4) + option4(55, bytes((1, 3, 43, 60, 66, 67)))
-    )
+def request4(mac: bytes, architecture: int, vendor: bytes, *, ipxe: bool, own: bytes = b"") -> bytes:
+    """DHCPDISCOVER with the broadcast flag; with an ``own`` address the DHCPREQUEST to a proxy's port 4011."""
+    flags = 0 if own else 0x8000
+    head = struct.pack("!BBBBIHH", 1, 1, 6, 0, int.from_bytes(os.urandom(4), "big"), 0, flags)
+    body = option4(53, b"\3" if own else b"\1") + option4(60, vendor) + option4(93, struct.pack("!H", architecture))
+    body += option4(94, b"\1\3\x10") + option4(97, b"\0" + mac * 2 + b"\0" * 4)
+    body += option4(55, bytes((1, 3, 43, 60, 66, 67)))
+    if own and architecture == 0:
+        body += option4(43, option4(71, b"\x80\0\0\0") + b"\xff")
     if ipxe:
         body += option4(175, b"\xb1\1\4")
-    return head + bytes(16) + mac.ljust(16, b"\0") + bytes(192) + _COOKIE + body + b"\xff"
+    return head + own.ljust(16, b"\0") + mac.ljust(16, b"\0") + bytes(192) + _COOKIE + body + b"\xff"
 
 
 def read4(data: bytes) -> dict[str, str]:

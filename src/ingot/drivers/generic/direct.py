@@ -51,6 +51,12 @@ class DirectDeploy(DeployInterface):
             ),
         )
 
+        async def release() -> bool:
+            await ctx.boot.release_ramdisk(ctx)
+            return True
+
+        await ctx.once("released", release)
+
     async def stop_ramdisk(self, ctx: StepContext) -> None:
         """Off, and forget ramdisk and agent, even where the BMC fails: its next boot must not be the ramdisk."""
         try:
