@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
+import shutil
+import struct
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +120,28 @@ async def test_beside_a_foreign_dhcp_server(made: artifacts.Artifacts) -> None:
         async with foreign_dhcp(world):
             await inspected(world, machine, "ipxe")
         assert "192.0.2.24" in way.console(machine), "an address of the other server"
+
+
+def without_signature(kernel: bytes) -> bytes:
+    """The kernel with no certificate table (PE32+: the fifth data directory)."""
+    (header,) = struct.unpack_from("<I", kernel, 0x3C)
+    entry = header + 24 + 112 + 4 * 8
+    assert kernel[entry : entry + 8] != bytes(8), "it was signed"
+    return kernel[:entry] + bytes(8) + kernel[entry + 8 :]
+
+
+async def test_secure_boot_refuses_an_unsigned_kernel(made: artifacts.Artifacts, tmp_path: Path) -> None:
+    shutil.copyfile(made.ramdisk / "initrd", tmp_path / "initrd")
+    (tmp_path / "vmlinuz").write_bytes(without_signature((made.ramdisk / "vmlinuz").read_bytes()))
+    unsigned = dataclasses.replace(made, ramdisk=tmp_path)
+    async with way.opened("refused", unsigned, firmwares=("uefi",), hardware=SECURE) as world:
+        (machine,) = world.machines
+        await way.enrol(world, machine, boot_interface="pxe")
+        await way.ask(world, machine, "inspect")
+
+        async def refused() -> bool:
+            return "The ramdisk could not be booted" in way.console(machine)
+
+        await way.until(world, machine, "the kernel refused", refused, within=240)
+        assert "bad shim signature" in way.console(machine)
+        assert "Linux version" not in way.console(machine)
