@@ -45,6 +45,9 @@ class Faults:
     boot_ignored: bool = False
     media_refused: bool = False
     settings_ignored: bool = False
+    task_seconds: float = 0.0
+    task_fails: int = 0
+    bmc_restart_seconds: float = 0.0
     boot_forgotten: bool = False
     sdr_changes_next: int = 0
 
@@ -82,7 +85,8 @@ class Bmc:
     """The management controller of one machine.
 
     `kg` is IPMI's second key (20 bytes, or none), `privilege` the user's limit, `readings` what sensors say instead of
-    their usual raw reading, `satellites` the controllers behind this one by bus channel and address.
+    their usual raw reading, `satellites` the controllers behind this one by bus channel and address; `resets` are
+    the restarts of the BMC itself that were asked for, as IPMI numbers them (2 cold, 3 warm).
     """
 
     __slots__ = (
@@ -98,6 +102,7 @@ class Bmc:
         "password",
         "privilege",
         "readings",
+        "resets",
         "satellites",
         "starts",
         "user",
@@ -112,6 +117,7 @@ class Bmc:
         self.faults = Faults()
         self.readings: dict[str, int | None] = {}
         self.satellites: dict[tuple[int, int], Bmc] = {}
+        self.resets: list[int] = []
         self.boot_set_at = 0.0
         self.starts = 0  # of the machine, ordered here: what is pending takes force at one
         self._ignored_boot: hardware.BootOverride | None = None

@@ -61,6 +61,7 @@ class Frame:
     memory: int
     processors: int = 1
     disk_pace: int = 0
+    extra: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Hull:
         words += ["-netdev", f"user,id=n0{forward}", "-device", f"virtio-net-pci,netdev=n0,romfile=,mac={MAC}"]
         pace = f",throttling.bps-total={self.frame.disk_pace}" if self.frame.disk_pace else ""
         words += ["-drive", f"file={self.disk},format=raw,if=none,id=d0,discard=unmap{pace}"]
-        return [*words, "-device", "virtio-blk-pci,drive=d0,serial=D0"]
+        return [*words, "-device", "virtio-blk-pci,drive=d0,serial=D0", *self.frame.extra]
 
 
 @contextlib.contextmanager

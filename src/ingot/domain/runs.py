@@ -25,6 +25,7 @@ class Kind(StrEnum):
     UNRESCUE = "unrescue"
     SERVICE = "service"
     POWER = "power"
+    ORDER = "order"
 
 
 class Status(StrEnum):
@@ -85,7 +86,7 @@ class Entry(msgspec.Struct, frozen=True):
 class Wait(msgspec.Struct, frozen=True):
     """What an open run waits for. ``usual`` in seconds; ``deadline`` and ``since`` in epoch seconds.
 
-    ``seen``: what was known of the cause at the last look, None where nothing can be known.
+    ``why`` is what was known of the cause when it was last looked at.
     """
 
     what: str
@@ -95,11 +96,11 @@ class Wait(msgspec.Struct, frozen=True):
     on_agent: bool = False
     held: bool = False
     """An operator holds the run: it may last, and its time is not the run's."""
-    seen: str | None = None
+    why: str | None = None
 
     def told(self) -> str:
-        """What is waited for, and what is known of it."""
-        return f"{self.what}: {self.seen}" if self.seen else self.what
+        """What is waited for, and what is known of the cause."""
+        return f"{self.what}: {self.why}" if self.why else self.what
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,8 +54,9 @@ class RowWaits:
         wait = self._begin(what, now)
         if now >= wait.deadline:
             raise await _timed_out(what, now - wait.since)
-        seen = await what.explain() if what.explain else None
-        raise Parked(msgspec.structs.replace(wait, seen=seen), min(wait.deadline, now + _pause(what, now - wait.since)))
+        if what.explain:
+            wait = msgspec.structs.replace(wait, why=await what.explain())
+        raise Parked(wait, min(wait.deadline, now + _pause(what, now - wait.since)))
 
     async def close(self) -> None:
         """The step has ended: whatever it was parked with is over, even if the step asked for it in other words."""

@@ -66,9 +66,6 @@ def _head(run: runs.Run) -> dict[str, Any]:
     }
 
 
-_WAIT = ("what", "since", "usual", "deadline", "seen")
-
-
 def _shown(run: runs.Run, journal: list[runs.Entry], *, now: float) -> dict[str, Any]:
     plan = run.plan or []
     position = runs.fold(len(plan), journal)
@@ -79,7 +76,7 @@ def _shown(run: runs.Run, journal: list[runs.Entry], *, now: float) -> dict[str,
         "now": now,
         "current_step": current if run.status == runs.Status.OPEN else None,
         "plan": [_step(step, [entry for entry in journal if entry.step == index]) for index, step in enumerate(plan)],
-        "wait": wait and {key: getattr(wait, key) for key in _WAIT},
+        "wait": wait and {key: getattr(wait, key) for key in ("what", "why", "since", "usual", "deadline")},
         "progress": run.progress,
     }
 
