@@ -79,7 +79,8 @@ def read(body: dict[str, Any], version: int) -> tuple[str, dict[str, Any]]:
         _check_configdrive(given["configdrive"], version)
     if verb in {"clean", "service"}:
         _check_steps_given(verb, given)
-    if verb == "rescue" and not str(given.get("rescue_password") or "").strip():
+    words: Any = given.get("rescue_password")
+    if verb == "rescue" and not (isinstance(words, str) and words.strip()):
         raise errors.Invalid('A non-empty "rescue_password" is required when setting target provision state to rescue')
     return verb, given
 
