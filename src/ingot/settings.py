@@ -62,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Folder with ``vmlinuz`` and ``initrd`` (default: what ``ingot ramdisk build`` made)."""
     kernel_params: str = "console=tty0 console=ttyS0,115200"
     """Extra kernel parameters of the deploy ramdisk."""
+    console_address: str = "127.0.0.1"
+    """Address on which consoles of the type socat listen; whoever reaches it reads and types without a password."""
     image_cache_size: int = 40 * 1024**3
     """Space the image cache may take."""
     image_dirs: tuple[str, ...] = ()
