@@ -9,13 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.domain import errors, hardware, power
-<<<<<<< HEAD
-from ingot.drivers.generic import writing
-from ingot.images import partitions, source
-=======
 from ingot.drivers.generic import boot_mode, writing
-from ingot.images import source
->>>>>>> main
+from ingot.images import partitions, source
 from ingot.interfaces import agent
 from ingot.interfaces.context import Context, StepContext, WaitFor
 from ingot.interfaces.deploy import DeployInterface
