@@ -5,9 +5,9 @@ May not: know a node. Invariant: sizes that leave this module are whole numbers 
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from ingot.domain import errors
+from ingot.domain import capabilities, errors
 
 _DEFAULT_FORMAT = "ext4"
 _TYPES = ("whole-disk", "partition")
@@ -51,16 +51,8 @@ def order(info: dict[str, Any], image_size: int | None = None) -> dict[str, Any]
         "preserve_ephemeral": str(info.get("preserve_ephemeral", False)).lower() in ("true", "1", "yes", "on"),
         "boot_option": "local",
     }
-    label = _capability(info.get("capabilities"), "disk_label")
+    label = capabilities.read(info.get("capabilities")).get("disk_label")
     return {**wanted, "disk_label": label} if label else wanted
-
-
-def _capability(found: Any, name: str) -> str | None:
-    """One of the capabilities, which clients send as an object or as ``name:value,name:value``."""
-    if isinstance(found, dict):
-        return cast("dict[str, str]", found).get(name)
-    pairs = (one.partition(":") for one in str(found or "").split(","))
-    return next((value.strip() for key, mark, value in pairs if mark and key.strip() == name), None)
 
 
 def _number(info: dict[str, Any], name: str) -> int:
