@@ -80,6 +80,7 @@ TABLE: dict[str, Rule] = {
     "baremetal:driver:vendor_passthru": Rule(Role.ADMIN),
     "baremetal:conductor:get": Rule(Role.READER),
     "ingot:run:get": Rule(Role.READER),
+    "ingot:run:logs": Rule(Role.MEMBER),
     "ingot:sensors:get": Rule(Role.READER),
     "ingot:sel:get": Rule(Role.READER),
     "ingot:sel:clear": Rule(Role.MEMBER),

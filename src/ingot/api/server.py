@@ -157,6 +157,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
     Route("GET", "/ingot/v1/nodes/{node}/run", runs.show, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/logs", runs.logs, 1, "ingot:run:logs"),
     Route("GET", "/ingot/v1/nodes/{node}/sensors", sensors.index, 1, "ingot:sensors:get"),
     Route("GET", "/ingot/v1/nodes/{node}/sel", sensors.events, 1, "ingot:sel:get"),
     Route("DELETE", "/ingot/v1/nodes/{node}/sel", sensors.clear_events, 1, "ingot:sel:clear"),

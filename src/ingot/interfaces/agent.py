@@ -7,8 +7,9 @@ also recognises the key it carries.) May not: know what a command does.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -18,8 +19,10 @@ from ingot.interfaces.context import Context, StepContext, WaitFor
 if TYPE_CHECKING:
     from ingot.clients.agent.client import Agent
     from ingot.clients.agent.results import CommandResult
+    from ingot.settings import Settings
 
 Params = dict[str, Any]
+_LONGEST_NOTE = 4000
 
 
 def is_alive(ctx: Context, now: float) -> bool:
@@ -38,8 +41,23 @@ def client(ctx: Context) -> Agent:
 
 
 def node_fields(ctx: Context) -> dict[str, Any]:
-    """The node as the agent protocol carries it (secrets masked)."""
-    return {**msgspec.to_builtins(ctx.node), "driver_internal_info": ctx.node.driver_internal_info}
+    """The node as the agent protocol carries it (secrets masked), with what the settings say of erasing."""
+    return {
+        **msgspec.to_builtins(ctx.node),
+        "driver_internal_info": {**_erasing(ctx.kit.settings), **ctx.node.driver_internal_info},
+    }
+
+
+def _erasing(settings: Settings) -> dict[str, Any]:
+    """The names are the agent protocol's."""
+    return {
+        "agent_erase_devices_iterations": settings.erase_devices_iterations,
+        "agent_erase_devices_zeroize": settings.erase_devices_zeroize,
+        "agent_continue_if_secure_erase_failed": settings.continue_if_secure_erase_failed,
+        "agent_enable_nvme_secure_erase": settings.enable_nvme_secure_erase,
+        "agent_enable_ata_secure_erase": settings.enable_ata_secure_erase,
+        "agent_erase_skip_read_only": settings.erase_skip_read_only,
+    }
 
 
 def port_fields(ports: list[node.Port]) -> list[dict[str, Any]]:
@@ -126,7 +144,25 @@ async def run_step(ctx: StepContext, word: str, planned: runs.PlannedStep) -> di
         return params
 
     timeout = max(60.0, ctx.run.deadline - ctx.now())
-    return await run_command(ctx, f"{word}.execute_{word}_step", ready, usual=60, timeout=timeout)
+    result = await run_command(ctx, f"{word}.execute_{word}_step", ready, usual=60, timeout=timeout)
+    await _note_outcome(ctx, planned, result.get(f"{word}_result"))
+    return result
+
+
+async def _note_outcome(ctx: StepContext, planned: runs.PlannedStep, result: object) -> None:
+    """Write into the node's history what a step did; a RAID step's result is the node's new RAID configuration."""
+
+    async def note() -> bool:
+        if planned.interface == "raid":
+            made = cast("dict[str, Any]", result) if isinstance(result, dict) else {}
+            at = datetime.datetime.fromtimestamp(ctx.now(), datetime.UTC).isoformat()
+            await ctx.journal.change_node(raid_config={**made, "last_updated": at} if made else {})
+        if result:
+            text = result if isinstance(result, str) else msgspec.json.encode(result).decode()
+            await ctx.journal.note(f"{planned.title()}: {text[:_LONGEST_NOTE]}")
+        return True
+
+    await ctx.once("noted", note)
 
 
 def outcome(result: CommandResult) -> dict[str, object]:
