@@ -111,17 +111,36 @@ async def _look(ctx: StepContext, name: str, command_id: str) -> CommandResult |
         return await client(ctx).command(command_id)
     except errors.NotSupported as error:
         raise errors.Misbehaved(
-            f"The ramdisk's agent knows nothing of {name} any more: it was restarted in the middle",
+            f"The ramdisk's agent knows nothing of {name} any more: it was restarted in the middle. {error.message}",
             hint="Look at the machine's console, then start the operation again.",
         ) from error
-    except errors.Unreachable as error:
-        silent = ctx.now() - ((await ctx.refresh()).agent_heartbeat_at or 0.0)
+    except (errors.Unreachable, errors.Misbehaved, errors.AccessDenied) as error:
+        heard = (await ctx.refresh()).agent_heartbeat_at or 0.0
+        sign = _sign_of_reboot(ctx, heard)
+        if sign is not None:
+            raise errors.Misbehaved(
+                f"The machine was rebooted in the middle of {name}: its agent is gone and it {sign}",
+                hint="Look at the machine's console and event log, then start the operation again.",
+            ) from error
+        if not isinstance(error, errors.Unreachable):
+            raise
+        silent = ctx.now() - heard
         if silent < ctx.kit.settings.heartbeat_timeout:
             return None
         raise errors.TimedOut(
             f"The ramdisk's agent was silent for {silent:.0f} s in the middle of {name}: {error.message}",
             hint="Look at the machine's console: it may have lost its power or its network.",
         ) from error
+
+
+def _sign_of_reboot(ctx: Context, since: float) -> str | None:
+    """What the machine did since then (epoch seconds) that only a machine does which starts anew."""
+    if ctx.node.driver_internal_info.get(node.ASKED_AGAIN, 0.0) > since:
+        return "asks anew which node it is"
+    seen = [ctx.kit.boot.last_seen(mac) for mac in ctx.macs()]
+    return next(
+        (words for found in seen if found for at, words in [found] if at > since and "boot script" in words), None
+    )
 
 
 async def run_step(ctx: StepContext, word: str, planned: runs.PlannedStep) -> dict[str, object]:
