@@ -24,7 +24,7 @@ async def order(ctx: StepContext) -> agent.Params:
     args = {"image_info": _image_info(ctx, image), "configdrive": await _config_drive(ctx)}
     return {
         "step": {"interface": "deploy", "step": "write_image", "priority": 80, "args": args},
-        "node": {**agent.node_fields(ctx), "instance_info": {**ctx.node.instance_info, **_hints(ctx)}},
+        "node": {**agent.node_fields(ctx), "instance_info": {**ctx.node.instance_info, **hints(ctx)}},
         "ports": agent.port_fields(ctx.ports),
     }
 
@@ -91,7 +91,7 @@ def _image_info(ctx: StepContext, image: entries.CachedImage) -> dict[str, Any]:
     }
 
 
-def _hints(ctx: StepContext) -> dict[str, Any]:
+def hints(ctx: StepContext) -> dict[str, Any]:
     """The root device hint in force: the instance's, else the node's."""
     hint = ctx.instance_info.get("root_device") or ctx.node.properties.get("root_device")
     return {"root_device": hint} if hint else {}
