@@ -15,6 +15,7 @@ import click
 from ingot import settings
 from ingot.cli import options
 
+SYSTEM_FILE = Path("/etc/ingot/ingot.toml")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -54,11 +55,10 @@ def usual_file(*, to_write: bool = False) -> Path | None:
     """
     named = os.environ.get("INGOT_CONFIG")
     own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "ingot" / "ingot.toml"
-    system = Path("/etc/ingot/ingot.toml")
     if named:
         return Path(named)
-    present = next((path for path in (own, system) if path.is_file()), None)
-    return present or ((system if os.geteuid() == 0 else own) if to_write else None)
+    present = next((path for path in (own, SYSTEM_FILE) if path.is_file()), None)
+    return present or ((SYSTEM_FILE if os.geteuid() == 0 else own) if to_write else None)
 
 
 def value(key: str, text: str) -> Any:
