@@ -47,6 +47,8 @@ TABLE: dict[str, Rule] = {
     "baremetal:node:get_boot_device": Rule(Role.MEMBER),
     "baremetal:node:set_boot_device": Rule(Role.MEMBER),
     "baremetal:node:inject_nmi": Rule(Role.MEMBER),
+    "baremetal:node:get_console": Rule(Role.MEMBER),
+    "baremetal:node:set_console_state": Rule(Role.MEMBER),
     "baremetal:node:set_boot_mode": Rule(Role.MEMBER),
     "baremetal:node:set_secure_boot": Rule(Role.MEMBER),
     "baremetal:node:set_raid_state": Rule(Role.MEMBER),

@@ -7,6 +7,7 @@ Invariant: what is not in the table is not served.
 from __future__ import annotations
 
 from ingot.api import dispatch
+from ingot.api.ext import console as console_page
 from ingot.api.ext import runs, sensors, status
 from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
@@ -14,6 +15,7 @@ from ingot.api.v1 import (
     bios,
     chassis,
     conductors,
+    console,
     drivers,
     firmware,
     history,
@@ -69,6 +71,8 @@ ROUTES: tuple[Route, ...] = (
         "baremetal:node:set_provision_state",
         limit=64 * MIB,
     ),
+    Route("GET", f"{_NODE}/states/console", console.show, 1, "baremetal:node:get_console"),
+    Route("PUT", f"{_NODE}/states/console", console.change, 1, "baremetal:node:set_console_state"),
     Route("PUT", f"{_NODE}/states/boot_mode", modes.set_boot_mode, 76, "baremetal:node:set_boot_mode"),
     Route("PUT", f"{_NODE}/states/secure_boot", modes.set_secure_boot, 76, "baremetal:node:set_secure_boot"),
     Route("PUT", f"{_NODE}/states/raid", modes.set_raid, 12, "baremetal:node:set_raid_state", late=406),
@@ -158,6 +162,10 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/nodes/{node}/run", runs.show, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/logs", runs.logs, 1, "ingot:run:logs"),
+    Route("GET", "/ingot/v1/nodes/{node}/runs/{run}/console", console_page.log, 1, "baremetal:node:get_console"),
+    Route("POST", "/ingot/v1/nodes/{node}/console", console_page.ticket, 1, "baremetal:node:get_console"),
+    Route("GET", "/ingot/v1/console/{ticket}", console_page.page, 1, "public", public=True),
+    Route("GET", "/ingot/v1/static/{file}", console_page.static, 1, "public", public=True),
     Route("GET", "/ingot/v1/nodes/{node}/sensors", sensors.index, 1, "ingot:sensors:get"),
     Route("GET", "/ingot/v1/nodes/{node}/sel", sensors.events, 1, "ingot:sel:get"),
     Route("DELETE", "/ingot/v1/nodes/{node}/sel", sensors.clear_events, 1, "ingot:sel:clear"),
@@ -166,4 +174,4 @@ ROUTES: tuple[Route, ...] = (
 
 def build(deps: Deps) -> dispatch.App:
     """The ASGI application. Raises errors.Invalid when the settings would serve everyone without asking who it is."""
-    return dispatch.App(deps, ROUTES)
+    return dispatch.App(deps, ROUTES, console_page.socket)

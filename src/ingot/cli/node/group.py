@@ -7,6 +7,7 @@ import click
 from ingot.cli.lazy import Entry, LazyGroup
 
 _READ, _WRITE, _VERBS = "ingot.cli.node.read", "ingot.cli.node.write", "ingot.cli.node.verbs"
+_MACHINE, _HARDWARE = "ingot.cli.node.machine", "ingot.cli.node.hardware"
 
 COMMANDS = {
     "list": Entry(_READ, "list_nodes", "List nodes."),
@@ -29,6 +30,17 @@ COMMANDS = {
     "history": Entry(_READ, "history", "Tell what happened to a node."),
     "logs": Entry("ingot.cli.node.logs", "logs", "Show what the ramdisk logged in a failed run."),
     "inventory": Entry(_READ, "inventory", "Show what inspection found."),
+    "console": Entry("ingot.cli.node.console", "console", "Open a node's serial console."),
+    "sensors": Entry(_MACHINE, "sensors", "Show what the sensors say now."),
+    "sel": Entry(_MACHINE, "sel", "Show the BMC's event log."),
+    "boot": Entry(_MACHINE, "boot", "Show or change boot device, boot mode and secure boot."),
+    "media": Entry(_MACHINE, "media", "Show, fill or empty virtual drives."),
+    "indicator": Entry(_MACHINE, "indicator", "List or switch lamps."),
+    "nmi": Entry(_MACHINE, "nmi", "Send a non-maskable interrupt."),
+    "passthru": Entry(_MACHINE, "passthru", "List or call methods of the vendor."),
+    "bios": Entry(_HARDWARE, "bios", "Show or change firmware settings."),
+    "firmware": Entry(_HARDWARE, "firmware", "Show or update firmware versions."),
+    "raid": Entry(_HARDWARE, "raid", "Show, make or remove RAID volumes."),
 }
 
 
