@@ -53,8 +53,12 @@ bound | renew)
     for one in $router; do ip route replace default via "$one" dev "$interface" && break; done ;;
 esac
 """
-_LEFT_OUT = tuple(f"usr/share/{name}" for name in ("doc", "man", "locale", "i18n"))
-_LEFT_OUT += ("var/lib/apt", "var/cache", "var/lib/dpkg")
+_LEFT_OUT = [
+    *(f"usr/share/{name}" for name in ("doc", "man", "locale", "i18n")),
+    "var/lib/apt",
+    "var/cache",
+    "var/lib/dpkg",
+]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 import programs
 from ingot.cli import client as api
-from ingot.cli.demo import children, door, world
+from ingot.cli.demo import artifacts, children, door, world
 from ingot.domain import errors
 from ingot_rack import rack as racks
 
@@ -96,13 +96,13 @@ tftp-no-blocksize
 
 
 class Upstream:
-    """Use as ``async with Upstream(blueprint, ramdisk) as upstream``; ``ramdisk`` holds vmlinuz and initrd."""
+    """Use as ``async with Upstream(blueprint, artifacts) as upstream``; only the ramdisk is taken from them."""
 
-    def __init__(self, blueprint: world.Blueprint, ramdisk: Path) -> None:
+    def __init__(self, blueprint: world.Blueprint, made: artifacts.Artifacts) -> None:
         self.folder = blueprint.folder
         self.machines: list[world.Machine] = []
         self._blueprint = blueprint
-        self._ramdisk = ramdisk
+        self.artifacts = made
         self._stack = contextlib.AsyncExitStack()
         self._client: api.Client | None = None
         self._prefix: list[str] = []
@@ -150,8 +150,8 @@ class Upstream:
         """Make the node and its port, and have its BMC verified."""
         info = {
             **machine.driver_info,
-            "deploy_kernel": self.publish(self._ramdisk / "vmlinuz"),
-            "deploy_ramdisk": self.publish(self._ramdisk / "initrd"),
+            "deploy_kernel": self.publish(self.artifacts.ramdisk / "vmlinuz"),
+            "deploy_ramdisk": self.publish(self.artifacts.ramdisk / "initrd"),
         }
         capabilities = {"capabilities": f"boot_mode:{machine.firmware}"}
         node = {"name": machine.name, "driver": machine.driver, "driver_info": info, "properties": capabilities}
@@ -177,7 +177,8 @@ class Upstream:
             await asyncio.sleep(0.5)
 
     async def _enter(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, mode=0o700)
         for name in ("http", "tftp", "tftp-master", "images", "master", "certificates", "locks"):
             (self.folder / name).mkdir(exist_ok=True)
         for name in ("snponly.efi", "undionly.kpxe"):
