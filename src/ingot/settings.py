@@ -43,6 +43,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """This conductor's name (default: the machine's)."""
     conductor_group: str = ""
     """The group this conductor says it belongs to; one process works on the nodes of all groups."""
+    agent_rate: float = 5.0
+    """Lookups and heartbeats per second that one address may send after a burst of 60; 0 switches all of agents' limits
+    off (many machines behind one address)."""
     provision_interface: str | None = None
     """Network interface that serves DHCP and TFTP; None switches ingot's own DHCP off."""
     provision_address: str | None = None

@@ -43,6 +43,8 @@ class Faults:
     power_stuck: bool = False
     power_says: str = ""
     boot_ignored: bool = False
+    media_refused: bool = False
+    settings_ignored: bool = False
     boot_forgotten: bool = False
     sdr_changes_next: int = 0
 
@@ -97,6 +99,7 @@ class Bmc:
         "privilege",
         "readings",
         "satellites",
+        "starts",
         "user",
     )
 
@@ -110,6 +113,7 @@ class Bmc:
         self.readings: dict[str, int | None] = {}
         self.satellites: dict[tuple[int, int], Bmc] = {}
         self.boot_set_at = 0.0
+        self.starts = 0  # of the machine, ordered here: what is pending takes force at one
         self._ignored_boot: hardware.BootOverride | None = None
         self._failures = 0
         self._locked_until = 0.0
@@ -177,10 +181,16 @@ class Bmc:
             self._later(action)
             return
         try:
-            await self.hardware.set_power(action)
+            await self._act(action)
         except errors.RackError as error:
             log.warning("%s: %s failed: %s", self.hardware.facts.name, action, error)
             raise
+
+    async def _act(self, action: PowerAction) -> None:
+        off = self.hardware.power is PowerState.OFF
+        await self.hardware.set_power(action)
+        if action in {PowerAction.RESET, PowerAction.CYCLE} or (action is PowerAction.ON and off):
+            self.starts += 1
 
     def _later(self, action: PowerAction) -> None:
         task = asyncio.get_running_loop().create_task(self._slowly(action))
@@ -191,7 +201,7 @@ class Bmc:
         self._transitions += 1
         try:
             await asyncio.sleep(self.faults.power_seconds)
-            await self.hardware.set_power(action)
+            await self._act(action)
         except errors.RackError as error:
             # the client was answered long ago, as by a real BMC
             log.warning("%s: %s failed: %s", self.hardware.facts.name, action, error)

@@ -73,7 +73,7 @@ class Machine:
                 await _make_disk(self.files.disk(index, disk), disk)
         self.files.serial_port.write_bytes(COM1.to_bytes(2, "little"))
         if self.hull.firmware is BootMode.UEFI and not self.files.variables.exists():
-            shutil.copyfile(qemu.firmware_files()[1], self.files.variables)
+            shutil.copyfile(qemu.firmware_files(secure=self.hull.secure_boot)[1], self.files.variables)
 
     async def end_leftover(self) -> bool:
         """End the QEMU of an earlier rack process; False when there was none."""

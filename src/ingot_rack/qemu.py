@@ -21,6 +21,10 @@ CODE_AND_VARS = (
     ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
     ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
 )
+SECURE_CODE_AND_VARS = (
+    ("/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.ms.fd", "/usr/share/OVMF/OVMF_VARS.ms.fd"),
+)
 
 
 class DiskBus(enum.StrEnum):
@@ -70,7 +74,10 @@ class Nic:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hull:
-    """The description of one machine; memory in MiB."""
+    """The description of one machine; memory in MiB.
+
+    ``secure_boot`` and ``pxe`` (False: UEFI boots from the network over HTTP only) are UEFI's.
+    """
 
     name: str
     uuid: str
@@ -80,11 +87,13 @@ class Hull:
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
     cd: CdSlot = CdSlot.SCSI
+    secure_boot: bool = False
+    pxe: bool = True
 
 
-def firmware_files() -> tuple[Path, Path]:
-    """OVMF's code and the template of its variables."""
-    for code, variables in CODE_AND_VARS:
+def firmware_files(*, secure: bool = False) -> tuple[Path, Path]:
+    """OVMF's code and the template of its variables; ``secure``: with Microsoft's keys, and enforcing them."""
+    for code, variables in SECURE_CODE_AND_VARS if secure else CODE_AND_VARS:
         if Path(code).exists() and Path(variables).exists():
             return Path(code), Path(variables)
     raise errors.RackError("No UEFI firmware for QEMU was found", hint="Install the package ovmf.")
@@ -157,7 +166,14 @@ def command(hull: Hull, files: Files, order: tuple[BootDevice, ...], accelerator
         "-nodefaults",
         "-no-user-config",
     ]
-    argv += ["-machine", "q35,smm=off", "-accel", accelerator, "-cpu", TCG_CPU if slow else "host"]
+    argv += [
+        "-machine",
+        f"q35,smm={'on' if hull.secure_boot else 'off'}",
+        "-accel",
+        accelerator,
+        "-cpu",
+        TCG_CPU if slow else "host",
+    ]
     argv += ["-m", str(hull.memory_mb), "-smp", str(hull.vcpus), "-rtc", "base=utc", "-uuid", hull.uuid]
     argv += ["-smbios", f"type=1,manufacturer=Ingot,product=Rack Server,serial={hull.name},uuid={hull.uuid}"]
     argv += ["-display", "none", "-vga", "std", "-vnc", f"unix:{_quoted(files.vnc)}"]
@@ -190,13 +206,15 @@ def _firmware(hull: Hull, files: Files) -> list[str]:
     if hull.firmware is BootMode.BIOS:
         # SeaBIOS then shows on the serial line what it and iPXE show on the screen
         return ["-fw_cfg", f"name=etc/sercon-port,file={_quoted(files.serial_port)}"]
-    code, _ = firmware_files()
-    return [
-        "-drive",
-        f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
-        "-drive",
-        f"if=pflash,format=raw,unit=1,file={_quoted(files.variables)}",
-    ]
+    code, _ = firmware_files(secure=hull.secure_boot)
+    argv = ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"]
+    argv += ["-drive", f"if=pflash,format=raw,unit=1,file={_quoted(files.variables)}"]
+    if hull.secure_boot:  # the variables may be written in system management mode alone, which cannot sleep
+        argv += ["-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1"]
+    if not hull.pxe:
+        for version in (4, 6):
+            argv += ["-fw_cfg", f"name=opt/org.tianocore/IPv{version}PXESupport,string=no"]
+    return argv
 
 
 def _disk(index: int, disk: Disk, files: Files, rank: int | None) -> list[str]:

@@ -33,7 +33,10 @@ BMC_KINDS = ("ipmi", "redfish")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec:
-    """One machine; memory in MiB, disk in GiB. kind "simulated" has no QEMU behind it."""
+    """One machine; memory in MiB, disk in GiB. kind "simulated" has no QEMU behind it.
+
+    nic_rom False: the card has no iPXE of its own, so the firmware boots as a real server's does.
+    """
 
     name: str
     kind: str = "qemu"
@@ -47,6 +50,8 @@ class MachineSpec:
     mac: str = ""
     nic: qemu.NicModel = qemu.NicModel.VIRTIO
     nic_rom: bool = True
+    secure_boot: bool = False
+    pxe: bool = True
     cd: qemu.CdSlot = qemu.CdSlot.SCSI
     bmc: str = "ipmi"
     bmc_address: str = ""
@@ -132,6 +137,8 @@ def _typed(hint: object, value: object, where: str) -> object:
 def _fill(spec: Spec, index: int, one: MachineSpec) -> MachineSpec:
     if one.bmc not in BMC_KINDS or one.kind not in {"qemu", "simulated"}:
         raise errors.Invalid(f"{one.name}: bmc {one.bmc!r} or kind {one.kind!r} is unknown", hint="ipmi or redfish.")
+    if one.firmware is BootMode.BIOS and (one.secure_boot or not one.pxe):
+        raise errors.Invalid(f"{one.name}: BIOS has no Secure Boot and no HTTP boot", hint='Set firmware = "uefi".')
     if one.bmc == "ipmi" and len(one.password.encode()) > 20:
         raise errors.Invalid(f"{one.name}: an IPMI password has at most 20 bytes", hint="Choose a shorter one.")
     digest = hashlib.sha256(f"{spec.name}/{one.name}".encode()).hexdigest()
@@ -163,4 +170,5 @@ def hull(spec: Spec, one: MachineSpec, tap: str) -> qemu.Hull:
         for index in range(one.disks)
     )
     nics = (qemu.Nic(one.mac, tap, one.nic, one.nic_rom),)
-    return qemu.Hull(one.name, machine_uuid(spec, one), one.firmware, one.memory_mb, one.vcpus, disks, nics, one.cd)
+    made = qemu.Hull(one.name, machine_uuid(spec, one), one.firmware, one.memory_mb, one.vcpus, disks, nics, one.cd)
+    return dataclasses.replace(made, secure_boot=one.secure_boot, pxe=one.pxe)

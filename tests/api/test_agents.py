@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
+
 if TYPE_CHECKING:
     from tests.api.conftest import Api
 
 from ingot.store import nodes as node_store
 
 UUID = "11111111-1111-1111-1111-111111111111"
+VERSION = {"X-OpenStack-Ironic-API-Version": "1.115"}
 MAC = "52:54:00:12:34:56"
 INVENTORY: dict[str, Any] = {"interfaces": [{"mac_address": MAC.upper()}], "cpu": {"count": 4}}
 
@@ -21,7 +24,15 @@ async def waiting_node(api: Api, state: str) -> None:
     await api.deps.store.run(node_store.change, UUID, provision_state=state)
 
 
-async def test_lookup_gives_the_token_once(api: Api) -> None:
+async def lookup_from(api: Api, address: str) -> dict[str, Any]:
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(address, 0))) as elsewhere,
+        elsewhere.get(f"{api.url}/v1/lookup?node_uuid={UUID}", headers=VERSION) as answer,
+    ):
+        return (await answer.json())["config"]
+
+
+async def test_lookup_gives_the_token_to_one_address_until_it_is_proved(api: Api) -> None:
     await waiting_node(api, "wait call-back")
     body = await api.get(f"/v1/lookup?addresses={MAC},aa:bb", version="1.68")
     assert set(body["node"]) == {"uuid", "properties", "instance_info", "driver_internal_info", "links"}
@@ -29,9 +40,16 @@ async def test_lookup_gives_the_token_once(api: Api) -> None:
     assert body["config"]["agent_token_required"] is True
     assert len(body["config"]["agent_token"]) >= 32
     again = await api.get(f"/v1/lookup?node_uuid={UUID}")
-    assert again["config"]["agent_token"] == "******"
+    assert again["config"]["agent_token"] == body["config"]["agent_token"], "the first answer may have been lost"
+    assert (await lookup_from(api, "127.0.0.2"))["agent_token"] == "******"
+    proof = {"callback_url": "https://10.0.0.9:9999", "agent_token": again["config"]["agent_token"]}
+    assert (await api.call("POST", f"/v1/heartbeat/{UUID}", proof)).status == 202
+    proved = await api.get(f"/v1/lookup?node_uuid={UUID}")
+    assert proved["config"]["agent_token"] == "******"
+    [line] = (await api.get("/v1/nodes/n1/history"))["history"]
+    assert line["event"].startswith("Two addresses looked this node up")
     shown = await api.get("/v1/nodes/n1")
-    assert shown["driver_internal_info"] == {"agent_secret_token": "******"}
+    assert shown["driver_internal_info"]["agent_secret_token"] == "******"
 
 
 async def test_lookup_refusals_do_not_tell_why(api: Api) -> None:
@@ -90,3 +108,17 @@ async def test_inspection_data_is_refused_for_a_node_nobody_inspects(api: Api) -
     reply = await api.call("POST", "/v1/continue_inspection", {"inventory": INVENTORY})
     assert reply.status == 404
     assert (await api.call("GET", "/v1/nodes/n1/inventory")).status == 404
+
+
+async def test_agents_calls_are_limited_per_address_and_node(api: Api) -> None:
+    await waiting_node(api, "wait call-back")
+    path = f"/v1/lookup?addresses={MAC}"
+    seen = [(await api.call("GET", path)).status for _ in range(12)]
+    assert seen == [200] * 10 + [429] * 2
+    assert (await api.call("GET", "/v1/lookup?addresses=52:54:00:00:00:99")).status == 404, "another machine"
+    beat = {"callback_url": "https://10.0.0.9:9999", "agent_token": "wrong"}
+    replies = [await api.call("POST", f"/v1/heartbeat/{UUID}", beat) for _ in range(40)]
+    assert {one.status for one in replies} == {400, 429}
+    last = next(one for one in replies if one.status == 429)
+    assert int(last.headers["Retry-After"]) >= 1
+    assert last.fault["faultstring"].startswith("Too many heartbeats of this node from this address. Try again")

@@ -16,10 +16,11 @@ import msgspec
 import pytest
 
 import programs
-from ingot.api import auth, listen, policy, server, wire
+from ingot.api import auth, limits, listen, policy, server, wire
 from ingot.domain import errors
 from ingot.services import users
 from ingot.settings import Settings
+from ingot.store import tokens
 from ingot.store import users as user_rows
 
 if TYPE_CHECKING:
@@ -104,13 +105,13 @@ async def test_unknown_names_cost_as_much_as_known_ones(deps: Deps) -> None:
     await users.put(deps.store, "ann", "ann-password")
     known = await deps.store.read(user_rows.find, "ann")
     assert known is not None
-    gate = auth.Gate(deps)
+    gate = auth.Gate(deps, limits.Limits(5.0, deps.clock))
 
     async def seconds(name: str) -> float:
         header = base64.b64encode(f"{name}:wrong-password".encode()).decode()
         began = time.process_time()
         with pytest.raises(errors.Unauthorized):
-            await gate.caller({"authorization": f"Basic {header}"}, public=False)
+            await gate.caller({"authorization": f"Basic {header}"}, "192.0.2.9")
         return time.process_time() - began
 
     # One step of bcrypt's cost is a factor of two.
@@ -130,6 +131,62 @@ async def test_agents_are_heard_whatever_name_the_api_listens_on(deps: Deps, hos
         session.get(f"http://127.0.0.2:{port}/v1/nodes") as answer,
     ):
         assert answer.status == (404 if agents else 401)
+
+
+@pytest.mark.parametrize("header", ["X-Auth-Token: {}", "Authorization: Bearer {}", "Authorization: bearer {}"])
+async def test_a_token_proves_its_user_until_it_is_revoked(api: Api, deps: Deps, header: str) -> None:
+    await users.put(deps.store, "ann", "ann-password")
+    ident, text = await users.create_token(deps.store, "ann", role="reader", label="ci", lifetime=60)
+    name, _, value = header.format(text).partition(": ")
+    assert (await api.call("GET", "/v1/nodes", headers={name: value})).status == 200
+    refused = await api.call("POST", "/v1/nodes", {"driver": "fake-hardware"}, headers={name: value})
+    assert (refused.status, "needs the role admin" in refused.fault["faultstring"]) == (403, True)
+    [kept] = await deps.store.read(tokens.list_all)
+    assert text not in str(kept)
+    assert kept.digest == users.digest(text)
+    await deps.store.run(tokens.destroy, ident)
+    later = replace(deps, clock=lambda: time.time() + auth.REMEMBER + 1)
+    with pytest.raises(errors.Unauthorized, match="not known"):
+        await auth.Gate(later, limits.Limits(5.0, later.clock)).caller({name.lower(): value}, "192.0.2.9")
+
+
+async def test_a_token_ends_at_its_second_and_with_its_user(api: Api, deps: Deps) -> None:
+    await users.put(deps.store, "ann", "ann-password", "member")
+    _, text = await users.create_token(deps.store, "ann", role="admin", label="", lifetime=30)
+    now = [time.time()]
+    clocked = replace(deps, clock=lambda: now[0])
+    gate = auth.Gate(clocked, limits.Limits(5.0, clocked.clock))
+    assert (await gate.caller({"x-auth-token": text}, "")).role == "member", "never more than the user"
+    now[0] += 31
+    with pytest.raises(errors.Unauthorized, match="has expired") as refused:
+        await gate.caller({"x-auth-token": text}, "")
+    assert "ingot user token create" in refused.value.hint
+    _, text = await users.create_token(deps.store, "ann", role="admin", label="", lifetime=30)
+    await deps.store.run(user_rows.destroy, "ann")
+    assert (await api.call("GET", "/v1/nodes", headers={"X-Auth-Token": text})).status == 401
+    assert await deps.store.read(tokens.list_all) == []
+
+
+async def test_nonsense_makes_no_token(deps: Deps) -> None:
+    await users.put(deps.store, "ann", "ann-password")
+    for user, role, lifetime, kind in (
+        ("bob", "admin", 60, errors.NotFound),
+        ("ann", "king", 60, errors.Invalid),
+        ("ann", "admin", 0, errors.Invalid),
+        ("ann", "admin", 1e12, errors.Invalid),
+    ):
+        with pytest.raises(kind):
+            await users.create_token(deps.store, user, role=role, label="", lifetime=lifetime)
+
+
+async def test_guessing_is_slowed_down_and_who_knows_is_not(api: Api, deps: Deps) -> None:
+    await users.put(deps.store, "ann", "ann-password")
+    replies = [await api.call("GET", "/v1/nodes", headers={"X-Auth-Token": f"guess-{n}"}) for n in range(12)]
+    assert [one.status for one in replies] == [401] * 10 + [429] * 2
+    assert 1 <= int(replies[-1].headers["Retry-After"]) <= 6
+    assert "Too many failed logins" in replies[-1].fault["faultstring"]
+    api.auth = ("ann", "ann-password")
+    assert (await api.call("GET", "/v1/nodes")).status == 200, "another name from the same host is not held back"
 
 
 def test_a_rule_that_is_not_in_the_table_is_refused() -> None:

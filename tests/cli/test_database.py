@@ -119,3 +119,19 @@ def test_noauth_is_refused_beyond_loopback(tmp_path: Path) -> None:
     result = serve("--data-dir", str(tmp_path), "--host", "0.0.0.0", "--noauth")
     assert result.returncode == 1
     assert "noauth" in result.stderr
+
+
+def test_tokens_are_made_listed_and_revoked(run: Run, data: Path) -> None:
+    where = ("--data-dir", str(data))
+    run("user", "add", "ann", "--generate", *where)
+    made = run("user", "token", "create", "ann", "--expires", "12h", "--role", "reader", "--label", "ci", *where)
+    assert made.exit_code == 0, made.stderr
+    secret = made.stdout.strip()
+    [listed] = json.loads(run("user", "token", "list", "--json", *where).stdout)
+    assert (listed["user"], listed["role"], listed["label"]) == ("ann", "reader", "ci")
+    assert secret not in (data / "ingot.db").read_bytes().decode("latin-1")
+    assert run("user", "token", "create", "ann", "--expires", "soon", *where).exit_code == 2
+    assert run("user", "token", "create", "bob", *where).exit_code == 1
+    assert run("user", "token", "revoke", listed["id"], *where).exit_code == 0
+    assert run("user", "token", "revoke", listed["id"], *where).exit_code == 1
+    assert json.loads(run("user", "token", "list", "ann", "--json", *where).stdout) == []

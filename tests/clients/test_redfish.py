@@ -50,7 +50,7 @@ def bmc(fleet: Any, index: int = 0) -> Any:
     return list(fleet.bmcs.values())[index]
 
 
-@pytest.mark.parametrize("auth", list(AuthType))
+@pytest.mark.parametrize("auth", [AuthType.AUTO, AuthType.SESSION, AuthType.BASIC])
 async def test_power(pool: RedfishPool, fleet: Any, auth: AuthType) -> None:
     one = target(fleet, auth_type=auth)
     assert await systems.power_state(pool, one) is PowerState.OFF
@@ -76,7 +76,7 @@ async def test_boot(pool: RedfishPool, fleet: Any) -> None:
 
 
 async def test_wrong_credentials(pool: RedfishPool, fleet: Any) -> None:
-    for auth in AuthType:
+    for auth in AuthType:  # "none" sends no login at all
         with pytest.raises(errors.AccessDenied) as caught:
             await systems.power_state(pool, target(fleet, password="not-this-one", auth_type=auth))
         assert "not-this-one" not in caught.value.sentence()
@@ -97,6 +97,20 @@ async def test_session_is_deleted_at_close(fleet: Any) -> None:
     assert sum(len(table._table) for table in tables) == 1
     await pool.close()
     assert sum(len(table._table) for table in tables) == 0
+
+
+async def test_a_full_session_table_is_gone_round_and_tried_again(pool: RedfishPool, fleet: Any) -> None:
+    bmc(fleet).faults.sessions_full = True
+    one = target(fleet)
+    assert await asyncio.wait_for(systems.power_state(pool, one), 5) is PowerState.OFF
+    bmc(fleet).faults.sessions_full = False
+    await systems.power_state(pool, one)
+    tables = list(fleet._servers[0]._sessions.values())
+    assert not any(table._table for table in tables), "basic stands in for some minutes"
+    service = pool._services[one.origin]
+    service._basic_until = 0.0
+    await systems.power_state(pool, one)
+    assert sum(len(table._table) for table in tables) == 1
 
 
 async def test_basic_needs_no_session_slot(pool: RedfishPool, fleet: Any) -> None:

@@ -133,11 +133,10 @@ async def test_boot_device(deps: Deps, tmp_path: Path) -> None:
         assert found == {"boot_device": "disk", "persistent": True}
         with pytest.raises(errors.Invalid, match="Invalid boot device floppy"):
             await deps.bus.call("set_boot_device", node_uuid=uuid, device="floppy", persistent=True)
-        with pytest.raises(errors.NotSupported):
-            await deps.bus.call("inject_nmi", node_uuid=uuid)
+        await deps.bus.call("inject_nmi", node_uuid=uuid)
         with pytest.raises(errors.NotFound):
             await deps.bus.call("validate", node_uuid=ids.new())
-    assert stand.effects(tmp_path, uuid) == ["boot device disk"]
+    assert stand.effects(tmp_path, uuid) == ["boot device disk", "nmi"]
 
 
 async def test_a_node_that_a_run_holds_is_not_touched(deps: Deps, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ SCENARIOS = {
     "rebuild": Scenario(S.ACTIVE, "rebuild", fields={"power_state": "power on"}),
     "tear down": Scenario(S.ACTIVE, "deleted", fields={"power_state": "power on", "instance_name": "tenant"}),
     "power on": Scenario(S.AVAILABLE, "power on"),
+    "order": Scenario(S.ACTIVE, "set_boot_mode", {"target": "bios"}),
     "inspect, waiting": Scenario(S.MANAGEABLE, "inspect", fields=WAIT),
     "clean, waiting": Scenario(S.MANAGEABLE, "provide", fields=WAIT),
     "deploy, waiting": Scenario(S.AVAILABLE, "active", fields=WAIT),

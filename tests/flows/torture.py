@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from flows import stand
-from ingot.domain import node, power, runs, states
+from ingot.domain import node, orders, power, runs, states
+from ingot.services import orders as order_service
 from ingot.services import provisioning
 from ingot.store import nodes
 from ingot.store import runs as run_store
@@ -30,7 +31,7 @@ _VOLATILE = {"provision_updated_at", "updated_at", "inspection_finished_at", "ag
 
 @dataclass
 class Scenario:
-    """What to run: a node in ``state`` with ``fields``, the verb (or power target) asked of it, extra settings."""
+    """What to run: a node in ``state`` with ``fields``, the verb, power target or order asked of it, extra settings."""
 
     state: states.State
     verb: str
@@ -112,6 +113,8 @@ async def prepare(folder: Path, scenario: Scenario) -> str:
         uuid = await stand.add_node(deps, scenario.state, **scenario.fields)
         if scenario.verb in states.VERBS:
             await provisioning.request(deps, uuid, scenario.verb, scenario.params)
+        elif scenario.verb in set(orders.Order):
+            await order_service.request(deps, uuid, orders.Order(scenario.verb), scenario.params)
         else:
             await provisioning.request_power(deps, uuid, power.Target(scenario.verb))
     return uuid

@@ -82,6 +82,7 @@ class Lan:
         return lines[0] if lines else None
 
     async def tftp(self, name: str, address: str) -> bytes:
+        sh("ip", "-n", self.client_ns, "addr", "flush", "dev", "cli")  # or it would go on under an earlier address
         sh("ip", "-n", self.client_ns, "addr", "replace", f"{address}/24", "dev", "cli")
         child = await asyncio.create_subprocess_exec(
             *("ip", "netns", "exec", self.client_ns, "busybox", "tftp", "-g", "-r", name, "-l", "-", "172.22.9.1"),

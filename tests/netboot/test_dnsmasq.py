@@ -62,15 +62,15 @@ async def test_known_machines_get_an_address_and_their_loader(served: Served) ->
         assert "no DHCP request seen from" in dnsmasq.trace.sentence(KNOWN, began)
         bios = await served.lan.ask(KNOWN, "-V", "PXEClient:Arch:00000", "-x", "0x5d:0000")
         assert bios is not None
-        assert "boot_file=undionly.kpxe" in bios
+        assert "boot_file=bios.pxe" in bios
         assert "siaddr=172.22.9.1" in bios
         assert "router=172.22.9.1" in bios
         uefi = await served.lan.ask(KNOWN, "-V", "PXEClient:Arch:00007", "-x", "0x5d:0007")
         assert uefi is not None
-        assert "boot_file=snponly.efi" in uefi
+        assert "boot_file=x64.efi" in uefi
         http = await served.lan.ask(KNOWN, "-V", "HTTPClient:Arch:00016", "-x", "0x5d:0010")
         assert http is not None
-        assert "boot_file=http://172.22.9.1:6385/boot/files/snponly.efi" in http
+        assert "boot_file=http://172.22.9.1:6385/boot/files/x64.efi" in http
         again = await served.lan.ask(KNOWN, "-x", "0x5d:0007", "-x", "0xaf:b10104")
         assert again is not None
         assert "boot_file=boot.ipxe" in again
@@ -86,10 +86,12 @@ async def test_the_trace_follows_a_boot(served: Served) -> None:
         lease = await served.lan.ask(KNOWN, "-x", "0x5d:0000")
         assert lease is not None
         address = lease.split()[0].removeprefix("ip=")
-        assert f"{KNOWN} got the address {address}, but did not load iPXE" in dnsmasq.trace.sentence(KNOWN, began)
-        loader = await served.lan.tftp("undionly.kpxe", address)
-        assert loader == (dnsmasq.tftp_root / "undionly.kpxe").read_bytes()
-        await until(lambda: "loaded undionly.kpxe" in dnsmasq.trace.sentence(KNOWN, began))
+        assert f"{KNOWN} got the address {address}, but did not load its boot program" in dnsmasq.trace.sentence(
+            KNOWN, began
+        )
+        loader = await served.lan.tftp("bios.pxe", address)
+        assert loader == (dnsmasq.tftp_root / "bios.pxe").read_bytes()
+        await until(lambda: "loaded bios.pxe" in dnsmasq.trace.sentence(KNOWN, began))
         script = await served.lan.tftp("boot.ipxe", address)
         assert b"http://172.22.9.1:6385/boot/ipxe/${netX/mac}" in script
         await until(lambda: "first iPXE script" in dnsmasq.trace.sentence(KNOWN, began))

@@ -8,25 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingot.domain import errors
-from ingot.netboot import bootfiles, dhcp, ipxe
+from ingot.netboot import bootfiles, dhcp, ipxe, menus, ramdisk
 
-RAMDISK = ipxe.Ramdisk(
-    kernel_url="http://172.22.0.1:6386/ramdisk/kernel",
-    initrd_url="http://172.22.0.1:6386/ramdisk/initrd",
+RAMDISK = ramdisk.Ramdisk(
     api_url="http://172.22.0.1:6385",
-    inspection_url="http://172.22.0.1:6385/v1/continue_inspection",
     parameters={"ipa-debug": "1", "nofb": ""},
-    extra="intel_iommu=on quiet",
+    extra="console=ttyS0,115200n8 intel_iommu=on",
+    mac="52-54-00-AA-00-01",
+)
+URL = "http://172.22.0.1:6386/ramdisk"
+WORDS = (
+    "ipa-api-url=http://172.22.0.1:6385 BOOTIF=52:54:00:aa:00:01 ipa-debug=1 nofb console=ttyS0,115200n8 intel_iommu=on"
 )
 
 
 def test_ramdisk_script_is_golden() -> None:
-    assert ipxe.render_ramdisk("52-54-00-AA-00-01", RAMDISK) == (
+    assert ipxe.render_ramdisk(RAMDISK, URL) == (
         "#!ipxe\n"
         "imgfree\n"
-        "kernel http://172.22.0.1:6386/ramdisk/kernel initrd=initrd ipa-api-url=http://172.22.0.1:6385 "
-        "BOOTIF=52:54:00:aa:00:01 ipa-inspection-callback-url=http://172.22.0.1:6385/v1/continue_inspection "
-        "ipa-debug=1 nofb console=tty0 console=ttyS0,115200n8 intel_iommu=on quiet || goto failed\n"
+        f"kernel http://172.22.0.1:6386/ramdisk/vmlinuz initrd=initrd {WORDS} || goto failed\n"
         "initrd --name initrd http://172.22.0.1:6386/ramdisk/initrd || goto failed\n"
         "boot || goto failed\n"
         ":failed\n"
@@ -34,6 +34,20 @@ def test_ramdisk_script_is_golden() -> None:
         "sleep 10\n"
         "reboot\n"
     )
+
+
+def test_the_menus_of_the_other_loaders_are_golden() -> None:
+    assert menus.render_syslinux(RAMDISK) == (
+        f"DEFAULT ramdisk\nPROMPT 0\nLABEL ramdisk\nKERNEL /vmlinuz\nAPPEND initrd=/initrd {WORDS}\n"
+    )
+    quoted = " ".join(f"'{word}'" for word in WORDS.split())
+    assert menus.render_grub(RAMDISK).startswith(f"if linux /vmlinuz {quoted}; then\n  if initrd /initrd; then boot;")
+
+
+@pytest.mark.parametrize("word", ["a'b", 'a="b"', "a\\b"])
+def test_grub_is_given_no_quotes(word: str) -> None:
+    with pytest.raises(errors.Invalid, match="cannot be handed to a kernel by GRUB"):
+        menus.render_grub(msgspec.structs.replace(RAMDISK, extra=word))
 
 
 def test_entry_local_disk_and_unknown_scripts_are_golden() -> None:
@@ -57,7 +71,7 @@ def test_entry_local_disk_and_unknown_scripts_are_golden() -> None:
     "change",
     [
         {"api_url": "http://x\nshell"},
-        {"kernel_url": "http://x || shell"},
+        {"api_url": "http://x||shell"},
         {"extra": "a && shell"},
         {"extra": "a\nshell"},
         {"extra": "${password}"},
@@ -68,40 +82,40 @@ def test_entry_local_disk_and_unknown_scripts_are_golden() -> None:
 def test_no_value_can_add_a_command(change: dict[str, object]) -> None:
     changed = msgspec.structs.replace(RAMDISK, **change)
     with pytest.raises(errors.Invalid):
-        ipxe.render_ramdisk("52:54:00:aa:00:01", changed)
+        changed.words()
 
 
 @given(st.text(max_size=60))
 def test_extra_never_changes_the_number_of_lines(extra: str) -> None:
-    plain = ipxe.render_ramdisk("52:54:00:aa:00:01", RAMDISK).count("\n")
+    plain = ipxe.render_ramdisk(RAMDISK, URL).count("\n")
     try:
-        script = ipxe.render_ramdisk("52:54:00:aa:00:01", msgspec.structs.replace(RAMDISK, extra=extra))
+        script = ipxe.render_ramdisk(msgspec.structs.replace(RAMDISK, extra=extra), URL)
     except errors.Invalid:
         return
     assert len(script.splitlines()) == plain
 
 
 def test_mac_addresses_are_normalised_or_refused() -> None:
-    assert ipxe.normal_mac(" 52-54-00-AA-BB-CC ") == "52:54:00:aa:bb:cc"
+    assert ramdisk.normal_mac(" 52-54-00-AA-BB-CC ") == "52:54:00:aa:bb:cc"
     for bad in ("", "52:54:00:aa:bb", "52:54:00:aa:bb:cg", "../../etc/passwd"):
         with pytest.raises(errors.Invalid, match="is not a MAC address"):
-            ipxe.normal_mac(bad)
+            ramdisk.normal_mac(bad)
 
 
 def test_boot_files_come_from_the_package(tmp_path: Path) -> None:
     bootfiles.lay_out(tmp_path / "tftp", "http://172.22.0.1:6385")
     assert sorted(path.name for path in (tmp_path / "tftp").iterdir()) == [
+        "bios.pxe",
         "boot.ipxe",
-        "snponly.efi",
-        "undionly.kpxe",
+        "x64.efi",
     ]
-    assert (tmp_path / "tftp/snponly.efi").read_bytes()[:2] == b"MZ"
+    assert (tmp_path / "tftp/x64.efi").read_bytes()[:2] == b"MZ"
 
 
 def test_missing_boot_files_name_the_package(tmp_path: Path) -> None:
     with pytest.raises(errors.NotSupported) as caught:
-        bootfiles.lay_out(tmp_path / "tftp", "http://x", (tmp_path,))
-    assert "undionly.kpxe" in caught.value.sentence()
+        bootfiles.lay_out(tmp_path / "tftp", "http://x", tmp_path)
+    assert "'iPXE for BIOS' is not installed (looked for /usr/lib/ipxe/undionly.kpxe)" in caught.value.sentence()
     assert "apt-get install --no-install-recommends ipxe" in caught.value.sentence()
 
 

@@ -1,4 +1,4 @@
-"""Who is asking: HTTP basic against the local users, or nobody at all where that was asked for on loopback.
+"""Who is asking: HTTP basic against the local users, a token of theirs, or nobody at all where that was asked for.
 
 May not: know a rule (policy.py). Invariants: a password is compared by bcrypt in a thread, never in the event loop;
 what was proved is remembered for a short time under a keyed hash, so no password stays in memory.
@@ -15,18 +15,20 @@ import os
 
 import bcrypt
 
-from ingot.api import wire
+from ingot.api import limits, policy, wire
 from ingot.deps import Deps
 from ingot.domain import errors
+from ingot.services import users as user_service
 from ingot.settings import Settings
-from ingot.store import users
+from ingot.store import tokens, users
 from ingot.tls import wanted
 
 REMEMBER = 60.0
 """Seconds a proved password is believed again; a removed user or changed password acts after that at the latest."""
 _KEPT = 1024
 _AT_ONCE = 2
-_NOBODY = wire.Caller(None, "")
+NOBODY = wire.Caller(None, "")
+"""The caller of a route that is open to all."""
 # Compared with when there is no such user, so that the time taken does not tell: of the cost that
 # services/users.py gives to real ones, and of a password nobody knows.
 _DUMMY = b"$2b$12$AfhDZd08auI4Qk17YUbCw.xVPIlCywJmn6VQnRX4RKQZ5vvcm.Qg6"
@@ -44,32 +46,37 @@ def check(settings: Settings) -> None:
 class Gate:
     """Proves callers. One per API process."""
 
-    def __init__(self, deps: Deps) -> None:
+    def __init__(self, deps: Deps, limited: limits.Limits) -> None:
         check(deps.settings)
         self._deps = deps
+        self._limits = limited
         self._key = os.urandom(32)
         self._proved: dict[bytes, tuple[wire.Caller, float]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def caller(self, headers: dict[str, str], *, public: bool) -> wire.Caller:
-        """Who asks. Raises errors.Unauthorized unless the route is public."""
-        if public:
-            return _NOBODY
+    async def caller(self, headers: dict[str, str], address: str) -> wire.Caller:
+        """Who asks, from ``address``. Raises errors.Unauthorized, errors.TooMany after too many failures."""
         if self._deps.settings.noauth:
             return wire.Caller(None, "admin")
-        name, password = _credentials(headers.get("authorization", ""))
-        token = hmac.digest(self._key, f"{name}\0{password}".encode(), hashlib.sha256)
-        known = self._proved.get(token)
+        token = _token(headers)
+        name, password = ("", token) if token else _credentials(headers.get("authorization", ""))
+        key = hmac.digest(self._key, f"{name}\0{password}".encode(), hashlib.sha256)
+        known = self._proved.get(key)
         now = self._deps.clock()
         if known is not None and known[1] > now:
             return known[0]
-        proved = await self._prove(name, password)
+        self._limits.check_login(address, name)
+        try:
+            proved, until = await (self._prove_token(token, now) if token else self._prove(name, password, now))
+        except errors.Unauthorized:
+            self._limits.note_failed_login(address, name)
+            raise
         if len(self._proved) >= _KEPT:
             self._proved.clear()
-        self._proved[token] = (proved, now + REMEMBER)
+        self._proved[key] = (proved, until)
         return proved
 
-    async def _prove(self, name: str, password: str) -> wire.Caller:
+    async def _prove(self, name: str, password: str, now: float) -> tuple[wire.Caller, float]:
         found = await self._deps.store.read(users.find, name)
         stored = found.password_hash.encode() if found else _DUMMY
         secret = password.encode()
@@ -78,7 +85,22 @@ class Gate:
             fits = await asyncio.to_thread(bcrypt.checkpw, secret[:72], stored)
         if found is None or not fits or len(secret) > 72:
             raise errors.Unauthorized("Incorrect username or password")
-        return wire.Caller(found.name, found.role)
+        return wire.Caller(found.name, found.role), now + REMEMBER
+
+    async def _prove_token(self, token: str, now: float) -> tuple[wire.Caller, float]:
+        found = await self._deps.store.read(tokens.find_caller, user_service.digest(token))
+        if found is None or found[0].expires_at <= now:
+            hint = "Make a new one: ingot user token create." if found else "Check it, or make a new one."
+            raise errors.Unauthorized(f"This token {'has expired' if found else 'is not known'}", hint=hint)
+        known, role = found
+        lower = min(known.role, role, key=policy.rank)
+        return wire.Caller(known.user_name, lower), min(known.expires_at, now + REMEMBER)
+
+
+def _token(headers: dict[str, str]) -> str:
+    """What X-Auth-Token or "Authorization: Bearer" holds; "" when there is neither."""
+    scheme, _, rest = headers.get("authorization", "").partition(" ")
+    return headers.get("x-auth-token", "").strip() or (rest.strip() if scheme.lower() == "bearer" else "")
 
 
 def _credentials(header: str) -> tuple[str, str]:
@@ -86,7 +108,7 @@ def _credentials(header: str) -> tuple[str, str]:
     if not header:
         raise errors.Unauthorized("Authorization required")
     if scheme.lower() != "basic":
-        raise errors.Unauthorized("Only HTTP basic authentication is accepted")
+        raise errors.Unauthorized("Only HTTP basic authentication and tokens are accepted")
     try:
         text = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
     except (binascii.Error, UnicodeDecodeError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 
-from ingot.api import auth, policy, routing, versions, wire
+from ingot.api import auth, limits, policy, routing, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 
@@ -27,7 +27,8 @@ class App:
     def __init__(self, deps: Deps, routes: tuple[routing.Route, ...]) -> None:
         self.deps = deps
         self.router = routing.Router(routes)
-        self.gate = auth.Gate(deps)
+        self.limits = limits.Limits(deps.settings.agent_rate, deps.clock)
+        self.gate = auth.Gate(deps, self.limits)
         host = deps.settings.host
         self.fallback = f"[{host}]:{deps.settings.port}" if ":" in host else f"{host}:{deps.settings.port}"
 
@@ -70,6 +71,8 @@ class _Call:
         self._scope = scope
         self._receive = receive
         self._request_id = request_id
+        client = scope.get("client")
+        self._client = str(client[0]) if client else ""
         self.version_headers: tuple[tuple[bytes, bytes], ...] = ()
         self.body_read = False
 
@@ -80,7 +83,7 @@ class _Call:
         segments = routing.versioned(plain or ())
         known = plain is not None and self._is_known(segments)
         if not known:
-            await self._app.gate.caller(headers, public=False)
+            await self._app.gate.caller(headers, self._client)
             return wire.refusal(404)
         refused = self._choose_version(headers, segments)
         if isinstance(refused, wire.Answer):
@@ -111,12 +114,18 @@ class _Call:
         method: str = self._scope["method"]
         routes, values = self._app.router.find(segments)
         route, names = routes.get(method, (None, ()))
-        caller = await self._app.gate.caller(headers, public=route is not None and route.public)
+        if route is None or not route.public:
+            caller = await self._app.gate.caller(headers, self._client)
+        else:
+            caller = auth.NOBODY
         if route is None:
             return _no_route(routes, method)
         if version < route.since:
             return _too_early(route)
         policy.enforce(route.rule, caller)
+        if route.limited:
+            asked = "/".join(values) or self._scope["query_string"].decode("latin-1")
+            self._app.limits.admit_agent(route.limited, self._client, asked)
         body = await wire.read_body(self._receive, headers, route.limit)
         self.body_read = True
         deps = self._app.deps
@@ -133,6 +142,7 @@ class _Call:
             request_id=self._request_id,
             args=dict(zip(names, values, strict=True)),
             path="/".join(segments),
+            client=self._client,
         )
         return await route.handler(deps, request)
 

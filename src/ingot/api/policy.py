@@ -47,6 +47,17 @@ TABLE: dict[str, Rule] = {
     "baremetal:node:get_boot_device": Rule(Role.MEMBER),
     "baremetal:node:set_boot_device": Rule(Role.MEMBER),
     "baremetal:node:inject_nmi": Rule(Role.MEMBER),
+    "baremetal:node:set_boot_mode": Rule(Role.MEMBER),
+    "baremetal:node:set_secure_boot": Rule(Role.MEMBER),
+    "baremetal:node:set_raid_state": Rule(Role.MEMBER),
+    "baremetal:node:get_indicator_state": Rule(Role.READER),
+    "baremetal:node:set_indicator_state": Rule(Role.MEMBER),
+    "baremetal:node:vendor_passthru": Rule(Role.ADMIN),
+    "baremetal:node:bios:get": Rule(Role.READER),
+    "baremetal:node:firmware:get": Rule(Role.READER),
+    "baremetal:node:vmedia:get": Rule(Role.READER),
+    "baremetal:node:vmedia:attach": Rule(Role.MEMBER),
+    "baremetal:node:vmedia:detach": Rule(Role.MEMBER),
     "baremetal:node:vif:list": Rule(Role.READER),
     "baremetal:node:vif:attach": Rule(Role.MEMBER),
     "baremetal:node:vif:detach": Rule(Role.MEMBER),
@@ -65,10 +76,20 @@ TABLE: dict[str, Rule] = {
     "baremetal:chassis:delete": Rule(Role.ADMIN),
     "baremetal:driver:get": Rule(Role.READER),
     "baremetal:driver:get_properties": Rule(Role.READER),
+    "baremetal:driver:get_raid_logical_disk_properties": Rule(Role.READER),
+    "baremetal:driver:vendor_passthru": Rule(Role.ADMIN),
     "baremetal:conductor:get": Rule(Role.READER),
     "ingot:run:get": Rule(Role.READER),
+    "ingot:sensors:get": Rule(Role.READER),
+    "ingot:sel:get": Rule(Role.READER),
+    "ingot:sel:clear": Rule(Role.MEMBER),
     "ingot:states:get": Rule(Role.READER),
 }
+
+
+def rank(role: str) -> Role:
+    """How much a role may; NOBODY for a word that is no role."""
+    return _ROLES.get(role, Role.NOBODY)
 
 
 def enforce(rule: str, caller: wire.Caller) -> None:
@@ -76,7 +97,7 @@ def enforce(rule: str, caller: wire.Caller) -> None:
     if rule not in TABLE:
         raise errors.Forbidden(f"{rule}:request denied: nobody may do this", hint="Report it: the rule is not known.")
     needed = TABLE[rule].role
-    if _ROLES.get(caller.role, Role.NOBODY) < needed:
+    if rank(caller.role) < needed:
         raise errors.Forbidden(
             f"{rule}:request denied: it needs the role {needed.name.lower()}",
             hint=f"Ask an administrator to give {caller.name} that role.",

@@ -94,6 +94,39 @@ class Query:
         return min(limit, MAX_LIMIT)
 
 
+def required(request: wire.Request, name: str) -> object:
+    """The one argument of a PUT, in its body or, as old clients do, in the query. Raises errors.Invalid."""
+    asked = Query(request, name)
+    body = {given: asked.text(given) for given in asked.names()} | request.object(name)
+    unknown = sorted(set(body) - {name})
+    if unknown:
+        raise errors.Invalid(f"Unexpected arguments: {', '.join(unknown)}", hint=f"Known here: {name}.")
+    if body.get(name) is None:
+        raise errors.Invalid(f"Missing mandatory parameter: {name}", hint="Give it in the body.")
+    return body[name]
+
+
+def chosen_fields(
+    request: wire.Request, short: tuple[str, ...], long: tuple[str, ...], *, since: int
+) -> tuple[str, ...]:
+    """Which fields a list shows: ``short``, those of ``?fields=``, or ``long`` with ``?detail=true``.
+
+    The arguments exist from microversion 1.``since`` on. Raises errors.Invalid.
+    """
+    asked = Query(request, "detail", "fields")
+    if asked.names() and request.version < since:
+        raise errors.Invalid(f"Unexpected arguments: {', '.join(asked.names())}", hint=f"They need 1.{since}.")
+    fields, detail = asked.words("fields"), asked.flag("detail")
+    if fields is not None and detail:
+        raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
+    wrong = [name for name in fields or () if name not in {*long, "created_at", "updated_at", "links"}]
+    if wrong:
+        raise errors.Invalid(f'Field(s) "{", ".join(wrong)}" are not valid', hint=f"There are: {', '.join(long)}.")
+    if fields is not None:
+        return tuple(name for name in fields if name in long)
+    return long if detail else short
+
+
 def truth(value: object, name: str) -> bool:
     """A truth value as clients write it. Raises errors.Invalid."""
     if isinstance(value, bool):

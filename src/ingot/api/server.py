@@ -7,25 +7,43 @@ Invariant: what is not in the table is not served.
 from __future__ import annotations
 
 from ingot.api import dispatch
-from ingot.api.ext import runs, status
-from ingot.api.routing import MIB, Route
+from ingot.api.ext import runs, sensors, status
+from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
     agents,
+    bios,
     chassis,
     conductors,
     drivers,
+    firmware,
     history,
+    indicators,
     management,
+    modes,
     nodes,
     ports,
     root,
     states,
     traits,
+    vendor,
+    vmedia,
 )
 from ingot.deps import Deps
 
 _NODE = "/v1/nodes/{node}"
+_PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
+_LAMP = f"{_NODE}/management/indicators/{{indicator}}"
 _SET_PROVISION = "baremetal:node:set_provision_state"
+
+
+def _every_method(path: str, handler: Handler, rule: str) -> tuple[Route, ...]:
+    """Vendor methods say themselves which HTTP methods they take; their name may stand in the query."""
+    return tuple(
+        Route(method, where, handler, 1, rule)
+        for where in (path, f"{path}/{{method}}")
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+    )
+
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", root.index, 1, "public", public=True),
@@ -51,6 +69,9 @@ ROUTES: tuple[Route, ...] = (
         "baremetal:node:set_provision_state",
         limit=64 * MIB,
     ),
+    Route("PUT", f"{_NODE}/states/boot_mode", modes.set_boot_mode, 76, "baremetal:node:set_boot_mode"),
+    Route("PUT", f"{_NODE}/states/secure_boot", modes.set_secure_boot, 76, "baremetal:node:set_secure_boot"),
+    Route("PUT", f"{_NODE}/states/raid", modes.set_raid, 12, "baremetal:node:set_raid_state", late=406),
     Route("GET", f"{_NODE}/management/boot_device", management.get_boot_device, 1, "baremetal:node:get_boot_device"),
     Route("PUT", f"{_NODE}/management/boot_device", management.set_boot_device, 1, "baremetal:node:set_boot_device"),
     Route(
@@ -61,6 +82,17 @@ ROUTES: tuple[Route, ...] = (
         "baremetal:node:get_boot_device",
     ),
     Route("PUT", f"{_NODE}/management/inject_nmi", management.inject_nmi, 29, "baremetal:node:inject_nmi"),
+    Route("GET", f"{_NODE}/management/indicators", indicators.index, 1, "baremetal:node:get_indicator_state"),
+    Route("GET", _LAMP, indicators.show, 1, "baremetal:node:get_indicator_state"),
+    Route("PUT", _LAMP, indicators.change, 1, "baremetal:node:set_indicator_state"),
+    Route("GET", f"{_NODE}/vendor_passthru/methods", vendor.methods, 1, "baremetal:node:vendor_passthru"),
+    *_every_method(f"{_NODE}/vendor_passthru", vendor.call, "baremetal:node:vendor_passthru"),
+    Route("GET", f"{_NODE}/bios", bios.index, 40, "baremetal:node:bios:get"),
+    Route("GET", f"{_NODE}/bios/{{setting}}", bios.show, 40, "baremetal:node:bios:get"),
+    Route("GET", f"{_NODE}/firmware", firmware.index, 86, "baremetal:node:firmware:get"),
+    Route("GET", f"{_NODE}/vmedia", vmedia.show, 93, "baremetal:node:vmedia:get"),
+    Route("POST", f"{_NODE}/vmedia", vmedia.attach, 89, "baremetal:node:vmedia:attach"),
+    Route("DELETE", f"{_NODE}/vmedia", vmedia.detach, 89, "baremetal:node:vmedia:detach"),
     Route("GET", f"{_NODE}/vifs", management.list_vifs, 28, "baremetal:node:vif:list"),
     Route("POST", f"{_NODE}/vifs", management.attach_vif, 28, "baremetal:node:vif:attach"),
     Route("DELETE", f"{_NODE}/vifs/{{vif}}", management.detach_vif, 28, "baremetal:node:vif:detach"),
@@ -95,17 +127,39 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/drivers", drivers.index, 1, "baremetal:driver:get"),
     Route("GET", "/v1/drivers/{driver}", drivers.show, 1, "baremetal:driver:get"),
     Route("GET", "/v1/drivers/{driver}/properties", drivers.properties, 1, "baremetal:driver:get_properties"),
+    Route(
+        "GET",
+        "/v1/drivers/{driver}/raid/logical_disk_properties",
+        drivers.raid_properties,
+        12,
+        "baremetal:driver:get_raid_logical_disk_properties",
+        late=406,
+    ),
+    Route("GET", f"{_PASSTHRU}/methods", vendor.driver_methods, 1, "baremetal:driver:vendor_passthru"),
+    *_every_method(_PASSTHRU, vendor.driver_call, "baremetal:driver:vendor_passthru"),
     Route("GET", "/v1/conductors", conductors.index, 49, "baremetal:conductor:get"),
     Route("GET", "/v1/conductors/{hostname}", conductors.show, 49, "baremetal:conductor:get"),
     # the ramdisk's agent
-    Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True),
-    Route("POST", "/v1/heartbeat/{node}", agents.heartbeat, 22, "public", public=True),
-    Route("POST", "/v1/continue_inspection", agents.continue_inspection, 1, "public", public=True, limit=16 * MIB),
+    Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True, limited="lookup"),
+    Route("POST", "/v1/heartbeat/{node}", agents.heartbeat, 22, "public", public=True, limited="heartbeat"),
+    Route(
+        "POST",
+        "/v1/continue_inspection",
+        agents.continue_inspection,
+        1,
+        "public",
+        public=True,
+        limit=16 * MIB,
+        limited="lookup",
+    ),
     # what Ironic lacks
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
     Route("GET", "/ingot/v1/nodes/{node}/run", runs.show, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/sensors", sensors.index, 1, "ingot:sensors:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/sel", sensors.events, 1, "ingot:sel:get"),
+    Route("DELETE", "/ingot/v1/nodes/{node}/sel", sensors.clear_events, 1, "ingot:sel:clear"),
 )
 
 

@@ -56,7 +56,10 @@ class Caller:
 
 @dataclass(frozen=True)
 class Request:
-    """One request as handlers see it. ``base``: scheme and host for links; ``version``: N of microversion 1.N."""
+    """One request as handlers see it. ``base``: scheme and host for links; ``version``: N of microversion 1.N.
+
+    ``client``: the address it came from.
+    """
 
     method: str
     base: str
@@ -68,6 +71,7 @@ class Request:
     request_id: str
     args: dict[str, str] = field(default_factory=dict[str, str])
     path: str = ""
+    client: str = ""
 
     def json(self) -> Any:
         """The body as JSON; an empty body reads as None. Raises errors.Invalid."""
@@ -228,6 +232,9 @@ def failure(error: errors.IngotError) -> Answer:
             return _bare(400, error.sentence())
         case errors.Unauthorized():
             return refusal(401, error.sentence(), (b"www-authenticate", b'Basic realm="Baremetal API"'))
+        case errors.TooMany():
+            answer = fault(429, error.sentence())
+            return Answer(429, answer.body, (*answer.headers, (b"retry-after", str(error.retry_after).encode())))
         case _:
             status = next(status for kind, status in _STATUS if isinstance(error, kind))
             return fault(status, error.sentence())

@@ -31,6 +31,7 @@ class Client:
         password: str | None = None,
         timeout: float = 60.0,
         ca: str | None = None,
+        token: str | None = None,
     ) -> None:
         parts = urllib.parse.urlsplit(url if "//" in url else f"http://{url}")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -42,8 +43,10 @@ class Client:
         self._ca = ca
         self._headers = {"X-OpenStack-Ironic-API-Version": VERSION, "Accept": "application/json"}
         if user is not None:
-            token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
-            self._headers["Authorization"] = f"Basic {token}"
+            encoded = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+            self._headers["Authorization"] = f"Basic {encoded}"
+        elif token:
+            self._headers["X-Auth-Token"] = token
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON behind ``path`` (``/v1/...``); query values that are None are left out."""
@@ -102,12 +105,15 @@ class Client:
 
 
 def from_environment(url: str | None = None) -> Client:
-    """The client the user means: ``--url`` or INGOT_URL, with INGOT_USER, INGOT_PASSWORD and INGOT_CACERT if set."""
+    """The client the user means: ``--url`` or INGOT_URL, with what INGOT_USER and INGOT_PASSWORD, or
+    INGOT_TOKEN, and INGOT_CACERT say.
+    """
     where = url or os.environ.get("INGOT_URL") or DEFAULT_URL
     ca = os.environ.get("INGOT_CACERT") or os.environ.get("OS_CACERT")
     if ca and not os.access(ca, os.R_OK):
         raise errors.Invalid(f"The CA file {ca} cannot be read", hint="Correct INGOT_CACERT.")
-    return Client(where, os.environ.get("INGOT_USER"), os.environ.get("INGOT_PASSWORD"), ca=ca or None)
+    user, password, token = (os.environ.get(f"INGOT_{name}") for name in ("USER", "PASSWORD", "TOKEN"))
+    return Client(where, user, password, ca=ca or None, token=token)
 
 
 def node_path(ident: str, *more: str) -> str:
@@ -130,7 +136,7 @@ def _read(status: int, body: bytes) -> Any:
     if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         raise errors.Misbehaved(f"{text.rstrip('.')} (status {status})", hint="See the service's log.")
     if status == http.HTTPStatus.UNAUTHORIZED:
-        text = f"{text.rstrip('.')}. Set INGOT_USER and INGOT_PASSWORD"
+        text = f"{text.rstrip('.')}. Set INGOT_USER and INGOT_PASSWORD, or INGOT_TOKEN"
     raise exits.ApiRefused(text, status)
 
 

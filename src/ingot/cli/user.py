@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from ingot.cli import configuration, options, output
+from ingot.cli.lazy import Entry, LazyGroup
 
 if TYPE_CHECKING:
     from ingot.store.engine import Store
@@ -21,12 +22,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@click.group()
+COMMANDS = {
+    "add": Entry("ingot.cli.user", "add", "Add a user, or change password and role of one."),
+    "list": Entry("ingot.cli.user", "list_users", "List users."),
+    "remove": Entry("ingot.cli.user", "remove", "Remove a user with its tokens."),
+    "token": Entry("ingot.cli.user_token", "token", "Tokens: create, list, revoke."),
+}
+
+
+@click.group(cls=LazyGroup, table=COMMANDS)
 def user() -> None:
-    """Who may call the API: local users with passwords, in the database."""
+    """Who may call the API: local users with passwords and tokens, in the database."""
 
 
-@user.command()
+@click.command()
 @click.argument("name")
 @click.option("--role", type=click.Choice(["admin", "member", "reader"]), default="admin", show_default=True)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
@@ -46,7 +55,7 @@ def add(
     from ingot.services import users
 
     words = secrets.token_urlsafe(15) if generate else _ask(name, password_stdin)
-    _run(config, data_dir, assigned, lambda store: users.put(store, name, words, role))
+    run(config, data_dir, assigned, lambda store: users.put(store, name, words, role))
     click.echo(f"user {name} may call the API as {role}", err=True)
     if generate:
         click.echo(words)
@@ -60,30 +69,30 @@ def _ask(name: str, from_stdin: bool) -> str:
     raise click.UsageError("There is no terminal to ask for a password: use --password-stdin or --generate.")
 
 
-@user.command("list")
+@click.command("list")
 @options.as_json
 @configuration.source
 def list_users(as_json: bool, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
     """List users."""
     from ingot.store import users
 
-    found = _run(config, data_dir, assigned, lambda store: store.run(users.list_all))
+    found = run(config, data_dir, assigned, lambda store: store.run(users.list_all))
     rows = [{"name": one.name, "role": one.role, "created_at": one.created_at} for one in found]
     output.show_rows(rows, ("name", "role", "created_at"), as_json=as_json)
 
 
-@user.command()
+@click.command()
 @click.argument("name")
 @configuration.source
 def remove(name: str, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
-    """Remove the user NAME."""
+    """Remove the user NAME, and all tokens of that user."""
     from ingot.store import users
 
-    _run(config, data_dir, assigned, lambda store: store.run(users.destroy, name))
+    run(config, data_dir, assigned, lambda store: store.run(users.destroy, name))
     click.echo(f"user {name} removed")
 
 
-def _run(
+def run(
     config: Path | None, data_dir: str | None, assigned: tuple[str, ...], work: Callable[[Store], Awaitable[T]]
 ) -> T:
     """Work with the database, which is made or brought up to date first."""

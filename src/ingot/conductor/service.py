@@ -6,6 +6,7 @@ import asyncio
 
 from ingot.conductor.calls import Calls
 from ingot.conductor.claims import Claims
+from ingot.conductor.hardware_calls import HardwareCalls
 from ingot.conductor.membership import Membership
 from ingot.conductor.periodic.power_sync import PowerSync
 from ingot.deps import Deps
@@ -21,7 +22,9 @@ class Conductor:
     def __init__(self, deps: Deps, kit: Kit, hostname: str) -> None:
         self._membership = Membership(deps, hostname, ids.new())
         self._claims = Claims(deps, Runner(deps, kit, catalog.flows()), self._membership.owner)
-        self._power_sync = PowerSync(deps, Calls(deps, kit))
+        calls = Calls(deps, kit)
+        HardwareCalls(deps, calls)
+        self._power_sync = PowerSync(deps, calls)
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -14,6 +14,7 @@ Invariant: each class's docstring is its default message, and each error has a `
     |   |-- QuotaExceeded      allowed, but over a limit
     |   |-- NotAcceptable      the requested API microversion does not have this
     |   |-- TooLarge           the body is over the limit
+    |   |-- TooMany            the caller tries too often
     |   `-- NotSupported       this hardware or driver cannot do it
     |-- Unreachable        a peer did not answer; a retry may help
     |   |-- TimedOut           a deadline passed while waiting
@@ -74,7 +75,7 @@ class Locked(Conflict):
 class Unauthorized(Refused):
     """The caller did not prove who they are."""
 
-    default_hint = "Send a user name and password (HTTP basic)."
+    default_hint = "Send a user name and password (HTTP basic), or a token."
 
 
 class Forbidden(Refused):
@@ -99,6 +100,14 @@ class TooLarge(Refused):
     """The request body is too large."""
 
     default_hint = "Send less."
+
+
+class TooMany(Refused):
+    """Too many requests. ``retry_after``: seconds until the next one may be answered."""
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None, retry_after: int = 1) -> None:
+        super().__init__(message, hint=f"Try again in {retry_after} s." if hint is None else hint)
+        self.retry_after = retry_after
 
 
 class NotSupported(Refused):

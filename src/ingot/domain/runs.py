@@ -25,6 +25,7 @@ class Kind(StrEnum):
     UNRESCUE = "unrescue"
     SERVICE = "service"
     POWER = "power"
+    ORDER = "order"
 
 
 class Status(StrEnum):

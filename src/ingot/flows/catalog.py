@@ -8,6 +8,7 @@ from ingot.flows.clean import Clean
 from ingot.flows.deploy import Deploy
 from ingot.flows.flow import Flow
 from ingot.flows.inspect import Inspect
+from ingot.flows.order import Order
 from ingot.flows.power import Power
 from ingot.flows.rescue import Rescue, Unrescue
 from ingot.flows.service import Service
@@ -24,6 +25,7 @@ def flows() -> dict[runs.Kind, Flow]:
         runs.Kind.DEPLOY: Deploy(),
         runs.Kind.TEAR_DOWN: TearDown(),
         runs.Kind.POWER: Power(),
+        runs.Kind.ORDER: Order(),
         runs.Kind.ADOPT: Adopt(),
         runs.Kind.RESCUE: Rescue(),
         runs.Kind.UNRESCUE: Unrescue(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.domain import node, runs, states
-from ingot.flows import agent_steps, flow
+from ingot.flows import agent_steps, flow, readings
 from ingot.flows.ramdisk_flow import COLLECT, START, STOP, RamdiskFlow
 from ingot.interfaces import agent, steps
 from ingot.interfaces.context import Context, StepContext
@@ -32,6 +32,7 @@ class Clean(RamdiskFlow):
 
     async def plan(self, ctx: StepContext) -> list[runs.PlannedStep]:
         """Ramdisk up, its steps, ramdisk down; nothing where automated cleaning is off."""
+        await readings.refresh_firmware(ctx)
         asked = self.requested(ctx)
         if asked is not None:
             return self.around(ctx, asked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.domain import hardware, node, runs, states
-from ingot.flows import agent_steps, flow
+from ingot.flows import agent_steps, flow, readings
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
 from ingot.store import rows
@@ -30,6 +30,7 @@ class Inspect:
             columns["boot_mode"] = mode
         await ctx.journal.change_node(**columns)
         await ctx.journal.add_ports(hardware.ports(ctx.node.uuid, inventory))
+        await readings.refresh_firmware(ctx)
 
     def success(self, ctx: StepContext) -> flow.Ending:
         """Manageable again."""

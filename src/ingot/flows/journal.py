@@ -91,7 +91,7 @@ class RunJournal:
         """Replace the agent's token; None also forgets the agent itself."""
         sealed = None if token is None else self._deps.sealer.seal(self.run.node_uuid, token)
         gone = {} if token else {"agent_url": None, "agent_heartbeat_at": None, "agent_verify_ca": None}
-        await self.change_node(agent_token=sealed, **gone)
+        await self.change_node(agent_token=sealed, agent_token_told=None, **gone)
 
     async def change_port(self, uuid: str, **columns: Any) -> None:
         """Set columns of a port."""

@@ -46,7 +46,13 @@ class RamdiskFlow:
         await ctx.deploy.stop_ramdisk(ctx)
 
     async def run_agent_step(self, ctx: StepContext, planned: runs.PlannedStep) -> None:
-        """Have the agent do it."""
+        """Have the agent do it; where a step before it rebooted the machine, the ramdisk is booted anew first."""
+
+        async def is_gone() -> bool:
+            return ctx.agent_token is None
+
+        if await ctx.once("ramdisk gone", is_gone):
+            await ctx.deploy.start_ramdisk(ctx)
         await agent.run_step(ctx, self.word, planned)
 
     def requested(self, ctx: StepContext) -> list[runs.PlannedStep] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingot.domain import node, runs, states
-from ingot.flows import agent_steps, flow
+from ingot.flows import agent_steps, flow, readings
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
 
@@ -12,8 +12,8 @@ class Verify:
     """The verify flow."""
 
     async def plan(self, ctx: StepContext) -> list[runs.PlannedStep]:
-        """Read the power state, then the boot mode."""
-        return [runs.PlannedStep("flow", "read_power"), runs.PlannedStep("flow", "read_boot_mode")]
+        """Read the power state, then the settings."""
+        return [runs.PlannedStep("flow", "read_power"), runs.PlannedStep("flow", "read_settings")]
 
     @step()
     async def read_power(self, ctx: StepContext) -> None:
@@ -24,11 +24,9 @@ class Verify:
         await ctx.journal.change_node(power_state=seen.value)
 
     @step()
-    async def read_boot_mode(self, ctx: StepContext) -> None:
-        """Store the boot mode where the hardware tells it."""
-        mode = await ctx.management.get_boot_mode(ctx)
-        if mode is not None:
-            await ctx.journal.change_node(boot_mode=mode)
+    async def read_settings(self, ctx: StepContext) -> None:
+        """Store boot mode, firmware settings and versions where the hardware tells them."""
+        await readings.refresh(ctx)
 
     def success(self, ctx: StepContext) -> flow.Ending:
         """Manageable."""

@@ -15,6 +15,10 @@ class BootInterface(Interface):
     async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
         """Make the next boot load the ramdisk with these kernel parameters; power is not touched."""
 
+    async def resume_ramdisk(self, ctx: StepContext) -> None:
+        """Make anew what ``prepare_ramdisk`` left on a host; called whenever the wait for the ramdisk is taken up."""
+        return
+
     @abstractmethod
     async def clean_up_ramdisk(self, ctx: StepContext) -> None:
         """Forget what ``prepare_ramdisk`` made."""

@@ -36,6 +36,28 @@ class BootService(Protocol):
         """Let these MAC addresses have an address and boot files."""
         ...
 
+    async def lay_pxe(self, addresses: list[str], params: dict[str, str]) -> None:
+        """Let these MAC addresses load the ramdisk from TFTP without iPXE; files that are there stay.
+
+        Raises errors.NotSupported when a boot loader is not installed, errors.Invalid for an unsafe parameter.
+        """
+        ...
+
+    async def remove_pxe(self, addresses: list[str]) -> None:
+        """Take away what ``lay_pxe`` made."""
+        ...
+
+    async def make_iso(self, uuid: str, params: dict[str, str]) -> str:
+        """The URL of a boot image with the ramdisk for the node ``uuid``; one that is there is used.
+
+        Raises errors.NotSupported when a program is not installed, errors.Invalid for an unsafe parameter.
+        """
+        ...
+
+    async def remove_iso(self, uuid: str) -> None:
+        """Take away the node's boot image."""
+        ...
+
     def last_seen(self, address: str) -> tuple[float, str] | None:
         """(epoch seconds, words) of the last thing a MAC address did on the provisioning network, None if nothing."""
         ...
@@ -48,8 +70,8 @@ class BootService(Protocol):
         """Wait, for some seconds at most, while a part of network boot that died is started again."""
         ...
 
-    def problem(self) -> str | None:
-        """Why network boot does not work right now, as a sentence; None while it works."""
+    def problem(self, how: str) -> str | None:
+        """Why no machine can boot this way right now ("ipxe", "pxe", ...), as a sentence; None while it works."""
         ...
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import select
 import shutil
 import signal
@@ -22,13 +23,13 @@ from pathlib import Path
 import msgspec
 
 from ingot.domain import errors
-from ingot.netboot import bootfiles, ipxe
+from ingot.netboot import bootfiles, dnsmasq_config, ramdisk
 from ingot.netboot.dhcp import Network
 from ingot.netboot.trace import Trace
 
 _BACK_OFF = (0.2, 0.5, 1, 2, 5, 10, 30)
 _STEADY = 30.0
-_READY_MARK = "DHCP, IP range"
+_READY_MARK = re.compile(r"dnsmasq-dhcp.*: (?:DHCP, |DHCPv6, )(?:IP range|proxy)")
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -67,7 +68,7 @@ class Dnsmasq:
         self._program()
         self.hosts.mkdir(parents=True, exist_ok=True)
         bootfiles.lay_out(self.tftp_root, self.http_url)
-        wanted = {self._host_file(mac): ipxe.normal_mac(mac) for mac in macs}
+        wanted = {self._host_file(mac): ramdisk.normal_mac(mac) for mac in macs}
         for path in set(self.hosts.iterdir()) - set(wanted):
             path.unlink()
         for path, mac in wanted.items():
@@ -119,7 +120,7 @@ class Dnsmasq:
         """Answer ``mac`` from now on (about 20 ms after the call). Doing it twice is harmless."""
         path = self._host_file(mac)
         if not path.exists():
-            _write_host(path, ipxe.normal_mac(mac))
+            _write_host(path, ramdisk.normal_mac(mac))
 
     def answered(self) -> set[str]:
         """The MAC addresses that are answered now."""
@@ -136,30 +137,9 @@ class Dnsmasq:
             await self._stop_child()
 
     def render(self) -> str:
-        """Return dnsmasq's configuration: constant for the network, nothing of any node in it."""
-        net = self.network
-        lines = [
-            "port=0",
-            f"interface={net.interface}",
-            "bind-interfaces",
-            "except-interface=lo" if net.interface != "lo" else "",
-            "user=root",
-            "log-facility=-",
-            "log-dhcp",
-            f"pid-file={self.state / 'dnsmasq.pid'}",
-            f"dhcp-leasefile={self.state / 'leases'}",
-            "dhcp-authoritative",
-            "no-ping",
-            f"dhcp-range={net.first},{net.last},{net.netmask},{net.lease_time}",
-            f"dhcp-option=option:router{',' + net.gateway if net.gateway else ''}",
-            f"dhcp-option=option:dns-server{''.join(',' + server for server in net.dns)}",
-            f"dhcp-hostsdir={self.hosts}",
-            "dhcp-ignore=tag:!known",
-            "enable-tftp",
-            f"tftp-root={self.tftp_root}",
-            *_boot_lines(net.host, self.http_url),
-        ]
-        return "\n".join(filter(None, lines)) + "\n"
+        """dnsmasq's configuration."""
+        places = dnsmasq_config.Places(self.state, self.hosts, self.tftp_root)
+        return dnsmasq_config.render(self.network, places, self.http_url)
 
     async def _life(self) -> errors.IngotError:
         """Run one child to its end and return why it ended, or why there could be none."""
@@ -188,7 +168,7 @@ class Dnsmasq:
             line = raw.decode(errors="replace").rstrip()
             self._last_lines.append(line)
             self.trace.feed(line, time.time())
-            if _READY_MARK in line:
+            if _READY_MARK.search(line):
                 self._ready.set()
                 self._tell(Health(running=True))
         return await self._child.wait()
@@ -245,28 +225,13 @@ class Dnsmasq:
         return found
 
     def _host_file(self, mac: str) -> Path:
-        return self.hosts / ipxe.normal_mac(mac).replace(":", "-")
+        return self.hosts / ramdisk.normal_mac(mac).replace(":", "-")
 
     def _tell(self, health: Health) -> None:
         if health != self.health:
             self.health = health
             if self._on_health:
                 self._on_health(health)
-
-
-def _boot_lines(host: str, http_url: str) -> list[str]:
-    """Which program each kind of firmware gets. Codes: RFC 4578 section 2.1 and IANA's processor architectures."""
-    return [
-        "dhcp-match=set:ipxe,175",
-        "dhcp-match=set:efi,option:client-arch,7",
-        "dhcp-match=set:efi,option:client-arch,9",
-        "dhcp-match=set:http,option:client-arch,16",
-        f"dhcp-boot=tag:ipxe,{bootfiles.ENTRY_SCRIPT},,{host}",
-        f"dhcp-boot=tag:!ipxe,tag:http,{http_url.rstrip('/')}/boot/files/{bootfiles.UEFI_LOADER}",
-        "dhcp-option-force=tag:!ipxe,tag:http,60,HTTPClient",
-        f"dhcp-boot=tag:!ipxe,tag:efi,{bootfiles.UEFI_LOADER},,{host}",
-        f"dhcp-boot=tag:!ipxe,tag:!efi,tag:!http,{bootfiles.BIOS_LOADER},,{host}",
-    ]
 
 
 def _write_host(path: Path, mac: str) -> None:

@@ -7,41 +7,38 @@ with the database can answer. May not: change a node. Invariant: only MAC addres
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import shutil
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import structlog
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from ingot.domain import errors, node
-from ingot.netboot import bootfiles, dhcp, dnsmasq, hostnet, ipxe, passes
-from ingot.netboot.fileserver import BytesAnswer, FileAnswer, FileServer
-from ingot.netboot.httpwire import Request
+from ingot.domain import errors
+from ingot.netboot import dhcp, dnsmasq, handouts, hostnet, media, passes, pxe, ramdisk
+from ingot.netboot.fileserver import FileServer
+from ingot.netboot.handouts import FindImage, Handouts, Sources
 from ingot.settings import Settings
-from ingot.store import nodes, ports, seal
+from ingot.store import ports, seal
 from ingot.store.engine import Store
 from ingot.store.paging import Page
 from ingot.tls import server as tls
 from ingot.tls import wanted
 
 _log = structlog.get_logger("ingot.netboot")
-FindImage = Callable[[str, str], Awaitable[Path | None]]
-"""Gives the path of a cached image's file ("raw", "chunks") by the image's key, None when there is none."""
-_FILES = ("vmlinuz", "initrd")
-_ANY = ("0.0.0.0", "::")
-_BOOT_LIFETIME = 3600.0
-"""Seconds a machine has to load kernel and initrd after its script; its firmware asks for a new script then."""
+_MEDIA_LIFETIME = 6 * 3600.0
+"""Seconds a BMC can read a boot image: many read it piece by piece as long as the ramdisk starts."""
 _IMAGE_LIFETIME = 6 * 3600.0
 """Seconds an order's image can be fetched: longer than a write may take (drivers/generic/direct.py)."""
+_ANY = ("0.0.0.0", "::")
 _ALL = 1_000_000
 _RESTART_USUAL = 10.0
 """Seconds in which a dnsmasq that died for once serves again."""
 _TIDY = 60.0
 """Seconds after which a deleted port is answered no more; rare, since each time DHCP is started anew."""
+
+_CHECKS = {"pxe": pxe.check, "http": media.check, "media": media.check}
 
 
 class Netboot:
@@ -50,14 +47,16 @@ class Netboot:
     def __init__(self, settings: Settings, store: Store, find_image: FindImage) -> None:
         self._settings = settings
         self._store = store
-        self._find_image = find_image
         self._ramdisk = Path(settings.ramdisk_dir) if settings.ramdisk_dir else settings.data / "ramdisk"
         self._files = FileServer()
         self._network = _plan_network(settings)
         self._host = host(settings)
         self._passes = passes.Passes(seal.load_key(settings.data / "url.key"))
         self._dnsmasq: dnsmasq.Dnsmasq | None = None
-        self._fetched: dict[str, tuple[float, str]] = {}
+        self._tftp_root = settings.data / "dnsmasq" / "tftp"
+        self._media = settings.data / "media"
+        places = (self._ramdisk, self._tftp_root, self._media, self._files_url, self.api_url())
+        self._handouts = Handouts(store, Sources(*places, settings.kernel_params, find_image, self._passes))
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Netboot]:
@@ -65,10 +64,7 @@ class Netboot:
         if self._host is None:
             yield self
             return
-        self._files.mount("/boot/ipxe", self._script)
-        self._files.mount("/boot/ramdisk", self._boot_file)
-        self._files.mount("/boot/files", self._loader)
-        self._files.mount("/images", self._image_file)
+        self._handouts.mount(self._files)
         await self._files.start(self._host, self._settings.files_port)
         child = await self._start_dnsmasq()
         tasks = [] if child is None else [asyncio.create_task(self._tidy()), child]
@@ -83,7 +79,7 @@ class Netboot:
 
     def api_url(self) -> str:
         """The API as the ramdisk reaches it."""
-        return f"{self._scheme}://{self._host or self._settings.host}:{self._settings.port}"
+        return f"{self._scheme}://{dhcp.url_host(self._host or self._settings.host)}:{self._settings.port}"
 
     def agent_parameters(self) -> dict[str, str]:
         """The kernel parameters by which a ramdisk's agent finds the API and knows it again."""
@@ -113,9 +109,22 @@ class Netboot:
             _log.info("ports were deleted: DHCP is started again without them", addresses=deleted)
             await self._dnsmasq.remove(deleted)
 
+    async def make_iso(self, uuid: str, params: dict[str, str]) -> str:
+        """The URL of a boot image for the node ``uuid``, made if there is none; good for some hours."""
+        folder = self._media / uuid
+        present = await asyncio.to_thread(handouts.find_iso, folder)
+        told = self._handouts.ramdisk(params, None)
+        image = present or await asyncio.to_thread(media.build, folder, told, self._ramdisk)
+        return f"{self._files_url}/boot/media/{self._passes.give(f'media/{uuid}', _MEDIA_LIFETIME)}/{uuid}/{image.name}"
+
+    async def remove_iso(self, uuid: str) -> None:
+        """Take away the node's boot image; its URL leads nowhere then."""
+        await asyncio.to_thread(shutil.rmtree, self._media / uuid, ignore_errors=True)
+
     def last_seen(self, address: str) -> tuple[float, str] | None:
         """The last thing a MAC address did on the provisioning network."""
-        found = [self._fetched[address]] if address in self._fetched else []
+        fetched = self._handouts.last_fetch(address)
+        found = [] if fetched is None else [fetched]
         event = self._dnsmasq.trace.find(address) if self._dnsmasq else None
         if event is not None and self._dnsmasq is not None:
             words = self._dnsmasq.trace.sentence(address, 0).removeprefix(f"{address} ")
@@ -126,21 +135,37 @@ class Netboot:
         """The MAC addresses of no known port that asked for an address since then, latest first."""
         return self._dnsmasq.trace.refused(since) if self._dnsmasq else []
 
+    async def lay_pxe(self, addresses: list[str], params: dict[str, str]) -> None:
+        """Let these MAC addresses load the ramdisk by PXELINUX or the signed GRUB; files that are there stay."""
+        told = self._handouts.ramdisk(params, None)
+        for address in addresses:
+            if not await asyncio.to_thread(pxe.has, self._tftp_root, address):
+                await asyncio.to_thread(pxe.write, self._tftp_root, address, told, self._ramdisk)
+
+    async def remove_pxe(self, addresses: list[str]) -> None:
+        """Take away what ``lay_pxe`` made."""
+        for address in addresses:
+            await asyncio.to_thread(pxe.remove, self._tftp_root, address)
+
     async def settle(self) -> None:
         """Wait while DHCP is started again, but no longer than ``_RESTART_USUAL``; ``problem`` tells what came out."""
         if self._dnsmasq is not None and not self._dnsmasq.health.running:
             with suppress(errors.TimedOut):
                 await self._dnsmasq.wait_ready(_RESTART_USUAL)
 
-    def problem(self) -> str | None:
-        """Why machines cannot boot from the network now, None if they can."""
+    def problem(self, how: str) -> str | None:
+        """Why machines cannot boot this way now ("ipxe", "pxe", "http", "http-ipxe", "media"), None if they can."""
         if self._host is None:
             return "Network boot is off: set provision_interface to the interface that machines boot on"
         if self._dnsmasq is not None and not self._dnsmasq.health.running:
             return f"DHCP does not run: {self._dnsmasq.health.reason}"
-        missing = [name for name in _FILES if not (self._ramdisk / name).exists()]
+        missing = [name for name in ramdisk.FILES if not (self._ramdisk / name).exists()]
         if missing:
             return f"There is no deploy ramdisk in {self._ramdisk}: make one with ingot ramdisk build"
+        try:
+            _CHECKS.get(how, lambda: None)()
+        except errors.NotSupported as error:
+            return error.sentence()
         return None
 
     @property
@@ -151,7 +176,7 @@ class Netboot:
 
     @property
     def _files_url(self) -> str:
-        return f"http://{self._host}:{self._settings.files_port}"
+        return f"http://{dhcp.url_host(self._host or self._settings.host)}:{self._settings.files_port}"
 
     async def _start_dnsmasq(self) -> asyncio.Task[None] | None:
         if self._network is None:
@@ -179,65 +204,6 @@ class Netboot:
             except (OSError, SQLAlchemyError) as error:
                 _log.warning("deleted ports are still answered by DHCP", reason=type(error).__name__)
 
-    async def _script(self, rest: str, request: Request) -> BytesAnswer:
-        """The iPXE script for the MAC address in the path, from the row of its node."""
-        address = ipxe.normal_mac(rest)
-        found = await self._store.read(_find_node, address)
-        if found is None:
-            return _text(ipxe.render_unknown(address, self.api_url()))
-        plan: dict[str, Any] = found.driver_internal_info.get("boot") or {}
-        if plan.get("what") != "ramdisk":
-            self._note(address, "asked for its boot script and was told to start from its disk")
-            uefi = found.boot_mode == "uefi"
-            return _text(ipxe.render_local_disk(ipxe.Firmware.UEFI if uefi else ipxe.Firmware.BIOS))
-        self._note(address, "asked for its boot script and was told to load the ramdisk")
-        return _text(ipxe.render_ramdisk(address, self._ramdisk_plan(address, dict(plan.get("params") or {}))))
-
-    def _ramdisk_plan(self, address: str, params: dict[str, str]) -> ipxe.Ramdisk:
-        base = f"{self._files_url}/boot/ramdisk/{self._passes.give(f'ramdisk/{address}', _BOOT_LIFETIME)}/{address}"
-        api_url = params.pop("ipa-api-url", self.api_url())
-        return ipxe.Ramdisk(
-            kernel_url=f"{base}/vmlinuz",
-            initrd_url=f"{base}/initrd",
-            api_url=api_url,
-            inspection_url=params.pop("ipa-inspection-callback-url", None),
-            parameters=params,
-            extra=self._settings.kernel_params,
-            consoles=(),
-        )
-
-    async def _boot_file(self, rest: str, request: Request) -> FileAnswer | None:
-        given, _, asked = rest.partition("/")
-        address, _, name = asked.partition("/")
-        if name not in _FILES:
-            return None
-        address = ipxe.normal_mac(address)
-        self._check_pass(f"ramdisk/{address}", given)
-        if await self._store.read(_find_node, address) is not None:
-            self._note(address, f"loaded {name} of the ramdisk")
-        return FileAnswer(self._ramdisk / name)
-
-    def _loader(self, rest: str, request: Request) -> FileAnswer | None:
-        """The iPXE program for firmware that boots over HTTP; the same files that TFTP serves."""
-        known = self._dnsmasq is not None and rest in {bootfiles.UEFI_LOADER, bootfiles.ENTRY_SCRIPT}
-        return FileAnswer(self._dnsmasq.tftp_root / rest) if known and self._dnsmasq else None
-
-    async def _image_file(self, rest: str, request: Request) -> FileAnswer | None:
-        given, _, asked = rest.partition("/")
-        key, _, name = asked.partition("/")
-        self._check_pass(f"image/{key}", given)
-        path = await self._find_image(key, name)
-        return None if path is None else FileAnswer(path)
-
-    def _check_pass(self, thing: str, given: str) -> None:
-        if not self._passes.fits(thing, given):
-            raise errors.NotFound(
-                "This address was never given out, or its time is over", hint="Each boot and each order gets a new one."
-            )
-
-    def _note(self, address: str, words: str) -> None:
-        self._fetched[address] = (time.time(), words)
-
 
 def host(settings: Settings) -> str | None:
     """This host's address on the provisioning network; None when the settings name no such network."""
@@ -254,15 +220,6 @@ def _plan_network(settings: Settings) -> dhcp.Network | None:
     address = settings.provision_address or hostnet.address_of(settings.provision_interface)
     first, _, last = (settings.provision_range or "").partition("-")
     return dhcp.plan(settings.provision_interface, address, first or None, last or None)
-
-
-def _find_node(connection: Connection, address: str) -> node.Node | None:
-    port = ports.find(connection, address)
-    return None if port is None else nodes.find(connection, port.node_uuid)
-
-
-def _text(script: str) -> BytesAnswer:
-    return BytesAnswer(script.encode(), "text/plain")
 
 
 def _tell(health: dnsmasq.Health) -> None:

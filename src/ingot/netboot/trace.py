@@ -133,8 +133,8 @@ _WORDS = {
     Stage.ASKED: "asked for an address and got no answer yet",
     Stage.IGNORED: "asked for an address and was refused: {detail}",
     Stage.OFFERED: "was offered {address} and has not taken it; two DHCP servers on this network?",
-    Stage.LEASED: "got the address {address}, but did not load iPXE; is TFTP (UDP 69) blocked?",
-    Stage.LOADER: "loaded {detail} as {address}, but iPXE has not asked for an address yet",
+    Stage.LEASED: "got the address {address}, but did not load its boot program; is TFTP (UDP 69) blocked?",
+    Stage.LOADER: "loaded {detail} as {address}, and nothing more was asked for",
     Stage.IPXE: "runs iPXE as {address}, but no boot script was asked for",
     Stage.SCRIPT: "got the first iPXE script as {address}; the next thing is the node's script over HTTP",
 }

@@ -1,7 +1,8 @@
 """What a ramdisk's agent says to us: lookup (who am I?), heartbeat (I live), inspection data.
 
 No lock and no branch on state: the agent's facts are stored, the open run is made due, a ring wakes its owner.
-May not: touch hardware or change a state. Invariant: one token per boot, given out once.
+May not: touch hardware or change a state. Invariants: one token per boot; it is told to one address only, and not any
+more once a heartbeat has proved that its agent has it.
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ from ingot.store import runs as run_store
 _MASK = "******"
 _INSPECTED = frozenset({states.State.INSPECTING, states.State.INSPECT_WAIT})
 """States in which inventory is taken: the call proves nothing about its sender, so nobody else's is."""
+_ASKED_TWICE = "Two addresses looked this node up before its agent had proved itself: one of them is not its machine."
 _REFUSED = "A heartbeat with a wrong agent token was refused."
 
 
-async def lookup(deps: Deps, addresses: list[str], node_uuid: str | None) -> tuple[node.Node, str]:
-    """The node a ramdisk runs on, and its token: the secret itself the first time, asterisks later.
+async def lookup(deps: Deps, addresses: list[str], node_uuid: str | None, asker: str = "") -> tuple[node.Node, str]:
+    """The node a ramdisk runs on, and its token for the first ``asker`` (its IP address); asterisks for others.
+
+    An answer may be lost, so the same asker is told again, until a heartbeat with the token has come.
 
     Raises errors.Invalid (nothing to look for), errors.NotFound (unknown, or not expecting a ramdisk: the answer
     does not tell which, since the caller is not proved yet).
     """
     if not addresses and not node_uuid:
         raise errors.Invalid("Either the addresses or the node_uuid of the machine must be given.")
-    return await deps.store.run(_lookup, deps, addresses, node_uuid)
+    return await deps.store.run(_lookup, deps, addresses, node_uuid, asker)
 
 
 async def beat(deps: Deps, ident: str, body: dict[str, Any]) -> None:
@@ -68,15 +72,24 @@ def _find(connection: Connection, addresses: list[str], node_uuid: str | None) -
     return candidates[0]
 
 
-def _lookup(connection: Connection, deps: Deps, addresses: list[str], node_uuid: str | None) -> tuple[node.Node, str]:
+def _lookup(
+    connection: Connection, deps: Deps, addresses: list[str], node_uuid: str | None, asker: str
+) -> tuple[node.Node, str]:
     found = _find(connection, addresses, node_uuid)
     _, sealed = nodes.get_secrets(connection, found.uuid)
     if sealed is not None:
+        told = nodes.find_token_told(connection, found.uuid)
+        if asker and told == asker:
+            return found, str(deps.sealer.open(found.uuid, sealed))
+        if told is not None and history.find_newest(connection, found.uuid) != _ASKED_TWICE:
+            history.add(connection, found.uuid, _ASKED_TWICE, severity="ERROR")
         return found, _MASK
     if found.provision_state not in states.LOOKUP_ALLOWED:
         raise errors.NotFound("Node could not be found.", hint="No run of this node waits for a ramdisk.")
     token = secrets.token_urlsafe(32)
-    nodes.change(connection, found.uuid, agent_token=deps.sealer.seal(found.uuid, token))
+    nodes.change(
+        connection, found.uuid, agent_token=deps.sealer.seal(found.uuid, token), agent_token_told=asker or None
+    )
     return found, token
 
 
@@ -99,6 +112,7 @@ def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) 
         raise errors.Invalid("The callback_url differs from the one this agent gave before.")
     now = deps.clock()
     seen: dict[str, Any] = {"agent_url": url, "agent_heartbeat_at": now, "agent_version": body.get("agent_version")}
+    seen["agent_token_told"] = None
     if body.get("agent_verify_ca"):
         seen["agent_verify_ca"] = body["agent_verify_ca"]
     nodes.change(connection, found.uuid, **seen)

@@ -211,6 +211,16 @@ async def clear_maintenance(deps: Deps, ident: str) -> None:
     await deps.store.run(_maintain, ident, {"maintenance": False, "maintenance_reason": None, "fault": None})
 
 
+async def set_raid_target(deps: Deps, uuid: str, target: dict[str, Any]) -> None:
+    """Store which RAID volumes the node is to have; cleaning makes them. Raises errors.NotFound, Locked."""
+    await deps.store.run(_set_raid_target, uuid, target)
+
+
+def _set_raid_target(connection: Connection, uuid: str, target: dict[str, Any]) -> None:
+    refuse_locked(nodes.get(connection, uuid))
+    nodes.change(connection, uuid, target_raid_config=target)
+
+
 def _maintain(connection: Connection, ident: str, values: dict[str, Any]) -> None:
     found = nodes.get(connection, ident)
     refuse_locked(found)

@@ -1,21 +1,27 @@
-"""Local users: who may call the API, with which role. Passwords are hashed here and nowhere kept.
+"""Local users and their tokens: who may call the API, with which role. Secrets are hashed here and nowhere kept.
 
-Invariant: what reaches the database is a bcrypt hash.
+Invariant: what reaches the database is a bcrypt hash of a password, or a digest of a token.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import secrets
+import time
 
 import bcrypt
+from sqlalchemy import Connection
 
-from ingot.domain import errors
-from ingot.store import users
+from ingot.domain import errors, ids
+from ingot.store import tokens, users
 from ingot.store.engine import Store
 
 ROLES = ("admin", "member", "reader")
 LONGEST = 72
 """Bytes of a password that bcrypt reads; a longer one is refused, so that no part of it is ignored."""
+LONGEST_LIFETIME = 10 * 366 * 86400.0
+_KEEP_ENDED = 30 * 86400.0
 _SHORTEST = 8
 _COST = 12  # the dummy hash in api/auth.py has the same
 
@@ -24,8 +30,7 @@ async def put(store: Store, name: str, password: str, role: str = "admin") -> No
     """Create a user, or give the one with this name a new password and role. Raises errors.Invalid."""
     if not name or len(name) > 255 or ":" in name or not name.isprintable():
         raise errors.Invalid(f"{name!r} cannot be a user name", hint="Use up to 255 letters, none of them a colon.")
-    if role not in ROLES:
-        raise errors.Invalid(f'There is no role "{role}"', hint=f"Roles are: {', '.join(ROLES)}.")
+    _check_role(role)
     secret = password.encode()
     if len(password) < _SHORTEST or len(secret) > LONGEST or "\0" in password:
         raise errors.Invalid(
@@ -33,3 +38,37 @@ async def put(store: Store, name: str, password: str, role: str = "admin") -> No
         )
     hashed = await asyncio.to_thread(bcrypt.hashpw, secret, bcrypt.gensalt(_COST))
     await store.run(users.put, users.User(name=name, password_hash=hashed.decode(), role=role))
+
+
+async def create_token(store: Store, user: str, *, role: str, label: str, lifetime: float) -> tuple[str, str]:
+    """Make a token for a user, good for ``lifetime`` seconds: its id, and the token, which cannot be shown again.
+
+    ``role``: what it may at most; the user's own role bounds it too. Raises errors.Invalid, errors.NotFound.
+    """
+    _check_role(role)
+    if not 0 < lifetime <= LONGEST_LIFETIME:
+        raise errors.Invalid("A token may live for ten years at most", hint="Choose a shorter time.")
+    if len(label) > 255 or not label.isprintable():
+        raise errors.Invalid("A label has up to 255 printable letters")
+    text = f"ingot_{secrets.token_urlsafe(32)}"
+    now = time.time()
+    value = tokens.Token(
+        id=ids.new(), user_name=user, label=label, digest=digest(text), role=role, expires_at=now + lifetime
+    )
+
+    def keep(connection: Connection) -> None:
+        tokens.forget_ended(connection, now - _KEEP_ENDED)
+        tokens.create(connection, value)
+
+    await store.run(keep)
+    return value.id, text
+
+
+def digest(token: str) -> str:
+    """What is stored of a token: SHA-256, which is enough for 256 random bits."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise errors.Invalid(f'There is no role "{role}"', hint=f"Roles are: {', '.join(ROLES)}.")

@@ -174,6 +174,11 @@ def get_secrets(connection: Connection, uuid: str) -> tuple[str | None, str | No
     return row.secrets, row.agent_token
 
 
+def find_token_told(connection: Connection, uuid: str) -> str | None:
+    """The address that was told the agent's token and has not proved it yet."""
+    return connection.execute(select(nodes.c.agent_token_told).where(nodes.c.uuid == uuid)).scalar()
+
+
 def list_traits(connection: Connection, uuid: str) -> list[str]:
     """The traits of one node, sorted."""
     statement = select(node_traits.c.trait).where(node_traits.c.node_uuid == uuid).order_by(node_traits.c.trait)

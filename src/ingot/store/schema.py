@@ -104,6 +104,8 @@ nodes = Table(
     # Sealed (store/seal.py): {"driver_info": {...}, "instance_info": {...}} and the agent's token.
     Column("secrets", Text),
     Column("agent_token", Text),
+    # The address that was told the token and has not proved yet that it knows it; only it may ask again.
+    Column("agent_token_told", String(45)),
 )
 
 node_traits = Table(
@@ -269,4 +271,17 @@ users = Table(
     Column("password_hash", String(255), nullable=False),
     Column("role", String(32), nullable=False),
     Column("created_at", _TIME, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", _UUID, primary_key=True),
+    Column("user_name", String(255), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("label", String(255), nullable=False, server_default=""),
+    # SHA-256 of the token, which is 256 random bits.
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("role", String(32), nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("expires_at", Float, nullable=False),
 )

@@ -1,28 +1,43 @@
 """Redfish BMCs on HTTP or HTTPS: one listener serves one BMC or ten thousand.
 
 Why: the accepted connection's own address tells which BMC was meant, so one listener on all addresses is a fleet.
-May not: build resources or change machines (`tree`, `actions`). Invariant: nothing but the service root, the OData
-documents and logging in is served without credentials.
+May not: build resources or change machines (one module per resource does that). Invariant: nothing but the service
+root, the OData documents and logging in is served without credentials.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from typing import cast
 
 from aiohttp import web
 
-from ingot_rack.redfish import actions, sessions, tree
+from ingot_rack.redfish import (
+    bios,
+    computer,
+    eventlog,
+    inside,
+    managers,
+    media,
+    naming,
+    secureboot,
+    sensing,
+    sessions,
+    tree,
+)
 from ingot_rack.redfish.tree import Front
-from ingot_rack.redfish.wire import BODY_LIMIT, Json, Refused, answer, check_match, no_content, read
+from ingot_rack.redfish.views import Views, shown
+from ingot_rack.redfish.wire import BODY_LIMIT, Json, Refused, answer, no_content, read
 
 log = logging.getLogger(__name__)
 
+_ROOMS = (bios, computer, eventlog, inside, managers, media, secureboot, sensing)
+_BY_MACHINE = (inside.numbered, eventlog.numbered)
 HANG_SECONDS = 120.0
-View = Callable[[web.Request, Front], Awaitable[web.StreamResponse]]
-Reader = Callable[[Front], Json]
 _OPEN = {"/redfish", "/redfish/v1", "/redfish/v1/", "/redfish/v1/odata"}
 _SESSIONS = f"{tree.ROOT}/SessionService/Sessions"
 
@@ -70,9 +85,10 @@ class Server:
             return Refused(404, "ResourceMissingAtURI", request.path).response()
         try:
             await self._suffer(request, front)
-            return await self._route(request, front, self._sessions[address])
+            response = await self._route(request, front, self._sessions[address])
         except Refused as refusal:
-            return refusal.response()
+            response = refusal.response()
+        return naming.theirs(response, front.shape)
 
     async def _suffer(self, request: web.Request, front: Front) -> None:
         """Apply the faults asked for."""
@@ -87,105 +103,54 @@ class Server:
             raise Refused(503, "ServiceTemporarilyUnavailable", "1")
 
     async def _route(self, request: web.Request, front: Front, table: sessions.Sessions) -> web.StreamResponse:
-        path = request.path.rstrip("/") or "/"
+        path = naming.ours(request.path.rstrip("/") or "/", front.shape)
         if path == _SESSIONS and request.method == "POST":
             return await _log_in(request, table)
         if request.path not in _OPEN:
             table.check(request.headers.get("X-Auth-Token"), request.headers.get("Authorization"))
         if path.startswith(_SESSIONS):
             return _session(request, table, path.removeprefix(_SESSIONS).strip("/"))
-        views = self._routes.get(path) or _numbered(path, front)
-        if views is None:
-            raise Refused(404, "ResourceMissingAtURI", path)
+        views = self._find(path, front)
         view = views.get("GET" if request.method == "HEAD" else request.method)
         if view is None:
             raise Refused(405, "OperationNotAllowed")
-        return await view(request, front)
-
-
-def _shown(reader: Reader) -> dict[str, View]:
-    async def view(request: web.Request, front: Front) -> web.StreamResponse:
-        body = reader(front)
-        response = answer(body)
-        if request.headers.get("If-None-Match") == response.headers["ETag"]:
-            return web.Response(status=304, headers={"ETag": response.headers["ETag"]})
+        response = await view(request, front)
+        if "$expand" in request.query and front.shape.expands and isinstance(response, web.Response):
+            return await self._expanded(request, front, response)
         return response
 
-    return {"GET": view}
+    def _find(self, path: str, front: Front) -> Views:
+        """What is served at a path; raises Refused 404."""
+        views = self._routes.get(path)
+        for find in _BY_MACHINE:
+            views = views or find(path, front)
+        if views is None:
+            raise tree.missing(path)
+        return views
+
+    async def _expanded(self, request: web.Request, front: Front, response: web.Response) -> web.StreamResponse:
+        """A collection with its members in full, as $expand asks for it."""
+        body: Json = json.loads(response.text or "{}")
+        members = body.get("Members")
+        for number, member in enumerate(cast("list[Json]", members) if isinstance(members, list) else []):
+            inner = await self._find(str(member["@odata.id"]), front)["GET"](request, front)
+            if isinstance(inner, web.Response):
+                cast("list[Json]", members)[number] = json.loads(inner.text or "{}")
+        return answer(body)
 
 
-def _listed(path: str, kind: str, *members: str) -> dict[str, View]:
-    return _shown(lambda front: tree.collection(path, kind, [f"{path}/{member}" for member in members]))
-
-
-def _done(act: Callable[[Front, Json], Awaitable[None]]) -> dict[str, View]:
-    async def view(request: web.Request, front: Front) -> web.StreamResponse:
-        await act(front, await read(request))
-        return no_content()
-
-    return {"POST": view}
-
-
-async def _patch_system(request: web.Request, front: Front) -> web.StreamResponse:
-    check_match(request, tree.system(front))
-    await actions.set_boot(front, await read(request))
-    return answer(tree.system(front))
-
-
-async def _eject(front: Front, body: Json) -> None:
-    del body
-    await actions.eject(front)
-
-
-def _interfaces(front: Front) -> Json:
-    path = f"{tree.SYSTEM}/EthernetInterfaces"
-    count = len(front.bmc.hardware.facts.macs)
-    return tree.collection(path, "EthernetInterface", [f"{path}/{number + 1}" for number in range(count)])
-
-
-def _routes() -> dict[str, dict[str, View]]:
-    """The route table: everything served, except sessions and numbered network cards."""
-    system, manager, root = tree.SYSTEM, tree.MANAGER, tree.ROOT
-    table: dict[str, dict[str, View]] = {
-        "/redfish": _shown(lambda _: {"v1": "/redfish/v1/"}),
-        root: _shown(tree.root),
-        f"{root}/odata": _shown(lambda _: {"@odata.context": "/redfish/v1/$metadata", "value": []}),
-        f"{root}/SessionService": _shown(lambda _: tree.session_service()),
-        f"{root}/Systems": _listed(f"{root}/Systems", "ComputerSystem", "1"),
-        f"{root}/Managers": _listed(f"{root}/Managers", "Manager", "1"),
-        f"{root}/Chassis": _listed(f"{root}/Chassis", "Chassis", "1"),
-        system: {**_shown(tree.system), "PATCH": _patch_system},
-        f"{system}/Actions/ComputerSystem.Reset": _done(actions.reset),
-        f"{system}/Processors": _listed(f"{system}/Processors", "Processor", "1"),
-        f"{system}/Processors/1": _shown(tree.processor),
-        f"{system}/Memory": _listed(f"{system}/Memory", "Memory", "1"),
-        f"{system}/Memory/1": _shown(tree.memory),
-        f"{system}/SimpleStorage": _listed(f"{system}/SimpleStorage", "SimpleStorage", "1"),
-        f"{system}/SimpleStorage/1": _shown(tree.storage),
-        f"{system}/EthernetInterfaces": _shown(_interfaces),
-        manager: _shown(tree.manager),
-        tree.CHASSIS: _shown(tree.chassis),
+def _routes() -> dict[str, Views]:
+    """The route table: everything served, except sessions and what differs by machine."""
+    root = tree.ROOT
+    table: dict[str, Views] = {
+        "/redfish": shown(lambda _: {"v1": "/redfish/v1/"}),
+        root: shown(tree.root),
+        f"{root}/odata": shown(lambda _: {"@odata.context": "/redfish/v1/$metadata", "value": []}),
+        f"{root}/SessionService": shown(lambda _: tree.session_service()),
     }
-    for parent in (system, manager):
-        table |= _media_routes(parent)
+    for room in _ROOMS:
+        table |= room.routes()
     return table
-
-
-def _media_routes(parent: str) -> dict[str, dict[str, View]]:
-    drive = f"{parent}/VirtualMedia/Cd"
-    return {
-        f"{parent}/VirtualMedia": _listed(f"{parent}/VirtualMedia", "VirtualMedia", "Cd"),
-        drive: _shown(lambda front: tree.media(front, parent)),
-        f"{drive}/Actions/VirtualMedia.InsertMedia": _done(actions.insert),
-        f"{drive}/Actions/VirtualMedia.EjectMedia": _done(_eject),
-    }
-
-
-def _numbered(path: str, front: Front) -> dict[str, View] | None:
-    number = path.removeprefix(f"{tree.SYSTEM}/EthernetInterfaces/")
-    if number.isdigit() and 0 < int(number) <= len(front.bmc.hardware.facts.macs):
-        return _shown(lambda one: tree.interface(one, int(number) - 1))
-    return None
 
 
 async def _log_in(request: web.Request, table: sessions.Sessions) -> web.StreamResponse:

@@ -93,7 +93,7 @@ class Watched:
         event = self.trace.find(address)
         return (event.at, self.trace.sentence(address, 0).removeprefix(f"{address} ")) if event else None
 
-    def problem(self) -> str | None:
+    def problem(self, how: str) -> str | None:
         return None
 
 
@@ -104,7 +104,8 @@ class Watched:
          "asked for an address and was refused: no address available"),
         ("1 DHCPOFFER(br0) 10.0.0.5 {mac}",
          "was offered 10.0.0.5 and has not taken it; two DHCP servers on this network?"),
-        ("1 DHCPACK(br0) 10.0.0.5 {mac}", "got the address 10.0.0.5, but did not load iPXE; is TFTP (UDP 69) blocked?"),
+        ("1 DHCPACK(br0) 10.0.0.5 {mac}",
+         "got the address 10.0.0.5, but did not load its boot program; is TFTP (UDP 69) blocked?"),
     ],
 )  # fmt: skip
 async def test_dhcp_was_seen(tmp_path: Path, line: str, words: str) -> None:

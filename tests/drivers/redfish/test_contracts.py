@@ -11,7 +11,7 @@ from drivers import place
 from ingot.domain import power
 from ingot_rack import fleet as fleets
 from ingot_rack.hardware import PowerState
-from interfaces import contracts
+from interfaces import contracts, hardware_contracts
 
 PASSWORD = "rack-password"
 
@@ -50,4 +50,8 @@ class TestPower(contracts.PowerContract):
 
 
 class TestManagement(contracts.ManagementContract):
+    pass
+
+
+class TestBios(hardware_contracts.BiosContract):
     pass

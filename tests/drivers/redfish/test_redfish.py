@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -90,6 +91,13 @@ async def test_tls_with_its_own_certificate(site: place.Place, tmp_path: Path) -
         for target in (power.Target.ON, power.Target.OFF):
             await ctx.power.set(ctx, target, 10)
             assert (one.power == PowerState.ON) is (target == power.Target.ON)
+    for demand in ({"redfish_tls_minimum_version": "1.3"}, {"redfish_tls_ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384"}):
+        ctx = await site.context("redfish", {**login, "redfish_verify_ca": str(ca), **demand})
+        assert await ctx.power.get(ctx) == power.Power.OFF
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    demand = {"redfish_tls_minimum_version": "1.3", "redfish_tls_ciphers": "ECDHE+AESGCM"}
+    ctx = await site.context("redfish", {**login, "redfish_verify_ca": str(ca), **demand})
+    assert "check that it offers the TLS versions" in await place.refusal(ctx.power.get(ctx))
     ctx = await site.context("redfish", login)
     assert await place.refusal(ctx.power.get(ctx)) == (
         f"The TLS certificate of Redfish service {WHERE}:{port} is not trusted: self-signed certificate. "
@@ -124,7 +132,8 @@ async def test_wrong_password_and_user(site: place.Place, fleet: fleets.Fleet) -
         user = changes.get("redfish_username", "admin")
         assert await place.refusal(ctx.power.get(ctx)) == (
             f"Redfish service {name(fleet)} refuses the user '{user}' or the password (401). "
-            "Correct redfish_username and redfish_password in driver_info."
+            "Correct redfish_username and redfish_password in driver_info; after several wrong ones a BMC may also "
+            "lock the account for some minutes."
         )
 
 
@@ -149,10 +158,12 @@ async def test_wrong_system(site: place.Place, fleet: fleets.Fleet) -> None:
          "Set it: baremetal node set --driver-info redfish_address=https://... ."),
         ({"redfish_address": "ftp://x"}, "The Redfish address is not a URL such as https://bmc.example.org. "
          "Correct redfish_address; user name and password have fields of their own."),
-        ({"redfish_auth_type": "magic"}, "redfish_auth_type 'magic' is not valid. One of: auto, session, basic."),
+        ({"redfish_auth_type": "magic"}, "redfish_auth_type 'magic' is not valid. One of: auto, session, basic, none."),
         ({"redfish_verify_ca": "/no/such/file.pem"},
          "redfish_verify_ca names /no/such/file.pem, which does not exist on this conductor. "
          "Give the path of a CA file (PEM), true or false."),
+        ({"redfish_tls_minimum_version": "9"},
+         "redfish_tls_minimum_version '9' is not valid. One of: 1.1, 1.2, 1.3."),
         ({"redfish_system_id": 7}, "redfish_system_id 7 is not valid. A path, for example /redfish/v1/Systems/1."),
     ],
 )  # fmt: skip
@@ -253,13 +264,14 @@ async def test_a_boot_mode_the_machine_lacks(site: place.Place, fleet: fleets.Fl
     )
 
 
-@pytest.mark.slow
 async def test_full_session_table(site: place.Place, fleet: fleets.Fleet) -> None:
     faults(fleet).change({"sessions_full": True})
-    ctx = await site.context("redfish", info(fleet))
+    ctx = await site.context("redfish", info(fleet, redfish_auth_type="session"))
     assert await place.refusal(ctx.power.get(ctx)) == (
         f"Redfish service {name(fleet)} answered 503 to the session login: The session establishment failed: too many "
-        "sessions are open at the same time. The BMC is busy or starting; try again, or reset it."
+        "sessions are open at the same time. "
+        "Close other sessions on the BMC, or set redfish_auth_type to auto or basic."
     )
-    ctx = await site.context("redfish", info(fleet, redfish_auth_type="basic"))
-    assert await ctx.power.get(ctx) == power.Power.OFF
+    for auth in ("basic", "auto"):
+        ctx = await site.context("redfish", info(fleet, redfish_auth_type=auth))
+        assert await ctx.power.get(ctx) == power.Power.OFF

@@ -41,7 +41,7 @@ async def lookup(deps: Deps, request: wire.Request) -> wire.Answer:
     node_uuid = asked.uuid("node_uuid")
     if not addresses and node_uuid is None:
         raise errors.Invalid("At least one of 'addresses' and 'node_uuid' parameters is required")
-    found, token = await service.lookup(deps, addresses, node_uuid and node_uuid.lower())
+    found, token = await service.lookup(deps, addresses, node_uuid and node_uuid.lower(), request.client)
     return wire.ok(_welcome(deps, request, found, token))
 
 
@@ -80,7 +80,7 @@ async def continue_inspection(deps: Deps, request: wire.Request) -> wire.Answer:
     found = await service.receive_inventory(deps, learned, body, node_uuid and node_uuid.lower())
     if request.version == versions.MIN:
         return wire.ok({"uuid": found.uuid}, 202)
-    found, token = await service.lookup(deps, [], found.uuid)
+    found, token = await service.lookup(deps, [], found.uuid, request.client)
     return wire.ok(_welcome(deps, request, found, token), 202)
 
 

@@ -35,20 +35,27 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/drivers/{driver}."""
     asked = query.Query(request, "fields")
     versions.require_filters("driver", asked.names(), request.version)
-    body = _shown(deps, request, _known(deps, request), request.version >= _DYNAMIC)
+    body = _shown(deps, request, known(deps, request), request.version >= _DYNAMIC)
     return wire.ok(_pick(body, asked.words("fields")))
 
 
 async def properties(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/drivers/{driver}/properties."""
     query.Query(request)
-    manifest = deps.registry.driver(_known(deps, request))
+    manifest = deps.registry.driver(known(deps, request))
     return wire.ok(
         {entry.name: entry.summary + (" Required." if entry.required else "") for entry in manifest.driver_info}
     )
 
 
-def _known(deps: Deps, request: wire.Request) -> str:
+async def raid_properties(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/drivers/{driver}/raid/logical_disk_properties."""
+    query.Query(request)
+    return wire.ok(await deps.bus.call("raid_properties", driver=known(deps, request)))
+
+
+def known(deps: Deps, request: wire.Request) -> str:
+    """The driver of the path. Raises errors.NotFound."""
     name = request.args["driver"]
     if name not in deps.registry.enabled:
         raise errors.NotFound(

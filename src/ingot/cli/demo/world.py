@@ -33,7 +33,10 @@ _CLIENT_TIMEOUT = 20.0
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What to make. ``port``: of the host for the API, 0 for any; ``settings``: more settings of the service."""
+    """What to make. ``port``: of the host for the API, 0 for any; ``settings``: more settings of the service.
+
+    ``hardware``: more of every machine's description (ingot_rack.specs).
+    """
 
     name: str = "demo"
     firmwares: tuple[str, ...] = ("bios", "uefi")
@@ -41,6 +44,7 @@ class Blueprint:
     disk_gib: float = 8.0
     port: int = 0
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    hardware: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def folder(self) -> Path:
@@ -50,7 +54,7 @@ class Blueprint:
     def rack(self) -> dict[str, Any]:
         """The rack's description: BIOS machines have an IPMI BMC, UEFI machines a Redfish one."""
         bmcs = {"bios": "ipmi", "uefi": "redfish"}
-        size = {"memory_mb": self.memory_mb, "disk_gib": self.disk_gib}
+        size = {"memory_mb": self.memory_mb, "disk_gib": self.disk_gib, **self.hardware}
         machines = [
             {"name": f"{firmware}-{number}", "firmware": firmware, "bmc": bmcs[firmware], **size}
             for number, firmware in enumerate(self.firmwares, 1)

@@ -118,6 +118,11 @@ def failure(call: Call, error: Exception) -> errors.IngotError:
             return errors.Unreachable(
                 f"The name of {call.peer} cannot be resolved.", hint="Check the address and the name server."
             )
+        case aiohttp.ClientConnectorError() if isinstance(error.os_error, ConnectionError) and not error.errno:
+            return errors.Unreachable(
+                f"{call.peer} closed the connection while it was being opened.",
+                hint="With HTTPS: check that it offers the TLS versions and ciphers that are asked for.",
+            )
         case aiohttp.ClientConnectorError():
             why = os.strerror(error.errno) if error.errno else error.strerror or error
             return errors.Unreachable(f"{call.peer} cannot be reached: {why}.")

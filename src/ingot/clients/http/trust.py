@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
+from ssl import TLSVersion
 
 import msgspec
 
@@ -23,15 +24,24 @@ class Pem(msgspec.Struct, frozen=True):
     text: str
 
 
-Trust = bool | str | Pem
+class Demands(msgspec.Struct, frozen=True):
+    """Trust as ``verify`` says, with the oldest TLS allowed ("1.1" to "1.3") and the ciphers, None for the usual."""
+
+    verify: bool | str
+    minimum: str | None = None
+    ciphers: str | None = None
+
+
+Trust = bool | str | Pem | Demands
 """True: the system's CAs; False: no check; str: path of a CA file or folder; Pem: these certificates."""
+VERSIONS = {"1.1": TLSVersion.TLSv1_1, "1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
 
 
 class Contexts:
     """The contexts of one HTTP client."""
 
     def __init__(self) -> None:
-        self._made: dict[str | Pem, ssl.SSLContext] = {}
+        self._made: dict[str | Pem | Demands, ssl.SSLContext] = {}
 
     async def find(self, trust: Trust) -> ssl.SSLContext | bool:
         """What aiohttp takes as ``ssl``. Raises ``errors.Invalid`` when the certificates cannot be read."""
@@ -46,7 +56,9 @@ class Contexts:
         return context
 
 
-def _make(trust: str | Pem) -> ssl.SSLContext:
+def _make(trust: str | Pem | Demands) -> ssl.SSLContext:
+    if isinstance(trust, Demands):
+        return _demanding(trust)
     try:
         if isinstance(trust, Pem):
             return ssl.create_default_context(cadata=trust.text)
@@ -56,3 +68,20 @@ def _make(trust: str | Pem) -> ssl.SSLContext:
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         what = "The peer's PEM certificate" if isinstance(trust, Pem) else f"The CA file {trust}"
         raise errors.Invalid(f"{what} cannot be used: {error}.", hint="Give a readable PEM file.") from error
+
+
+def _demanding(trust: Demands) -> ssl.SSLContext:
+    context = _make(trust.verify) if isinstance(trust.verify, str) else ssl.create_default_context()
+    if trust.verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    try:
+        if trust.ciphers:
+            context.set_ciphers(trust.ciphers)
+    except ssl.SSLError as error:
+        raise errors.Invalid(
+            f"The TLS ciphers {trust.ciphers!r} cannot be used: {error}.", hint="Write them as OpenSSL does."
+        ) from error
+    if trust.minimum:
+        context.minimum_version = VERSIONS[trust.minimum]
+    return context

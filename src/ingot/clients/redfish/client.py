@@ -14,11 +14,12 @@ import msgspec
 
 from ingot.clients.http.client import HttpClient, Reply
 from ingot.clients.redfish import complaints
+from ingot.clients.redfish.resources import Resource, items, link, members, part, text
 from ingot.clients.redfish.service import Service
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
 
-Resource = dict[str, object]
+_EXPAND = "$expand=.($levels=1)"  # DSP0266 section "The $expand query parameter": the members, not the links
 
 
 class RedfishPool:
@@ -29,6 +30,7 @@ class RedfishPool:
         self._own = client is None
         self._services: dict[str, Service] = {}
         self._systems: dict[Target, str] = {}
+        self._expands: dict[str, bool] = {}
 
     async def get(self, target: Target, path: str) -> Resource:
         """The resource at ``path`` (absolute on the service).
@@ -50,8 +52,10 @@ class RedfishPool:
         """Post ``body``; gives the whole answer, as a 202 names its task in a header. Raises like ``get``."""
         return await self.send(target, "POST", path, body)
 
-    async def patch(self, target: Target, path: str, body: Resource, etag: str | None = None) -> Reply:
-        """Patch a resource, under ``If-Match`` when ``etag`` is given.
+    async def patch(
+        self, target: Target, path: str, body: Resource, etag: str | None = None, *, accept: tuple[int, ...] = ()
+    ) -> Reply:
+        """Patch a resource, under ``If-Match`` when ``etag`` is given; statuses in ``accept`` do not raise.
 
         A refused weak ETag is tried as a strong one and then left out: services differ in which of the three
         they accept for the very ETag they gave. Raises like ``get``.
@@ -59,10 +63,10 @@ class RedfishPool:
         if etag is not None:
             strong = etag.removeprefix("W/")
             for match in (etag,) if strong == etag else (etag, strong):
-                reply = await self.send(target, "PATCH", path, body, etag=match, accept=(412,))
+                reply = await self.send(target, "PATCH", path, body, etag=match, accept=(412, *accept))
                 if reply.status != 412:
                     return reply
-        return await self.send(target, "PATCH", path, body)
+        return await self.send(target, "PATCH", path, body, accept=accept)
 
     async def delete(self, target: Target, path: str) -> Reply:
         """Delete a resource. Raises like ``get``."""
@@ -96,12 +100,33 @@ class RedfishPool:
         """Look for the system anew next time; whether there was one to forget."""
         return self._systems.pop(target, None) is not None
 
+    async def collect(self, target: Target, path: str | None) -> list[tuple[str, Resource]]:
+        """(path, resource) of every member of the collection at ``path``; empty where there is none."""
+        if path is None:
+            return []
+        listing = await self.get(target, f"{path}?{_EXPAND}" if await self._can_expand(target) else path)
+        found: list[tuple[str, Resource]] = []
+        for item in items(listing, "Members"):
+            member = text(item, "@odata.id")
+            if member is not None:  # a member of one key is a link, any other is the resource itself
+                found.append((member, item if len(item) > 1 else await self.get(target, member)))
+        return found
+
     async def close(self) -> None:
         """Log out everywhere and close the connections; the pool cannot be used afterwards."""
         await asyncio.gather(*(service.close() for service in self._services.values()))
         self._services.clear()
         if self._own:
             await self._http.close()
+
+    async def _can_expand(self, target: Target) -> bool:
+        """Whether collections may be asked for with their members inside, as the service root tells."""
+        known = self._expands.get(target.origin)
+        if known is None:
+            root = await self.get(target, target.root)
+            query = part(root, "ProtocolFeaturesSupported", "ExpandQuery")
+            known = self._expands[target.origin] = query.get("NoLinks") is True or query.get("ExpandAll") is True
+        return known
 
     def _service(self, target: Target) -> Service:
         service = self._services.get(target.origin)
@@ -125,22 +150,6 @@ class RedfishPool:
                 hint="Set redfish_system_id to one of them.",
             )
         return found[0]
-
-
-def link(resource: Resource, name: str) -> str | None:
-    """The path another resource is linked by, or None."""
-    value = resource.get(name)
-    path = cast("Resource", value).get("@odata.id") if isinstance(value, dict) else None
-    return path if isinstance(path, str) else None
-
-
-def members(collection: Resource) -> list[str]:
-    """The paths of a collection's members."""
-    listed = collection.get("Members")
-    if not isinstance(listed, list):
-        return []
-    found = [cast("Resource", item).get("@odata.id") for item in cast("list[object]", listed) if isinstance(item, dict)]
-    return [path for path in found if isinstance(path, str)]
 
 
 def _resource(reply: Reply, what: str) -> Resource:

@@ -7,6 +7,7 @@ Invariant: any body, however odd, gives a readable error. Source: DSP0266 sectio
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import cast
 
 from ingot.clients.http.client import Reply
@@ -14,28 +15,35 @@ from ingot.domain import errors
 
 LONGEST = 400
 MOST_MESSAGES = 3
+_SESSION_LIMIT = re.compile(r"(maximum|too many|limit).*session|session.*(maximum|too many|limit)", re.IGNORECASE)
 
 
 def messages(reply: Reply) -> list[tuple[str, str]]:
     """(message id without its registry, text) of each message of an error body; empty when there is none."""
+    return [(key, text) for key, text, _ in details(reply)]
+
+
+def details(reply: Reply) -> list[tuple[str, str, str]]:
+    """(message id without its registry, text, the arguments and properties it is about) of each message."""
     body: object = None
     with contextlib.suppress(errors.Misbehaved):
         body = reply.json()
     error = _field(body, "error")
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, str, str]] = []
     infos = _field(error, "@Message.ExtendedInfo")
     for info in cast("list[object]", infos) if isinstance(infos, list) else [infos]:
         key, text = _text(_field(info, "MessageId")), _text(_field(info, "Message"))
         if key or text:
-            found.append((key.rpartition(".")[2], text))
+            about = f"{_field(info, 'MessageArgs')} {_field(info, 'RelatedProperties')}"
+            found.append((key.rpartition(".")[2], text, about))
     if not found and _text(_field(error, "message")):
-        found.append((_text(_field(error, "code")).rpartition(".")[2], _text(_field(error, "message"))))
+        found.append((_text(_field(error, "code")).rpartition(".")[2], _text(_field(error, "message")), ""))
     return found
 
 
-def has(reply: Reply, message_id: str) -> bool:
-    """Whether the error body holds this message."""
-    return any(key == message_id for key, _ in messages(reply))
+def is_session_limit(reply: Reply) -> bool:
+    """Whether a login was refused because too many sessions are open; not every maker uses the standard message."""
+    return any(key == "SessionLimitExceeded" or _SESSION_LIMIT.search(text) for key, text in messages(reply))
 
 
 def failure(reply: Reply, what: str) -> errors.IngotError:

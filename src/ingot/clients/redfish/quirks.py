@@ -1,33 +1,44 @@
-"""What BMCs of a maker want differently, as data.
+"""What BMCs of a maker want differently, read from ``quirks.toml``.
 
 Why: a table can be read, counted and dropped again; conditions spread over the code cannot.
-May not: do I/O. Invariant: each flag names its hardware and its source.
+Invariant: each entry names its hardware and its source. What a BMC tells by its own answers (a parameter that it
+refuses or misses, an action that it lacks) needs no entry: the client follows the answer.
 """
 
 from __future__ import annotations
 
+import functools
+import tomllib
+from pathlib import Path
+
 import msgspec
 
-
-class Quirks(msgspec.Struct, frozen=True):
-    """Departures from the standard; all False for a faithful BMC."""
-
-    usb_cd: bool = False  # boots virtual media only from UsbCd, although Cd is on offer
-    whole_boot: bool = False  # wants target, duration and mode in every change of Boot
+FILE = Path(__file__).with_suffix(".toml")
 
 
-BY_MANUFACTURER = {
-    # X11 and X12 show virtual media as a USB drive; booting from "Cd" fails (note in sushy's system.py).
-    "supermicro": Quirks(usb_cd=True),
-    # AMI MegaRAC, also sold as ASRock Rack, refuses a partial Boot object (drivers list of Ironic).
-    "ami": Quirks(whole_boot=True),
-    "asrockrack": Quirks(whole_boot=True),
-}
+class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Departures from the standard; all False for a faithful BMC.
+
+    ``usb_cd``: boots virtual media only from UsbCd, although Cd is on offer; ``whole_boot``: wants target, duration
+    and mode in every change of Boot; ``source``: which hardware, and who says so.
+    """
+
+    usb_cd: bool = False
+    whole_boot: bool = False
+    source: str = ""
+
+
 NONE = Quirks()
+
+
+@functools.cache
+def load() -> dict[str, Quirks]:
+    """Every entry by maker."""
+    return msgspec.convert(tomllib.loads(FILE.read_text()), dict[str, Quirks])
 
 
 def find(manufacturer: object) -> Quirks:
     """The quirks of a ComputerSystem's ``Manufacturer`` value, of any type; none for an unknown one."""
     if not isinstance(manufacturer, str):
         return NONE
-    return BY_MANUFACTURER.get(manufacturer.lower().replace(" ", ""), NONE)
+    return load().get(manufacturer.lower().replace(" ", ""), NONE)

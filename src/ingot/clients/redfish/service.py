@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import math
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -28,6 +29,7 @@ REDIRECTS = (301, 302, 307, 308)
 MOST_REDIRECTS = 3
 TIMEOUT = 30.0
 LOGOUT_TIMEOUT = 5.0
+FULL_LASTS = 300.0  # a full session table is looked at again after so long
 
 
 class Service:
@@ -39,7 +41,7 @@ class Service:
         self._target: Target | None = None  # whose login the fields below hold
         self._token: str | None = None
         self._session: str | None = None  # path of our session resource
-        self._basic = False
+        self._basic_until = 0.0  # loop time until which basic stands in for a session
 
     async def request(self, target: Target, method: str, path: str, body: bytes | None, etag: str | None) -> Reply:
         """Send with authentication, log in again on 401, be patient while the BMC is busy."""
@@ -85,7 +87,7 @@ class Service:
             headers["Content-Type"] = "application/json"
         url = target.origin + path
         for _ in range(MOST_REDIRECTS):
-            call = Call(method, url, target.name, headers, body, target.verify_ca, TIMEOUT)
+            call = Call(method, url, target.name, headers, body, target.trust, TIMEOUT)
             reply = await self._http.send(call)
             if method != "GET" or reply.status not in REDIRECTS:
                 return reply
@@ -95,42 +97,48 @@ class Service:
         raise errors.Misbehaved(f"{target.name} redirects in a circle.")
 
     async def _authorization(self, target: Target) -> dict[str, str]:
-        if not target.username:
+        if not target.username or target.auth_type is AuthType.NONE:
             return {}
         if self._target != target:
             await self._log_out()
-            self._target, self._basic = target, False
-        if self._basic or target.auth_type is AuthType.BASIC:
+            self._target, self._basic_until = target, 0.0
+        if target.auth_type is AuthType.BASIC or asyncio.get_running_loop().time() < self._basic_until:
             pair = f"{target.username}:{target.password}".encode()
             return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
         if self._token is None:
-            self._basic = not await self._log_in(target)
+            await self._log_in(target)
             if self._token is None:
                 return await self._authorization(target)
         return {"X-Auth-Token": self._token}
 
-    async def _log_in(self, target: Target) -> bool:
-        """Open a session; False when the BMC has none and basic may be used."""
+    async def _log_in(self, target: Target) -> None:
+        """Open a session, or let basic stand in where the target allows it and the BMC has none for us."""
         body = msgspec.json.encode({"UserName": target.username, "Password": target.password})
-        path = f"{target.root}SessionService/Sessions"
-        reply = await self._send(target, "POST", path, body, {})
+        reply = await self._send(target, "POST", f"{target.root}SessionService/Sessions", body, {})
         token = reply.headers.get("X-Auth-Token")
         if reply.status < 300 and token:
             self._token = token
             self._session = urlsplit(reply.headers.get("Location", "")).path or None
-            return True
-        if reply.status in (400, 401, 403) and not complaints.has(reply, "SessionLimitExceeded"):
+            return
+        full = complaints.is_session_limit(reply)
+        if reply.status in (400, 401, 403) and not full:
             raise errors.AccessDenied(
                 f"{target.name} refuses the user {target.username!r} or the password ({reply.status}).",
-                hint="Correct redfish_username and redfish_password in driver_info.",
+                hint="Correct redfish_username and redfish_password in driver_info; after several wrong ones a BMC may "
+                "also lock the account for some minutes.",
             )
-        if target.auth_type is AuthType.AUTO and reply.status not in BUSY:
-            return False
+        if target.auth_type is AuthType.AUTO and (full or reply.status not in BUSY):
+            lasts = FULL_LASTS if full else math.inf
+            self._basic_until = asyncio.get_running_loop().time() + lasts
+            return
         if reply.status in NO_SESSIONS:
             raise errors.NotSupported(
                 f"{target.name} has no session login.", hint="Set redfish_auth_type to auto or basic."
             )
-        raise complaints.failure(reply, "the session login")
+        problem = complaints.failure(reply, "the session login")
+        if full:
+            problem.hint = "Close other sessions on the BMC, or set redfish_auth_type to auto or basic."
+        raise problem
 
     async def _log_out(self) -> None:
         target, session, token = self._target, self._session, self._token
@@ -144,7 +152,7 @@ class Service:
             target.name,
             headers,
             None,
-            target.verify_ca,
+            target.trust,
             LOGOUT_TIMEOUT,
         )
         with contextlib.suppress(errors.Unreachable, errors.Misbehaved):

@@ -12,7 +12,8 @@ from typing import cast
 import msgspec
 
 from ingot.clients.redfish import quirks, tasks
-from ingot.clients.redfish.client import RedfishPool, Resource, link
+from ingot.clients.redfish.client import RedfishPool
+from ingot.clients.redfish.resources import Resource, items, link, part, strings, text
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
 
@@ -76,24 +77,23 @@ async def reset(pool: RedfishPool, target: Target, wanted: ResetType) -> ResetTy
     Raises ``errors.NotSupported`` when neither ``wanted`` nor a substitute is allowed.
     """
     system = await get(pool, target)
-    action = _dict(_dict(system.get("Actions")).get("#ComputerSystem.Reset"))
-    path = action.get("target")
-    if not isinstance(path, str):
+    action = part(system, "Actions", "#ComputerSystem.Reset")
+    path = text(action, "target")
+    if path is None:
         raise errors.NotSupported(f"{target.name} has no reset action.")
-    allowed = _strings(action.get("ResetType@Redfish.AllowableValues")) or await _action_info(pool, target, action)
+    allowed = strings(action, "ResetType@Redfish.AllowableValues") or await _action_info(pool, target, action)
     chosen = _choose(target, wanted, allowed)
     await tasks.run(pool, target, path, {"ResetType": str(chosen)})
     return chosen
 
 
 async def _action_info(pool: RedfishPool, target: Target, action: Resource) -> list[str]:
-    path = action.get("@Redfish.ActionInfo")
-    if not isinstance(path, str):
+    path = text(action, "@Redfish.ActionInfo")
+    if path is None:
         return []
-    parameters = (await pool.get(target, path)).get("Parameters")
-    for parameter in cast("list[object]", parameters) if isinstance(parameters, list) else []:
-        if _dict(parameter).get("Name") == "ResetType":
-            return _strings(_dict(parameter).get("AllowableValues"))
+    for parameter in items(await pool.get(target, path), "Parameters"):
+        if parameter.get("Name") == "ResetType":
+            return strings(parameter, "AllowableValues")
     return []
 
 
@@ -108,15 +108,6 @@ def _choose(target: Target, wanted: ResetType, allowed: list[str]) -> ResetType:
         f"{target.name} cannot do the reset {wanted}; it offers {', '.join(allowed)}.",
         hint="Choose another power action.",
     )
-
-
-def _dict(value: object) -> Resource:
-    return cast("Resource", value) if isinstance(value, dict) else {}
-
-
-def _strings(value: object) -> list[str]:
-    items = cast("list[object]", value) if isinstance(value, list) else []
-    return [item for item in items if isinstance(item, str)]
 
 
 class BootTarget(StrEnum):
@@ -159,11 +150,11 @@ class Boot(msgspec.Struct, frozen=True):
 
 async def get_boot(pool: RedfishPool, target: Target) -> Boot:
     """The boot override the service holds; ``mode`` is the boot mode."""
-    boot = _dict((await get(pool, target)).get("Boot"))
-    device, enabled = boot.get("BootSourceOverrideTarget"), boot.get("BootSourceOverrideEnabled")
+    boot = part(await get(pool, target), "Boot")
+    enabled = boot.get("BootSourceOverrideEnabled")
     mode = boot.get("BootSourceOverrideMode")
     return Boot(
-        device if isinstance(device, str) else None,
+        text(boot, "BootSourceOverrideTarget"),
         BootEnabled(enabled) if enabled in list(BootEnabled) else None,
         BootMode(mode) if mode in list(BootMode) else None,
     )
@@ -176,12 +167,12 @@ async def set_boot(pool: RedfishPool, target: Target, wanted: Boot) -> None:
     """
     path = await pool.system_path(target)
     system, etag = await pool.get_with_etag(target, path)
-    boot = _dict(system.get("Boot"))
+    boot = part(system, "Boot")
     change = _change(target, wanted, boot, quirks.find(system.get("Manufacturer")))
-    settings = link(_dict(system.get("@Redfish.Settings")), "SettingsObject")
+    settings = link(part(system, "@Redfish.Settings"), "SettingsObject")
     if settings is not None:
         pending, pending_etag = await pool.get_with_etag(target, settings)
-        if "BootSourceOverrideTarget" in _dict(pending.get("Boot")):
+        if "BootSourceOverrideTarget" in part(pending, "Boot"):
             path, etag = settings, pending_etag
     if change:
         await pool.patch(target, path, {"Boot": change}, etag)
@@ -189,7 +180,7 @@ async def set_boot(pool: RedfishPool, target: Target, wanted: Boot) -> None:
 
 def _change(target: Target, wanted: Boot, boot: Resource, quirk: quirks.Quirks) -> Resource:
     device: str | None = wanted.target
-    allowed = _strings(boot.get("BootSourceOverrideTarget@Redfish.AllowableValues"))
+    allowed = strings(boot, "BootSourceOverrideTarget@Redfish.AllowableValues")
     if device == BootTarget.CD and quirk.usb_cd and BootTarget.USB_CD in allowed:
         device = BootTarget.USB_CD
     if device is not None and allowed and device not in allowed:
@@ -203,9 +194,5 @@ def _change(target: Target, wanted: Boot, boot: Resource, quirk: quirks.Quirks) 
         "BootSourceOverrideMode": wanted.mode,
     }
     if quirk.whole_boot:
-        fields = {name: value or _text(boot.get(name)) for name, value in fields.items()}
+        fields = {name: value or text(boot, name) for name, value in fields.items()}
     return {name: str(value) for name, value in fields.items() if value is not None}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

@@ -11,17 +11,19 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ingot.clients.http import trust
 from ingot.domain import errors
 
 DEFAULT_ROOT = "/redfish/v1/"
 
 
 class AuthType(StrEnum):
-    """How to prove who we are; ``AUTO`` is a session, and basic where the BMC has no sessions."""
+    """How to prove who we are; ``AUTO`` is a session, and basic where the BMC has none, or none left, for us."""
 
     AUTO = "auto"
     SESSION = "session"
     BASIC = "basic"
+    NONE = "none"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -29,7 +31,8 @@ class Target(msgspec.Struct, frozen=True):
 
     ``address``: URL, "https://" when without scheme, a path replaces "/redfish/v1/". ``system_id``: path or
     id of the ComputerSystem, None for the only one. Empty ``username``: no login. ``verify_ca``: True checks
-    against the system's CAs, a path against these, False checks nothing. Raises ``errors.Invalid``.
+    against the system's CAs, a path against these, False checks nothing. ``tls_minimum``: a key of
+    ``trust.VERSIONS``, ``tls_ciphers``: as OpenSSL writes them; None: as this system has it. Raises ``errors.Invalid``.
     """
 
     address: str
@@ -38,6 +41,8 @@ class Target(msgspec.Struct, frozen=True):
     password: str = ""
     verify_ca: bool | str = True
     auth_type: AuthType = AuthType.AUTO
+    tls_minimum: str | None = None
+    tls_ciphers: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse an address that cannot be one."""
@@ -55,6 +60,13 @@ class Target(msgspec.Struct, frozen=True):
         """Scheme, host and port, without a path."""
         scheme, rest = self._split()
         return f"{scheme}://{rest.partition('/')[0]}"
+
+    @property
+    def trust(self) -> trust.Trust:
+        """What TLS must be like."""
+        if self.tls_minimum is None and self.tls_ciphers is None:
+            return self.verify_ca
+        return trust.Demands(self.verify_ca, self.tls_minimum, self.tls_ciphers)
 
     @property
     def root(self) -> str:

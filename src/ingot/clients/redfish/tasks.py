@@ -12,7 +12,8 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from ingot.clients.http.client import Reply
-from ingot.clients.redfish.client import RedfishPool, Resource
+from ingot.clients.redfish.client import RedfishPool
+from ingot.clients.redfish.resources import Resource
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
 
@@ -26,7 +27,11 @@ async def run(pool: RedfishPool, target: Target, path: str, body: Resource, pati
 
     Raises ``errors.TimedOut``, ``errors.Misbehaved`` (the task failed), and what ``RedfishPool.post`` raises.
     """
-    reply = await pool.post(target, path, body)
+    await follow(pool, target, await pool.post(target, path, body), patience)
+
+
+async def follow(pool: RedfishPool, target: Target, reply: Reply, patience: float = 60.0) -> None:
+    """Wait for the task that an answer may name, at most ``patience`` seconds. Raises as ``run``."""
     monitor = urlsplit(reply.headers.get("Location", "")).path
     if reply.status != 202 or not monitor:
         return

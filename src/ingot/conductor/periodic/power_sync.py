@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from ingot.conductor.calls import Calls
 from ingot.deps import Deps
 from ingot.domain import errors, power, states
+from ingot.interfaces.context import Context
 from ingot.store import history, nodes
 from ingot.store.paging import Page
 
@@ -30,6 +31,8 @@ class _Seen(msgspec.Struct, frozen=True):
     uuid: str
     stored: str | None
     seen: power.Power
+    modes: dict[str, str | bool]
+    """boot_mode and secure_boot, read where the power has changed: a boot is when they do."""
 
 
 class PowerSync:
@@ -94,7 +97,9 @@ class PowerSync:
         try:
             async with asyncio.timeout(_READ_TIMEOUT):
                 ctx = await self._calls.context(uuid)
-                found.append(_Seen(uuid, stored, await ctx.power.get(ctx)))
+                seen = await ctx.power.get(ctx)
+                modes = await _modes(ctx) if power.reconcile(stored, seen) else {}
+                found.append(_Seen(uuid, stored, seen, modes))
         except (errors.IngotError, TimeoutError) as error:
             self._failed(uuid, error)
             return
@@ -106,6 +111,16 @@ class PowerSync:
             words = error.sentence() if isinstance(error, errors.IngotError) else "no answer in time"
             _log.warning("BMC does not answer", node=uuid, reason=words)
         self._failures[uuid] = self._failures.get(uuid, 0) + 1
+
+
+async def _modes(ctx: Context) -> dict[str, str | bool]:
+    """What the hardware tells of its boot mode; nothing where it cannot."""
+    try:
+        mode, secure = await ctx.management.get_boot_mode(ctx), await ctx.management.get_secure_boot(ctx)
+    except (errors.Refused, errors.Misbehaved):
+        return {}
+    told = {"boot_mode": mode, "secure_boot": secure}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _due(connection: Connection) -> list[tuple[str, str | None]]:
@@ -124,5 +139,6 @@ def _store(connection: Connection, changed: list[_Seen]) -> None:
     for one in changed:
         expected = {"power_state": one.stored, "reservation": None, "target_power_state": None}
         verdict = power.reconcile(one.stored, one.seen)
-        if nodes.change_if(connection, one.uuid, expected, power_state=one.seen.value) and verdict and verdict.note:
+        done = nodes.change_if(connection, one.uuid, expected, power_state=one.seen.value, **one.modes)
+        if done and verdict and verdict.note:
             history.add(connection, one.uuid, verdict.note, event_type="power")

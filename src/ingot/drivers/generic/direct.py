@@ -32,6 +32,7 @@ class DirectDeploy(DeployInterface):
         if await ctx.once("reused", lambda: self._can_reuse(ctx)):
             return
         booted_at = await ctx.once("booted", lambda: self._boot(ctx))
+        await ctx.boot.resume_ramdisk(ctx)
 
         async def called() -> bool:
             seen = (await ctx.refresh()).agent_heartbeat_at
@@ -153,7 +154,8 @@ class DirectDeploy(DeployInterface):
         await ctx.journal.set_agent_token(None)
         booted_at = ctx.now()
         # The time lets a machine whose clock is years off verify certificates.
-        await ctx.boot.prepare_ramdisk(ctx, {"ipa-api-url": ctx.kit.boot.api_url(), "ingot-time": str(int(booted_at))})
+        params = {**ctx.kit.boot.agent_parameters(), "ingot-time": str(int(booted_at))}
+        await ctx.boot.prepare_ramdisk(ctx, params)
         await _switch(ctx, power.Target.ON)
         return booted_at
 

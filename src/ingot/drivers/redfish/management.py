@@ -1,11 +1,23 @@
-"""Boot device and boot mode by the boot override."""
+"""Boot device and mode by the boot override, secure boot, virtual media, sensors, lamps, event log."""
 
 from __future__ import annotations
 
-from ingot.clients.redfish import systems
+from ingot.clients.redfish import indicators, logs, media, secure_boot, sensors, systems
+from ingot.domain import errors
 from ingot.drivers.redfish import target
-from ingot.interfaces.context import Context
-from ingot.interfaces.management import BootChoice, BootDevice, ManagementInterface
+from ingot.interfaces.context import Context, StepContext
+from ingot.interfaces.management import (
+    BootChoice,
+    BootDevice,
+    Indicator,
+    Indicators,
+    IndicatorState,
+    LogEntry,
+    ManagementInterface,
+    Media,
+    Sensors,
+)
+from ingot.interfaces.steps import step
 
 _TARGETS = {
     BootDevice.PXE: systems.BootTarget.PXE,
@@ -15,12 +27,24 @@ _TARGETS = {
 }
 _DEVICES = {boot_target.value: device for device, boot_target in _TARGETS.items()}
 _MODES = {"uefi": systems.BootMode.UEFI, "bios": systems.BootMode.LEGACY}
+_MEDIA = {
+    BootDevice.CDROM: (media.Kind.CD, media.Kind.DVD),
+    BootDevice.DISK: (media.Kind.USB,),
+    BootDevice.FLOPPY: (media.Kind.FLOPPY,),
+}
+_LAMPS = {
+    indicators.State.ON: IndicatorState.ON,
+    indicators.State.OFF: IndicatorState.OFF,
+    indicators.State.BLINKING: IndicatorState.BLINKING,
+    indicators.State.UNKNOWN: IndicatorState.UNKNOWN,
+}
 
 
 class RedfishManagement(ManagementInterface):
     """BootSourceOverride of the system."""
 
     boot_devices = tuple(_TARGETS)
+    boot_modes = tuple(_MODES)
 
     def properties(self) -> dict[str, str]:
         """The keys of a Redfish service."""
@@ -50,3 +74,98 @@ class RedfishManagement(ManagementInterface):
         """The mode the service tells."""
         boot = await systems.get_boot(ctx.kit.redfish, target.of(ctx))
         return next((name for name, mode in _MODES.items() if mode == boot.mode), None)
+
+    async def set_boot_mode(self, ctx: Context, mode: str) -> None:
+        """Set the override's mode and keep its device and duration, as many services want the three together."""
+        service = target.of(ctx)
+        present = await systems.get_boot(ctx.kit.redfish, service)
+        if present.mode == _MODES[mode]:
+            return
+        wanted = systems.Boot(present.target, present.enabled, _MODES[mode])
+        await systems.set_boot(ctx.kit.redfish, service, wanted)
+
+    async def get_secure_boot(self, ctx: Context) -> bool | None:
+        """SecureBootEnable; None where the service tells nothing of it."""
+        return await secure_boot.is_enabled(ctx.kit.redfish, target.of(ctx))
+
+    async def set_secure_boot(self, ctx: Context, *, on: bool) -> None:
+        """Change SecureBootEnable; in force from the machine's next boot on."""
+        await secure_boot.enable(ctx.kit.redfish, target.of(ctx), enabled=on)
+
+    @step(clean=0, deploy=0)
+    async def clear_secure_boot_keys(self, ctx: StepContext) -> None:
+        """Delete all secure boot keys."""
+        await secure_boot.reset_keys(ctx.kit.redfish, target.of(ctx), secure_boot.KeyReset.DELETE_ALL)
+
+    @step(clean=0, deploy=0)
+    async def reset_secure_boot_keys_to_default(self, ctx: StepContext) -> None:
+        """Restore the maker's secure boot keys."""
+        await secure_boot.reset_keys(ctx.kit.redfish, target.of(ctx), secure_boot.KeyReset.DEFAULT)
+
+    async def list_media(self, ctx: Context) -> list[Media]:
+        """The drives of the system and of its managers; one that can be several kinds is told once for each."""
+        drives = await media.list_all(ctx.kit.redfish, target.of(ctx))
+        return [
+            Media(device=device, image_url=one.image)
+            for one in drives
+            for device, words in _MEDIA.items()
+            if set(words) & set(one.kinds)
+        ]
+
+    async def attach_media(self, ctx: Context, device: BootDevice, image_url: str) -> None:
+        """InsertMedia in whatever shape the maker gave it; returns once the drive shows the image."""
+        await media.insert(ctx.kit.redfish, target.of(ctx), _kinds(device), image_url)
+
+    async def detach_media(self, ctx: Context, devices: tuple[BootDevice, ...]) -> None:
+        """EjectMedia of all fitting drives."""
+        kinds = tuple(kind for device in devices or tuple(_MEDIA) for kind in _kinds(device))
+        await media.eject(ctx.kit.redfish, target.of(ctx), kinds)
+
+    async def get_sensors(self, ctx: Context) -> Sensors:
+        """Temperatures, fans, power supplies, voltages and the health of drives."""
+        return await sensors.read(ctx.kit.redfish, target.of(ctx))
+
+    async def list_indicators(self, ctx: Context) -> Indicators:
+        """The lamps of system, chassis and drives."""
+        found: Indicators = {}
+        for lamp in await indicators.list_all(ctx.kit.redfish, target.of(ctx)):
+            states = tuple(_LAMPS[state] for state in lamp.states)
+            found.setdefault(lamp.component, {})[lamp.name] = Indicator(readonly=False, states=states)
+        return found
+
+    async def get_indicator(self, ctx: Context, component: str, name: str) -> IndicatorState:
+        """What the lamp does."""
+        return _LAMPS[(await _lamp(ctx, component, name)).state]
+
+    async def set_indicator(self, ctx: Context, component: str, name: str, state: IndicatorState) -> None:
+        """Switch the lamp."""
+        lamp = await _lamp(ctx, component, name)
+        words = {_LAMPS[one]: one for one in lamp.states}
+        if state not in words:
+            raise errors.Invalid(f"The indicator {name}@{component} cannot be set to {state}.")
+        await indicators.switch(ctx.kit.redfish, target.of(ctx), lamp, words[state])
+
+    async def list_events(self, ctx: Context) -> list[LogEntry]:
+        """The entries of the log service that holds hardware events."""
+        entries = await logs.read(ctx.kit.redfish, target.of(ctx))
+        return [
+            LogEntry(id=one.id, at=one.at, severity=one.severity, source=one.source, message=one.message)
+            for one in entries
+        ]
+
+    async def clear_events(self, ctx: Context) -> None:
+        """ClearLog."""
+        await logs.clear(ctx.kit.redfish, target.of(ctx))
+
+
+async def _lamp(ctx: Context, component: str, name: str) -> indicators.Lamp:
+    for lamp in await indicators.list_all(ctx.kit.redfish, target.of(ctx)):
+        if (lamp.component, lamp.name) == (component, name):
+            return lamp
+    raise errors.NotFound(f"There is no indicator {name}@{component}.", hint="See the node's list of indicators.")
+
+
+def _kinds(device: BootDevice) -> tuple[media.Kind, ...]:
+    if device not in _MEDIA:
+        raise errors.Invalid(f"There are no virtual drives of kind {device}.", hint=f"Kinds: {', '.join(_MEDIA)}.")
+    return _MEDIA[device]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ingot.clients.http import trust
 from ingot.clients.redfish.target import AuthType, Target
 from ingot.domain import errors
 from ingot.interfaces.context import Context
@@ -15,7 +16,9 @@ PROPERTIES = {
     "redfish_username": "User account with admin/server-profile access privilege.",
     "redfish_password": "User account password.",
     "redfish_verify_ca": "true (default), false, or the path of a CA file.",
-    "redfish_auth_type": "auto (default), session or basic.",
+    "redfish_auth_type": "auto (default), session, basic or none.",
+    "redfish_tls_minimum_version": "Oldest TLS version to agree to: 1.1, 1.2 or 1.3.",
+    "redfish_tls_ciphers": "TLS ciphers to offer, as OpenSSL writes them, with colons between.",
 }
 _FALSE = {"false", "0", "no", "off"}
 _TRUE = {"true", "1", "yes", "on"}
@@ -39,6 +42,8 @@ def of(ctx: Context) -> Target:
         password=str(info.get("redfish_password") or ""),
         verify_ca=_verify(info),
         auth_type=AuthType(kind),
+        tls_minimum=_tls_minimum(info),
+        tls_ciphers=str(info["redfish_tls_ciphers"]) if info.get("redfish_tls_ciphers") else None,
     )
 
 
@@ -60,6 +65,17 @@ def _system(info: dict[str, Any]) -> str | None:
             f"redfish_system_id {value!r} is not valid.", hint="A path, for example /redfish/v1/Systems/1."
         )
     return value
+
+
+def _tls_minimum(info: dict[str, Any]) -> str | None:
+    value = info.get("redfish_tls_minimum_version")
+    if value is None or value == "":
+        return None
+    if str(value) not in trust.VERSIONS:
+        raise errors.Invalid(
+            f"redfish_tls_minimum_version {value!r} is not valid.", hint=f"One of: {', '.join(trust.VERSIONS)}."
+        )
+    return str(value)
 
 
 def _verify(info: dict[str, Any]) -> bool | str:

@@ -1,0 +1,80 @@
+"""What every network boot shares: the plan in the node's row, the checks before it, and what was seen after it.
+
+The plan is two words and the kernel parameters: ``what`` to boot (ramdisk, disk) and ``how``. A new owner of the node
+reads it there. May not: touch power or boot device.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ingot.domain import errors
+from ingot.interfaces.context import Context, StepContext
+
+_KEY = "boot"
+_SHOWN = 3
+
+
+async def check(ctx: Context, how: str) -> None:
+    """There must be a card to boot from, and a provisioning network to boot on, this way. Raises errors.Invalid."""
+    if not ctx.macs():
+        raise errors.Invalid(
+            f"Node {ctx.node.uuid} has no port with pxe_enabled to boot from",
+            hint="Create one: baremetal port create.",
+        )
+    await ctx.kit.boot.settle()
+    problem = ctx.kit.boot.problem(how)
+    if problem:
+        raise errors.Invalid(problem, hint="")
+
+
+async def write_ramdisk(ctx: StepContext, how: str, params: dict[str, str]) -> None:
+    """The machine's next network boot loads the ramdisk with these kernel parameters."""
+    await _write(ctx, {"what": "ramdisk", "how": how, "params": params})
+
+
+async def write_disk(ctx: StepContext) -> None:
+    """The machine's network boots go on to its disk."""
+    await _write(ctx, {"what": "disk"})
+
+
+def ramdisk_params(ctx: Context) -> dict[str, str] | None:
+    """The kernel parameters of the plan in force, None when it is not to boot the ramdisk."""
+    plan: dict[str, Any] = ctx.node.driver_internal_info.get(_KEY) or {}
+    return dict(plan.get("params") or {}) if plan.get("what") == "ramdisk" else None
+
+
+async def explain_silence(ctx: Context, how: str, since: float) -> str | None:
+    """What DHCP, TFTP and HTTP saw of the machine since it was switched on."""
+    problem = ctx.kit.boot.problem(how)
+    if problem:
+        return problem
+    seen = _seen(ctx, since)
+    if not seen:
+        cards = ", ".join(ctx.macs())
+        text = f"no DHCP request seen from {cards} since power-on; wrong VLAN, cable or NIC order"
+        asked = " or ".join(ctx.kit.boot.strangers(since)[:_SHOWN])
+        return f"{text}, or this machine is {asked}, which asked for an address and has no port" if asked else text
+    (at, words), mac = max(seen)
+    return f"{mac} {words}; that was {max(0.0, _now(ctx) - at):.0f} s ago, nothing since"
+
+
+def was_seen(ctx: Context, since: float) -> bool:
+    """Whether one of the machine's cards did anything on the provisioning network since then."""
+    return bool(_seen(ctx, since))
+
+
+def _seen(ctx: Context, since: float) -> list[tuple[tuple[float, str], str]]:
+    """((epoch seconds, what it did), MAC address) of each card that was seen since then."""
+    return [(found, mac) for mac in ctx.macs() if (found := ctx.kit.boot.last_seen(mac)) and found[0] >= since]
+
+
+async def _write(ctx: StepContext, plan: dict[str, object]) -> None:
+    info = {**(await ctx.refresh()).driver_internal_info, _KEY: plan}
+    await ctx.journal.change_node(driver_internal_info=info)
+
+
+def _now(ctx: Context) -> float:
+    """The present time of a step's clock; a plain context has none, then of the machine."""
+    return ctx.now() if isinstance(ctx, StepContext) else time.time()
