@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from e2e import way
-from ingot.cli import deployment
 from ingot.cli.demo import artifacts, proof
-from ingot.cli.demo.world import PREFIX, Blueprint
-from upstream import ramdisk
-from upstream.service import Upstream
+from ingot.cli.demo.world import Blueprint
+from upstream import ramdisk, service
 
 pytestmark = [pytest.mark.qemu, pytest.mark.long, pytest.mark.timeout(1800)]
 MEMORY = 2048  # upstream's agent needs more than a gigabyte
@@ -26,24 +22,14 @@ MEMORY = 2048  # upstream's agent needs more than a gigabyte
 async def test_upstreams_conductor_deploys_with_our_ramdisk(
     tmp_path: Path, made: artifacts.Artifacts, firmware: str
 ) -> None:
-    raw = tmp_path / "tiny.raw"
-    source = made.image.source.removeprefix("file://")
-    await asyncio.to_thread(subprocess.run, ["qemu-img", "convert", "-O", "raw", source, str(raw)], check=True)
-    digest = hashlib.sha256(raw.read_bytes()).hexdigest()
     blueprint = Blueprint(f"upstream-{firmware}", firmwares=(firmware,), memory_mb=512)
-    async with Upstream(blueprint, made) as upstream:
+    async with service.Upstream(blueprint, await service.with_raw_image(made, tmp_path)) as upstream:
         (machine,) = upstream.machines
         await upstream.enrol(machine)
         await upstream.ask(machine, "provide")
         await upstream.reach(machine, "available", 600)
-        wanted = {"image_source": upstream.publish(raw), "image_os_hash_algo": "sha256", "image_os_hash_value": digest}
-        change = {"op": "add", "path": "/instance_info", "value": {**wanted, "image_type": "whole-disk"}}
-        await upstream.call("PATCH", f"/v1/nodes/{machine.name}", [change])
         key = await proof.make_key(upstream.folder)
-        network = deployment.network(f"{machine.address}/{PREFIX}", machine.mac)
-        drive = deployment.Drive(machine.name, [key.public], network)
-        await upstream.ask(machine, "active", configdrive=drive.configdrive())
-        await upstream.reach(machine, "active", 900)
+        await upstream.deploy(machine, key)
         said = await proof.ask(upstream, machine, key)
         assert said.startswith(f"Linux {machine.name} ")
 

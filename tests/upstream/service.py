@@ -13,12 +13,14 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import programs
 from ingot.cli import client as api
-from ingot.cli.demo import artifacts, children, door, world
+from ingot.cli import deployment
+from ingot.cli.demo import artifacts, children, door, proof, world
 from ingot.domain import errors
 from ingot_rack import rack as racks
 
@@ -57,6 +59,7 @@ disable_zstandard_decompression = true
 http_url = http://{address}:{files}
 http_root = {folder}/http
 erase_devices_priority = 0
+fast_track = {fast_track}
 [agent]
 certificates_path = {folder}/certificates
 [pxe]
@@ -98,10 +101,11 @@ tftp-no-blocksize
 class Upstream:
     """Use as ``async with Upstream(blueprint, artifacts) as upstream``; only the ramdisk is taken from them."""
 
-    def __init__(self, blueprint: world.Blueprint, made: artifacts.Artifacts) -> None:
+    def __init__(self, blueprint: world.Blueprint, made: artifacts.Artifacts, *, fast_track: bool = False) -> None:
         self.folder = blueprint.folder
         self.machines: list[world.Machine] = []
         self._blueprint = blueprint
+        self._fast_track = fast_track
         self.artifacts = made
         self._stack = contextlib.AsyncExitStack()
         self._client: api.Client | None = None
@@ -160,6 +164,17 @@ class Upstream:
         await self.ask(machine, "manage")
         await self.reach(machine, "manageable", 180)
 
+    async def deploy(self, machine: world.Machine, key: proof.Key) -> None:
+        """Ask for the artifacts' image, which has to be raw, with host name, key and address; wait until active."""
+        info = {**self.artifacts.image.instance_info(), "image_type": "whole-disk"}
+        info["image_source"] = self.publish(Path(self.artifacts.image.source.removeprefix("file://")))
+        change = {"op": "add", "path": "/instance_info", "value": info}
+        await self.call("PATCH", f"/v1/nodes/{machine.name}", [change])
+        network = deployment.network(f"{machine.address}/{world.PREFIX}", machine.mac)
+        drive = deployment.Drive(machine.name, [key.public], network)
+        await self.ask(machine, "active", configdrive=drive.configdrive())
+        await self.reach(machine, "active", 900)
+
     async def ask(self, machine: world.Machine, verb: str, **body: Any) -> None:
         """Ask for a provision verb."""
         await self.call("PUT", f"/v1/nodes/{machine.name}/states/provision", {"target": verb, **body})
@@ -200,7 +215,7 @@ class Upstream:
     async def _start_programs(self, state: dict[str, Any]) -> None:
         start = world.ADDRESS
         values = {"folder": self.folder, "address": start, "port": PORT, "files": FILES, "bridge": state["bridge"]}
-        values |= {"first": f"{start}00", "last": f"{start}99"}
+        values |= {"first": f"{start}00", "last": f"{start}99", "fast_track": str(self._fast_track).lower()}
         configuration, dnsmasq = self.folder / "ironic.conf", self.folder / "dnsmasq.conf"
         configuration.write_text(_CONFIGURATION.format(**values))
         dnsmasq.write_text(_DNSMASQ.format(**values))
@@ -230,6 +245,16 @@ class Upstream:
                 output = (self.folder / "ironic.out").read_text(errors="replace")
                 raise AssertionError(f"Upstream's service did not start\n{output[-1500:]}\n{self.log[-1500:]}")
             await asyncio.sleep(0.5)
+
+
+async def with_raw_image(made: artifacts.Artifacts, folder: Path) -> artifacts.Artifacts:
+    """The same artifacts, with the image as a raw file in ``folder``."""
+    raw = folder / "image.raw"
+    source = made.image.source.removeprefix("file://")
+    code, _, complaints = await children.capture(["qemu-img", "convert", "-O", "raw", source, str(raw)], 300)
+    assert code == 0, complaints
+    image = await asyncio.to_thread(deployment.image, str(raw), None)
+    return replace(made, image=image, image_folder=folder)
 
 
 def _family(pid: int) -> list[int]:
