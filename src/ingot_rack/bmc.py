@@ -45,6 +45,9 @@ class Faults:
     boot_ignored: bool = False
     media_refused: bool = False
     settings_ignored: bool = False
+    task_seconds: float = 0.0
+    task_fails: int = 0
+    bmc_restart_seconds: float = 0.0
     boot_forgotten: bool = False
     sdr_changes_next: int = 0
 

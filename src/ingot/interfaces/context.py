@@ -7,7 +7,7 @@ database, fenced by the run's generation; a driver cannot write ``provision_stat
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ingot.domain import bios, firmware, node, runs
@@ -185,13 +185,18 @@ class StepContext(Context):
     args: dict[str, Any] = field(default_factory=dict[str, Any])
     memo: dict[str, Any] = field(default_factory=dict[str, Any])
     index: int = 0
+    scope: str = ""
+
+    def within(self, scope: str) -> StepContext:
+        """The same context with notes of its own: for what one step does several times, each with its ``once``."""
+        return replace(self, scope=f"{self.scope}{scope}: ")
 
     async def once(self, key: str, action: Callable[[], Awaitable[T]]) -> T:
         """Run ``action`` and remember its JSON-able result, or give the result remembered from before.
 
         A crash between the action and the note repeats the action: it must bear that.
         """
-        full = f"{self.index}:{key}"
+        full = f"{self.index}:{self.scope}{key}"
         if full not in self.memo:
             result = await action()
             await self.journal.remember(full, result)

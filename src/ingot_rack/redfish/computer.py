@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ingot_rack import errors
 from ingot_rack.hardware import BootDevice, BootMode, BootOverride, PowerAction, PowerState
+from ingot_rack.redfish import updates
 from ingot_rack.redfish.tree import CHASSIS, MANAGER, OK, ROOT, SYSTEM, Front, link, missing, resource
 from ingot_rack.redfish.views import Views, action, listed, shown
 from ingot_rack.redfish.wire import Json, Refused, answer, check_match, read
@@ -58,7 +59,7 @@ def system(front: Front) -> Json:
         Manufacturer=front.manufacturer,
         Model=facts.product,
         SerialNumber=facts.serial_number,
-        BiosVersion="1.0",
+        BiosVersion=front.part(updates.Versions).read("BIOS") if front.used(updates.Versions) else "1.0",
         HostName="",
         PowerState=_power(front),
         Status=OK,
@@ -78,7 +79,7 @@ def system(front: Front) -> Json:
 
 
 def _parts(front: Front) -> list[str]:
-    found = ["Bios", "Processors", "Memory", "EthernetInterfaces", "SimpleStorage"]
+    found = ["Bios", "Processors", "Memory", "EthernetInterfaces", "SimpleStorage", "Storage"]
     found += ["VirtualMedia"] if "System" in front.shape.media else []
     return found + (["SecureBoot"] if front.bmc.hardware.facts.firmware is BootMode.UEFI else [])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from ingot_rack.hardware import PowerState
-from ingot_rack.redfish import eventlog, sensing
+from ingot_rack.redfish import eventlog, sensing, updates
 from ingot_rack.redfish.computer import Lamp
 from ingot_rack.redfish.tree import CHASSIS, MANAGER, OK, ROOT, SYSTEM, Front, link, resource
 from ingot_rack.redfish.views import Views, listed, shown
@@ -21,7 +21,7 @@ def manager(front: Front) -> Json:
         f"BMC of {facts.name}",
         ManagerType="BMC",
         UUID=facts.uuid,
-        FirmwareVersion="1.0",
+        FirmwareVersion=front.part(updates.Versions).read("BMC"),
         PowerState="On",
         Status=OK,
         **({"VirtualMedia": link(f"{MANAGER}/VirtualMedia")} if "Manager" in front.shape.media else {}),
@@ -44,6 +44,7 @@ def chassis(front: Front) -> Json:
         PowerState="On" if front.bmc.says_power() is PowerState.ON else "Off",
         Status=OK,
         IndicatorLED=front.part(Lamp).state,
+        NetworkAdapters=link(f"{CHASSIS}/NetworkAdapters"),
         **sensing.links(front),
         Links={"ComputerSystems": [link(SYSTEM)], "ManagedBy": [link(MANAGER)]},
     )

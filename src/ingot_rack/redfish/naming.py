@@ -27,14 +27,19 @@ def theirs(response: web.StreamResponse, shape: Shape) -> web.StreamResponse:
         return response
     location = response.headers.get("Location")
     if location:
-        response.headers["Location"] = _rename(location + '"', shape)[:-1]
+        response.headers["Location"] = _rename(location + '"', shape.renames)[:-1]
     if isinstance(response, web.Response) and response.text:
-        response.text = _rename(response.text, shape)
+        response.text = _rename(response.text, shape.renames)
     return response
 
 
-def _rename(text: str, shape: Shape) -> str:
-    for own, theirs_ in shape.renames:
+def body(text: str, shape: Shape) -> str:
+    """A request's body with every path in our own words."""
+    return _rename(text, tuple((theirs_, own) for own, theirs_ in shape.renames))
+
+
+def _rename(text: str, pairs: tuple[tuple[str, str], ...]) -> str:
+    for old, new in pairs:
         for end in ("/", '"'):
-            text = text.replace(own + end, theirs_ + end)
+            text = text.replace(old + end, new + end)
     return text

@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import ssl
+import time
 from collections.abc import Mapping
 from typing import cast
 
@@ -27,7 +28,10 @@ from ingot_rack.redfish import (
     secureboot,
     sensing,
     sessions,
+    storage,
+    tasks,
     tree,
+    updates,
 )
 from ingot_rack.redfish.tree import Front
 from ingot_rack.redfish.views import Views, shown
@@ -35,8 +39,8 @@ from ingot_rack.redfish.wire import BODY_LIMIT, Json, Refused, answer, no_conten
 
 log = logging.getLogger(__name__)
 
-_ROOMS = (bios, computer, eventlog, inside, managers, media, secureboot, sensing)
-_BY_MACHINE = (inside.numbered, eventlog.numbered)
+_ROOMS = (bios, computer, eventlog, inside, managers, media, secureboot, sensing, storage, tasks, updates)
+_BY_MACHINE = (inside.numbered, eventlog.numbered, storage.numbered, tasks.numbered)
 HANG_SECONDS = 120.0
 _OPEN = {"/redfish", "/redfish/v1", "/redfish/v1/", "/redfish/v1/odata"}
 _SESSIONS = f"{tree.ROOT}/SessionService/Sessions"
@@ -83,16 +87,20 @@ class Server:
         front = self._fronts.get(address)
         if front is None:
             return Refused(404, "ResourceMissingAtURI", request.path).response()
+        request["shape"] = front.shape
         try:
-            await self._suffer(request, front)
+            await self._suffer(request, front, address)
             response = await self._route(request, front, self._sessions[address])
         except Refused as refusal:
             response = refusal.response()
         return naming.theirs(response, front.shape)
 
-    async def _suffer(self, request: web.Request, front: Front) -> None:
+    async def _suffer(self, request: web.Request, front: Front, address: str) -> None:
         """Apply the faults asked for."""
         faults = front.bmc.faults
+        if front.used(updates.Versions) and time.monotonic() < front.part(updates.Versions).back_at:
+            self._sessions[address].drop_all()  # the BMC restarts: no session outlives that
+            raise Refused(503, "ServiceTemporarilyUnavailable", "1")
         if faults.delay:
             await asyncio.sleep(faults.delay)
         if faults.drops():

@@ -54,6 +54,10 @@ class Sessions:
         token = next((key for key, one in self._table.items() if one.number == number), None)
         return token is not None and self._table.pop(token, None) is not None
 
+    def drop_all(self) -> None:
+        """Forget every session, as a BMC does that restarts."""
+        self._table.clear()
+
     def user(self, number: str) -> str | None:
         """Whose session this is, or None."""
         return next((one.user for one in self._table.values() if one.number == number), None)

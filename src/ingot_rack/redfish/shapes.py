@@ -17,7 +17,9 @@ class Shape:
     and Manager the drives are; ``media_by``: "action", "patch" or "hpe" (an action below Oem); ``media_needs`` and
     ``media_refuses``: parameters of an insertion that must, or must not, be given; ``eject_body``: ejecting wants
     a body; ``both_modes``: BIOS and UEFI can be chosen (simulated machines only);
-    ``newer_sensors``: Sensors and PowerSubsystem in place of Thermal and Power; ``expands``: $expand is understood.
+    ``newer_sensors``: Sensors and PowerSubsystem in place of Thermal and Power; ``expands``: $expand is understood;
+    ``update_by``: "simple" (SimpleUpdate) or "push" (multipart); ``update_targets``: SimpleUpdate may name Targets;
+    ``volumes_on_reset``: volumes are made and deleted at the machine's next start only.
     """
 
     manufacturer: str = ""
@@ -33,6 +35,9 @@ class Shape:
     both_modes: bool = False
     newer_sensors: bool = False
     expands: bool = False
+    update_by: str = "simple"
+    update_targets: bool = True
+    volumes_on_reset: bool = False
 
 
 PLAIN = Shape()
@@ -51,6 +56,8 @@ SHAPES = {
         media=("Manager",),
         both_modes=True,
         expands=True,
+        update_targets=False,
+        volumes_on_reset=True,
     ),
     # iLO: ejecting without a JSON body is refused (note in sushy's virtual_media.py).
     "hpe": Shape(
@@ -92,6 +99,7 @@ SHAPES = {
         media_needs=("TransferProtocolType", "UserName", "Password"),
         action_info=True,
         newer_sensors=True,
+        update_by="push",
     ),
     # MegaRAC, also in ASRock Rack: a partial Boot object is refused (ironic lists these makers for it).
     "ami": Shape(manufacturer="AMI", media=("Manager",), media_needs=("TransferMethod",), whole_boot=True),

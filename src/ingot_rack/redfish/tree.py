@@ -20,7 +20,7 @@ SYSTEM = f"{ROOT}/Systems/1"
 MANAGER = f"{ROOT}/Managers/1"
 CHASSIS = f"{ROOT}/Chassis/1"
 OK: Json = {"State": "Enabled", "Health": "OK"}
-_PARTS = ("Systems", "Managers", "Chassis", "SessionService", "Registries")
+_PARTS = ("Systems", "Managers", "Chassis", "SessionService", "Registries", "TaskService", "UpdateService")
 
 T = TypeVar("T")
 
@@ -43,6 +43,10 @@ class Front:
         if kind not in self._parts:
             self._parts[kind] = kind(self)
         return cast("T", self._parts[kind])
+
+    def used(self, kind: Callable[[Front], object]) -> bool:
+        """Whether this kind was ever asked for."""
+        return kind in self._parts
 
     @property
     def manufacturer(self) -> str:

@@ -12,6 +12,9 @@ from typing import cast
 
 from aiohttp import web
 
+from ingot_rack.redfish import naming
+from ingot_rack.redfish.shapes import PLAIN
+
 Json = dict[str, object]
 
 BODY_LIMIT = 1 << 20
@@ -89,12 +92,15 @@ def etag(body: Json) -> str:
 
 
 async def read(request: web.Request) -> Json:
-    """The request's JSON object; raises Refused for anything else."""
+    """The request's JSON object, its paths in our words (``request["shape"]`` says whose they were).
+
+    Raises Refused for anything else.
+    """
     raw = await request.read()
     if not raw:
         return {}
     try:
-        body: object = json.loads(raw)
+        body: object = json.loads(naming.body(raw.decode(), request.get("shape", PLAIN)))
     except ValueError as error:
         raise Refused(400, "MalformedJSON") from error
     if not isinstance(body, dict):

@@ -49,8 +49,8 @@ class Peer:
 async def running(
     shape: str = "plain", *, tls: ssl.SSLContext | None = None, media: Path | None = None
 ) -> AsyncGenerator[Peer]:
-    """A UEFI machine with two disks; ``media``: the folder to fetch images into, None fetches none."""
-    disks = tuple(hardware.DiskFacts(f"DISK{number}", 500 * GIB, "sas") for number in (1, 2))
+    """A UEFI machine with four disks; ``media``: the folder to fetch images into, None fetches none."""
+    disks = tuple(hardware.DiskFacts(f"DISK{number}", 500 * GIB, "sas") for number in range(1, 5))
     facts = hardware.Facts(
         "m", "b4b8a4e2-9f52-4c3a-9f5e-0a8f3c1d2e11", "SN-1", BootMode.UEFI, 8, 65536, (place.MAC,), disks
     )

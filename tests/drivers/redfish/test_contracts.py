@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from drivers import place
+from drivers.redfish import peer
 from ingot.domain import power
 from ingot_rack import fleet as fleets
 from ingot_rack.hardware import PowerState
+from ingot_rack.redfish.shapes import SHAPES
 from interfaces import contracts, hardware_contracts
 
 PASSWORD = "rack-password"
@@ -45,6 +47,14 @@ async def stage(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
     await fleet.close()
 
 
+@pytest.fixture(params=SHAPES)
+async def disks(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[contracts.Stage]:
+    """A machine with disks enough for volumes, in every maker's shape."""
+    async with peer.running(request.param) as bmc, place.opened(tmp_path) as site:
+        ctx = await site.context("redfish", bmc.info())
+        yield contracts.Stage(site.deps, site.calls, ctx.node.uuid, incomplete={})
+
+
 class TestPower(contracts.PowerContract):
     pass
 
@@ -54,4 +64,14 @@ class TestManagement(contracts.ManagementContract):
 
 
 class TestBios(hardware_contracts.BiosContract):
+    pass
+
+
+class TestRaid(hardware_contracts.RaidContract):
+    @pytest.fixture
+    def stage(self, disks: contracts.Stage) -> contracts.Stage:
+        return disks
+
+
+class TestFirmware(hardware_contracts.FirmwareContract):
     pass

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from http import HTTPStatus
+from pathlib import Path
 
 import aiohttp
 import msgspec
@@ -21,7 +23,28 @@ from ingot.domain import errors
 
 LARGEST_BODY = 32 << 20
 CONNECT_TIMEOUT = 10.0
+_CHUNK = 1 << 20
 KEPT_OPEN = 90.0  # longer than the interval of power sync, so that each sync finds its connections open
+
+
+class Streamed(msgspec.Struct, frozen=True):
+    """A body too large to hold: ``file`` between ``head`` and ``tail``."""
+
+    head: bytes
+    file: Path
+    tail: bytes
+
+    def size(self) -> int:
+        """All of it in bytes."""
+        return len(self.head) + self.file.stat().st_size + len(self.tail)
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """The body in pieces; the file is read in a thread."""
+        yield self.head
+        with await asyncio.to_thread(self.file.open, "rb") as source:
+            while chunk := await asyncio.to_thread(source.read, _CHUNK):
+                yield chunk
+        yield self.tail
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -31,7 +54,7 @@ class Call(msgspec.Struct, frozen=True):
     url: str
     peer: str
     headers: Mapping[str, str] = {}
-    body: bytes | None = None
+    body: bytes | Streamed | None = None
     trust: trust.Trust = True
     timeout: float = 30.0
 
@@ -71,19 +94,40 @@ class HttpClient:
         large), ``errors.Invalid`` (the URL, the CA file).
         """
         context = await self._trust.find(call.trust)
+        headers, data = dict(call.headers), call.body
+        if isinstance(data, Streamed):  # with its length: many BMCs refuse a body in chunks
+            headers["Content-Length"] = str(await asyncio.to_thread(data.size))
+            data = data.chunks()
         timeout = aiohttp.ClientTimeout(total=call.timeout, sock_connect=min(CONNECT_TIMEOUT, call.timeout))
         try:
             async with self._session.request(
                 call.method,
                 URL(call.url, encoded=True),
-                headers=call.headers,
-                data=call.body,
+                headers=headers,
+                data=data,
                 ssl=context,
                 timeout=timeout,
                 allow_redirects=False,
             ) as answer:
                 body = await _read(answer, call.peer)
                 return Reply(answer.status, answer.headers, body, call.peer)
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+            raise failure(call, error) from error
+
+    async def download(self, call: Call, file: Path) -> None:
+        """Write the answer to ``call`` into ``file``, whatever its size; redirects are followed.
+
+        Raises as ``send``, and ``errors.Misbehaved`` for any status but 200.
+        """
+        context = await self._trust.find(call.trust)
+        timeout = aiohttp.ClientTimeout(total=call.timeout, sock_connect=CONNECT_TIMEOUT)
+        try:
+            async with self._session.request(call.method, call.url, ssl=context, timeout=timeout) as answer:
+                if answer.status != HTTPStatus.OK:
+                    raise errors.Misbehaved(f"{call.peer} answered {answer.status} to {call.method}.")
+                with await asyncio.to_thread(file.open, "wb") as target:
+                    async for chunk in answer.content.iter_chunked(_CHUNK):
+                        await asyncio.to_thread(target.write, chunk)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             raise failure(call, error) from error
 

@@ -8,11 +8,12 @@ Invariant: one request at a time per BMC, because many BMCs corrupt parallel one
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import cast
 
 import msgspec
 
-from ingot.clients.http.client import HttpClient, Reply
+from ingot.clients.http.client import Call, HttpClient, Reply, Streamed
 from ingot.clients.redfish import complaints
 from ingot.clients.redfish.resources import Resource, items, link, members, part, text
 from ingot.clients.redfish.service import Service
@@ -88,6 +89,14 @@ class RedfishPool:
         if reply.status >= 400 and reply.status not in accept:
             raise complaints.failure(reply, f"{method} {path}")
         return reply
+
+    async def upload(self, target: Target, path: str, body: Streamed, kind: str) -> Reply:
+        """Post a large body of content type ``kind``; statuses do not raise. Raises what broken connections raise."""
+        return await self._service(target).upload(target, path, body, kind)
+
+    async def download(self, url: str, file: Path, timeout: float) -> None:
+        """Fetch ``url`` from wherever it is into ``file``: an image on its way to a BMC."""
+        await self._http.download(Call("GET", url, f"The server of {file.name}", timeout=timeout), file)
 
     async def system_path(self, target: Target) -> str:
         """Path of the target's ComputerSystem. Raises ``errors.Invalid`` when there are several."""

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from ingot.clients.http.client import Call, HttpClient, Reply
+from ingot.clients.http.client import Call, HttpClient, Reply, Streamed
 from ingot.clients.redfish import complaints
 from ingot.clients.redfish.target import AuthType, Target
 from ingot.domain import errors
@@ -28,6 +28,7 @@ NO_SESSIONS = (404, 405, 501)
 REDIRECTS = (301, 302, 307, 308)
 MOST_REDIRECTS = 3
 TIMEOUT = 30.0
+UPLOAD_TIMEOUT = 1800.0
 LOGOUT_TIMEOUT = 5.0
 FULL_LASTS = 300.0  # a full session table is looked at again after so long
 
@@ -52,6 +53,13 @@ class Service:
                 self._token = self._session = None  # the BMC dropped the session: restart, time-out
                 reply = await self._patiently(target, method, path, body, headers)
             return reply
+
+    async def upload(self, target: Target, path: str, body: Streamed, kind: str) -> Reply:
+        """Post a large body of content type ``kind`` once, within ``UPLOAD_TIMEOUT``."""
+        async with self._lock:
+            headers = {"Accept": "application/json", "Content-Type": kind} | await self._authorization(target)
+            url = target.origin + path
+            return await self._http.send(Call("POST", url, target.name, headers, body, target.trust, UPLOAD_TIMEOUT))
 
     async def close(self) -> None:
         """Delete our session; a BMC that does not answer is left alone."""

@@ -1,7 +1,7 @@
 """Actions that go on after the answer: 202 with a task monitor.
 
 Why: some BMCs do even a reset as a task, and only the task tells that it failed.
-May not: wait longer than told. Invariant: returns only when the action is accepted and has not failed.
+May not: wait longer than told. Invariant: an action is called done only when its task has not failed.
 Source: DSP0266 section "Asynchronous operations".
 """
 
@@ -11,15 +11,26 @@ import asyncio
 from typing import cast
 from urllib.parse import urlsplit
 
+import msgspec
+
 from ingot.clients.http.client import Reply
 from ingot.clients.redfish.client import RedfishPool
-from ingot.clients.redfish.resources import Resource
+from ingot.clients.redfish.resources import Resource, items, number, text
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 4.0
 FAILED = frozenset({"Exception", "Killed", "Cancelled", "Interrupted"})
+WAITING = frozenset({"New", "Pending", "Starting", "Suspended"})
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How a task goes: ``waiting``: it does nothing yet, perhaps until the machine restarts; percent None: not told."""
+
+    done: bool
+    waiting: bool = False
+    percent: float | None = None
 
 
 async def run(pool: RedfishPool, target: Target, path: str, body: Resource, patience: float = 60.0) -> None:
@@ -32,22 +43,45 @@ async def run(pool: RedfishPool, target: Target, path: str, body: Resource, pati
 
 async def follow(pool: RedfishPool, target: Target, reply: Reply, patience: float = 60.0) -> None:
     """Wait for the task that an answer may name, at most ``patience`` seconds. Raises as ``run``."""
-    monitor = urlsplit(reply.headers.get("Location", "")).path
-    if reply.status != 202 or not monitor:
+    monitor = monitor_of(reply)
+    if monitor is None:
         return
     ends, pause = asyncio.get_running_loop().time() + patience, FIRST_PAUSE
     while asyncio.get_running_loop().time() < ends:
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)
-        reply = await pool.send(target, "GET", monitor, accept=(404, 410))  # gone once it has been read
-        if reply.status != 202 and _finished(reply):
+        if (await look(pool, target, monitor)).done:
             return
     raise errors.TimedOut(f"A task of {target.name} did not end in {patience:g} s.", hint="See the BMC's task list.")
 
 
-def _finished(reply: Reply) -> bool:
-    body = reply.json() if reply.status == 200 else None
-    state = cast("Resource", body).get("TaskState") if isinstance(body, dict) else None
+def monitor_of(reply: Reply) -> str | None:
+    """Where the task that an answer began is looked at; None when the action was done with the answer."""
+    if reply.status != 202:
+        return None
+    return urlsplit(reply.headers.get("Location", "")).path or text(_body(reply), "TaskMonitor")
+
+
+async def look(pool: RedfishPool, target: Target, monitor: str) -> Progress:
+    """How the task at ``monitor`` goes; one that is gone is done: BMCs forget tasks once read, or at a restart.
+
+    Raises ``errors.Misbehaved`` with the task's own words when it failed, and what ``RedfishPool.get`` raises.
+    """
+    reply = await pool.send(target, "GET", monitor, accept=(404, 410))
+    if reply.status in (404, 410, 204):
+        return Progress(done=True)
+    body = _body(reply)
+    state = text(body, "TaskState")
     if state in FAILED:
-        raise errors.Misbehaved(f"A task of {reply.peer} ended as {state}.", hint="See the BMC's task list and log.")
-    return state in (None, "Completed")
+        said = "; ".join(text(one, "Message") or "" for one in items(body, "Messages") if text(one, "Message"))
+        raise errors.Misbehaved(
+            f"A task of {reply.peer} ended as {state}" + (f": {said.rstrip('.')}." if said else "."),
+            hint="See the BMC's task list and log.",
+        )
+    done = state == "Completed" or (reply.status == 200 and state is None)
+    return Progress(done, state in WAITING, number(body, "PercentComplete"))
+
+
+def _body(reply: Reply) -> Resource:
+    body = reply.json() if reply.body else None
+    return cast("Resource", body) if isinstance(body, dict) else {}

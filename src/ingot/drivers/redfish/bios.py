@@ -67,7 +67,7 @@ class RedfishBios(BiosInterface):
     async def _take_force(self, ctx: StepContext, wanted: dict[str, Any]) -> None:
         service = target.of(ctx)
         await restart.before(ctx)
-        await restart.run(ctx)
+        await restart.run(ctx, "settings")
         differing: dict[str, str | None] = {}
 
         async def in_force() -> bool:

@@ -7,8 +7,11 @@ found: off, on, or in its ramdisk. Invariant: entering again continues; each act
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
+from ingot.clients.redfish import tasks
 from ingot.domain import errors, power
+from ingot.drivers.redfish import target
 from ingot.interfaces import agent
 from ingot.interfaces.context import StepContext, WaitFor
 
@@ -26,22 +29,23 @@ async def before(ctx: StepContext) -> str:
     return await ctx.once("was", look)
 
 
-async def run(ctx: StepContext) -> None:
-    """Restart once: off, then on, from wherever it would boot; with a ramdisk, into its ramdisk again."""
+async def run(ctx: StepContext, key: str) -> None:
+    """Restart once for ``key``: off, then on, from wherever it would boot; a ramdisk is booted again and waited for."""
     was = await before(ctx)
+    inner = ctx.within(key)
 
     async def restart() -> bool:
         if was == RAMDISK:  # its agent's right to speak ends, so that only the new start's call counts
-            await switch(ctx, power.Target.OFF)
+            await _switch(ctx, power.Target.OFF)
             await ctx.journal.set_agent_token(None)
         else:
-            await switch(ctx, power.Target.ON if was == OFF else power.Target.REBOOT)
+            await _switch(ctx, power.Target.REBOOT)  # which of a machine that is off is just on
         return True
 
-    await ctx.once("restarted", restart)
+    await inner.once("restarted", restart)
     if was == RAMDISK:
-        await ctx.refresh()
-        await ctx.deploy.start_ramdisk(ctx)
+        await inner.refresh()
+        await ctx.deploy.start_ramdisk(inner)
 
 
 async def until(ctx: StepContext, done: Callable[[], Awaitable[bool]], what: WaitFor) -> None:
@@ -56,13 +60,40 @@ async def until(ctx: StepContext, done: Callable[[], Awaitable[bool]], what: Wai
     await ctx.wait.until(look, what)
 
 
+async def settle_tasks(ctx: StepContext, monitors: list[str], key: str, what: WaitFor) -> None:
+    """Wait until the tasks at ``monitors`` are done; if some wait for a restart, restart the machine once.
+
+    None is interrupted: the restart comes when each is done or waits. ``key``: as for ``run``. Raises
+    errors.Misbehaved with a task's own words when it failed.
+    """
+    service = target.of(ctx)
+
+    async def settled() -> bool:
+        found = [await tasks.look(ctx.kit.redfish, service, monitor) for monitor in monitors]
+        if found:
+            done = sum(100.0 if one.done else one.percent or 0.0 for one in found)
+            await ctx.journal.report(done, 100.0 * len(found), what.what)
+        return all(one.done or one.waiting for one in found)
+
+    async def waiting() -> bool:
+        await until(ctx, settled, what)
+        return not all([(await tasks.look(ctx.kit.redfish, service, monitor)).done for monitor in monitors])
+
+    async def over() -> bool:
+        return all([(await tasks.look(ctx.kit.redfish, service, monitor)).done for monitor in monitors])
+
+    if await ctx.once(f"{key} waits for a restart", waiting):
+        await run(ctx, key)
+        await until(ctx, over, replace(what, what=f"{what.what} with the machine's restart"))
+
+
 async def after(ctx: StepContext) -> None:
     """Off again where the machine was off before."""
     if await before(ctx) == OFF:
-        await switch(ctx, power.Target.OFF)
+        await _switch(ctx, power.Target.OFF)
 
 
-async def switch(ctx: StepContext, target: power.Target) -> None:
-    """Bring the power to ``target`` and store it."""
-    await ctx.power.set(ctx, target, ctx.kit.settings.power_timeout)
-    await ctx.journal.change_node(power_state=target.result().value)
+async def _switch(ctx: StepContext, wanted: power.Target) -> None:
+    """Bring the power to ``wanted`` and store it."""
+    await ctx.power.set(ctx, wanted, ctx.kit.settings.power_timeout)
+    await ctx.journal.change_node(power_state=wanted.result().value)
