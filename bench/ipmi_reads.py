@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvloop
@@ -79,19 +81,25 @@ async def measure(targets: list[Target], rounds: int) -> str:
     )
 
 
-def main() -> None:
-    count, rounds = (int(word) for word in (sys.argv[1:] + ["1000", "20"][len(sys.argv) - 1 :]))
+@contextmanager
+def running_fleet(count: int, folder: Path, *more: str) -> Generator[int]:
+    """That many BMCs in a process of their own, from ``address(0)`` on; their port."""
     port = free_port()
     command = [sys.executable, "-m", "ingot_rack", "fleet", "--ipmi", str(count), "--ipmi-port", str(port)]
-    command += ["--first", address(0)]
-    with tempfile.TemporaryDirectory() as folder, Path(folder, "fleet.log").open("wb") as log:
-        fleet = subprocess.Popen(command, stdout=log, stderr=log)
+    with (folder / "fleet.log").open("wb") as log:
+        fleet = subprocess.Popen([*command, "--first", address(0), *more], stdout=log, stderr=log)
         try:
-            targets = [Target(address(i), port, "admin", PASSWORD, cipher_suite=17) for i in range(count)]
-            print(uvloop.run(measure(targets, rounds)))
+            yield port
         finally:
             fleet.terminate()
             fleet.wait(10)
+
+
+def main() -> None:
+    count, rounds = (int(word) for word in (sys.argv[1:] + ["1000", "20"][len(sys.argv) - 1 :]))
+    with tempfile.TemporaryDirectory() as folder, running_fleet(count, Path(folder)) as port:
+        targets = [Target(address(i), port, "admin", PASSWORD, cipher_suite=17) for i in range(count)]
+        print(uvloop.run(measure(targets, rounds)))
 
 
 if __name__ == "__main__":

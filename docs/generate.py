@@ -6,7 +6,6 @@ those about a command to its help. Invariant: the same code gives the same pages
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +24,8 @@ PLACES = {
     "INGOT_URL": "the API's URL (default `http://127.0.0.1:6385`)",
     "INGOT_USER": "user name, for HTTP basic",
     "INGOT_PASSWORD": "password",
+    "INGOT_TOKEN": "a token, instead of user name and password",
+    "INGOT_CACERT": "file with the certificate of the authority that vouches for an `https://` API",
 }
 
 
@@ -34,9 +35,11 @@ def settings_page() -> str:
 
 {NOTE.format(source="src/ingot/settings.py")}
 
-No setting is needed to start. Later sources win: defaults, the TOML file named by `--config`, `INGOT_<NAME>` in the
-environment (upper case), `--set NAME=VALUE` and the options of a command. Lists are written with commas outside of
-TOML. Times are in seconds, sizes in bytes; "none" means that the value is derived. An unknown name is an error.
+No setting is needed to start. Later sources win: defaults, a TOML file, `INGOT_<NAME>` in the environment (upper case),
+`--set NAME=VALUE` and the options of a command. The file is the one that `--config` or INGOT_CONFIG names, else
+`$XDG_CONFIG_HOME/ingot/ingot.toml` or `/etc/ingot/ingot.toml` if there is one. `ingot config show` tells what is in
+force. Lists are written with commas outside of TOML. Times are in seconds, sizes in bytes; "none" means that the
+value is derived. An unknown name is an error.
 There is one conductor today: `conductor_group` is recorded with it and does not yet choose the nodes it works on.
 
 | setting | type | default | meaning |
@@ -47,17 +50,10 @@ There is one conductor today: `conductor_group` is recorded with it and does not
 
 
 def _settings() -> Iterator[tuple[str, str, str, str]]:
-    tree = ast.parse(Path(str(settings.__file__)).read_text())
-    found = next(one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == "Settings")
     values = settings.Settings()
-    for field, text in zip(found.body, found.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            words = text.value if isinstance(text, ast.Expr) else None
-            if not isinstance(words, ast.Constant) or not isinstance(words.value, str):
-                raise ValueError(f"settings.py:{field.lineno}: {field.target.id} has no docstring: write one below it")
-            kind = ast.unparse(field.annotation).replace(" | ", " or ").replace("tuple[str, ...]", "list of str")
-            value = getattr(values, field.target.id)
-            yield field.target.id, kind, _default(value), words.value.replace("``", "`")
+    for name, annotation, words in settings.describe():
+        kind = annotation.replace(" | ", " or ").replace("tuple[str, ...]", "list of str")
+        yield name, kind, _default(getattr(values, name)), words.replace("``", "`")
 
 
 def _default(value: object) -> str:

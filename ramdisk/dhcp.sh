@@ -7,6 +7,10 @@ deconfig)
 	;;
 bound | renew)
 	ip addr replace "$ip/$mask" dev "$interface"
+	# Another network's address (before a rescued machine went to its tenant's) must not stay.
+	ip -4 -o addr show dev "$interface" | awk '{ print $4 }' | while read -r old; do
+		[ "${old%/*}" = "$ip" ] || ip addr del "$old" dev "$interface"
+	done
 	for router in $router; do
 		ip route replace default via "$router" dev "$interface" 2>/dev/null && break
 	done

@@ -32,8 +32,10 @@ def make_deps(settings: Settings) -> Deps:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = data / "ingot.db"
     upgrade.upgrade(path)
-    key = seal.load_key(data / "secret.key")
-    return Deps(settings, Store(path), seal.Sealer(key), Registry(settings.drivers), MemoryBus())
+    key = data / seal.KEY_FILE
+    if not key.exists():
+        seal.load_key(key)
+    return Deps(settings, Store(path), seal.Sealer(seal.KeyFile(key)), Registry(settings.drivers), MemoryBus())
 
 
 @asynccontextmanager

@@ -6,7 +6,9 @@ environment, the command line. May not: import anything of ingot but domain. Inv
 
 from __future__ import annotations
 
+import ast
 import difflib
+import itertools
 import os
 import tomllib
 from pathlib import Path
@@ -118,25 +120,48 @@ def load(file: Path | None, overrides: dict[str, Any]) -> Settings:
 
     Raises errors.Invalid for an unknown key (with the nearest name) or a value of the wrong type.
     """
+    return load_traced(file, overrides)[0]
+
+
+def load_traced(file: Path | None, overrides: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
+    """As ``load``, and where each value comes from that is not a default, in words."""
     values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
     if file is not None:
         values.update(_read(file))
+        origins.update(dict.fromkeys(values, f"file {file}"))
     for name in Settings.__struct_fields__:
-        text = os.environ.get(f"INGOT_{name.upper()}")
+        variable = f"INGOT_{name.upper()}"
+        text = os.environ.get(variable)
         if text is not None:
             values[name] = tuple(text.split(",")) if isinstance(getattr(Settings(), name), tuple) else text
-    values.update({key: value for key, value in overrides.items() if value is not None})
+            origins[name] = f"environment {variable}"
+    given = {key: value for key, value in overrides.items() if value is not None}
+    values.update(given)
+    origins.update(dict.fromkeys(given, "command line"))
     for key in values:
         if key not in Settings.__struct_fields__:
             near = difflib.get_close_matches(key, Settings.__struct_fields__, 1)
             hint = f'Did you mean "{near[0]}"?' if near else "See docs/reference/settings.md."
-            raise errors.Invalid(f'There is no setting "{key}"', hint=hint)
+            raise errors.Invalid(f'There is no setting "{key}" ({origins[key]})', hint=hint)
     try:
-        made = msgspec.convert(values, Settings, strict=False)
+        return msgspec.convert(values, Settings, strict=False), origins
     except msgspec.ValidationError as error:
         raise errors.Invalid(f"A setting has a wrong value: {error}", hint="Correct it and start again.") from error
-    made.clean_step_priorities()
-    return made
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """(name, type, meaning) of every setting, as the source has them. Raises errors.Bug where words are missing."""
+    tree = ast.parse(Path(__file__).read_text())
+    body = next(one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == Settings.__name__).body
+    found: list[tuple[str, str, str]] = []
+    for field, text in itertools.pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            words = text.value if isinstance(text, ast.Expr) else None
+            if not isinstance(words, ast.Constant) or not isinstance(words.value, str):
+                raise errors.Bug(f"settings.py:{field.lineno}: {field.target.id} has no docstring below it")
+            found.append((field.target.id, ast.unparse(field.annotation), " ".join(words.value.split())))
+    return found
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -27,11 +27,13 @@ class Api:
     def answer(self, request: server.Request) -> server.Answer:
         """Route one request. Raises the agent's errors, which become faults."""
         words = [word for word in request.path.split("/") if word]
+        if words and words[0] in ("status", "commands"):
+            words.insert(0, "v1")  # the version may be left out
         match (request.method, words):
             case ("GET", []):
-                return 200, self._root()
+                return 200, _root(request.base)
             case ("GET", ["v1"]):
-                return 200, _version_page()
+                return 200, _version_page(request.base)
             case ("GET", ["v1", "status"]):
                 return 200, {"started_at": self._started_at, "version": version.VERSION}
             case ("GET", ["v1", "commands"]):
@@ -45,17 +47,6 @@ class Api:
                 return 200, self._post(request)
             case _:
                 raise errors.NotFound(f"The agent has no {request.method} {request.path}. See GET /v1/.")
-
-    @staticmethod
-    def _root() -> dict[str, Any]:
-        link = {"id": "v1", "links": [{"href": "/v1/", "rel": "self"}]}
-        text = "ingot agent, speaking the protocol of Ironic Python Agent"
-        return {
-            "name": "OpenStack Ironic Python Agent API",
-            "description": text,
-            "versions": [link],
-            "default_version": link,
-        }
 
     def trusts(self, query: dict[str, str]) -> bool:
         """Whether a request's query holds the agent's token."""
@@ -79,7 +70,7 @@ class Api:
             raise errors.InvalidCommandParams(f"The body is not JSON: {error}. Send an object.") from None
         order = fields.as_object(body) or {}
         name = fields.text(order, "name")
-        if "." not in name:
+        if not name:
             raise errors.InvalidCommandParams('The body lacks "name": "extension.command". Name a command.')
         params = fields.as_object(order.get("params") or {})
         if params is None:
@@ -87,15 +78,27 @@ class Api:
         return self._wait(request, self._executor.start(name, params))
 
 
-def _version_page() -> dict[str, Any]:
-    links = [{"href": "/v1/", "rel": "self"}]
+def _version(base: str) -> dict[str, Any]:
+    described = {"href": "https://docs.openstack.org/ironic-python-agent/", "rel": "describedby", "type": "text/html"}
+    return {"id": "v1", "links": [{"href": f"{base}/v1", "rel": "self"}, described]}
+
+
+def _root(base: str) -> dict[str, Any]:
+    text = "ingot agent, speaking the protocol of Ironic Python Agent"
     return {
-        "id": "v1",
-        "links": links,
-        "commands": [{"href": "/v1/commands/", "rel": "self"}],
-        "status": [{"href": "/v1/status/", "rel": "self"}],
-        "media_types": [{"base": "application/json", "type": "application/vnd.openstack.ironic-python-agent.v1+json"}],
+        "name": "OpenStack Ironic Python Agent API",
+        "description": text,
+        "versions": [_version(base)],
+        "default_version": _version(base),
     }
+
+
+def _version_page(base: str) -> dict[str, Any]:
+    def links(name: str) -> list[dict[str, str]]:
+        return [{"href": f"{base}/v1/{name}/", "rel": "self"}, {"href": f"{base}/{name}/", "rel": "bookmark"}]
+
+    media = {"base": "application/json", "type": "application/vnd.openstack.ironic-python-agent.v1+json"}
+    return {"commands": links("commands"), "status": links("status"), "media_types": [media], **_version(base)}
 
 
 def _same(one: bytes, other: bytes) -> bool:

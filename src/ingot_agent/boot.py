@@ -16,7 +16,6 @@ from ingot_agent import (
     conductor,
     errors,
     extensions,
-    inventory,
     log,
     machine,
     nics,
@@ -35,7 +34,7 @@ class Agent:
         self.client = conductor.Client(config, roots)
         self.stopped = threading.Event()
         self._heart: conductor.Heart | None = None
-        context = extensions.Context(config, roots, self.lock_down)
+        context = extensions.Context(config, roots, self.lock_down, self.let_go)
         self.executor = commands.Executor(extensions.table(context), self._beat)
         self.api = api.Api(self.executor, lambda: self.client.token)
         self.server = server.Server(host, config.listen_port, self.api.answer, self.api.trusts)
@@ -47,10 +46,14 @@ class Agent:
 
     def lock_down(self) -> None:
         """Answer no more and fall silent."""
+        self.let_go()
+        self.stopped.set()
+
+    def let_go(self) -> None:
+        """Fall silent, but stay: an agent that ended would be started again."""
         self.server.close()
         if self._heart is not None:
             self._heart.stop()
-        self.stopped.set()
 
     def run(self) -> None:
         """Report, look ourselves up, then serve until locked down.
@@ -95,7 +98,9 @@ class Agent:
             self.stopped.wait(0.05)
 
     def _inspect(self, callback: str) -> None:
-        report = inventory.report(self.config, self.roots)
+        from ingot_agent import collectors
+
+        report = collectors.report(self.config, self.roots)
         end = time.monotonic() + self.config.lookup_timeout
         while True:
             try:

@@ -52,10 +52,14 @@ Function = Callable[[Params, Progress], Result]
 
 @dataclass(frozen=True)
 class Entry:
-    """One command the agent knows: what it runs, and whether it answers at once or works on in a thread."""
+    """One command the agent knows: what it runs, and whether it answers at once or works on in a thread.
+
+    ``check`` looks at an asynchronous command's parameters before it starts, and raises InvalidCommandParams.
+    """
 
     run: Function
     asynchronous: bool = False
+    check: Callable[[Params], None] | None = None
 
 
 def uuid4() -> str:
@@ -136,6 +140,8 @@ class Executor:
             running = next((one for one in self._commands.values() if one.status is Status.RUNNING), None)
             if running is not None:
                 raise errors.AgentIsBusy(f"The agent is busy with {running.name}. Wait until it has ended.")
+            if entry.check is not None:
+                entry.check(arguments)
             command = Command(name, key)
             self._commands[command.ident] = command
         log.line(f"command {name}")
@@ -151,9 +157,15 @@ class Executor:
             raise command.error
 
     def _find(self, name: str) -> Entry:
-        if name not in self._table:
-            raise errors.NotFound(f"The agent has no command {name!r}. It knows: {', '.join(sorted(self._table))}.")
-        return self._table[name]
+        if name in self._table:
+            return self._table[name]
+        known = f"It knows: {', '.join(sorted(self._table))}."
+        extension, dot, _ = name.partition(".")
+        if not dot:
+            raise errors.InvalidCommand(f"{name!r} is no extension.command. {known}")
+        if any(one.startswith(f"{extension}.") for one in self._table):
+            raise errors.InvalidCommand(f"The agent has no command {name!r}. {known}")
+        raise errors.NotFound(f"The agent has no extension {extension!r}. {known}")
 
     def _work(self, command: Command, entry: Entry, params: Params) -> None:
         self._run(command, entry, params)
@@ -163,7 +175,8 @@ class Executor:
         result, error = guard.outcome(lambda: entry.run(params, command.progress))
         if error is None:
             short = command.name.partition(".")[2]
-            command.result = {"result": f"{short}: {result}"} if isinstance(result, str) else result
+            text = f"{short}: {result}" if entry.asynchronous else result  # as Ironic's agent tells them apart
+            command.result = {"result": text} if isinstance(result, str) else result
             command.status = Status.SUCCEEDED
             log.line(f"{command.name} succeeded")
         else:

@@ -1,6 +1,7 @@
 """The machine's disks, from sysfs alone.
 
-May not: open a disk. Invariant: only whole, writable, fixed disks with a size are listed.
+May not: open a disk. Invariant: only whole, fixed disks with a size are listed, software RAID's among them; what
+cannot take an operating system says why.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ingot_agent import settings, sysfile
 
 _IGNORED = ("loop", "ram", "zram", "sr", "fd", "dm-", "nbd", "mtd")
 _HCTL = re.compile(r"^\d+:\d+:\d+:\d+$")
+_PATH = re.compile(r"^nvme\d+c\d+n\d+$")  # one of several paths to a disk that is listed once already
 _PCI = re.compile(r"^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 
 
@@ -35,10 +37,13 @@ class Disk:
     logical_sectors: int
     physical_sectors: int
     tran: str | None
+    barred: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Give the inventory object."""
-        return asdict(self)
+        found = asdict(self)
+        del found["barred"]  # ours: why nothing may be written ("read-only", "part of /dev/md0")
+        return found
 
 
 def _serial(folder: str) -> str | None:
@@ -119,16 +124,26 @@ def _disk(name: str, roots: settings.Roots) -> Disk:
         logical_sectors=sysfile.number(f"{folder}/queue/logical_block_size", 512),
         physical_sectors=sysfile.number(f"{folder}/queue/physical_block_size", 512),
         tran=_transport(device, name),
+        barred=_why_barred(folder, name, roots),
     )
 
 
+def _why_barred(folder: str, name: str, roots: settings.Roots) -> str:
+    if sysfile.read(f"{folder}/ro") == "1":
+        return "read-only"
+    own = [part for part in sysfile.names(folder) if part.startswith(name)]
+    arrays = {held for part in ("", *own) for held in sysfile.names(f"{folder}/{part}/holders") if held[:2] == "md"}
+    return f"part of {', '.join(f'{roots.dev}/{one}' for one in sorted(arrays))}" if arrays else ""
+
+
 def find_all(roots: settings.Roots) -> list[Disk]:
-    """All disks that could hold an operating system, by name."""
+    """All disks, by name; ``barred`` ones included."""
     folder = f"{roots.sys}/block"
-    chosen = [name for name in sysfile.names(folder) if not name.startswith(_IGNORED)]
+    chosen = [name for name in sysfile.names(folder) if not name.startswith(_IGNORED) and not _PATH.match(name)]
     fixed = [one for one in chosen if sysfile.read(f"{folder}/{one}/removable") != "1"]
-    return [
-        _disk(name, roots)
-        for name in fixed
-        if sysfile.number(f"{folder}/{name}/size") and sysfile.read(f"{folder}/{name}/ro") != "1"
-    ]
+    return [_disk(name, roots) for name in fixed if sysfile.number(f"{folder}/{name}/size")]
+
+
+def usable(found: list[Disk]) -> list[Disk]:
+    """Those that may be written."""
+    return [disk for disk in found if not disk.barred]

@@ -170,15 +170,23 @@ def replace_entry(variables: Variables, option: bytes) -> int:
     return number
 
 
-def clean(roots: settings.Roots) -> str:
-    """Remove every boot entry that starts a file of a disk partition; says what was removed."""
+def clean(roots: settings.Roots, patterns: list[str] | None = None) -> str:
+    """Remove every boot entry that starts a file of a disk partition; says what was removed.
+
+    With ``patterns`` instead those whose label fits one of these regular expressions. Raises InvalidCommandParams.
+    """
+    try:
+        wanted = [re.compile(one, re.IGNORECASE) for one in patterns or []]
+    except re.error as error:
+        raise errors.InvalidCommandParams(f"match_patterns has no regular expression: {error}. Correct it.") from None
     folder = f"{roots.sys}/firmware/efi/efivars"
     if not os.path.isdir(folder) or not os.listdir(folder):
         return "no firmware variables, nothing to clean"
     variables = Variables(folder)
     removed: list[int] = []
-    for number in variables.entries():
-        if b"\x04\x01\x2a\x00" in variables.read(f"Boot{number:04X}"):
+    for number, label in variables.entries().items():
+        on_disk = b"\x04\x01\x2a\x00" in variables.read(f"Boot{number:04X}")
+        if any(one.search(label) for one in wanted) if wanted else on_disk:
             variables.remove(f"Boot{number:04X}")
             removed.append(number)
     order = variables.order()

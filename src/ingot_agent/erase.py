@@ -1,19 +1,54 @@
 """Make disks forget: their metadata in a second, or all of their bytes.
 
-May not: choose to skip a disk that was not named in the skip list. Invariant: what ``metadata`` wiped reads
-as zeros.
+May not: skip a disk without saying so. Invariants: what ``metadata`` wiped reads as zeros; after a whole erase none
+of the marks set before it can be read, whoever did the erasing.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
+import stat
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from ingot_agent import blockdev, commands, disks, errors, gpt, log, mbr
+from ingot_agent import ata, blockdev, commands, disks, errors, fields, gpt, log, mbr, nvme
 
 _HEAD = 2 << 20  # MBR, GPT, LVM, mdadm 1.1/1.2, ext, xfs, LUKS heads
 _TAIL = 2 << 20  # backup GPT, mdadm 0.9/1.0, DDF and other RAID tails
 _SIGNATURES = 1 << 20  # at each old partition's both ends
+_MARK = 4096
+_MARKS = 9
+_BUFFER = 4 << 20
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the conductor allows and asks for; its names are those of Ironic's ``driver_internal_info``."""
+
+    passes: int = 1
+    zeroize: bool = True
+    nvme: bool = True
+    ata: bool = True
+    fall_back: bool = False
+    skip_read_only: bool = False
+
+
+def wishes(node: dict[str, Any]) -> Wishes:
+    """Read them from a node; what is absent is as upstream's agent has it."""
+    info = fields.find_object(node, "driver_internal_info") or {}
+    older = info.get("agent_continue_if_ata_erase_failed", False)
+    passes = info.get("agent_erase_devices_iterations", 1)
+    return Wishes(
+        passes if isinstance(passes, int) else 1,
+        bool(info.get("agent_erase_devices_zeroize", True)),
+        bool(info.get("agent_enable_nvme_secure_erase", True)),
+        bool(info.get("agent_enable_ata_secure_erase", True)),
+        bool(info.get("agent_continue_if_secure_erase_failed", older)),
+        bool(info.get("agent_erase_skip_read_only", False)),
+    )
 
 
 def _ranges(device: blockdev.Device) -> list[tuple[int, int]]:
@@ -32,7 +67,7 @@ def _ranges(device: blockdev.Device) -> list[tuple[int, int]]:
     return ranges
 
 
-def metadata(path: str) -> None:
+def metadata(path: str) -> str:
     """Wipe one disk's tables and signatures, and read back that they are gone. Raises BlockDeviceError."""
     with blockdev.opened(path) as device:
         ranges = _ranges(device)
@@ -48,43 +83,118 @@ def metadata(path: str) -> None:
                     "locked: replace it."
                 )
         device.reread_partitions()
+    return f"metadata wiped ({len(ranges)} places), read back as zeros"
 
 
-def everything(path: str, progress: commands.Progress) -> str:
-    """Erase all of one disk; says how. Raises BlockDeviceError."""
+def _places(size: int) -> list[int]:
+    """Where marks are set: both ends and evenly between."""
+    last = max(0, size - _MARK) // _MARK * _MARK
+    return sorted({last * number // (_MARKS - 1) // _MARK * _MARK for number in range(_MARKS)})
+
+
+def _mark(path: str) -> dict[int, bytes]:
+    """Write random marks, to be looked for after the erase. Raises BlockDeviceError."""
     with blockdev.opened(path) as device:
-        if device.is_block and device.discard(secure=True):
-            way = "secure discard"
-        else:
-            for step in device.zero(0, device.size - device.size % device.sector):
-                progress.add(step)
-            way = "zeros"
+        marks = {place: os.urandom(min(_MARK, device.size)) for place in _places(device.size)}
+        for place, mark in marks.items():
+            device.write(memoryview(mark), place)
         device.flush()
+    return marks
+
+
+def _verified(path: str, marks: dict[int, bytes], zeros: bool) -> str:
+    """Look for the marks; says what was read. Raises BlockDeviceEraseError when one survived."""
+    with blockdev.opened(path) as device:
         device.drop_cache()
-        for offset in (0, device.size // 2 // 4096 * 4096, max(0, device.size - 4096)):
-            if way == "zeros" and any(device.read(offset, 4096)):
-                raise errors.BlockDeviceError(
-                    f"{path} still holds data at byte {offset}. The disk is faulty: replace it."
+        blank = 0
+        for place, mark in marks.items():
+            read = device.read(place, len(mark))
+            blank += not any(read)
+            if read == mark or (zeros and any(read)):
+                raise errors.BlockDeviceEraseError(
+                    f"{path} still holds its data at byte {place} after it was erased. The disk is faulty: replace it."
                 )
         device.reread_partitions()
-    return f"{path}: {way}"
+    return f"{len(marks)} places read back, none with its data, {blank} all zeros"
 
 
-def on_all(found: list[disks.Disk], work: Callable[[str], object], deadline: float | None = None) -> None:
-    """Work on all disks at once. Raises BlockDeviceError naming every disk that failed."""
-    failures: list[str] = []
+def _overwrite(path: str, wanted: Wishes, progress: commands.Progress) -> str:
+    """Random bytes, then zeros, over all of the disk; says so. Raises BlockDeviceError."""
+    buffer = mmap.mmap(-1, _BUFFER)
+    with blockdev.opened(path) as device:
+        whole = device.size - device.size % device.sector
+        for _ in range(wanted.passes):
+            for offset in range(0, whole, _BUFFER):
+                if offset % (_BUFFER << 6) == 0:  # fresh bytes each 256 MiB: making them is slower than many disks
+                    buffer[:] = os.urandom(_BUFFER)
+                piece = memoryview(buffer)[: min(_BUFFER, whole - offset)]
+                device.write(piece, offset, page_aligned=True)
+                progress.add(len(piece))
+        if wanted.zeroize or not wanted.passes:
+            for step in device.zero(0, whole):
+                progress.add(step)
+        device.flush()
+    return f"overwritten {wanted.passes} times with random bytes" + (", then zeros" if wanted.zeroize else "")
 
-    def one(path: str) -> None:
+
+def everything(disk: disks.Disk, wanted: Wishes, progress: commands.Progress) -> str:
+    """Erase all of one disk, by itself if it can; says how and what was read back. Raises the agent's errors."""
+    marks = _mark(disk.name)
+    note = ""
+    try:
+        own = _by_itself(disk.name, wanted)
+        if own is not None:
+            return f"{own}; {_verified(disk.name, marks, False)}"
+    except errors.BlockDeviceEraseError as error:
+        if not wanted.fall_back:
+            raise errors.IncompatibleHardware(
+                f"{error.message} Overwriting instead is not allowed "
+                "(driver_internal_info agent_continue_if_secure_erase_failed)."
+            ) from error
+        note = f" (its own erase failed: {error.message})"
+    done = _overwrite(disk.name, wanted, progress)
+    return f"{done}{note}; {_verified(disk.name, marks, wanted.zeroize)}"
+
+
+def _by_itself(path: str, wanted: Wishes) -> str | None:
+    if not stat.S_ISBLK(os.stat(path).st_mode):
+        return None
+    if os.path.basename(path).startswith("nvme"):
+        return nvme.erase(path) if wanted.nvme else None
+    return ata.erase(path) if wanted.ata else None
+
+
+def express(disk: disks.Disk, wanted: Wishes) -> str:
+    """Erase at once: an NVMe disk by itself, of any other the metadata. Raises BlockDeviceError."""
+    if wanted.nvme and os.path.basename(disk.name).startswith("nvme"):
         try:
-            work(path)
+            marks = _mark(disk.name)
+            own = _by_itself(disk.name, wanted)
+            if own is not None:
+                return f"{own}; {_verified(disk.name, marks, False)}"
+        except errors.BlockDeviceEraseError as error:
+            return f"{metadata(disk.name)} (its own erase failed: {error.message})"
+    return metadata(disk.name)
+
+
+def on_all(found: list[disks.Disk], work: Callable[[disks.Disk], str]) -> dict[str, str]:
+    """Work on all disks at once; what was done, by disk. Raises BlockDeviceError naming every disk that failed."""
+    failures: list[str] = []
+    done: dict[str, str] = {}
+
+    def one(disk: disks.Disk) -> None:
+        try:
+            done[disk.name] = work(disk)
+            log.line(f"{disk.name}: {done[disk.name]}")
         except errors.AgentError as error:
             failures.append(error.message)
 
-    threads = [threading.Thread(target=one, args=(disk.name,), name=disk.name, daemon=True) for disk in found]
+    threads = [threading.Thread(target=one, args=(disk,), name=disk.name, daemon=True) for disk in found]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(deadline)
+        thread.join()
     if failures:
-        raise errors.BlockDeviceError(" ".join(sorted(failures)))
-    log.line(f"{len(found)} disks done")
+        finished = "".join(f" Done: {name}: {how}." for name, how in sorted(done.items()))
+        raise errors.BlockDeviceEraseError(" ".join(sorted(failures)) + finished)
+    return dict(sorted(done.items()))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 
 class AgentError(Exception):
-    """The agent could not do what was asked."""
+    """The agent could not do what was asked. ``kind`` is its name in the protocol where that is another."""
 
     code = 500
+    kind = ""
 
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)
@@ -19,7 +20,7 @@ class AgentError(Exception):
     def as_dict(self) -> dict[str, str | int]:
         """Give the error as the protocol's ``command_error``."""
         return {
-            "type": type(self).__name__,
+            "type": self.kind or type(self).__name__,
             "code": self.code,
             "message": self.message,
             "details": self.details,
@@ -30,6 +31,14 @@ class InvalidCommandParams(AgentError):
     """The parameters of a command are not usable."""
 
     code = 400
+    kind = "InvalidCommandParamsError"
+
+
+class InvalidCommand(AgentError):
+    """The extension has no such command, or the name is no name of a command."""
+
+    code = 400
+    kind = "InvalidCommandError"
 
 
 class Unauthorized(AgentError):
@@ -39,9 +48,10 @@ class Unauthorized(AgentError):
 
 
 class NotFound(AgentError):
-    """No such path, extension, command or result."""
+    """No such path, extension or result."""
 
     code = 404
+    kind = "RequestedObjectNotFoundError"
 
 
 class AgentIsBusy(AgentError):
@@ -64,6 +74,24 @@ class BlockDeviceError(AgentError):
     """A disk refused to do what was asked."""
 
 
+class BlockDeviceEraseError(BlockDeviceError):
+    """A disk was not erased, or what it held can still be read."""
+
+
+class IncompatibleHardware(AgentError):
+    """This hardware cannot do it in a way that is allowed."""
+
+    kind = "IncompatibleHardwareMethodError"
+
+
+class SoftwareRAIDError(AgentError):
+    """The wanted software RAID is not possible, or the kernel refused it."""
+
+
+class CleaningError(AgentError):
+    """A step could not be done, or found the hardware faulty."""
+
+
 class ImageWriteError(AgentError):
     """The image could not be brought onto the disk."""
 
@@ -82,3 +110,5 @@ class NotKnown(AgentError):
 
 class VersionMismatch(AgentError):
     """The steps were listed by another version of this agent."""
+
+    code = 409

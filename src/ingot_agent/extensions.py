@@ -26,9 +26,9 @@ from ingot_agent import (
     inventory,
     log,
     machine,
+    nics,
     programs,
     settings,
-    steps,
 )
 from ingot_agent.commands import Entry, Params, Progress, Result
 
@@ -42,6 +42,7 @@ class Context:
     config: settings.Settings
     roots: settings.Roots
     lock_down: Callable[[], None]
+    let_go: Callable[[], None]
     node: dict[str, Any] = field(default_factory=dict)
 
 
@@ -109,16 +110,47 @@ def _install_bootloader(context: Context) -> commands.Function:
     return run
 
 
-def _finalize_rescue(_: Params, __: Progress) -> Result:
+def _bootc(_: Params, __: Progress) -> Result:
     raise errors.AgentError(
-        "This ramdisk cannot rescue: it has no login shell over the network. Boot a rescue ramdisk and try again."
+        "This ramdisk cannot install a bootable container: it has no podman. Deploy an image instead."
     )
+
+
+def _finalize_rescue(context: Context) -> commands.Function:
+    def run(params: Params, progress: Progress) -> Result:
+        from ingot_agent import passwords, rescue
+
+        hashed = fields.text(params, "rescue_password")
+        if not hashed:
+            raise errors.InvalidCommandParams("finalize_rescue lacks rescue_password. Send it, hashed if you can.")
+        if not params.get("hashed"):
+            hashed = passwords.hash_password(hashed.encode(), passwords.salt())
+        keys: list[object] = params.get("ingot_ssh_keys") or []
+        progress.begin("opening the rescue login")
+        rescue.open_login(hashed, [str(key) for key in keys], context.roots)
+        threading.Timer(_GRACE, _leave, (context,)).start()
+        return "the user rescue may log in"
+
+    return run
+
+
+def _leave(context: Context) -> None:
+    """The machine is its tenant's now, and so is its network."""
+    from ingot_agent import rescue
+
+    context.let_go()
+    rescue.renew_addresses()
 
 
 def _lockdown(context: Context) -> commands.Function:
     def run(_: Params, __: Progress) -> Result:
         log.line("locked down by the conductor")
-        threading.Timer(_GRACE, context.lock_down).start()
+
+        def end() -> None:
+            context.lock_down()
+            nics.all_down(context.roots)
+
+        threading.Timer(_GRACE, end).start()
         return "locked down"
 
     return run
@@ -133,6 +165,13 @@ def _set_node_info(context: Context) -> commands.Function:
         return "node taken over"
 
     return run
+
+
+def _check_image(params: Params) -> None:
+    info = fields.find_object(params, "image_info")
+    if info is None:
+        raise errors.InvalidCommandParams("prepare_image lacks image_info. Send it.")
+    image.order(info, fields.text(params, "configdrive"))
 
 
 def _flow(table: dict[str, Entry]) -> commands.Function:
@@ -150,14 +189,27 @@ def _flow(table: dict[str, Entry]) -> commands.Function:
     return run
 
 
-def _step_entries(all_steps: steps.Steps) -> dict[str, Entry]:
+def _step_entries(context: Context) -> dict[str, Entry]:
+    """Commands that list and run steps; what the steps need is loaded when the first of them is called."""
     table: dict[str, Entry] = {}
 
     def lister(kind: str) -> commands.Function:
-        return lambda _params, _progress: all_steps.listing(kind)
+        def run(params: Params, _: Progress) -> Result:
+            from ingot_agent import steps
+
+            context.node = fields.find_object(params, "node") or context.node
+            return steps.Steps(context.config, context.roots).listing(kind)
+
+        return run
 
     def executor(kind: str) -> commands.Function:
-        return lambda params, progress: all_steps.execute(kind, params, progress)
+        def run(params: Params, progress: Progress) -> Result:
+            from ingot_agent import steps
+
+            context.node = fields.find_object(params, "node") or context.node
+            return steps.Steps(context.config, context.roots).execute(kind, params, progress)
+
+        return run
 
     for kind in ("clean", "deploy", "service"):
         table[f"{kind}.get_{kind}_steps"] = Entry(lister(kind))
@@ -167,22 +219,28 @@ def _step_entries(all_steps: steps.Steps) -> dict[str, Entry]:
 
 def table(context: Context) -> dict[str, Entry]:
     """Give every command of this agent by its full name."""
-    entries = _step_entries(steps.Steps(context.config, context.roots))
+    entries = _step_entries(context)
 
     def hardware(_: Params, __: Progress) -> Result:
         return inventory.gather(context.config, context.roots)
 
+    def everything(params: Params, _: Progress) -> Result:
+        from ingot_agent import collectors
+
+        return collectors.report(context.config, context.roots, fields.text(params, "collectors"))
+
     entries |= {
-        "standby.prepare_image": Entry(_prepare_image(context), asynchronous=True),
+        "standby.prepare_image": Entry(_prepare_image(context), asynchronous=True, check=_check_image),
+        "standby.execute_bootc_install": Entry(_bootc, asynchronous=True),
         "standby.run_image": Entry(_power("reboot"), asynchronous=True),
         "standby.power_off": Entry(_power("poweroff"), asynchronous=True),
         "standby.sync": Entry(_sync),
         "standby.get_partition_uuids": Entry(_partition_uuids(context)),
         "image.install_bootloader": Entry(_install_bootloader(context), asynchronous=True),
-        "rescue.finalize_rescue": Entry(_finalize_rescue),
+        "rescue.finalize_rescue": Entry(_finalize_rescue(context)),
         "poll.get_hardware_info": Entry(hardware),
         "poll.set_node_info": Entry(_set_node_info(context)),
-        "ingot.get_inventory": Entry(hardware),
+        "ingot.get_inventory": Entry(everything),
         "log.collect_system_logs": Entry(lambda _params, _progress: {"system_logs": collect.bundle()}),
         "system.lockdown": Entry(_lockdown(context)),
     }

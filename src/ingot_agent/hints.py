@@ -143,6 +143,7 @@ def describe(disk: disks.Disk) -> str:
         f"{disk.size / (1 << 30):.1f} GiB",
         disk.model or "",
         f"serial {disk.serial}" if disk.serial else "",
+        f"({disk.barred})" if disk.barred else "",
     ]
     return " ".join(part for part in parts if part)
 
@@ -150,8 +151,10 @@ def describe(disk: disks.Disk) -> str:
 def choose(found: list[disks.Disk], hints: dict[str, Any], skip_list: list[dict[str, Any]] | None = None) -> disks.Disk:
     """Give the disk. Raises DeviceNotFound naming every candidate."""
     barred = skipped(found, skip_list or [])
-    usable = sorted((disk for disk in found if disk not in barred), key=lambda disk: (disk.size, disk.name))
-    listing = "; ".join(describe(disk) for disk in found) or "none at all"
+    usable = sorted(
+        (disk for disk in disks.usable(found) if disk not in barred), key=lambda disk: (disk.size, disk.name)
+    )
+    listing = "; ".join(describe(disk) for disk in found) or "none at all: the ramdisk lacks a driver, or there is none"
     if hints:
         for disk in usable:
             if matches(disk, hints):

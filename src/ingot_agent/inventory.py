@@ -8,37 +8,28 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ingot_agent import disks, errors, hints, machine, nics, settings
+from ingot_agent import bmc, disks, machine, nics, settings
 
 
 def gather(config: settings.Settings, roots: settings.Roots) -> dict[str, Any]:
     """Give the inventory object."""
+    cards = nics.interfaces(roots)
+    if config.collect_lldp:
+        from ingot_agent import lldp
+
+        heard = lldp.collect([one["name"] for one in cards], config.lldp_timeout, roots)
+        for one in cards:
+            one["lldp"] = heard.get(one["name"])
+    controller = bmc.find(roots)
     return {
-        "interfaces": nics.interfaces(roots),
+        "interfaces": cards,
         "cpu": machine.cpu(roots),
         "disks": [disk.as_dict() for disk in disks.find_all(roots)],
         "memory": machine.memory(roots),
-        "bmc_address": machine.bmc_address(roots),
-        "bmc_v6address": "::/0",
+        "bmc_address": controller.address,
+        "bmc_v6address": controller.v6address,
+        **({"bmc_mac": controller.mac} if controller.mac else {}),
         "system_vendor": machine.system_vendor(roots),
         "boot": machine.boot(config, roots),
         "hostname": os.uname().nodename,
-    }
-
-
-def report(config: settings.Settings, roots: settings.Roots) -> dict[str, Any]:
-    """Give the inspection callback's body.
-
-    Inventory, the disk an image would go to, the interface we booted from.
-    """
-    inventory = gather(config, roots)
-    try:
-        root_disk = hints.choose(disks.find_all(roots), {}).as_dict()
-    except errors.DeviceNotFound:
-        root_disk = None
-    return {
-        "inventory": inventory,
-        "error": None,
-        "root_disk": root_disk,
-        "boot_interface": config.boot_mac or None,
     }

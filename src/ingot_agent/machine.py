@@ -1,4 +1,4 @@
-"""Processor, memory, maker, firmware and BMC of the machine, in the words of Ironic's inventory.
+"""Processor, memory, maker and firmware of the machine, in the words of Ironic's inventory.
 
 May not: change anything. Invariant: what cannot be read is empty, never an error.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 from typing import Any
 
-from ingot_agent import programs, settings, sysfile
+from ingot_agent import programs, settings, smbios, sysfile
 
 
 def uptime(roots: settings.Roots) -> float:
@@ -36,33 +35,12 @@ def cpu(roots: settings.Roots) -> dict[str, Any]:
     }
 
 
-def _dmi_memory(table: bytes) -> int:
-    """MiB of all memory devices (type 17) of a DMI table; 0 when it tells none. Source: SMBIOS 3.6, 7.18."""
-    at, total = 0, 0
-    while at + 4 <= len(table):
-        kind, length = table[at], table[at + 1]
-        if length < 4:
-            break
-        if kind == 17 and length >= 0x0E:
-            size = struct.unpack_from("<H", table, at + 0x0C)[0]
-            if size == 0x7FFF and length >= 0x20:
-                total += struct.unpack_from("<I", table, at + 0x1C)[0] & 0x7FFFFFFF
-            elif size not in (0, 0xFFFF):
-                total += (size & 0x7FFF) >> 10 if size & 0x8000 else size
-        end = table.find(b"\0\0", at + length)
-        at = end + 2 if end >= 0 else len(table)
-    return total
-
-
 def memory(roots: settings.Roots) -> dict[str, int]:
     """Bytes the kernel can use, MiB that are plugged in."""
     found = re.search(r"MemTotal:\s+(\d+) kB", sysfile.read(f"{roots.proc}/meminfo"))
     total = int(found.group(1)) * 1024 if found else 0
-    try:
-        with open(f"{roots.sys}/firmware/dmi/tables/DMI", "rb") as file:
-            physical = _dmi_memory(file.read())
-    except OSError:
-        physical = 0
+    table = smbios.structures(smbios.table(roots))
+    physical = sum(smbios.memory_size(body) for kind, body, _ in table if kind == 17)
     return {"total": total, "physical_mb": physical or total >> 20}
 
 
@@ -91,16 +69,23 @@ def boot(config: settings.Settings, roots: settings.Roots) -> dict[str, str]:
     return {"current_boot_mode": "uefi" if is_uefi(roots) else "bios", "pxe_interface": config.boot_mac}
 
 
-def bmc_address(roots: settings.Roots) -> str:
-    """The BMC's IPv4 address by way of ipmitool.
+def erase_pstore(roots: settings.Roots) -> str:
+    """Remove what the kernel kept of earlier crashes; says how much. A file that stays is named in the answer."""
+    folder = f"{roots.sys}/fs/pstore"
+    if sysfile.names(folder) == [] and os.path.isdir(folder):
+        programs.run(["mount", "-t", "pstore", "pstore", folder])
+    names = sysfile.names(folder)
+    for name in names:
+        try:
+            os.unlink(f"{folder}/{name}")
+        except OSError as error:
+            return f"{name} was not removed: {error.strerror}"
+    return f"removed {len(names)} records"
 
-    "0.0.0.0" when there is no BMC, no tool, no answer in 10 s.
-    """
-    if not os.path.exists(f"{roots.dev}/ipmi0"):
-        return "0.0.0.0"
-    for channel in ("1", "8", "2"):
-        done = programs.run(["ipmitool", "lan", "print", channel], 10)
-        found = re.search(rb"^IP Address\s*: (\d+\.\d+\.\d+\.\d+)$", done.output, re.MULTILINE)
-        if found and found.group(1) != b"0.0.0.0":
-            return found.group(1).decode()
-    return "0.0.0.0"
+
+def tpm(roots: settings.Roots) -> dict[str, Any]:
+    """Whether there is a TPM, and of which version."""
+    folder = f"{roots.sys}/class/tpm"
+    names = sysfile.names(folder)
+    versions = [sysfile.number(f"{folder}/{name}/tpm_version_major") for name in names]
+    return {"present": bool(names), "version": versions[0] if versions and versions[0] else None}

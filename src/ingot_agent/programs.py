@@ -18,11 +18,12 @@ class Done:
 
 
 def run(command: list[str], timeout: float = 20.0) -> Done:
-    """Run a program to its end, at most ``timeout`` seconds."""
+    """Run a program to its end, at most ``timeout`` seconds; its complaints are in the output only when it failed."""
     import subprocess  # slow to load in an emulated machine, and seldom wanted
 
     try:
         done = subprocess.run(command, capture_output=True, timeout=timeout, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Done(False, f"{' '.join(command)}: {error}\n".encode())
-    return Done(done.returncode == 0, done.stdout)
+    failed = done.returncode != 0
+    return Done(not failed, done.stdout + (done.stderr if failed else b""))

@@ -34,12 +34,13 @@ _CONNECTIONS = 16
 
 @dataclass(frozen=True)
 class Request:
-    """A parsed request; ``query`` holds the last value of each name."""
+    """A parsed request; ``query`` holds the last value of each name, ``base`` is how the client reached us."""
 
     method: str
     path: str
     query: dict[str, str]
     body: bytes
+    base: str = ""
 
 
 Answer = tuple[int, object]
@@ -53,6 +54,7 @@ class _Head:
     path: str
     query: dict[str, str]
     length: int
+    host: str
 
 
 class _Incoming(socket.SocketIO):
@@ -99,7 +101,7 @@ def _read_head(stream: io.BufferedReader[_Incoming]) -> _Head | None:
     words = first.decode("latin-1").split()
     if len(words) != 3:
         raise ValueError("the request line is malformed")
-    length = 0
+    length, host = 0, ""
     for _ in range(_HEAD_LINES):
         entry = stream.readline(_HEAD_LINE).decode("latin-1").strip()
         if not entry:
@@ -107,11 +109,13 @@ def _read_head(stream: io.BufferedReader[_Incoming]) -> _Head | None:
         name, _, value = entry.partition(":")
         if name.lower() == "content-length":
             length = int(value)
+        elif name.lower() == "host":
+            host = value.strip()
     else:
         raise ValueError(f"it has {_HEAD_LINES} header lines or more")
     if not 0 <= length <= _BODY_LIMIT:
         raise ValueError(f"the body is longer than {_BODY_LIMIT} bytes")
-    return _Head(words[0], *parse_target(words[1]), length)
+    return _Head(words[0], *parse_target(words[1]), length, host)
 
 
 def _fault(error: errors.AgentError) -> Answer:
@@ -194,7 +198,8 @@ class Server:
                 body = stream.read(head.length)
                 if len(body) < head.length:
                     return
-                request = Request(head.method, head.path, head.query, body)
+                scheme = "https" if hasattr(client, "cipher") else "http"
+                request = Request(head.method, head.path, head.query, body, f"{scheme}://{head.host}")
                 client.sendall(_encode(self._guarded(request)))
         except ValueError as error:
             reason = f"The request is not usable: {error}. Send a smaller, well-formed one."

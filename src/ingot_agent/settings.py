@@ -17,6 +17,7 @@ class Roots:
     proc: str = "/proc"
     dev: str = "/dev"
     run: str = "/run"
+    top: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Settings:
     listen_port: int = 9999
     advertise_host: str = ""
     advertise_port: int = 9999
+    collect_lldp: bool = False
+    lldp_timeout: float = 30.0
     lookup_timeout: float = 600.0
     address_wait: float = 30.0
     http_timeout: float = 30.0
@@ -98,6 +101,8 @@ def from_cmdline(text: str) -> Settings:
         listen_port=port,
         advertise_host=values.get("ipa-advertise-host", ""),
         advertise_port=int(_number(values, "ipa-advertise-port", port)),
+        collect_lldp=_truth(values, "ipa-collect-lldp"),
+        lldp_timeout=_number(values, "ipa-lldp-timeout", 30),
         lookup_timeout=_number(values, "ipa-lookup-timeout", 600),
         address_wait=_number(values, "ipa-inspection-dhcp-wait-timeout", 30),
         http_timeout=_number(values, "ipa-http-request-timeout", 30),

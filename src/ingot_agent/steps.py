@@ -10,9 +10,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingot_agent import commands, disks, efiboot, erase, errors, fields, hints, image, settings, version
+from ingot_agent import (
+    burnin,
+    commands,
+    disks,
+    efiboot,
+    erase,
+    errors,
+    fields,
+    hints,
+    image,
+    log,
+    machine,
+    raid,
+    settings,
+    version,
+)
 
-Run = Callable[[dict[str, Any], dict[str, Any], commands.Progress], str]  # node, args, progress -> what was done
+Outcome = str | dict[str, Any]
+Run = Callable[[dict[str, Any], dict[str, Any], commands.Progress], Outcome]  # node, args, progress -> what was done
 
 
 @dataclass(frozen=True)
@@ -22,14 +38,15 @@ class Step:
     step: str
     kinds: dict[str, int]
     run: Run
-    abortable: bool = False
-    argsinfo: dict[str, Any] = field(default_factory=dict)
+    abortable: bool = True
+    argsinfo: dict[str, Any] = field(default_factory=dict[str, Any])
+    interface: str = "deploy"
 
     def listing(self, kind: str) -> dict[str, Any]:
         """The protocol's description."""
         return {
             "step": self.step,
-            "interface": "deploy",
+            "interface": self.interface,
             "priority": self.kinds[kind],
             "reboot_requested": False,
             "abortable": self.abortable,
@@ -41,21 +58,44 @@ def _argument(text: str, required: bool = False) -> dict[str, Any]:
     return {"description": text, "required": required}
 
 
+_WRITE_ARGUMENTS = {
+    "image_info": _argument("Where the image is and what it must hash to.", required=True),
+    "configdrive": _argument("Config drive: base64 of gzip, or an address."),
+}
+_RAID_ARGUMENTS = {
+    "raid_config": _argument("The configuration to apply, as target_raid_config.", required=True),
+    "delete_existing": _argument("Whether present arrays are removed first (true unless said otherwise)."),
+}
+_NVRAM_ARGUMENTS = {"match_patterns": _argument("Regular expressions: only boot entries whose label fits one go.")}
+
+
 class Steps:
     """All steps of one machine."""
 
     def __init__(self, config: settings.Settings, roots: settings.Roots) -> None:
         self._config = config
         self._roots = roots
-        arguments = {
-            "image_info": _argument("Where the image is and what it must hash to.", required=True),
-            "configdrive": _argument("Config drive: base64 of gzip, or an address."),
-        }
+        anywhere, on_request = {"clean": 0, "service": 0}, {"clean": 0}
         self._steps = (
-            Step("erase_devices_metadata", {"clean": 99, "deploy": 0}, self._erase_metadata, abortable=True),
-            Step("erase_devices", {"clean": 10}, self._erase_devices, abortable=True),
-            Step("clean_uefi_nvram", {"clean": 0, "deploy": 0}, self._clean_nvram),
-            Step("write_image", {"deploy": 0, "service": 0}, self._write_image, argsinfo=arguments),
+            Step("erase_devices_metadata", {"clean": 99, "deploy": 0}, self._erase_metadata),
+            Step("erase_devices", {"clean": 10}, self._erase_devices),
+            Step("erase_devices_express", on_request, self._erase_express),
+            Step("erase_pstore", on_request, self._erase_pstore),
+            Step("clean_uefi_nvram", {"clean": 0, "deploy": 0}, self._clean_nvram, argsinfo=_NVRAM_ARGUMENTS),
+            Step("burnin_cpu", anywhere, lambda node, _, progress: burnin.cpu(node, progress)),
+            Step("burnin_memory", anywhere, lambda node, _, progress: burnin.memory(node, roots, progress)),
+            Step("burnin_disk", on_request, self._burnin_disk),
+            Step("burnin_network", anywhere, lambda node, _, progress: burnin.network(node, progress)),
+            Step("delete_configuration", anywhere, self._delete_raid, interface="raid"),
+            Step("create_configuration", anywhere, self._create_raid, interface="raid"),
+            Step(
+                "apply_configuration",
+                {"deploy": 0, "service": 0},
+                self._apply_raid,
+                argsinfo=_RAID_ARGUMENTS,
+                interface="raid",
+            ),
+            Step("write_image", {"deploy": 0, "service": 0}, self._write_image, False, _WRITE_ARGUMENTS),
         )
 
     def listing(self, kind: str) -> dict[str, Any]:
@@ -84,28 +124,74 @@ class Steps:
         echo = {key: value for key, value in wanted.items() if key != "args"}  # args hold the config drive
         return {f"{kind}_result": result, f"{kind}_step": echo}
 
-    def _disks(self, node: dict[str, Any]) -> list[disks.Disk]:
-        found = disks.find_all(self._roots)
-        barred = hints.skipped(found, hints.of_node(node)[1])
-        return [disk for disk in found if disk not in barred]
+    def _all_disks(self) -> list[disks.Disk]:
+        raid.assemble(self._roots)
+        return disks.find_all(self._roots)
 
-    def _erase_metadata(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> str:
-        found = self._disks(node)
+    def _disks(self, node: dict[str, Any]) -> tuple[list[disks.Disk], dict[str, str]]:
+        """The disks to work on, and of every other one why it is left alone."""
+        found = self._all_disks()
+        skipped = hints.skipped(found, hints.of_node(node)[1])
+        left = {disk.name: "left alone: in skip_block_devices" for disk in skipped}
+        left |= {disk.name: f"left alone: {disk.barred}" for disk in found if disk.barred}
+        return [disk for disk in found if disk.name not in left], left
+
+    def _erase_metadata(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
+        found, left = self._disks(node)
         progress.begin(f"wiping the metadata of {len(found)} disks")
-        erase.on_all(found, erase.metadata)
-        return f"wiped {', '.join(disk.name for disk in found) or 'no disks'}"
+        return {"disks": erase.on_all(found, lambda disk: erase.metadata(disk.name)) | left}
 
-    def _erase_devices(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> str:
-        found = self._disks(node)
-        progress.begin(f"erasing {len(found)} disks", sum(disk.size for disk in found))
-        erase.on_all(found, lambda path: erase.everything(path, progress))
-        return f"erased {', '.join(disk.name for disk in found) or 'no disks'}"
+    def _erase_devices(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
+        found, left = self._disks(node)
+        wanted = erase.wishes(node)
+        locked = [name for name, why in left.items() if why.endswith("read-only")]
+        if locked and not wanted.skip_read_only:
+            raise errors.BlockDeviceEraseError(
+                f"{', '.join(locked)} cannot be erased: read-only. Unlock it, put it into skip_block_devices, or allow "
+                "it to be skipped (driver_internal_info agent_erase_skip_read_only)."
+            )
+        rounds = wanted.passes + wanted.zeroize
+        progress.begin(f"erasing {len(found)} disks", rounds * sum(disk.size for disk in found))
+        return {"disks": erase.on_all(found, lambda disk: erase.everything(disk, wanted, progress)) | left}
 
-    def _clean_nvram(self, _: dict[str, Any], __: dict[str, Any], progress: commands.Progress) -> str:
+    def _erase_express(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
+        found, left = self._disks(node)
+        wanted = erase.wishes(node)
+        progress.begin(f"erasing {len(found)} disks the quick way")
+        return {"disks": erase.on_all(found, lambda disk: erase.express(disk, wanted)) | left}
+
+    def _erase_pstore(self, _: dict[str, Any], __: dict[str, Any], progress: commands.Progress) -> Outcome:
+        progress.begin("removing the kernel's kept crash records")
+        return machine.erase_pstore(self._roots)
+
+    def _clean_nvram(self, _: dict[str, Any], args: dict[str, Any], progress: commands.Progress) -> Outcome:
         progress.begin("removing boot entries")
-        return efiboot.clean(self._roots)
+        return efiboot.clean(self._roots, fields.texts(args, "match_patterns"))
 
-    def _write_image(self, node: dict[str, Any], args: dict[str, Any], progress: commands.Progress) -> str:
+    def _burnin_disk(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
+        return burnin.disk(node, self._disks(node)[0], progress)
+
+    def _delete_raid(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
+        self._all_disks()
+        return raid.delete(node, self._roots, progress)
+
+    def _create_raid(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
+        wanted = raid.target(node)
+        self._all_disks()
+        raid.create(node, wanted, self._roots, progress)
+        return wanted
+
+    def _apply_raid(self, node: dict[str, Any], args: dict[str, Any], progress: commands.Progress) -> Outcome:
+        wanted = fields.find_object(args, "raid_config")
+        if not wanted:
+            raise errors.InvalidCommandParams("The step apply_configuration lacks raid_config. Send it in args.")
+        self._all_disks()
+        if args.get("delete_existing", True):
+            log.line(raid.delete(node, self._roots, progress))
+        raid.create(node, wanted, self._roots, progress)
+        return wanted
+
+    def _write_image(self, node: dict[str, Any], args: dict[str, Any], progress: commands.Progress) -> Outcome:
         info = fields.find_object(args, "image_info")
         if info is None:
             raise errors.InvalidCommandParams("The step write_image lacks image_info. Send it in args.")

@@ -85,7 +85,8 @@ class Bmc:
     """The management controller of one machine.
 
     `kg` is IPMI's second key (20 bytes, or none), `privilege` the user's limit, `readings` what sensors say instead of
-    their usual raw reading, `satellites` the controllers behind this one by bus channel and address.
+    their usual raw reading, `satellites` the controllers behind this one by bus channel and address; `resets` are
+    the restarts of the BMC itself that were asked for, as IPMI numbers them (2 cold, 3 warm).
     """
 
     __slots__ = (
@@ -101,6 +102,7 @@ class Bmc:
         "password",
         "privilege",
         "readings",
+        "resets",
         "satellites",
         "starts",
         "user",
@@ -115,6 +117,7 @@ class Bmc:
         self.faults = Faults()
         self.readings: dict[str, int | None] = {}
         self.satellites: dict[tuple[int, int], Bmc] = {}
+        self.resets: list[int] = []
         self.boot_set_at = 0.0
         self.starts = 0  # of the machine, ordered here: what is pending takes force at one
         self._ignored_boot: hardware.BootOverride | None = None

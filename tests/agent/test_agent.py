@@ -143,6 +143,12 @@ def test_paths_and_errors(roots: settings.Roots) -> None:
         status, fault = client.post("no.such")
         assert (status, fault["faultcode"]) == (404, "Client")
         assert "standby.sync" in fault["faultstring"]
+        assert client.post("standby.nosuch")[0] == 400
+        assert client.call("GET", "/status")[1]["version"] == version.VERSION
+        assert client.call("GET", f"/commands/?agent_token={peers.TOKEN}")[0] == 200
+        page = client.call("GET", "/v1")[1]
+        assert page["links"][0]["href"] == f"{client.base}/v1"
+        assert client.post("standby.prepare_image", {"image_info": {"id": "i"}}, wait=False)[0] == 400
         assert client.call("GET", f"/v1/commands/none?agent_token={peers.TOKEN}")[0] == 404
         assert client.call("GET", "/v2")[0] == 404
         assert client.post("poll.set_node_info")[0] == 400
@@ -167,9 +173,26 @@ def test_steps_are_listed_and_run(roots: settings.Roots) -> None:
     with peers.Ironic() as api, running(api, roots) as (_, client):
         listed = client.post("clean.get_clean_steps", {"node": {}, "ports": []})[1]["command_result"]
         steps = {one["step"]: one["priority"] for one in listed["clean_steps"]["ingot_generic"]}
-        assert steps == {"erase_devices_metadata": 99, "erase_devices": 10, "clean_uefi_nvram": 0}
+        assert {name: priority for name, priority in steps.items() if priority} == {
+            "erase_devices_metadata": 99,
+            "erase_devices": 10,
+        }
+        on_request = {
+            "erase_devices_express",
+            "erase_pstore",
+            "clean_uefi_nvram",
+            "burnin_disk",
+            "create_configuration",
+        }
+        assert on_request < set(steps)
         deploy = client.post("deploy.get_deploy_steps")[1]["command_result"]["deploy_steps"]["ingot_generic"]
-        assert {one["step"] for one in deploy} == {"write_image", "erase_devices_metadata", "clean_uefi_nvram"}
+        assert {one["step"] for one in deploy} == {
+            "write_image", "erase_devices_metadata", "clean_uefi_nvram", "apply_configuration",
+        }  # fmt: skip
+        service = client.post("service.get_service_steps")[1]["command_result"]["service_steps"]["ingot_generic"]
+        names = {one["step"]: one["interface"] for one in service}
+        assert "burnin_disk" not in names  # it would destroy what the tenant has
+        assert names["create_configuration"] == "raid"
         beats = len(api.seen.heartbeats)
         version_seen = listed["hardware_manager_version"]
         named = {"step": "erase_devices_metadata", "interface": "deploy", "priority": 99}
@@ -185,7 +208,7 @@ def test_steps_are_listed_and_run(roots: settings.Roots) -> None:
         assert result["command_status"] == "CLEAN_VERSION_MISMATCH"
         result = client.post("clean.execute_clean_step", {"step": {"step": "nope"}})[1]
         assert result["command_status"] == "FAILED"
-        assert result["command_error"]["type"] == "InvalidCommandParams"
+        assert result["command_error"]["type"] == "InvalidCommandParamsError"
 
 
 def test_failure_comes_back_as_a_sentence(roots: settings.Roots) -> None:
@@ -213,8 +236,10 @@ def test_logs_are_a_tar(roots: settings.Roots) -> None:
 
 def test_small_commands(roots: settings.Roots) -> None:
     with peers.Ironic() as api, running(api, roots) as (agent, client):
-        assert client.post("standby.sync")[1]["command_result"] == {"result": "sync: file systems flushed"}
-        assert client.post("rescue.finalize_rescue")[1]["command_status"] == "FAILED"
+        assert client.post("standby.sync")[1]["command_result"] == {"result": "file systems flushed"}
+        assert client.post("rescue.finalize_rescue")[0] == 400
+        bootc = client.post("standby.execute_bootc_install", {"image_source": "docker://x", "instance_info": {}})[1]
+        assert "no podman" in bootc["command_error"]["details"]
         assert (
             client.post("poll.set_node_info", {"node_info": {"node": {"uuid": "u"}}})[1]["command_status"]
             == "SUCCEEDED"
@@ -224,8 +249,11 @@ def test_small_commands(roots: settings.Roots) -> None:
         assert "own boot code" in done["command_result"]["result"]
         assert client.post("flow.start_flow", {"flow": [{"standby.sync": {}}]})[1]["command_status"] == "SUCCEEDED"
         assert client.post("flow.start_flow", {"flow": [{"no.such": {}}]})[1]["command_status"] == "FAILED"
-        uuids = client.post("poll.get_hardware_info")[1]["command_result"]
-        assert uuids == client.post("ingot.get_inventory")[1]["command_result"]
+        inventory = client.post("poll.get_hardware_info")[1]["command_result"]
+        everything = client.post("ingot.get_inventory", {"collectors": "default,tpm,nosuch"})[1]["command_result"]
+        assert everything["inventory"] == inventory
+        assert everything["tpm"] == {"present": False, "version": None}
+        assert set(everything) == {"inventory", "error", "root_disk", "boot_interface", "configuration", "tpm"}
         listed = client.call("GET", f"/v1/commands?agent_token={peers.TOKEN}")[1]["commands"]
         assert [one["command_name"] for one in listed][:2] == ["sync", "finalize_rescue"]
         client.post("system.lockdown")

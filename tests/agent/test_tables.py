@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import gzip
 import os
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ingot_agent import blockdev, configdrive, erase, errors, gpt, mbr
+from agent.test_hints import SMALL
+from ingot_agent import blockdev, commands, configdrive, erase, errors, gpt, mbr
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -181,9 +183,7 @@ def test_metadata_erase_clears_tables_and_signatures(tmp_path: Path) -> None:
 
 
 def test_full_erase_leaves_nothing(tmp_path: Path) -> None:
-    from ingot_agent import commands
-
     disk = tmp_path / "disk"
     disk.write_bytes(os.urandom(9 * MIB + 512))
-    assert "zeros" in erase.everything(str(disk), commands.Progress())
+    assert "zeros" in erase.everything(dataclasses.replace(SMALL, name=str(disk)), erase.Wishes(), commands.Progress())
     assert not any(disk.read_bytes())

@@ -67,6 +67,7 @@ class Frame:
     disk_pace: int = 0
     disk: str = "virtio"
     card: str = "virtio-net-pci"
+    extra: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Hull:
         words += ["-netdev", f"user,id=n0{forward}", "-device", f"{self.frame.card},netdev=n0,romfile=,mac={MAC}"]
         pace = f",throttling.bps-total={self.frame.disk_pace}" if self.frame.disk_pace else ""
         words += ["-drive", f"file={self.disk},format=raw,if=none,id=d0,discard=unmap{pace}"]
-        return [*words, "-device", f"{_DISKS[self.frame.disk]},drive=d0,serial=D0"]
+        return [*words, "-device", f"{_DISKS[self.frame.disk]},drive=d0,serial=D0", *self.frame.extra]
 
 
 @contextlib.contextmanager

@@ -272,6 +272,7 @@ STEP = {"interface": "deploy", "step": "erase_devices_metadata"}
     [
         ({}, '"clean_steps" is required'),
         ({"clean_steps": []}, '"clean_steps" is required'),
+        ({"clean_steps": [{"interface": "vendor", "step": "send_raw"}]}, "clean step 'vendor.send_raw' is not allowed"),
         ({"runbook": "r"}, "Runbooks are not supported"),
         ({"runbook": ""}, "Runbooks are not supported"),
         ({"runbook": "r", "clean_steps": [STEP]}, "Runbooks are not supported"),

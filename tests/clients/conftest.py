@@ -312,3 +312,28 @@ async def udp_proxy() -> AsyncIterator[Proxy]:
 @pytest.fixture
 def faults() -> Faults:
     return Faults()
+
+
+VIRTUALBMC = """
+import sys
+sys.path.append(sys.argv[2])
+import libvirt
+from virtualbmc.vbmc import VirtualBMC
+kept = libvirt.open("test:///default")  # while one connection is open, libvirt's imaginary machine keeps its state
+VirtualBMC("admin", "password", int(sys.argv[1]), "::ffff:127.0.0.1", "test", "test:///default").listen()
+"""
+
+
+@pytest.fixture(scope="session")
+def virtualbmc_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """virtualbmc before libvirt's test driver: user admin, password "password", suite 3, a machine that is on.
+
+    It runs in Debian's own Python, because libvirt's bindings for it are Debian's.
+    """
+    packages = Path(programs.peer()).parents[1] / "lib"
+    (site,) = packages.glob("python3*/site-packages")
+    port = free_port(socket.SOCK_DGRAM)
+    command = ["/usr/bin/python3", "-c", VIRTUALBMC, str(port), str(site)]
+    with running(command, tmp_path_factory.mktemp("virtualbmc")) as process:
+        wait_for_ipmi(port, process)
+        yield port

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.peer
 
 @pytest.fixture
 async def pool() -> AsyncIterator[IpmiPool]:
-    pool = IpmiPool()
+    pool = IpmiPool(listen=0)
     yield pool
     await pool.close()
 

@@ -56,12 +56,12 @@ def target(fleet: fleets.Fleet) -> Target:
 async def test_every_kind_of_sensor(pool: IpmiPool, bmc: bmcs.Bmc, target: Target) -> None:
     await chassis.control(pool, target, chassis.Control.ON)
     bmc.readings["12V"] = 218
-    found = {one.sensor.name: one for one in await sensors.read(pool, target, sensors.Repositories())}
+    found = {one.sensor.name: one for one in await sensors.read(pool, target)}
     assert found["12V"].value == pytest.approx(13.08)
     assert found["12V"].crossed == 0b001000
     assert found["12V"].limits == pytest.approx({0: 11.1, 1: 10.8, 2: 10.5, 3: 13.02, 4: 13.32, 5: 13.68})
     bmc.readings.clear()
-    found = {one.sensor.name: one for one in await sensors.read(pool, target, sensors.Repositories())}
+    found = {one.sensor.name: one for one in await sensors.read(pool, target)}
     numbers = {name: one.value for name, one in found.items() if one.value is not None}
     assert numbers == pytest.approx(VALUES)
     assert found["Inlet Temp"].crossed == 0b000001
@@ -74,10 +74,9 @@ async def test_every_kind_of_sensor(pool: IpmiPool, bmc: bmcs.Bmc, target: Targe
 
 async def test_records_are_read_once(pool: IpmiPool, fleet: fleets.Fleet, target: Target) -> None:
     """The second time costs a question for the repository and one or two per sensor."""
-    known = sensors.Repositories()
-    first = await sensors.read(pool, target, known)
+    first = await sensors.read(pool, target)
     before = fleet.ipmi_packets
-    assert await sensors.read(pool, target, known) == first
+    assert await sensors.read(pool, target) == first
     numeric = sum(1 for one in first if one.value is not None)
     asked = sum(one.share for one in rack_sdr.SENSORS if one.record != rack_sdr.EVENT_ONLY)
     assert fleet.ipmi_packets - before == 1 + asked + numeric
@@ -96,7 +95,7 @@ async def test_a_repository_that_changes_meanwhile(pool: IpmiPool, bmc: bmcs.Bmc
 async def test_openipmi_sensors(pool: IpmiPool, openipmi: OpenIpmi) -> None:
     """One of the BMC, one of a controller behind it, which the record names."""
     target = Target("127.0.0.1", openipmi.port, "root", "calvin")
-    found = {one.sensor.name: one for one in await sensors.read(pool, target, sensors.Repositories())}
+    found = {one.sensor.name: one for one in await sensors.read(pool, target)}
     assert {name: one.value for name, one in found.items()} == {"Board": 42, "Blade": -2.5}
     assert found["Board"].limits == {3: 40, 4: 50, 5: 60}
 

@@ -53,10 +53,15 @@ class Place:
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path, boot: BootService | None = None, **more: Any) -> AsyncGenerator[Place]:
-    """A site with the real clients; network boot is the product's own, switched off, unless ``boot`` is given."""
+async def opened(
+    folder: Path, boot: BootService | None = None, listen: float = 0.0, **more: Any
+) -> AsyncGenerator[Place]:
+    """A site with the real clients; network boot is the product's own, switched off, unless ``boot`` is given.
+
+    ``listen``: how long a silent BMC is listened to beyond the usual, which takes a test's time.
+    """
     deps = app.make_deps(Settings(data_dir=str(folder), **more))
-    ipmi, redfish = IpmiPool(), RedfishPool()
+    ipmi, redfish = IpmiPool(listen=listen), RedfishPool()
     images = ImageCache(folder / "images", 1 << 30)
     netboot = boot or Netboot(deps.settings, deps.store, images.find_file)
     try:

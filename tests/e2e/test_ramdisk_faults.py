@@ -23,6 +23,6 @@ async def test_a_machine_that_never_boots_the_ramdisk(tmp_path: Path) -> None:
         assert told.startswith("inspect.inspect: Waited ")
         assert told.endswith(
             f"s for the ramdisk's first call (usual 90 s): no DHCP request seen from {machine.mac} since power-on; "
-            "wrong VLAN, cable or NIC order. Look at the machine's console."
+            "wrong VLAN, cable or NIC order, or it booted from elsewhere. Look at the machine's console."
         )
         assert place.fleet.machines[machine.name].power == "off"

@@ -25,7 +25,7 @@ async def test_a_port_with_the_wrong_address(made: artifacts.Artifacts) -> None:
         assert told.startswith("inspect.inspect: Waited 2")
         assert told.endswith(
             f" s for the ramdisk's first call (usual 90 s): no DHCP request seen from {OTHER} since power-on; "
-            f"wrong VLAN, cable or NIC order, or this machine is {machine.mac}, which asked for an address and has no "
-            "port. Look at the machine's console."
+            f"wrong VLAN, cable or NIC order, or it booted from elsewhere, or this machine is {machine.mac}, "
+            "which asked for an address and has no port. Look at the machine's console."
         )
         assert await way.power(world, machine) == "off"

@@ -5,6 +5,7 @@ May not: know what a setting means. Invariant: the command line wins over enviro
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,11 @@ def source(function: F) -> F:
     for option in (
         click.option("--set", "assigned", multiple=True, metavar="NAME=VALUE", help="Any setting; may be repeated."),
         click.option("--data-dir", metavar="DIR", help="Where database, key, images and boot files live."),
-        click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML)."),
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            help="Settings file (TOML; default: /etc/ingot/ingot.toml or one's own).",
+        ),
     ):
         function = option(function)
     return function
@@ -30,12 +35,33 @@ def source(function: F) -> F:
 
 def load(config: Path | None, assigned: tuple[str, ...], **named: Any) -> settings.Settings:
     """The settings; ``named`` are options of their own and win over --set. Raises errors.Invalid."""
-    values: dict[str, Any] = {key: _value(key, text) for key, text in options.pairs(assigned, "--set").items()}
-    chosen: Mapping[str, Any] = {key: value for key, value in named.items() if value is not None}
-    return settings.load(config, {**values, **chosen})
+    return load_traced(config, assigned, **named)[0]
 
 
-def _value(key: str, text: str) -> Any:
-    """Lists are written with commas, as in the environment."""
+def load_traced(
+    config: Path | None, assigned: tuple[str, ...], **named: Any
+) -> tuple[settings.Settings, dict[str, str]]:
+    """As ``load``, and where each value comes from that is not a default."""
+    values: dict[str, Any] = {key: value(key, text) for key, text in options.pairs(assigned, "--set").items()}
+    chosen: Mapping[str, Any] = {key: one for key, one in named.items() if one is not None}
+    return settings.load_traced(config or usual_file(), {**values, **chosen})
+
+
+def usual_file(*, to_write: bool = False) -> Path | None:
+    """The settings file when none is named: INGOT_CONFIG, one's own, the system's; None when there is none.
+
+    ``to_write``: where a new one belongs when there is none, the system's for root.
+    """
+    named = os.environ.get("INGOT_CONFIG")
+    own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "ingot" / "ingot.toml"
+    system = Path("/etc/ingot/ingot.toml")
+    if named:
+        return Path(named)
+    present = next((path for path in (own, system) if path.is_file()), None)
+    return present or ((system if os.geteuid() == 0 else own) if to_write else None)
+
+
+def value(key: str, text: str) -> Any:
+    """What a setting is given as text on a command line: lists are written with commas, as in the environment."""
     default = getattr(settings.Settings(), key, None)
     return tuple(part for part in text.split(",") if part) if isinstance(default, tuple) else text

@@ -85,6 +85,29 @@ def backup(target: Path | None, config: Path | None, data_dir: str | None, assig
     click.echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB); keep it together with the file secret.key")
 
 
+@db.command("rotate-key")
+@click.option("--settle", type=click.FloatRange(0), help="Seconds to wait for other processes' writes (default: 40).")
+@configuration.source
+def rotate_key(settle: float | None, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
+    """Replace the key that seals BMC passwords and other secrets, also while the service runs.
+
+    All rows are sealed anew; the old key is kept until that is done. Cut at any moment, it goes on when run again.
+    """
+    import asyncio
+
+    from ingot.services import keys
+    from ingot.store import engine, seal
+
+    path = _existing(path_of(config, data_dir, assigned))
+    store = engine.Store(path)
+    wait = keys.SETTLE if settle is None else settle
+    try:
+        total = asyncio.run(keys.rotate(store, path.with_name(seal.KEY_FILE), click.echo, wait))
+    finally:
+        store.close()
+    click.echo(f"{total} rows are sealed with the new key; the old one is gone. Back the file {seal.KEY_FILE} up")
+
+
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise errors.NotFound(f"There is no database {path}", hint='Name its folder with --data-dir, or "ingot serve".')

@@ -16,14 +16,19 @@ from ingot.domain import errors
 
 COMMANDS = {
     "demo": Entry("ingot.cli.demo.command", "demo", "A virtual rack: two servers deployed and reached by SSH."),
+    "init": Entry("ingot.cli.init", "init", "Make settings file, keys, database and first user."),
+    "doctor": Entry("ingot.cli.doctor.command", "doctor", "Find what keeps this host from serving, and its cure."),
     "serve": Entry("ingot.cli.serve", "serve", "Run the service: API, conductor and network boot."),
     "node": Entry("ingot.cli.node.group", "node", "Enrol, deploy, watch and repair servers."),
     "port": Entry("ingot.cli.port", "port", "The servers' network cards."),
     "user": Entry("ingot.cli.user", "user", "Who may call the API."),
-    "db": Entry("ingot.cli.db", "db", "Upgrade, check and back up the database."),
+    "config": Entry("ingot.cli.config", "config", "Show the settings and where they come from."),
+    "db": Entry("ingot.cli.db", "db", "Upgrade, check, back up the database; a new key for it."),
     "driver": Entry("ingot.cli.driver", "driver", "List the drivers, and begin a new one."),
     "ramdisk": Entry("ingot.cli.ramdisk", "ramdisk", "Build the deploy ramdisk."),
     "rack": Entry("ingot.cli.rack", "rack", "Virtual servers with real BMCs, for trying and testing."),
+    "completion": Entry("ingot.cli.completion", "completion", "What a shell needs to complete ingot's words."),
+    "man": Entry("ingot.cli.manual", "manual", "Write the manual pages."),
 }
 CONTEXT: dict[str, object] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 

@@ -82,7 +82,7 @@ def read(node: jsons.Json, run: jsons.Json) -> Progress:
         resting=is_resting(node),
         failed=row.kind == states.Kind.FAILED or bool(node.get("last_error")),
         step=_step(open_run) or _step_of_node(node),
-        waits_for=jsons.text(wait.get("what")),
+        waits_for=_waited_for(wait),
         elapsed=None if since is None else max(0.0, now - since),
         usual=jsons.number(wait.get("usual")) if wait else row.usual,
         done=jsons.number(bar.get("done")),
@@ -90,6 +90,12 @@ def read(node: jsons.Json, run: jsons.Json) -> Progress:
         phase=jsons.text(bar.get("phase")),
         reason=node.get("last_error"),
     )
+
+
+def _waited_for(wait: jsons.Json) -> str | None:
+    """What is waited for, and what is known of the reason."""
+    words = [word for word in (jsons.text(wait.get("what")), jsons.text(wait.get("why"))) if word]
+    return ": ".join(words) or None
 
 
 def _step(run: jsons.Json) -> str | None:

@@ -17,8 +17,7 @@ from typing import Any
 import click
 
 import ingot
-from ingot import settings
-from ingot.cli import options, output, stopping
+from ingot.cli import configuration, options, output, stopping
 from ingot.domain import errors
 
 
@@ -40,7 +39,7 @@ def builder() -> ModuleType:
 
 def default_folder() -> Path:
     """Where `ingot serve` looks for the ramdisk unless told otherwise."""
-    known = settings.load(None, {})
+    known = configuration.load(None, ())
     return Path(known.ramdisk_dir) if known.ramdisk_dir else known.data / "ramdisk"
 
 

@@ -59,6 +59,7 @@ class Calls:
             agent_token=self._deps.sealer.open(found.uuid, token),
             kit=self._kit,
             registry=self._deps.registry,
+            keep_internal=lambda values: self._deps.store.run(nodes.keep_internal, found.uuid, values),
         )
 
     async def _validate(self, node_uuid: str) -> dict[str, dict[str, Any]]:

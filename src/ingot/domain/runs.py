@@ -84,7 +84,10 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """What an open run waits for. ``usual`` in seconds; ``deadline`` and ``since`` in epoch seconds."""
+    """What an open run waits for. ``usual`` in seconds; ``deadline`` and ``since`` in epoch seconds.
+
+    ``why`` is what was known of the cause when it was last looked at.
+    """
 
     what: str
     since: float
@@ -93,6 +96,7 @@ class Wait(msgspec.Struct, frozen=True):
     on_agent: bool = False
     held: bool = False
     """An operator holds the run: it may last, and its time is not the run's."""
+    why: str | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

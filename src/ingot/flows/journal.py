@@ -87,6 +87,10 @@ class RunJournal:
             raise errors.Bug("A step tried to change provision_state: only a flow's events may.")
         await self._deps.store.run(self._change_node, columns)
 
+    async def keep_internal(self, values: dict[str, Any]) -> node.Node:
+        """Set keys of the node's driver_internal_info; the node as it is then."""
+        return await self._deps.store.run(self._keep_internal, values)
+
     async def set_agent_token(self, token: str | None) -> None:
         """Replace the agent's token; None also forgets the agent itself."""
         sealed = None if token is None else self._deps.sealer.seal(self.run.node_uuid, token)
@@ -225,6 +229,10 @@ class RunJournal:
     def _change_node(self, connection: Connection, columns: dict[str, Any]) -> None:
         run_store.check(connection, self.lease)
         nodes.change(connection, self.run.node_uuid, **columns)
+
+    def _keep_internal(self, connection: Connection, values: dict[str, Any]) -> node.Node:
+        run_store.check(connection, self.lease)
+        return nodes.keep_internal(connection, self.run.node_uuid, values)
 
     def _forget_instance(self, connection: Connection) -> None:
         run_store.check(connection, self.lease)

@@ -82,6 +82,7 @@ class Runner:
             agent_token=self._deps.sealer.open(lease.node_uuid, token),
             kit=self._kit,
             registry=self._deps.registry,
+            keep_internal=journal.keep_internal,
             run=run,
             journal=journal,
             wait=waits.RowWaits(run.wait, self._deps.clock, journal.resumed),

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import msgspec
+
 from ingot.domain import errors, runs
 from ingot.interfaces.context import WaitFor
 
@@ -52,6 +54,8 @@ class RowWaits:
         wait = self._begin(what, now)
         if now >= wait.deadline:
             raise await _timed_out(what, now - wait.since)
+        if what.explain:
+            wait = msgspec.structs.replace(wait, why=await what.explain())
         raise Parked(wait, min(wait.deadline, now + _pause(what, now - wait.since)))
 
     async def close(self) -> None:

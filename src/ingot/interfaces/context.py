@@ -36,6 +36,11 @@ class Context:
     agent_token: str | None
     kit: Kit
     registry: Registry
+    keep_internal: Callable[[dict[str, Any]], Awaitable[node.Node]]
+
+    async def keep(self, values: dict[str, Any]) -> None:
+        """Set keys of the node's driver_internal_info, JSON-able; None removes one."""
+        self.node = await self.keep_internal(values)
 
     def interface(self, kind: str) -> Any:
         """The node's implementation of an interface. Raises errors.NotSupported when it has none that acts."""

@@ -147,6 +147,13 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
         raise errors.NotFound(f"Node {uuid} could not be found.")
 
 
+def keep_internal(connection: Connection, uuid: str, values: dict[str, Any]) -> node.Node:
+    """Set keys of driver_internal_info, None removes one; the node as it is then."""
+    info = {**get(connection, uuid).driver_internal_info, **values}
+    change(connection, uuid, driver_internal_info={key: value for key, value in info.items() if value is not None})
+    return get(connection, uuid)
+
+
 def change_if(connection: Connection, uuid: str, expected: dict[str, Any], /, **values: Any) -> bool:
     """Set columns only where ``expected`` columns still hold these values; whether it was done."""
     wheres = [nodes.c[key].is_(None) if value is None else nodes.c[key] == value for key, value in expected.items()]

@@ -119,8 +119,18 @@ async def device_guid(call: Call) -> bytes:
     return call.device.guid
 
 
-async def reset_device(call: Call) -> bytes:
-    """Cold or warm reset: sessions are lost and the BMC is silent for a while."""
+async def cold_reset(call: Call) -> bytes:
+    """Cold Reset: sessions are lost and the BMC is silent for a while."""
+    return _restart(call, 2)
+
+
+async def warm_reset(call: Call) -> bytes:
+    """Warm Reset: the same here."""
+    return _restart(call, 3)
+
+
+def _restart(call: Call, kind: int) -> bytes:
+    call.device.bmc.resets.append(kind)
     call.device.unresponsive_until = time.monotonic() + call.device.reset_seconds
     call.device.sessions.clear()
     return b""

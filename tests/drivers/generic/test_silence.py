@@ -47,7 +47,8 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
         one, two = ctx.macs()
         since = time.time() - 1
         assert await ctx.boot.explain_silence(ctx, since) == (
-            f"no DHCP request seen from {one}, {two} since power-on; wrong VLAN, cable or NIC order"
+            f"no DHCP request seen from {one}, {two} since power-on; wrong VLAN, cable or NIC order, or it booted from "
+            "elsewhere"
         )
         await fetch(f"{url}/ipxe/{one}")
         assert await ctx.boot.explain_silence(ctx, since) == (

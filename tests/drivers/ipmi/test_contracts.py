@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from drivers import place
+from drivers.ipmi.single import Single
 from ingot.domain import power
 from ingot.interfaces.management import BootDevice
-from ingot_rack import fleet as fleets
 from ingot_rack.hardware import PowerState
-from interfaces import contracts
-
-PASSWORD = "rack-password"
+from interfaces import contracts, hardware_contracts
 
 
 @pytest.fixture(params=[3, 17])
-async def stage(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[contracts.Stage]:
-    fleet = fleets.Fleet(fleets.Plan(ipmi=1, first="127.67.0.1", password=PASSWORD))
-    await fleet.start()
-    machine = fleet.machines["sim-00000"]
-    info = {"ipmi_address": "127.67.0.1", "ipmi_port": fleet.ports["ipmi"], "ipmi_cipher_suite": request.param}
-    info |= {"ipmi_username": "admin", "ipmi_password": PASSWORD}
-
+async def stage(site: place.Place, one: Single, request: pytest.FixtureRequest) -> contracts.Stage:
     def seen() -> str:
-        return power.Power.ON if machine.power is PowerState.ON else power.Power.OFF
+        return power.Power.ON if one.machine.power is PowerState.ON else power.Power.OFF
 
     async def deafen() -> None:
-        fleet.bmcs["sim-00000"].faults.change({"drop_rate": 1.0})
+        one.break_it(drop_rate=1.0)
 
     silence = deafen if request.param == 17 else None  # once is enough: it takes long
-    async with place.opened(tmp_path) as site:
-        ctx = await site.context("ipmi", info, cards=2)
-        yield contracts.Stage(
-            site.deps,
-            site.calls,
-            ctx.node.uuid,
-            seen_power=seen,
-            incomplete={},
-            break_peer=silence,
-        )
-    await fleet.close()
+    ctx = await site.context("ipmi", one.info(ipmi_cipher_suite=request.param), cards=2)
+    return contracts.Stage(site.deps, site.calls, ctx.node.uuid, seen_power=seen, incomplete={}, break_peer=silence)
 
 
 class TestPower(contracts.PowerContract):
@@ -56,3 +36,7 @@ class TestManagement(contracts.ManagementContract):
         for device in set(ctx.management.boot_devices) - {BootDevice.SAFE}:
             await ctx.management.set_boot_device(ctx, device, persistent=False)
             assert (await ctx.management.get_boot_device(ctx)).boot_device == device
+
+
+class TestVendor(hardware_contracts.VendorContract):
+    reads = ("query_raw", {"raw_bytes": "0x06 0x01"})

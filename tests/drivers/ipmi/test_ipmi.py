@@ -4,108 +4,63 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drivers import place
+from drivers.ipmi.single import Single
 from ingot.domain import power
 from ingot.interfaces.context import Context
 from ingot.interfaces.management import BootDevice
-from ingot_rack import fleet as fleets
 from ingot_rack.hardware import BootDevice as Device
 from ingot_rack.hardware import BootMode, PowerAction, PowerState
-
-PASSWORD = "rack-password"
-
-
-@pytest.fixture
-async def fleet() -> AsyncIterator[fleets.Fleet]:
-    one = fleets.Fleet(fleets.Plan(ipmi=1, first="127.61.0.1", password=PASSWORD))
-    await one.start()
-    yield one
-    await one.close()
-
-
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[place.Place]:
-    async with place.opened(tmp_path) as opened:
-        yield opened
-
-
-def info(fleet: fleets.Fleet, **changes: Any) -> dict[str, Any]:
-    """driver_info of the one machine; a change to None leaves the key out."""
-    values = {
-        "ipmi_address": "127.61.0.1",
-        "ipmi_port": fleet.ports["ipmi"],
-        "ipmi_username": "admin",
-        "ipmi_password": PASSWORD,
-    } | changes
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def name(fleet: fleets.Fleet) -> str:
-    return f"127.61.0.1:{fleet.ports['ipmi']}"
-
-
-def machine(fleet: fleets.Fleet) -> Any:
-    return fleet.machines["sim-00000"]
-
-
-def faults(fleet: fleets.Fleet) -> Any:
-    return fleet.bmcs["sim-00000"].faults
-
-
-@pytest.fixture
-async def ctx(site: place.Place, fleet: fleets.Fleet) -> Context:
-    return await site.context("ipmi", info(fleet))
 
 
 @pytest.mark.parametrize(("mode", "recorded"), [("uefi", BootMode.UEFI), ("bios", BootMode.BIOS)])
 @pytest.mark.parametrize("persistent", [True, False])
 async def test_boot_device_is_what_the_bmc_holds(
-    site: place.Place, fleet: fleets.Fleet, mode: str, recorded: BootMode, persistent: bool
+    site: place.Place, one: Single, mode: str, recorded: BootMode, persistent: bool
 ) -> None:
-    ctx = await site.context("ipmi", info(fleet), boot_mode=mode)
+    ctx = await site.context("ipmi", one.info(), boot_mode=mode)
     for device, truth in ((BootDevice.PXE, Device.NETWORK), (BootDevice.DISK, Device.DISK)):
         await ctx.management.set_boot_device(ctx, device, persistent=persistent)
-        held = machine(fleet).boot
+        held = one.machine.boot
         assert (held.device, held.persistent, held.mode) == (truth, persistent, recorded)
 
 
-async def test_once_is_gone_after_a_boot(ctx: Context, fleet: fleets.Fleet) -> None:
+async def test_once_is_gone_after_a_boot(ctx: Context, one: Single) -> None:
     await ctx.management.set_boot_device(ctx, BootDevice.PXE, persistent=False)
     await ctx.power.set(ctx, power.Target.ON, 10)
-    assert fleet.effects.all[-1].detail == Device.NETWORK
+    assert one.fleet.effects.all[-1].detail == Device.NETWORK
     await ctx.power.set(ctx, power.Target.REBOOT, 10)
-    assert fleet.effects.all[-1].detail == Device.DISK
+    assert one.fleet.effects.all[-1].detail == Device.DISK
 
 
-async def test_wrong_password(site: place.Place, fleet: fleets.Fleet) -> None:
-    ctx = await site.context("ipmi", info(fleet, ipmi_password="not-the-password"))
+async def test_wrong_password(site: place.Place, one: Single) -> None:
+    ctx = await site.context("ipmi", one.info(ipmi_password="not-the-password"))
     assert await place.refusal(ctx.power.get(ctx)) == (
-        f"BMC {name(fleet)} does not accept the password of the IPMI user 'admin'. "
+        f"BMC {one.name} does not accept the password of the IPMI user 'admin'. "
         "Correct ipmi_password in driver_info (some BMCs say this for an unknown user, too)."
     )
 
 
-async def test_wrong_user(site: place.Place, fleet: fleets.Fleet) -> None:
-    ctx = await site.context("ipmi", info(fleet, ipmi_username="nobody"))
+async def test_wrong_user(site: place.Place, one: Single) -> None:
+    ctx = await site.context("ipmi", one.info(ipmi_username="nobody"))
     assert await place.refusal(ctx.power.get(ctx)) == (
-        f"BMC {name(fleet)} does not know the IPMI user 'nobody'. "
-        "Check ipmi_username, and that this user is enabled for IPMI over LAN on the BMC."
+        f"BMC {one.name} says that it has no IPMI user 'nobody'. "
+        "Check ipmi_username, and that this user is enabled for IPMI over LAN on the BMC; many BMCs say this of a user "
+        "they have locked out after wrong passwords, too, for some minutes."
     )
 
 
-async def test_wrong_address(site: place.Place, fleet: fleets.Fleet) -> None:
+async def test_wrong_address(site: place.Place, one: Single) -> None:
     """Nothing listens at this address of the same port: 127.61.0.200 is no BMC of the fleet."""
-    ctx = await site.context("ipmi", info(fleet, ipmi_address="127.61.0.200"))
+    ctx = await site.context("ipmi", one.info(ipmi_address="127.61.0.200"))
     began = time.monotonic()
     said = await place.refusal(ctx.power.get(ctx))
     assert said == (
-        f"No IPMI answer from 127.61.0.200:{fleet.ports['ipmi']} in 8 s. "
+        f"No IPMI answer from 127.61.0.200:{one.port} in 8 s. "
         "Check the address, that IPMI over LAN is enabled on the BMC, and that no firewall blocks its UDP port."
     )
     assert time.monotonic() - began < 15
@@ -133,8 +88,8 @@ async def test_wrong_address(site: place.Place, fleet: fleets.Fleet) -> None:
          "Change the request and send it again."),
     ],
 )  # fmt: skip
-async def test_bad_values(site: place.Place, fleet: fleets.Fleet, changes: dict[str, Any], sentence: str) -> None:
-    ctx = await site.context("ipmi", info(fleet, **changes))
+async def test_bad_values(site: place.Place, one: Single, changes: dict[str, Any], sentence: str) -> None:
+    ctx = await site.context("ipmi", one.info(**changes))
     wanted = sentence.format(uuid=ctx.node.uuid)
     for kind in (ctx.power, ctx.management):
         assert await place.refusal(kind.validate(ctx)) == wanted
@@ -142,96 +97,96 @@ async def test_bad_values(site: place.Place, fleet: fleets.Fleet, changes: dict[
     assert "x" * 21 not in wanted
 
 
-async def test_privilege_in_small_letters(site: place.Place, fleet: fleets.Fleet) -> None:
-    ctx = await site.context("ipmi", info(fleet, ipmi_priv_level="operator"))
+async def test_privilege_in_small_letters(site: place.Place, one: Single) -> None:
+    ctx = await site.context("ipmi", one.info(ipmi_priv_level="operator"))
     assert await ctx.power.get(ctx) == power.Power.OFF
 
 
-async def test_a_slow_bmc_is_waited_for(ctx: Context, fleet: fleets.Fleet) -> None:
-    faults(fleet).change({"power_seconds": 2})
+async def test_a_slow_bmc_is_waited_for(ctx: Context, one: Single) -> None:
+    one.break_it(power_seconds=2)
     began = time.monotonic()
     await ctx.power.set(ctx, power.Target.ON, 20)
     assert time.monotonic() - began >= 1.8
-    assert machine(fleet).power == PowerState.ON
+    assert one.machine.power == PowerState.ON
 
 
-async def test_a_bmc_that_lies(ctx: Context, fleet: fleets.Fleet) -> None:
+async def test_a_bmc_that_lies(ctx: Context, one: Single) -> None:
     """It says "off" for ever, so the order is given, and the wait ends with what to look at."""
-    faults(fleet).change({"power_says": "off"})
+    one.break_it(power_says="off")
     assert await place.refusal(ctx.power.set(ctx, power.Target.ON, 1)) == (
-        f'The machine of BMC {name(fleet)} accepted the order but its power was not "power on" within 1 s. '
+        f'The machine of BMC {one.name} accepted the order but its power was not "power on" within 1 s. '
         "Look at the machine; a soft power off needs an operating system that obeys."
     )
-    assert machine(fleet).power == PowerState.ON
+    assert one.machine.power == PowerState.ON
 
 
-async def test_soft_off_of_a_stubborn_machine(ctx: Context, fleet: fleets.Fleet) -> None:
+async def test_soft_off_of_a_stubborn_machine(ctx: Context, one: Single) -> None:
     await ctx.power.set(ctx, power.Target.ON, 10)
-    faults(fleet).change({"power_stuck": True})
+    one.break_it(power_stuck=True)
     assert await place.refusal(ctx.power.set(ctx, power.Target.SOFT_OFF, 1)) == (
-        f'The machine of BMC {name(fleet)} accepted the order but its power was not "power off" within 1 s. '
+        f'The machine of BMC {one.name} accepted the order but its power was not "power off" within 1 s. '
         "Look at the machine; a soft power off needs an operating system that obeys."
     )
 
 
-async def test_soft_off_of_an_obedient_machine(ctx: Context, fleet: fleets.Fleet) -> None:
+async def test_soft_off_of_an_obedient_machine(ctx: Context, one: Single) -> None:
     await ctx.power.set(ctx, power.Target.ON, 10)
     await ctx.power.set(ctx, power.Target.SOFT_OFF, 10)
-    assert machine(fleet).history == [PowerAction.ON, PowerAction.SOFT_OFF]
+    assert one.machine.history == [PowerAction.ON, PowerAction.SOFT_OFF]
 
 
-async def test_reboot_of_a_machine_that_is_off_starts_it(ctx: Context, fleet: fleets.Fleet) -> None:
+async def test_reboot_of_a_machine_that_is_off_starts_it(ctx: Context, one: Single) -> None:
     await ctx.power.set(ctx, power.Target.REBOOT, 10)
-    assert machine(fleet).history == [PowerAction.ON]
+    assert one.machine.history == [PowerAction.ON]
 
 
-async def test_nmi(ctx: Context, fleet: fleets.Fleet) -> None:
+async def test_nmi(ctx: Context, one: Single) -> None:
     said = await place.refusal(ctx.management.inject_nmi(ctx))
     assert said == (
-        f"BMC {name(fleet)} refused IPMI command 00/02 with code D5: the command is not possible in the present state. "
+        f"BMC {one.name} refused IPMI command 00/02 with code D5: the command is not possible in the present state. "
         "Check the peer's firmware and its own log."
     )
     await ctx.power.set(ctx, power.Target.ON, 10)
     await ctx.management.inject_nmi(ctx)
-    assert machine(fleet).history[-1] == PowerAction.NMI
+    assert one.machine.history[-1] == PowerAction.NMI
 
 
-async def test_busy_answers_are_outwaited(ctx: Context, fleet: fleets.Fleet) -> None:
+async def test_busy_answers_are_outwaited(ctx: Context, one: Single) -> None:
     assert await ctx.power.get(ctx) == power.Power.OFF
-    faults(fleet).change({"busy_next": 3})
+    one.break_it(busy_next=3)
     assert await ctx.power.get(ctx) == power.Power.OFF
 
 
-async def test_lost_packets_are_sent_again(ctx: Context, fleet: fleets.Fleet) -> None:
+async def test_lost_packets_are_sent_again(ctx: Context, one: Single) -> None:
     await ctx.power.get(ctx)
-    faults(fleet).change({"drop_next": 1})
+    one.break_it(drop_next=1)
     await ctx.power.set(ctx, power.Target.ON, 20)
-    assert machine(fleet).history == [PowerAction.ON]
+    assert one.machine.history == [PowerAction.ON]
 
 
 @pytest.mark.slow
-async def test_full_session_table(site: place.Place, fleet: fleets.Fleet) -> None:
-    faults(fleet).change({"sessions_full": True})
-    ctx = await site.context("ipmi", info(fleet))
+async def test_full_session_table(site: place.Place, one: Single) -> None:
+    one.break_it(sessions_full=True)
+    ctx = await site.context("ipmi", one.info())
     assert await place.refusal(ctx.power.get(ctx)) == (
-        f"BMC {name(fleet)} refused the IPMI login: no free session (status 01). "
+        f"BMC {one.name} refused the IPMI login: no free session (status 01). "
         "Close other IPMI sessions (a BMC often has only four), or reset the BMC."
     )
-    faults(fleet).change({"sessions_full": False})
+    one.break_it(sessions_full=False)
     assert await ctx.power.get(ctx) == power.Power.OFF
 
 
 @pytest.mark.slow
-async def test_a_silent_bmc_during_the_change(ctx: Context, fleet: fleets.Fleet) -> None:
+async def test_a_silent_bmc_during_the_change(ctx: Context, one: Single) -> None:
     """It takes the order, then is deaf for longer than a login's patience, as some are while the power changes."""
-    faults(fleet).change({"power_seconds": 1})
+    one.break_it(power_seconds=1)
     work = asyncio.create_task(ctx.power.set(ctx, power.Target.ON, 40))
     async with asyncio.timeout(10):
-        while not fleet.bmcs["sim-00000"].in_transition:
+        while not one.bmc.in_transition:
             await asyncio.sleep(0.01)
-    faults(fleet).change({"drop_rate": 1.0})
+    one.break_it(drop_rate=1.0)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(work), 13)
-    faults(fleet).change({"drop_rate": 0.0})
+    one.break_it(drop_rate=0.0)
     await work
-    assert machine(fleet).history == [PowerAction.ON]
+    assert one.machine.history == [PowerAction.ON]

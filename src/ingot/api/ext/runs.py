@@ -76,7 +76,7 @@ def _shown(run: runs.Run, journal: list[runs.Entry], *, now: float) -> dict[str,
         "now": now,
         "current_step": current if run.status == runs.Status.OPEN else None,
         "plan": [_step(step, [entry for entry in journal if entry.step == index]) for index, step in enumerate(plan)],
-        "wait": wait and {"what": wait.what, "since": wait.since, "usual": wait.usual, "deadline": wait.deadline},
+        "wait": wait and {key: getattr(wait, key) for key in ("what", "why", "since", "usual", "deadline")},
         "progress": run.progress,
     }
 

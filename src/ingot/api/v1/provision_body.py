@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -14,6 +15,8 @@ import msgspec
 from ingot.api import versions
 from ingot.domain import errors, states
 
+_DISALLOWED = frozenset({("vendor", "send_raw")})
+"""Steps that no list may have, as by default of Ironic: a raw command can do anything to a BMC."""
 _CLEANING = frozenset({"vendor", "power", "management", "firmware", "deploy", "bios", "raid"})
 _DEPLOYS = frozenset({"active", "deploy", "rebuild"})
 _KEYS: dict[str, tuple[frozenset[str], int]] = {
@@ -117,6 +120,7 @@ def _check_steps_given(verb: str, given: dict[str, Any]) -> None:
 
 def _check_clean_steps(key: str, steps: Any) -> None:
     found = _convert(key, steps, list[CleanStep])
+    _check_allowed(key.removesuffix("_steps"), found)
     for step in found:
         if step.interface not in _CLEANING:
             raise errors.Invalid(
@@ -130,8 +134,18 @@ def _check_clean_steps(key: str, steps: Any) -> None:
             )
 
 
+def _check_allowed(word: str, steps: Sequence[CleanStep | DeployStep]) -> None:
+    for step in steps:
+        if (step.interface, step.step) in _DISALLOWED:
+            raise errors.Invalid(
+                f"{word} step '{step.interface}.{step.step}' is not allowed.",
+                hint="An administrator can call it as a vendor method.",
+            )
+
+
 def _check_deploy_steps(steps: Any) -> None:
     found = _convert("deploy_steps", steps, list[DeployStep])
+    _check_allowed("deploy", found)
     names = [(step.interface, step.step) for step in found]
     for step in found:
         if step.interface not in _CLEANING:

@@ -16,7 +16,7 @@ from ingot.clients.ipmi.transport import Transports
 from ingot.domain import errors
 
 KEPT_TRIES = (1.0, 1.5)  # a kept session that stays silent this long counts as lost
-DEADLINE = 20.0  # for logging in
+DEADLINE = 20.0  # for logging in, beside the time that telling slow from dead takes
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 CLOSE_WAIT = 0.5
@@ -27,9 +27,12 @@ ALIVE = codec.Request(0x06, 0x01)  # Get Device ID: harmless, and every BMC know
 class Bmc:
     """One BMC: its lock, its session and what we learned about it."""
 
-    def __init__(self, transports: Transports, target: Target) -> None:
+    def __init__(self, transports: Transports, target: Target, listen: float) -> None:
         self._transports = transports
         self._target = target
+        self._listen = listen
+        self._silent = False  # whether it was silent when last asked
+        self._let_in: tuple[Target, float] | None = None  # who was let in, and when last
         self._lock = asyncio.Lock()
         self._session: Session | None = None
         self._suite: suites.Suite | None = None
@@ -55,7 +58,7 @@ class Bmc:
         return self._session is not None and not self._lock.locked()
 
     async def command(self, target: Target, asked: codec.Request) -> bytes:
-        """Completion code + data of one command."""
+        """Completion code + data of one command; b"" for one sent only once that got no answer."""
         came = self._transports.loop.time()
         self.used = came
         async with self._lock:
@@ -63,7 +66,7 @@ class Bmc:
             try:
                 login_as = target if asked.bridge is None else target.login
                 body = await self._once(login_as, asked)
-                if body[0] in completion.BUSY:
+                if body[:1] and body[0] in completion.BUSY:
                     body = await self._insist(login_as, asked)
             except NoWay as refused:
                 raise completion.no_way(target.name, refused.code) from None
@@ -71,6 +74,8 @@ class Bmc:
                 self._failed = (self._transports.loop.time(), error)
                 raise
             self.heard = self._transports.loop.time()
+            if self._let_in:
+                self._let_in = (self._let_in[0], self.heard)
             return body
 
     async def keep_alive(self) -> None:
@@ -99,6 +104,8 @@ class Bmc:
             raise type(error)(error.message, hint=error.hint)
 
     async def _once(self, target: Target, asked: codec.Request) -> bytes:
+        if asked.once:
+            return await self._tell(target, asked)
         session = self._session
         if session is not None and (target is self._target or target == self._target):
             body = await self._try(session, asked, KEPT_TRIES)
@@ -111,6 +118,15 @@ class Bmc:
             self._forget()
             raise login.no_answer(target, sum(login.TRIES))
         return body
+
+    async def _tell(self, target: Target, asked: codec.Request) -> bytes:
+        """Send once over a session that was just seen to work; b"" when no answer comes."""
+        await self._once(target, ALIVE)
+        session = self._session
+        body = await self._try(session, asked, KEPT_TRIES[:1]) if session else None
+        if body is None:
+            self._forget()
+        return body or b""
 
     async def _try(self, session: Session, asked: codec.Request, waits: tuple[float, ...]) -> bytes | None:
         try:
@@ -136,22 +152,22 @@ class Bmc:
             await session.close(CLOSE_WAIT)  # it belongs to other credentials
         if target != self._target:
             self._target, self._suite = target, None
-        again: refusals.Again | None = None
+        loop = self._transports.loop
+        ends, pause = loop.time() + DEADLINE, FIRST_PAUSE
         try:
-            async with asyncio.timeout(DEADLINE):
-                pause = FIRST_PAUSE
+            async with asyncio.timeout(DEADLINE + self._listen):
                 while True:
                     try:
                         return await self._enter(target)
-                    except refusals.Again as problem:
-                        again = problem
+                    except refusals.Again as again:
+                        if loop.time() + pause > ends:
+                            raise again.error from None
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE)
         except TimeoutError:
-            if again is not None:
-                raise again.error from None
             raise errors.TimedOut(
-                f"The IPMI login to {target.name} did not end in {DEADLINE:g} s.", hint=login.NO_ANSWER_HINT
+                f"The IPMI login to {target.name} did not end in {DEADLINE + self._listen:g} s.",
+                hint=login.NO_ANSWER_HINT,
             ) from None
 
     async def _enter(self, target: Target) -> Session:
@@ -167,9 +183,17 @@ class Bmc:
 
     async def _login_once(self, target: Target, lane: int, opening: tuple[float, ...]) -> Session:
         transport, peer = await self._transports.find(target.address, target.port, lane)
-        attempt = login.Login(transport, peer, target)
+        # Telling a slow BMC from a dead one takes long: only at first, and for as long as it is a slow one.
+        listen = 0.0 if self._silent or opening is FIRST_TRIES else self._listen
+        attempt = login.Login(transport, peer, target, listen)
         try:
             session, self._suite = await attempt.run(self._suite, opening)
+        except errors.AccessDenied as error:
+            raise self._denied(target, error) from None
+        except errors.Unreachable as error:
+            if opening is not FIRST_TRIES:
+                self._silent = not isinstance(error, errors.TimedOut)
+            raise
         except errors.NotSupported:
             self._suite = None
             raise
@@ -177,7 +201,14 @@ class Bmc:
             self._entered = True
             raise
         self._session, self._lane, self._entered = session, lane, True
+        self._silent, self._let_in = False, (target, self._transports.loop.time())
         return session
+
+    def _denied(self, target: Target, error: errors.AccessDenied) -> errors.AccessDenied:
+        """The refusal, or what it means of somebody who was let in with the same password before."""
+        if self._let_in is None or self._let_in[0] != target or error.hint != refusals.NO_USER:
+            return error
+        return refusals.locked_out(target, self._transports.loop.time() - self._let_in[1])
 
     def _forget(self) -> None:
         if self._session is not None:

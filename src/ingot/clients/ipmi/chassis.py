@@ -109,15 +109,15 @@ async def control(pool: IpmiPool, target: Target, action: Control) -> None:
 async def set_boot_device(
     pool: IpmiPool,
     target: Target,
-    device: BootDevice,
+    device: BootDevice | None,
     *,
     persistent: bool,
     uefi: bool,
     selector: int | None = None,
 ) -> None:
-    """Set what to boot from next (or always); ``selector`` replaces the standard byte for odd BMCs."""
+    """Set what to boot from next (or always), None for no override; ``selector`` replaces the standard byte."""
     flags = VALID | (PERSISTENT if persistent else 0) | (UEFI if uefi else 0)
-    chosen = SELECTORS[device] if selector is None else selector
+    chosen = selector if selector is not None else SELECTORS[device] if device else 0
     await pool.command(target, NETFN, SET_BOOT_OPTIONS, bytes((BOOT_FLAGS, flags, chosen, 0, 0, 0)))
 
 

@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 
 from ingot.clients.ipmi import bmc as bmc_module
-from ingot.clients.ipmi import codec, completion
+from ingot.clients.ipmi import codec, completion, login
+from ingot.clients.ipmi.records import Records
 from ingot.clients.ipmi.target import Target
 from ingot.clients.ipmi.transport import Transports
 
@@ -24,9 +25,12 @@ CLOSE_DEADLINE = 3.0
 class IpmiPool:
     """All BMCs reached from this event loop. Make it inside the loop, and ``close`` it there."""
 
-    def __init__(self, *, idle: float = IDLE, keep_alive: float = KEEP_ALIVE) -> None:
+    def __init__(self, *, idle: float = IDLE, keep_alive: float = KEEP_ALIVE, listen: float = login.LISTEN) -> None:
+        """``listen``: how much longer the first silence of a BMC is listened to, to tell a slow one from a dead one."""
+        self._listen = listen
         self._transports = Transports()
         self._bmcs: dict[tuple[str, int], bmc_module.Bmc] = {}
+        self.records = Records()
         self._idle = idle
         self._keep_alive = keep_alive
         self._keeper = asyncio.create_task(self._keep(min(TICK, idle / 2, keep_alive)))
@@ -42,6 +46,12 @@ class IpmiPool:
             raise completion.failure(target.name, netfn, command, body[0])
         return body[1:]
 
+    async def tell(self, target: Target, netfn: int, command: int, data: bytes = b"") -> None:
+        """Like ``command``, but sent only once, and no answer is no error: for what stops the BMC from answering."""
+        body = await self._bmc(target).command(target, codec.Request(netfn, command, data, target.bridge, once=True))
+        if body and body[0]:
+            raise completion.failure(target.name, netfn, command, body[0])
+
     async def find(self, target: Target, netfn: int, command: int, data: bytes = b"") -> bytes | None:
         """Like ``command``, but None when the BMC does not have what is asked for (``completion.ABSENT``)."""
         body = await self.raw(target, netfn, command, data)
@@ -53,10 +63,13 @@ class IpmiPool:
 
     async def raw(self, target: Target, netfn: int, command: int, data: bytes = b"") -> bytes:
         """Like ``command`` but gives completion code + data, whatever the code; busy codes are retried."""
+        return await self._bmc(target).command(target, codec.Request(netfn, command, data, target.bridge))
+
+    def _bmc(self, target: Target) -> bmc_module.Bmc:
         bmc = self._bmcs.get((target.address, target.port))
         if bmc is None:
-            bmc = self._bmcs[target.address, target.port] = bmc_module.Bmc(self._transports, target)
-        return await bmc.command(target, codec.Request(netfn, command, data, target.bridge))
+            bmc = self._bmcs[target.address, target.port] = bmc_module.Bmc(self._transports, target, self._listen)
+        return bmc
 
     @property
     def kept_sessions(self) -> int:

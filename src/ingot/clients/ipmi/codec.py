@@ -48,6 +48,8 @@ class Request(NamedTuple):
     command: int
     data: bytes = b""
     bridge: Bridge | None = None
+    once: bool = False
+    """Not to be repeated when no answer comes: the BMC may have acted."""
 
 
 class Response(NamedTuple):

@@ -43,5 +43,5 @@ async def id(pool: IpmiPool, target: Target) -> DeviceId:
 
 
 async def reset(pool: IpmiPool, target: Target, *, warm: bool) -> None:
-    """Restart the BMC; it is silent for a minute or more afterwards."""
-    await pool.command(target, NETFN, WARM_RESET if warm else COLD_RESET)
+    """Restart the BMC; it is silent for a minute or more afterwards, and may not even answer this."""
+    await pool.tell(target, NETFN, WARM_RESET if warm else COLD_RESET)

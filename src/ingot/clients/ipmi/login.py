@@ -23,6 +23,7 @@ from ingot.domain import errors
 TRIES = (1.0, 1.5, 2.25, 3.25)  # seconds waited for an answer after each sending: 8 s in all
 # From RAKP 3 on a repeated packet may find the BMC a step ahead, and then it stays silent: better begin anew.
 LATE_TRIES = (1.0, 1.5)
+LISTEN = 17.0  # how much longer the first silence is listened to: a slow BMC is not a dead one
 PROBE_TRIES = (0.5,)  # for the question that many BMCs leave unanswered (ipmi_sim of OpenIPMI 2.0.33)
 AUTH_CAPABILITIES = 0x38
 CIPHER_SUITES = 0x54
@@ -39,8 +40,9 @@ NO_ANSWER_HINT = (
 class Login:
     """One attempt to log in to one BMC."""
 
-    def __init__(self, transport: Transport, peer: Peer, target: Target) -> None:
+    def __init__(self, transport: Transport, peer: Peer, target: Target, listen: float = 0.0) -> None:
         self.peer = peer
+        self._listen = listen  # seconds
         self._transport = transport
         self._target = target
         self._kind: int | None = None  # payload type waited for; None waits for a session-less answer
@@ -107,11 +109,19 @@ class Login:
         data = bytes((0x80 | THIS_CHANNEL, self._target.privilege))
         answer = await self._question(AUTH_CAPABILITIES, data, opening)
         if answer is None:
-            raise no_answer(self._target, sum(TRIES))
+            raise await self._slow_or_dead(opening)
         if answer[0] == completion.SUCCESS and len(answer) >= 5 and answer[2] & 0x80 and not answer[4] & 0x02:
             raise errors.NotSupported(
                 f"BMC {self._target.name} speaks only IPMI 1.5.", hint="Enable IPMI 2.0 (RMCP+) on the BMC."
             )
+
+    async def _slow_or_dead(self, opening: Sequence[float]) -> errors.Unreachable:
+        """Why there was no answer: with ``listen`` a late one is waited for, to tell the difference."""
+        asked, patience = self._transport.loop.time(), sum(opening)
+        self._answer = self._transport.loop.create_future()
+        if self._listen and await self._transport.wait(self._answer, self._listen) is not None:
+            return refusals.too_slow(self._target, patience + self._transport.loop.time() - asked, patience)
+        return no_answer(self._target, sum(TRIES) + self._listen)
 
     async def _offered(self) -> set[int]:
         records = b""

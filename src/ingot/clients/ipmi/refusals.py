@@ -20,6 +20,11 @@ WRONG_NAME = frozenset({0x0C, 0x0D})
 # example by answering a repeated RAKP 1 with a new random number.
 STALE_SESSION = frozenset({0x02, 0x08, INVALID_INTEGRITY_CHECK})
 
+NO_USER = (
+    "Check ipmi_username, and that this user is enabled for IPMI over LAN on the BMC; many BMCs say this of a user "
+    "they have locked out after wrong passwords, too, for some minutes."
+)
+
 MEANINGS = {
     0x01: "no free session",
     0x02: "invalid session id",
@@ -59,8 +64,9 @@ def failure(target: Target, status: int) -> errors.IngotError | Again:
     if status in STALE_SESSION:
         return Again(errors.Misbehaved(text))
     if status in WRONG_NAME:
-        hint = "Check ipmi_username, and that this user is enabled for IPMI over LAN on the BMC."
-        return errors.AccessDenied(f"BMC {target.name} does not know the IPMI user {target.username!r}.", hint=hint)
+        return errors.AccessDenied(
+            f"BMC {target.name} says that it has no IPMI user {target.username!r}.", hint=NO_USER
+        )
     if status in WRONG_PRIVILEGE:
         hint = "Raise the user's privilege on the BMC, or set ipmi_priv_level to what it has."
         return errors.AccessDenied(f"{text[:-1]}, asked for {target.privilege.name}.", hint=hint)
@@ -72,6 +78,23 @@ def wrong_password(target: Target) -> errors.AccessDenied:
     return errors.AccessDenied(
         f"BMC {target.name} does not accept the password of the IPMI user {target.username!r}.",
         hint="Correct ipmi_password in driver_info (some BMCs say this for an unknown user, too).",
+    )
+
+
+def locked_out(target: Target, seconds: float) -> errors.AccessDenied:
+    """The BMC disowns a user whom it let in with the same password before, ``seconds`` ago."""
+    return errors.AccessDenied(
+        f"BMC {target.name} says that it has no IPMI user {target.username!r}, whom it let in {seconds:.0f} s ago: it "
+        "has locked the account, or somebody has removed or disabled it.",
+        hint="Wait until the lock ends, some minutes after the last wrong password, and look for who sends them.",
+    )
+
+
+def too_slow(target: Target, seconds: float, patience: float) -> errors.TimedOut:
+    """The BMC answered, but long after it could be of use."""
+    return errors.TimedOut(
+        f"BMC {target.name} is too slow: its answer took {seconds:.0f} s, and after {patience:g} s it counts as lost.",
+        hint="Restart the BMC, end other programs that ask it, and look at its network.",
     )
 
 

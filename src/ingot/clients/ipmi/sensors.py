@@ -23,8 +23,6 @@ TOO_MUCH = frozenset({0xC7, 0xC8, 0xCA, 0xCE, 0xFF})
 RESERVATION_LOST, UPDATING = 0xC5, 0xD0
 MOST_RECORDS = 2048
 MOST_RESTARTS = 8
-KEPT = 1000
-"""For how many BMCs the records are kept."""
 UNAVAILABLE, SCANNING = 0x20, 0x40
 
 
@@ -42,28 +40,20 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[int, float]
 
 
-class Repositories:
-    """The sensors of BMCs met before, with the state of the repository they were read from."""
-
-    def __init__(self) -> None:
-        self._known: dict[Target, tuple[bytes, list[sdr.Sensor]]] = {}
-
-    async def sensors(self, pool: IpmiPool, target: Target) -> list[sdr.Sensor]:
-        """The BMC's sensors. Raises errors.NotSupported when it has no repository."""
-        stamp = (await pool.command(target, STORAGE, GET_INFO))[:13]
-        known = self._known.pop(target, None)
-        if known is None or known[0] != stamp:
-            known = (stamp, await walk(pool, target))
-        self._known[target] = known
-        if len(self._known) > KEPT:
-            del self._known[next(iter(self._known))]
-        return known[1]
+async def known(pool: IpmiPool, target: Target) -> list[sdr.Sensor]:
+    """The BMC's sensors. Raises errors.NotSupported when it has no repository."""
+    stamp = (await pool.command(target, STORAGE, GET_INFO))[:13]
+    found = pool.records.find(target, stamp)
+    if found is None:
+        found = await walk(pool, target)
+        pool.records.keep(target, stamp, found)
+    return found
 
 
-async def read(pool: IpmiPool, target: Target, known: Repositories) -> list[Reading]:
+async def read(pool: IpmiPool, target: Target) -> list[Reading]:
     """What every sensor of the BMC says now; those that are absent or have no reading are left out."""
     readings: list[Reading] = []
-    for sensor in await known.sensors(pool, target):
+    for sensor in await known(pool, target):
         owner = _owner(target, sensor)
         if owner is None:
             continue

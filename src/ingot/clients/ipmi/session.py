@@ -86,7 +86,7 @@ class Session:
         Gives completion code + data, or None when no answer came. Raises ``NoWay`` when the BMC cannot pass it on.
         """
         self._rq_seq = rq_seq = (self._rq_seq + 1) & 0x3F
-        netfn, command, data, bridge = asked
+        netfn, command, data, bridge, _ = asked
         if bridge is None:
             message = codec.request(netfn, command, rq_seq, data)
         else:

@@ -14,6 +14,7 @@ from ingot.interfaces.context import Context, StepContext
 
 _KEY = "boot"
 _SHOWN = 3
+_CAUSES = "wrong VLAN, cable or NIC order, or it booted from elsewhere"
 
 
 async def check(ctx: Context, how: str) -> None:
@@ -53,7 +54,7 @@ async def explain_silence(ctx: Context, how: str, since: float) -> str | None:
     seen = _seen(ctx, since)
     if not seen:
         cards = ", ".join(ctx.macs())
-        text = f"no DHCP request seen from {cards} since power-on; wrong VLAN, cable or NIC order"
+        text = f"no DHCP request seen from {cards} since power-on; {_CAUSES}"
         asked = " or ".join(ctx.kit.boot.strangers(since)[:_SHOWN])
         return f"{text}, or this machine is {asked}, which asked for an address and has no port" if asked else text
     (at, words), mac = max(seen)

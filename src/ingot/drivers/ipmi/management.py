@@ -1,49 +1,120 @@
-"""Boot device by IPMI boot options (IPMI 2.0 section 28.12). May not: touch the machine's power."""
+"""Boot device and mode, NMI, identify lamp, sensors and event log of a BMC. May not: change whether a machine runs."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from datetime import UTC, datetime
 
-from ingot.clients.ipmi import chassis
+from ingot.clients.ipmi import chassis, sel, sensor_words, sensors
+from ingot.clients.ipmi.target import Target
 from ingot.domain import errors
-from ingot.drivers.ipmi import target
+from ingot.drivers.ipmi import boot_device, patience, words
+from ingot.drivers.ipmi import target as targets
 from ingot.interfaces.context import Context
-from ingot.interfaces.management import BootChoice, BootDevice, ManagementInterface
+from ingot.interfaces.management import (
+    BootChoice,
+    BootDevice,
+    Indicator,
+    Indicators,
+    IndicatorState,
+    LogEntry,
+    ManagementInterface,
+    Sensors,
+)
+
+_COMPONENT, _LAMP = "chassis", "identify"
+_LAMP_STATES = (IndicatorState.ON, IndicatorState.OFF)
 
 
 class IpmiManagement(ManagementInterface):
-    """Set and get system boot options, parameter 5."""
+    """What IPMI offers beside power."""
 
     boot_devices = (BootDevice.PXE, BootDevice.DISK, BootDevice.CDROM, BootDevice.BIOS, BootDevice.SAFE)
+    boot_modes = ("bios", "uefi")
 
     def properties(self) -> dict[str, str]:
         """The keys of a BMC."""
-        return target.PROPERTIES
+        return targets.PROPERTIES
 
     async def validate(self, ctx: Context) -> None:
         """The BMC must be described."""
-        target.of(ctx)
+        targets.check(ctx)
+        for key in ("ipmi_force_boot_device", "ipmi_disable_boot_timeout", "ipmi_verify_boot_device"):
+            targets.flag(ctx, key, default=False)
 
     async def set_boot_device(self, ctx: Context, device: BootDevice, *, persistent: bool) -> None:
-        """Set the boot flags; first ask the BMC not to drop them after 60 s, which many refuse without harm."""
-        bmc = target.of(ctx)
-        if str(ctx.driver_info.get("ipmi_disable_boot_timeout", True)).lower() not in {"false", "0", "no"}:
-            with suppress(errors.Misbehaved, errors.NotSupported):
-                await chassis.disable_boot_timeout(ctx.kit.ipmi, bmc)
-        await chassis.set_boot_device(
-            ctx.kit.ipmi,
-            bmc,
-            chassis.BootDevice(device.value),
-            persistent=persistent,
-            uefi=ctx.node.boot_mode == "uefi",
-        )
-
-    async def inject_nmi(self, ctx: Context) -> None:
-        """Chassis control "pulse diagnostic interrupt"; errors.Misbehaved where the machine is off."""
-        await chassis.control(ctx.kit.ipmi, target.of(ctx), chassis.Control.DIAG)
+        """Set the boot flags and read them back; a run waits for a BMC that is away."""
+        name = targets.of(ctx).name
+        await patience.with_bmc(ctx, name, lambda: boot_device.choose(ctx, device, persistent=persistent))
 
     async def get_boot_device(self, ctx: Context) -> BootChoice:
         """The boot flags the BMC holds."""
-        flags = await chassis.get_boot_device(ctx.kit.ipmi, target.of(ctx))
-        device = None if flags.device is None else BootDevice(flags.device.value)
-        return BootChoice(device, flags.persistent if device else None)
+        return await boot_device.read(ctx)
+
+    async def get_boot_mode(self, ctx: Context) -> str | None:
+        """ "uefi" where the boot flags say so, else None: BMCs that do not know the flag leave it cleared, too."""
+        flags = await chassis.get_boot_device(ctx.kit.ipmi, targets.of(ctx))
+        return "uefi" if flags.valid and flags.uefi else None
+
+    async def set_boot_mode(self, ctx: Context, mode: str) -> None:
+        """Set the boot flags' mode; errors.NotSupported where the BMC does not keep it."""
+        await boot_device.set_mode(ctx, mode)
+
+    async def inject_nmi(self, ctx: Context) -> None:
+        """Chassis control "pulse diagnostic interrupt"; errors.Misbehaved where the machine is off."""
+        await chassis.control(ctx.kit.ipmi, targets.of(ctx), chassis.Control.DIAG)
+
+    async def get_sensors(self, ctx: Context) -> Sensors:
+        """Every sensor with a reading, by kind, in the shape Ironic makes of ``ipmitool sdr -v``."""
+        found: Sensors = {}
+        for reading in await sensors.read(ctx.kit.ipmi, targets.of(ctx)):
+            shown = words.sensor(reading)
+            group = sensor_words.kind(reading.sensor.kind).split(" ", 1)[0]
+            found.setdefault(group, {})[shown["Sensor ID"]] = shown
+        return found
+
+    async def list_indicators(self, ctx: Context) -> Indicators:
+        """The identify lamp of the chassis: all that IPMI has."""
+        return {_COMPONENT: {_LAMP: Indicator(readonly=False, states=_LAMP_STATES)}}
+
+    async def get_indicator(self, ctx: Context, component: str, name: str) -> IndicatorState:
+        """Whether the lamp is on; unknown where the BMC does not tell."""
+        _check_lamp(ctx, component, name)
+        on = await chassis.lamp(ctx.kit.ipmi, targets.of(ctx))
+        return IndicatorState.UNKNOWN if on is None else IndicatorState.ON if on else IndicatorState.OFF
+
+    async def set_indicator(self, ctx: Context, component: str, name: str, state: IndicatorState) -> None:
+        """Switch the lamp."""
+        _check_lamp(ctx, component, name)
+        if state not in _LAMP_STATES:
+            raise errors.Invalid(f"The lamp {name}@{component} cannot be {state}.", hint="It can be on or off.")
+        await chassis.identify(ctx.kit.ipmi, targets.of(ctx), on=state is IndicatorState.ON)
+
+    async def list_events(self, ctx: Context) -> list[LogEntry]:
+        """The system event log, with the names of the sensors it is about where the BMC has records of them."""
+        bmc = targets.of(ctx)
+        names = await _names(ctx, bmc)
+        return [_entry(one, names) for one in await sel.read(ctx.kit.ipmi, bmc)]
+
+    async def clear_events(self, ctx: Context) -> None:
+        """Empty the system event log."""
+        await sel.clear(ctx.kit.ipmi, targets.of(ctx))
+
+
+async def _names(ctx: Context, bmc: Target) -> dict[int, str]:
+    try:
+        return {one.number: one.name for one in await sensors.known(ctx.kit.ipmi, bmc) if one.owner == bmc.controller}
+    except (errors.NotSupported, errors.Misbehaved):
+        return {}
+
+
+def _entry(one: sel.Entry, names: dict[int, str]) -> LogEntry:
+    at = None if one.at is None else datetime.fromtimestamp(one.at, UTC).isoformat()
+    severity, source, message = words.event(one, names)
+    return LogEntry(id=str(one.number), at=at, severity=severity, source=source, message=message)
+
+
+def _check_lamp(ctx: Context, component: str, name: str) -> None:
+    if (component, name) != (_COMPONENT, _LAMP):
+        raise errors.NotFound(
+            f"Node {ctx.node.uuid} has no indicator {name}@{component}.", hint=f"It has {_LAMP}@{_COMPONENT}."
+        )

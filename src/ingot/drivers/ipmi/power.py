@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from ingot.clients.ipmi import chassis
-from ingot.domain import power
+from ingot.domain import errors, power
+from ingot.drivers.ipmi import boot_device, patience
 from ingot.drivers.ipmi import target as targets
 from ingot.interfaces import power_wait
 from ingot.interfaces.context import Context
@@ -29,7 +28,7 @@ class IpmiPower(PowerInterface):
 
     async def validate(self, ctx: Context) -> None:
         """The BMC must be described."""
-        targets.of(ctx)
+        targets.check(ctx)
 
     async def get(self, ctx: Context) -> power.Power:
         """The chassis status."""
@@ -37,13 +36,49 @@ class IpmiPower(PowerInterface):
         return power.Power.ON if on else power.Power.OFF
 
     async def set(self, ctx: Context, target: power.Target, timeout: float) -> None:
-        """Order, then look until it is so."""
-        bmc = targets.of(ctx)
+        """Order, then look until it is so; a run waits for a BMC that is away meanwhile."""
+        if ctx.node.disable_power_off and target in {power.Target.REBOOT, power.Target.SOFT_REBOOT}:
+            await self._reset(ctx, target, timeout)
+            return
         for one in target.orders():
-            await power_wait.reach(
-                one.result(),
-                lambda: self.get(ctx),
-                partial(chassis.control, ctx.kit.ipmi, bmc, _ORDERS[one]),
-                timeout,
-                f"The machine of BMC {bmc.name}",
+            await self._reach(ctx, one, timeout)
+
+    async def _reach(self, ctx: Context, target: power.Target, timeout: float) -> None:
+        bmc = targets.of(ctx)
+
+        async def order() -> None:
+            if target is power.Target.ON:
+                await boot_device.say_again(ctx)
+            await chassis.control(ctx.kit.ipmi, bmc, _ORDERS[target])
+
+        async def bring() -> errors.TimedOut | None:
+            """Why the power did not follow, None when it did; errors.Unreachable when it is the BMC that is away."""
+            name = f"The machine of BMC {bmc.name}"
+            try:
+                await power_wait.reach(target.result(), lambda: self.get(ctx), order, timeout, name)
+            except errors.TimedOut as stayed:
+                await self.get(ctx)
+                return stayed
+            return None
+
+        stayed = await patience.with_bmc(ctx, bmc.name, bring)
+        if stayed is not None:
+            raise stayed
+        if target is power.Target.ON:
+            await boot_device.used_up(ctx)
+
+    async def _reset(self, ctx: Context, target: power.Target, timeout: float) -> None:
+        """Restart without an off in between, for a node that must never be switched off."""
+        if target is power.Target.SOFT_REBOOT:
+            raise errors.NotSupported(
+                f"Node {ctx.node.uuid} may not be powered off, and IPMI has no soft reboot without that.",
+                hint="Reboot it hard, or clear disable_power_off.",
             )
+        bmc = targets.of(ctx)
+        if await self.get(ctx) == power.Power.OFF:
+            await self._reach(ctx, power.Target.ON, timeout)
+            return
+        await boot_device.say_again(ctx)
+        await chassis.control(ctx.kit.ipmi, bmc, chassis.Control.RESET)
+        await power_wait.until(power.Power.ON, lambda: self.get(ctx), timeout, f"The machine of BMC {bmc.name}")
+        await boot_device.used_up(ctx)

@@ -1,10 +1,12 @@
-"""From a node's driver_info to the BMC it names."""
+"""From a node's driver_info to the BMC it names, and to the controller behind it."""
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Any
 
-from ingot.clients.ipmi.target import DEFAULT_PORT, Privilege, Target
+from ingot.clients.ipmi.target import BMC_ADDRESS, DEFAULT_PORT, Bridge, Privilege, Target
 from ingot.domain import errors
 from ingot.interfaces.context import Context
 
@@ -14,30 +16,90 @@ PROPERTIES = {
     "ipmi_password": "Password; default is the empty password.",
     "ipmi_port": "UDP port of the BMC; default 623.",
     "ipmi_priv_level": "Privilege level: ADMINISTRATOR (default), OPERATOR, USER, CALLBACK.",
+    "ipmi_protocol_version": 'Version of the protocol: "2.0" (default); 1.5 is not supported.',
     "ipmi_cipher_suite": "Cipher suite 3 or 17; default: 17 where the BMC has it, else 3.",
     "ipmi_hex_kg_key": "Kg key as 40 hex digits.",
+    "ipmi_bridging": 'Whether a controller behind the BMC is meant: "no" (default), "single" or "dual".',
+    "ipmi_target_channel": "Channel to that controller; required with bridging.",
+    "ipmi_target_address": "Bus address of that controller; required with bridging.",
+    "ipmi_transit_channel": "Channel to the controller in between; required with dual bridging.",
+    "ipmi_transit_address": "Bus address of the controller in between; required with dual bridging.",
+    "ipmi_local_address": "The sender's address on the last bus; default 0x20.",
+    "ipmi_force_boot_device": "Set a persistent boot device again before each power-on; default false.",
     "ipmi_disable_boot_timeout": "Ask the BMC to keep boot flags longer than 60 s; default true.",
+    "ipmi_verify_boot_device": "Read a boot device back after it was set; default true.",
+}
+_ADDRESS_HINT = "Set it: baremetal node set --driver-info ipmi_address=... ."
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_NEEDED = {
+    "single": ("ipmi_target_channel", "ipmi_target_address"),
+    "dual": ("ipmi_target_channel", "ipmi_target_address", "ipmi_transit_channel", "ipmi_transit_address"),
 }
 
 
 def of(ctx: Context) -> Target:
     """The node's BMC. Raises errors.Invalid naming the key that is missing or wrong."""
     info = ctx.driver_info
-    address = info.get("ipmi_address")
+    address = str(info.get("ipmi_address") or "").strip()
     if not address:
         raise errors.Invalid(
             f"Missing the following IPMI credentials in node {ctx.node.uuid}'s driver_info: ['ipmi_address']",
-            hint="Set it: baremetal node set --driver-info ipmi_address=... .",
+            hint=_ADDRESS_HINT,
         )
+    _check_version(info)
     return Target(
-        address=str(address).strip(),
+        address=address,
         port=_number(info, "ipmi_port", DEFAULT_PORT),
         username=str(info.get("ipmi_username") or ""),
         password=str(info.get("ipmi_password") or ""),
         privilege=_privilege(info),
         cipher_suite=_number(info, "ipmi_cipher_suite", None),
         kg=_kg(info),
+        bridge=_bridge(info),
     )
+
+
+def check(ctx: Context) -> None:
+    """What ``validate`` of every interface does: ``of``, and the address must be one. Opens no connection."""
+    address = of(ctx).address
+    if not _is_address(address):
+        raise errors.Invalid(
+            f'Invalid IPMI address "{address}" for node {ctx.node.uuid}. Must be a valid IP address or hostname.',
+            hint=_ADDRESS_HINT,
+        )
+
+
+def flag(ctx: Context, key: str, *, default: bool) -> bool:
+    """A yes-or-no key of driver_info as people write it. Raises errors.Invalid."""
+    value = ctx.driver_info.get(key)
+    if value is None or value == "":
+        return default
+    word = str(value).strip().lower()
+    if word in {"true", "t", "1", "on", "yes", "y"}:
+        return True
+    if word in {"false", "f", "0", "off", "no", "n"}:
+        return False
+    raise errors.Invalid(f"driver_info {key} must be true or false, not {value!r}.", hint=_set_hint(key))
+
+
+def _is_address(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        labels = address.removesuffix(".").split(".")
+        return len(address) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
+    return True
+
+
+def _check_version(info: dict[str, Any]) -> None:
+    version = str(info.get("ipmi_protocol_version") or "2.0")
+    if version == "1.5":
+        raise errors.Invalid(
+            "ipmi_protocol_version 1.5 is not supported: it sends commands in clear and hardly guards the password.",
+            hint="Remove it where the BMC speaks IPMI 2.0 (all since about 2006), or update the BMC's firmware.",
+        )
+    if version != "2.0":
+        raise errors.Invalid(f'Invalid IPMI protocol version {version!r} in driver_info; it can only be "2.0".')
 
 
 def _number(info: dict[str, Any], key: str, default: Any) -> Any:
@@ -47,11 +109,10 @@ def _number(info: dict[str, Any], key: str, default: Any) -> Any:
     try:
         if isinstance(value, bool | float):
             raise TypeError
-        return int(value)
+        return int(value, 0) if isinstance(value, str) and value.strip().lower().startswith("0x") else int(value)
     except (TypeError, ValueError) as error:
         raise errors.Invalid(
-            f"driver_info {key} must be a whole number, not {value!r}.",
-            hint=f"Correct it: baremetal node set --driver-info {key}=... .",
+            f"driver_info {key} must be a whole number, not {value!r}.", hint=_set_hint(key)
         ) from error
 
 
@@ -69,6 +130,24 @@ def _kg(info: dict[str, Any]) -> bytes | None:
     if not text:
         return None
     try:
-        return bytes.fromhex(str(text))
+        return bytes.fromhex(str(text).removeprefix("0x"))
     except ValueError as error:
         raise errors.Invalid("driver_info ipmi_hex_kg_key is not hexadecimal.", hint="40 hex digits.") from error
+
+
+def _bridge(info: dict[str, Any]) -> Bridge | None:
+    kind = str(info.get("ipmi_bridging") or "no").lower()
+    if kind == "no":
+        return None
+    if kind not in _NEEDED:
+        raise errors.Invalid(f"Invalid value for ipmi_bridging: {kind!r}.", hint='One of: "no", "single", "dual".')
+    missing = [key for key in _NEEDED[kind] if info.get(key) in (None, "")]
+    if missing:
+        raise errors.Invalid(f"{missing} not provided.", hint=f'ipmi_bridging "{kind}" needs them.')
+    values = [_number(info, key, None) for key in _NEEDED[kind]]
+    transit = (values[2], values[3]) if kind == "dual" else None
+    return Bridge(values[0], values[1], transit, _number(info, "ipmi_local_address", BMC_ADDRESS))
+
+
+def _set_hint(key: str) -> str:
+    return f"Correct it: baremetal node set --driver-info {key}=... ."

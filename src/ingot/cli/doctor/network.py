@@ -1,0 +1,177 @@
+"""What the doctor looks at beyond the host: other DHCP servers on the provisioning network, and the BMCs.
+
+May not: log in anywhere, or take an address. Invariant: every question has a deadline of seconds.
+Sources: RFC 2131 and 2132 (DHCP), ASF 2.0 section 3.2.4 (presence ping of RMCP).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from ingot.cli.doctor.findings import Finding, bad, fine, odd
+from ingot.netboot import service
+from ingot.settings import Settings
+from ingot.store import nodes
+from ingot.store.engine import Store
+from ingot.store.paging import Page
+
+_LISTEN = 3.0
+_BMC_WAIT = 3.0
+_AT_ONCE = 64
+_SHOWN = 20
+_COOKIE = b"\x63\x82\x53\x63"
+_PING = bytes((6, 0, 0xFF, 6, 0, 0, 0x11, 0xBE, 0x80, 0, 0, 0))
+
+
+def other_dhcp_servers(settings: Settings) -> Iterator[Finding]:
+    """Whether anybody else offers addresses where ingot does."""
+    name = settings.provision_interface
+    if name is None:
+        return
+    check = "other DHCP servers"
+    if os.geteuid() != 0:
+        yield odd(check, "not looked for: that needs root", "Run this as root.")
+        return
+    strangers = offers(name, _LISTEN) - {service.host(settings) or ""}
+    if strangers:
+        text = f"{', '.join(sorted(strangers))} offers addresses on {name}; machines may take its answer for ours"
+        yield bad(check, text, "Switch it off, or boot your servers on a network of their own.")
+    else:
+        yield fine(check, f"none on {name}")
+
+
+def offers(interface: str, seconds: float) -> set[str]:
+    """The addresses of DHCP servers that answer a stranger on this interface. Needs root; raises OSError."""
+    number = os.urandom(4)
+    mac = b"\x02" + os.urandom(5)
+    head = struct.pack("!BBBB4sHH", 1, 1, 6, 0, number, 0, 0x8000)
+    question = head + bytes(16) + mac + bytes(10 + 64 + 128) + _COOKIE + b"\x35\x01\x01\x37\x03\x01\x03\x06\xff"
+    found: set[str] = set()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+        asking.bind(("", 68))
+        end = time.monotonic() + seconds
+        asking.sendto(question, ("255.255.255.255", 67))
+        while (left := end - time.monotonic()) > 0:
+            asking.settimeout(left)
+            with contextlib.suppress(TimeoutError):
+                answer, (sender, _) = asking.recvfrom(2048)
+                if answer[4:8] == number and answer[:1] == b"\x02":
+                    found.add(_server(answer) or str(sender))
+    return found
+
+
+def _server(answer: bytes) -> str | None:
+    """What option 54 of a DHCP answer says, None without one."""
+    at = answer.find(_COOKIE) + len(_COOKIE)
+    while 0 < at < len(answer) - 1 and answer[at] != 255:
+        if answer[at] == 0:
+            at += 1
+            continue
+        size = answer[at + 1]
+        if answer[at] == 54 and size == 4:
+            return socket.inet_ntoa(answer[at + 2 : at + 6])
+        at += 2 + size
+    return None
+
+
+def bmcs(settings: Settings) -> Iterator[Finding]:
+    """Whether the BMCs of all nodes answer at all; passwords are not tried."""
+    path = settings.data / "ingot.db"
+    if not path.exists():
+        return
+    places = asyncio.run(_places(path))
+    if not places:
+        yield fine("BMCs", "no node has one yet")
+        return
+    silent = asyncio.run(_silent(places))
+    for name, where in silent[:_SHOWN]:
+        cure = "Check address, cable and firewall; for IPMI, that IPMI over LAN is switched on."
+        yield bad("BMCs", f"{name}: nothing answers at {where}", cure)
+    if len(silent) > _SHOWN:
+        yield bad("BMCs", f"and {len(silent) - _SHOWN} more", "Begin with those above.")
+    if len(silent) < len(places):
+        yield fine("BMCs", f"{len(places) - len(silent)} of {len(places)} answer")
+
+
+_Place = tuple[str, str, int, str]
+
+
+async def _places(path: Any) -> list[_Place]:
+    """(node, host, port, protocol) of each node's BMC."""
+    store = Store(path, patience=5)
+    try:
+        found = await store.read(nodes.list_all, nodes.Filter(include_children=True), Page(limit=1_000_000))
+    finally:
+        await asyncio.to_thread(store.close)
+    places: list[_Place] = []
+    for one in found:
+        info, name = one.driver_info, one.name or one.uuid
+        if address := info.get("ipmi_address"):
+            with contextlib.suppress(ValueError):
+                places.append((name, str(address), int(info.get("ipmi_port") or 623), "ipmi"))
+        if address := info.get("redfish_address"):
+            url = urlsplit(str(address) if "://" in str(address) else f"https://{address}")
+            with contextlib.suppress(ValueError):
+                port = url.port or (80 if url.scheme == "http" else 443)
+                places.append((name, url.hostname or "", port, "redfish"))
+    return places
+
+
+async def _silent(places: list[_Place]) -> list[tuple[str, str]]:
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def ask(place: _Place) -> bool:
+        _, host, port, protocol = place
+        async with slots:
+            return await (_pings(host, port) if protocol == "ipmi" else _connects(host, port))
+
+    answered = await asyncio.gather(*(ask(place) for place in places))
+    return [
+        (name, f"{host}, {'UDP' if protocol == 'ipmi' else 'TCP'} port {port}")
+        for (name, host, port, protocol), there in zip(places, answered, strict=True)
+        if not there
+    ]
+
+
+async def _connects(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(_BMC_WAIT):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+async def _pings(host: str, port: int) -> bool:
+    return await asyncio.to_thread(_ping, host, port)
+
+
+def _ping(host: str, port: int) -> bool:
+    """Send RMCP's presence ping, twice at most; whether anything came back."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as asking:
+            asking.settimeout(_BMC_WAIT / 2)
+            asking.connect(address)
+            for _ in range(2):
+                asking.send(_PING)
+                with contextlib.suppress(TimeoutError):
+                    return bool(asking.recv(64))
+    except OSError:
+        return False
+    return False
+
+
+CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (other_dhcp_servers, bmcs)

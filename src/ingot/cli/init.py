@@ -1,0 +1,137 @@
+"""`ingot init`: everything a new site needs, once. May not: change what is there already, or start anything.
+
+Invariant: run again, it makes what is missing and says what it found.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ingot.cli import configuration, options
+from ingot.domain import errors
+
+
+@click.command()
+@click.option("--user", "name", default="admin", show_default=True, help="The first user; made if there is none yet.")
+@click.option("--password-file", type=click.Path(path_type=Path), help="Write the new password there, not on screen.")
+@configuration.source
+def init(
+    name: str, password_file: Path | None, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]
+) -> None:
+    """Make a settings file, the database, keys, a certificate authority and the first admin user.
+
+    What --set says is written into a new settings file. What is there already stays as it is.
+    """
+    file = config or configuration.usual_file(to_write=True)
+    assert file is not None
+    made = _write_settings(file, {**options.pairs(assigned, "--set"), **({"data_dir": data_dir} if data_dir else {})})
+    _say(made, f"settings file {file}")
+    settings = configuration.load(file, assigned, data_dir=data_dir)
+    for what, new in _prepare(settings.data):
+        _say(new, what)
+    _add_user(settings.data, name, password_file)
+    _tell_next(file, settings)
+
+
+def _say(made: bool, what: str) -> None:
+    click.echo(f"{'made ' if made else 'kept '} {what}")
+
+
+def _write_settings(file: Path, chosen: Mapping[str, str]) -> bool:
+    from ingot.cli import settings_file
+    from ingot.store import seal
+
+    if file.exists():
+        return False
+    text = settings_file.render(chosen)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        seal.create_file(file, text.encode(), mode=0o644)
+    except OSError as error:
+        raise errors.Forbidden(
+            f"The settings file {file} cannot be written: {error.strerror}",
+            hint="Run this as root, or name a place of your own with --config.",
+        ) from error
+    return True
+
+
+def _prepare(data: Path) -> list[tuple[str, bool]]:
+    """Data directory, keys, database and authority; each with whether it was made now."""
+    from ingot.store import seal, upgrade
+    from ingot.tls import authority
+
+    new = not data.exists()
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        text = f"The data directory {data} cannot be made: {error.strerror}"
+        raise errors.Forbidden(text, hint="Run this as root, or name another with --data-dir.") from error
+    found = [(f"data directory {data}", new)]
+    for file, what in ((seal.KEY_FILE, "key for secrets"), ("url.key", "key for boot and image URLs")):
+        path = data / file
+        found.append((f"{what} {path}", not path.exists()))
+        if not path.exists():
+            seal.load_key(path)
+    found.append((f"database {data / 'ingot.db'}, version {upgrade.HEAD}", upgrade.upgrade(data / "ingot.db")))
+    own = authority.Authority(data / authority.FOLDER)
+    found.append((f"certificate authority {own.ca_file}", not own.ca_file.exists()))
+    own.certificate()
+    return found
+
+
+def _add_user(data: Path, name: str, password_file: Path | None) -> None:
+    import asyncio
+
+    from ingot.services import users as service
+    from ingot.store import engine, seal, users
+
+    store = engine.Store(data / "ingot.db")
+    try:
+        present = asyncio.run(_all_users(store, users.list_all))
+        if present:
+            _say(False, f"users: {', '.join(one.name for one in present)}")
+            return
+        words = secrets.token_urlsafe(15)
+        if password_file is not None:
+            if password_file.exists():
+                raise errors.Conflict(f"{password_file} exists already", hint="Name another file.")
+            seal.create_file(password_file, f"{words}\n".encode())
+        asyncio.run(service.put(store, name, words, "admin"))
+    finally:
+        store.close()
+    _say(True, f"user {name} with the role admin")
+    shown = f"in {password_file}" if password_file else words
+    click.echo(f"\n  password of {name}: {shown}\n  It is not shown again.")
+
+
+async def _all_users(store: Any, unit: Any) -> Any:
+    return await store.run(unit)
+
+
+def _tell_next(file: Path, settings: Any) -> None:
+    from ingot.tls import wanted
+
+    where = f"{wanted.scheme(settings, settings.host)}://{settings.host}:{settings.port}"
+    usual = file == configuration.usual_file()
+    option = "" if usual else f" --config {file}"
+    lines = [
+        f"Look at {file}; provision_interface names the network that servers boot on.",
+        f"ingot doctor{option}",
+        f"ingot ramdisk build{_output_option(settings.data)}",
+        "systemctl enable --now ingot" if Path("/run/systemd/system").exists() else f"ingot serve{option}",
+        f"export INGOT_URL={where} INGOT_USER=... INGOT_PASSWORD=...",
+    ]
+    if where.startswith("https"):
+        lines[-1] += f" INGOT_CACERT={settings.data / 'tls/ca.pem'}"
+    click.echo("\nNext:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def _output_option(data: Path) -> str:
+    from ingot import settings
+
+    return "" if data == settings.default_data_dir() else f" --output {data / 'ramdisk'}"

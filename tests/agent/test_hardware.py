@@ -1,0 +1,264 @@
+"""What the agent knows of disks, RAID, firmware and switches, by recorded or self-made bytes, and burn-in for real."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import struct
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import machines
+from agent.test_hints import SMALL
+from ingot_agent import (
+    ata,
+    blockdev,
+    burnin,
+    commands,
+    disks,
+    erase,
+    errors,
+    gpt,
+    lldp,
+    nvme,
+    partitioning,
+    passwords,
+    raid,
+    raidplan,
+    settings,
+    smbios,
+)
+
+MIB, GIB = 1 << 20, 1 << 30
+GO = commands.Progress()
+
+
+def _identity(status: int, normal: int = 0x0002, enhanced: int = 0x8005) -> bytes:
+    """The security words of identify data: 128 status, 89 and 90 times."""
+    words = [0] * 256
+    words[89], words[90], words[128] = normal, enhanced, status
+    return struct.pack("<256H", *words)
+
+
+def test_ata_security_words() -> None:
+    # The status words of a Samsung 860 EVO after power-on (0x0021), frozen by firmware (0x0029), locked (0x0027).
+    fresh, frozen, locked = (ata.security(_identity(word)) for word in (0x0021, 0x0029, 0x0027))
+    assert fresh == ata.Security(True, False, False, False, True, 10)
+    assert (frozen.frozen, locked.locked, locked.enabled) == (True, True, True)
+    assert ata.security(_identity(0x0001)).minutes == 4
+    assert not ata.security(bytes(512)).supported
+
+
+def test_nvme_abilities_and_format_word() -> None:
+    identity = bytearray(4096)
+    struct.pack_into("<H", identity, 256, 0x000A)
+    struct.pack_into("<I", identity, 328, 0b011)
+    assert nvme.abilities(identity) == nvme.Abilities(True, False, (4, 2))
+    identity[524] = 4
+    assert nvme.abilities(identity).crypto
+    namespace = bytearray(4096)
+    namespace[26], namespace[29] = 0x13, 0x0A
+    assert nvme.format_word(namespace, crypto=False) == 3 | 1 << 4 | 2 << 5 | 1 << 8 | 1 << 9
+    assert nvme.format_word(namespace, crypto=True) >> 9 == 2
+
+
+def _disk(path: Path, size: int) -> disks.Disk:
+    path.write_bytes(os.urandom(size))
+    return dataclasses.replace(SMALL, name=str(path), size=size)
+
+
+def test_overwrite_says_how_and_reads_back(tmp_path: Path) -> None:
+    one = _disk(tmp_path / "sda", 9 * MIB)
+    said = erase.everything(one, erase.Wishes(passes=2, zeroize=False), GO)
+    assert said.startswith("overwritten 2 times with random bytes; 9 places read back, none with its data")
+    assert any((tmp_path / "sda").read_bytes())
+    said = erase.everything(one, erase.wishes({"driver_internal_info": {"agent_erase_devices_iterations": 0}}), GO)
+    assert "then zeros; 9 places read back, none with its data, 9 all zeros" in said
+    assert not any((tmp_path / "sda").read_bytes())
+
+
+def test_a_disk_that_keeps_its_data_fails(tmp_path: Path) -> None:
+    one = _disk(tmp_path / "sda", 9 * MIB)
+    marks = erase._mark(one.name)  # pyright: ignore[reportPrivateUsage] - a disk that only says it erased
+    with pytest.raises(errors.BlockDeviceEraseError, match="still holds its data at byte 0 after it was erased"):
+        erase._verified(one.name, marks, False)  # pyright: ignore[reportPrivateUsage] - as above
+
+
+def test_every_disk_is_named_when_one_fails(tmp_path: Path) -> None:
+    good, bad = _disk(tmp_path / "sda", MIB), dataclasses.replace(SMALL, name=str(tmp_path / "absent"))
+    with pytest.raises(errors.BlockDeviceEraseError, match=r"absent cannot be opened.*Done: .*sda: metadata wiped"):
+        erase.on_all([good, bad], lambda disk: erase.metadata(disk.name))
+
+
+def test_disks_that_may_not_be_written_say_why(tmp_path: Path) -> None:
+    roots = machines.make(tmp_path / "m")
+    machines.add_disk(roots, "sda", 5 * GIB, ro="1")
+    machines.add_disk(roots, "sdb", 6 * GIB, sdb1__holders__md0="")
+    machines.add_disk(roots, "nvme0c0n1", 6 * GIB)
+    found = disks.find_all(roots)
+    assert [disk.barred for disk in found] == ["read-only", f"part of {roots.dev}/md0"]
+    assert disks.usable(found) == []
+    assert "barred" not in found[0].as_dict()
+
+
+_TWO = [dataclasses.replace(SMALL, name=f"/dev/sd{letter}", size=20 * GIB) for letter in "ab"]
+
+
+def _config(*logical: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "logical_disks": [{"controller": "software", "raid_level": "1", "size_gb": "MAX", **one} for one in logical]
+    }
+
+
+@pytest.mark.parametrize(
+    ("config", "word"),
+    [
+        ({}, "no logical_disks"),
+        (_config({"controller": "hw"}), '"controller": "software"'),
+        (_config({"raid_level": "0"}), "must be RAID 1"),
+        (_config({}, {}), "only one logical disk may have the size MAX"),
+        (_config({"size_gb": 5}, {"raid_level": "7"}), "no level 7"),
+        (_config({"size_gb": 5}, {"raid_level": "5"}), "RAID 5 needs 3 disks and there are 2"),
+        (_config({"size_gb": 50}), "has 20469 MiB left for a logical disk of 50 GiB|MiB left"),
+        (_config({"size_gb": 1}, {"size_gb": 1}, {}), "one or two"),
+        (_config({"physical_disks": [{"name": "/dev/sda"}]}), "at least two"),
+        (_config({"physical_disks": [{"name": "/dev/sda"}, {"size": 9}]}), "No disk is left that fits"),
+    ],
+)
+def test_bad_raid_configurations(config: dict[str, Any], word: str) -> None:
+    with pytest.raises(errors.SoftwareRAIDError, match=word):
+        raidplan.make(config, _TWO, uefi=False)
+
+
+def test_raid_partitions_lie_one_after_the_other() -> None:
+    both = _config({"size_gb": "MAX", "volume_name": "data", "raid_level": "1"}, {"size_gb": 5, "volume_name": "root"})
+    root, data = raidplan.make(both, _TWO, uefi=True)
+    assert (root.name, data.name) == ("root", "data")  # the one with a size comes first
+    assert [(start, length) for _, start, length in root.parts] == [(551 * MIB, 5 * GIB)] * 2
+    assert data.parts[0][1] == 551 * MIB + 5 * GIB
+    hinted = _config({"size_gb": 3, "physical_disks": [{"name": "/dev/sdb"}, {"name": "/dev/sda"}]})
+    assert [disk.name for disk, _, _ in raidplan.make(hinted, _TWO, uefi=False)[0].parts] == ["/dev/sdb", "/dev/sda"]
+
+
+def test_new_partition_table_pleases_sgdisk(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    with path.open("wb") as file:
+        file.truncate(GIB)
+    with blockdev.opened(str(path)) as device:
+        table = partitioning.add(partitioning.empty(GIB, 512), MIB, 100 * MIB, gpt.ESP, "esp")
+        table = partitioning.add(table, 101 * MIB, 500 * MIB, gpt.LINUX, "root")
+        partitioning.create(device, table)
+        assert gpt.find(device) == table
+    done = subprocess.run(["sgdisk", "-v", str(path)], capture_output=True, text=True, check=True)
+    assert "No problems found" in done.stdout
+
+
+def test_raid_superblocks_are_found(tmp_path: Path) -> None:
+    roots = machines.make(tmp_path / "m")
+    path = machines.add_disk(roots, "vda", 64 * MIB, vda1__size=str(64 * MIB // 512))
+    block = struct.pack("<IIII16s32sQi", 0xA92B4EFC, 1, 0, 0, b"u" * 16, b"any:md0", 0, 1).ljust(256, b"\0")
+    for place in (4096, 0, 64 * MIB - 8192):
+        part = path.parent / "vda1"
+        with part.open("wb") as file:
+            file.truncate(64 * MIB)
+            file.seek(place)
+            file.write(block)
+        assert raid.members(roots) == [raid.Member(str(part), b"u" * 16, "md0", 1)]
+
+
+def test_burnin_of_processor_and_memory(tmp_path: Path) -> None:
+    kept = tmp_path / "result"
+    node = {"driver_info": {"agent_burnin_cpu_timeout": 0.3, "agent_burnin_cpu_cpu": 2}}
+    node["driver_info"]["agent_burnin_cpu_outputfile"] = str(kept)
+    result = burnin.cpu(node, GO)
+    assert result["workers"] == 2
+    assert result["rounds"] >= 2
+    assert '"rounds"' in kept.read_text()
+    node = {"driver_info": {"agent_burnin_vm_timeout": 0.2, "agent_burnin_vm_vm": 2, "agent_burnin_vm_vm-bytes": "8M"}}
+    assert burnin.memory(node, settings.Roots(), GO)["bytes"] == 8 * MIB
+    with pytest.raises(errors.CleaningError, match="wants a number"):
+        burnin.cpu({"driver_info": {"agent_burnin_cpu_timeout": "long"}}, GO)
+
+
+def test_burnin_finds_wrong_answers_and_dead_workers() -> None:
+    with pytest.raises(errors.CleaningError, match="found 3 wrong answers"):
+        burnin._judged([{"rounds": 1, "errors": 3}], "memory")  # pyright: ignore[reportPrivateUsage] - no broken memory here
+
+    def dies(_: int) -> dict[str, Any]:
+        os.kill(os.getpid(), 9)
+        return {}
+
+    with pytest.raises(errors.CleaningError, match="ended before its time: signal 9"):
+        burnin._in_processes(1, dies)  # pyright: ignore[reportPrivateUsage] - as above
+
+
+def test_burnin_of_a_disk(tmp_path: Path) -> None:
+    one = _disk(tmp_path / "sda", 8 * MIB)
+    result = burnin.disk({"driver_info": {"agent_burnin_fio_disk_loops": 2}}, [one], GO)
+    assert result["disks"][one.name]["bytes"] == 16 * MIB
+
+
+def _network(role: str, port: int) -> dict[str, Any]:
+    config = {"role": role, "partner": "127.0.0.1", "port": port}
+    return {"driver_info": {"agent_burnin_fio_network_runtime": 0.3, "agent_burnin_fio_network_config": config}}
+
+
+def test_burnin_of_the_network_goes_both_ways() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    results: dict[str, Any] = {}
+
+    def run(role: str) -> None:
+        results[role] = burnin.network(_network(role, port), commands.Progress())
+
+    threads = [threading.Thread(target=run, args=(role,)) for role in ("writer", "reader")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert results["writer"]["writer"]["bytes"] == results["reader"]["reader"]["bytes"] > MIB
+    assert results["writer"]["reader"]["bytes"] == results["reader"]["writer"]["bytes"] > MIB
+    with pytest.raises(errors.CleaningError, match="agent_burnin_fio_network_config"):
+        burnin.network({}, GO)
+
+
+def test_lldp_frame() -> None:
+    tlvs = b"\x02\x07\x04\x52\x54\x00\x00\x00\x01" + b"\x04\x03\x05e1" + b"\x06\x02\x00\x78" + b"\x00\x00"
+    frame = bytes(12) + b"\x88\xcc" + tlvs + b"padding"
+    assert lldp.parse(frame) == [[1, "04525400000001"], [2, "056531"], [3, "0078"], [0, ""]]
+    assert lldp.parse(frame[:20]) == []
+
+
+def _structure(kind: int, body: bytes, *texts: str) -> bytes:
+    return bytes([kind, len(body) + 4, 0, 0]) + body + b"\0".join(text.encode() for text in texts) + b"\0\0"
+
+
+def test_firmware_tables(tmp_path: Path) -> None:
+    roots = machines.make(tmp_path / "m")
+    folder = Path(roots.sys) / "firmware/dmi/tables"
+    folder.mkdir(parents=True, exist_ok=True)
+    bios = _structure(0, bytes([1, 2, 0, 0, 3]), "ACME", "1.2", "01/02/2024")
+    empty = _structure(17, bytes(0x1C - 4))
+    stick = bytearray(0x28 - 4)
+    struct.pack_into("<H", stick, 0x0C - 4, 0x7FFF)
+    struct.pack_into("<I", stick, 0x1C - 4, 65536)
+    stick[0x10 - 4] = 1
+    (folder / "DMI").write_bytes(bios + empty + _structure(17, bytes(stick), "DIMM_A1") + _structure(127, b""))
+    told = smbios.describe(roots)
+    assert told["bios"] == {"Vendor": "ACME", "Version": "1.2", "Release Date": "01/02/2024"}
+    assert [one["Size"] for one in told["memory"]["devices"]] == ["No Module Installed", "65536 MB"]
+    assert told["memory"]["devices"][1]["Locator"] == "DIMM_A1"
+
+
+@pytest.mark.parametrize("password", ["a", "secret word", "ä" * 40])
+def test_rescue_password_is_what_others_compute(password: str) -> None:
+    own = passwords.hash_password(password.encode(), b"abcdefgh12345678")
+    command = ["openssl", "passwd", "-6", "-salt", "abcdefgh12345678", "-stdin"]
+    done = subprocess.run(command, input=password + "\n", capture_output=True, text=True, check=True)
+    assert own == done.stdout.strip()

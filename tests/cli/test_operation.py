@@ -1,0 +1,191 @@
+"""`ingot init`, `config`, `doctor`, `completion` and `man` on real files, ports and shells."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import program
+from cli.program import Run, environment, ingot_argv
+from ingot import settings
+from ingot.cli import client as api
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> list[str]:
+    """Options of a site of its own."""
+    return ["--config", str(tmp_path / "ingot.toml"), "--data-dir", str(tmp_path / "data")]
+
+
+def test_init_makes_a_site_that_serves_and_is_idempotent(run: Run, tmp_path: Path, place: list[str]) -> None:
+    secret = tmp_path / "password"
+    first = run("init", *place, "--password-file", str(secret), "--set", "tls_names=a,b")
+    assert first.exit_code == 0, first.output
+    assert first.stdout.count("made ") == 7
+    assert secret.read_text().strip() not in first.output
+    for name in ("secret.key", "url.key", "ingot.db", "tls/ca.key", "tls/ca.pem"):
+        assert (tmp_path / "data" / name).is_file()
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+    assert secret.stat().st_mode & 0o077 == 0
+    kept = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    second = run("init", *place)
+    assert second.exit_code == 0, second.output
+    assert (second.stdout.count("made "), "Next:" in second.stdout) == (0, True)
+    assert "password of" not in second.stdout
+    changed = [path for path, data in kept.items() if path.read_bytes() != data]
+    assert changed == []
+    with program.serving(tmp_path / "data", "--config", str(tmp_path / "ingot.toml")) as url:
+        assert api.Client(url, "admin", secret.read_text().strip()).get("/v1/nodes") == {"nodes": []}
+
+
+def test_its_settings_file_has_every_setting_and_can_be_read(run: Run, tmp_path: Path, place: list[str]) -> None:
+    run("init", *place, "--set", "provision_interface=eth1")
+    text = (tmp_path / "ingot.toml").read_text()
+    assert tomllib.loads(text) == {"provision_interface": "eth1", "data_dir": str(tmp_path / "data")}
+    for name, _, words in settings.describe():
+        assert f"\n#{name} = " in text or f"\n{name} = " in text
+        assert words.split()[0] in text
+    shown = [line[1:] for line in text.splitlines() if line.startswith("#") and line[1:2].isalpha()]
+    again = tmp_path / "defaults.toml"
+    again.write_text("\n".join(line for line in shown if not line.endswith('= ""')))
+    assert settings.load(again, {}) == settings.Settings(), "what is commented out are the defaults"
+
+
+def test_init_refuses_a_wrong_setting_before_it_makes_anything(run: Run, tmp_path: Path, place: list[str]) -> None:
+    result = run("init", *place, "--set", "hots=0.0.0.0")
+    assert result.exit_code == 1
+    assert 'Did you mean "host"?' in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_config_show_tells_value_and_origin(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text('host = "0.0.0.0"\nport = 1\nlease = 3\n')
+    words = ("config", "show", "--json", "--config", str(file), "--set", "port=2")
+    found = {row["setting"]: row for row in json.loads(run(*words, INGOT_LEASE="4").stdout)}
+    assert set(found) == set(settings.Settings.__struct_fields__)
+    assert (found["host"]["value"], found["host"]["origin"]) == ("0.0.0.0", f"file {file}")
+    assert (found["port"]["value"], found["port"]["origin"]) == (2, "command line")
+    assert (found["lease"]["value"], found["lease"]["origin"]) == (4, "environment INGOT_LEASE")
+    assert found["noauth"]["origin"] == "default"
+    file.write_text("prot = 1\n")
+    refused = run("config", "show", "--config", str(file))
+    assert refused.exit_code == 1
+    assert f'There is no setting "prot" (file {file}). Did you mean "port"?' in refused.stderr
+    file.write_text("port = 7\n")
+    assert "\t7\t" in run("config", "show", INGOT_CONFIG=str(file)).stdout
+
+
+def findings(result: Any) -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for one in json.loads(result.stdout):
+        assert one["cure"] or one["level"] == "fine", one
+        found.setdefault(one["check"], []).append(one)
+    return found
+
+
+def test_doctor_of_a_good_site(run: Run, tmp_path: Path, place: list[str]) -> None:
+    run("init", *place)
+    result = run("doctor", "--json", *place, "--set", f"port={program.free_port()}")
+    found = findings(result)
+    assert {one["level"] for one in found["database"] + found["key"] + found["users"] + found["disk"]} <= {
+        "fine",
+        "odd",
+    }
+    assert "10" in found["certificates"][0]["text"] or "good until" in found["certificates"][0]["text"]
+    bad = [one for several in found.values() for one in several if one["level"] == "bad"]
+    assert (result.exit_code, bad) == (0, []) or all("not installed" in one["text"] for one in bad)
+    told = run("doctor", *place).stdout
+    assert "ok database" in told
+
+
+def test_doctor_finds_what_is_wrong_and_says_the_cure(run: Run, tmp_path: Path, place: list[str]) -> None:
+    run("init", *place)
+    data = tmp_path / "data"
+    run("user", "remove", "admin", *place)
+    (data / "secret.key").write_bytes(bytes(64))
+    (data / "ramdisk").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        wrong = [f"port={port}", "provision_interface=eth77", "tls_cert=/nowhere", "tls_key=/nowhere"]
+        words = [word for one in wrong for word in ("--set", one)]
+        result = run("doctor", "--json", *place, *words)
+    found = findings(result)
+    assert result.exit_code == 1
+    assert "eth77" in found["interface"][0]["text"]
+    assert "lo" in found["interface"][0]["cure"]
+    assert (found[f"port {port}"][0]["level"], found["users"][0]["level"]) == ("bad", "bad")
+    assert "rotate-key" in found["key"][0]["cure"]
+    assert found["ramdisk"][0]["cure"].startswith("ingot ramdisk build")
+    assert any("/nowhere" in one["text"] for one in found["certificates"])
+    unknown = run("doctor", "--json", "--set", "prot=1")
+    assert findings(unknown)["settings"][0]["level"] == "bad"
+
+
+def test_doctor_asks_the_bmcs(run: Run, tmp_path: Path, place: list[str]) -> None:
+    """One BMC that listens for HTTPS, and two that are not there."""
+    run("init", *place)
+    with program.serving(tmp_path / "data", "--noauth", "--set", "power_sync_interval=0") as url:
+        for name, info in (
+            ("gone-1", {"ipmi_address": "127.77.9.1", "ipmi_port": 9}),
+            ("gone-2", {"redfish_address": "https://127.77.9.2:9"}),
+        ):
+            driver = next(iter(info)).partition("_")[0]
+            api.Client(url).call("POST", "/v1/nodes", {"driver": driver, "name": name, "driver_info": info})
+        with socket.create_server(("127.77.9.3", 0)) as listening:
+            info = {"redfish_address": f"https://127.77.9.3:{listening.getsockname()[1]}"}
+            api.Client(url).call("POST", "/v1/nodes", {"driver": "redfish", "name": "there", "driver_info": info})
+            found = findings(run("doctor", "--json", *place))["BMCs"]
+    assert [one["text"] for one in found] == [
+        "gone-1: nothing answers at 127.77.9.1, UDP port 9",
+        "gone-2: nothing answers at 127.77.9.2, TCP port 9",
+        "1 of 3 answer",
+    ]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_valid(run: Run, tmp_path: Path, shell: str) -> None:
+    script = run("completion", shell).stdout
+    assert "_INGOT_COMPLETE" in script
+    if shutil.which(shell):
+        file = tmp_path / "script"
+        file.write_text(script)
+        checked = subprocess.run([shell, "-n", str(file)], capture_output=True, text=True, check=False)
+        assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    start = tmp_path / "bin" / "ingot"
+    start.write_text("#!/bin/sh\nexec " + " ".join(f"'{word}'" for word in ingot_argv()) + ' "$@"\n')
+    start.chmod(0o755)
+    asked = 'COMP_WORDS=(ingot user tok); COMP_CWORD=2; _ingot_completion ingot; echo "${COMPREPLY[@]}"'
+    line = f'eval "$(ingot completion bash)"; {asked}'
+    child = subprocess.run(
+        ["bash", "-c", line],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment(), "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
+    )
+    assert child.stdout.split() == ["token"], child.stderr
+
+
+def test_every_command_has_a_manual_page_that_a_formatter_takes(run: Run, tmp_path: Path) -> None:
+    assert run("man", str(tmp_path)).exit_code == 0
+    for name in ("ingot", "ingot-node-deploy", "ingot-user-token-create", "ingot-doctor"):
+        text = (tmp_path / f"{name}.1").read_text()
+        assert text.startswith(".TH ")
+        assert ".SH SYNOPSIS" in text
+    if shutil.which("groff") is None:
+        return
+    for page in sorted(tmp_path.iterdir())[:8]:
+        checked = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z", str(page)], capture_output=True, check=False)
+        assert (checked.returncode, checked.stderr) == (0, b""), page

@@ -1,0 +1,135 @@
+"""The agent's steps on a virtual machine with an NVMe, an ATA, a read-only and two RAID disks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import peers
+from agent.vm import MIB, Frame, Machine, booted, order, partitioned
+from ingot_agent import collectors
+
+pytestmark = [
+    pytest.mark.qemu,
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU on this host"),
+]
+
+_MEMBERS = [{"serial": "R1"}, {"serial": "R2"}]
+_KEPT = {"properties": {"skip_block_devices": [{"serial": "D0"}], "root_device": {"name": "/dev/md0"}}}
+_RAID = {"controller": "software", "raid_level": "1", "size_gb": "MAX", "physical_disks": _MEMBERS}
+_NODE = {
+    **_KEPT,
+    "driver_internal_info": {"agent_erase_skip_read_only": True, "agent_erase_devices_iterations": 0},
+    "target_raid_config": {"logical_disks": [_RAID]},
+    "driver_info": {
+        "agent_burnin_cpu_timeout": 1,
+        "agent_burnin_vm_timeout": 1,
+        "agent_burnin_vm_vm-bytes": "16M",
+    },
+}
+_FILLED = b"what the tenant left behind " * 1000
+
+
+def _frame(folder: Path) -> Frame:
+    words: list[str] = ["-device", "ipmi-bmc-sim,id=bmc", "-device", "isa-ipmi-kcs,bmc=bmc"]
+    words += ["-device", "qemu-xhci", "-device", "usb-tablet"]
+    kinds = {
+        "nvme": ("nvme,drive=nvme,serial=N1", 128),
+        "ata": ("ide-hd,drive=ata,bus=ide.0,serial=A1", 64),
+        "r1": ("virtio-blk-pci,drive=r1,serial=R1", 640),
+        "r2": ("virtio-blk-pci,drive=r2,serial=R2", 640),
+        "ro": ("virtio-blk-pci,drive=ro,serial=RO", 16),
+    }
+    for name, (device, size) in kinds.items():
+        path = folder / name
+        with path.open("wb") as file:
+            file.truncate(size * MIB)
+            file.seek(5 * MIB)
+            file.write(_FILLED)
+        locked = ",readonly=on" if name == "ro" else ""
+        words += ["-drive", f"file={path},format=raw,if=none,id={name}{locked}", "-device", device]
+    return Frame(512, processors=2, extra=tuple(words))
+
+
+def _run(machine: Machine, step: str, node: dict[str, Any] = _NODE, interface: str = "deploy") -> Any:
+    params = {"step": {"step": step, "interface": interface}, "node": node, "ports": []}
+    return machine.client.post("clean.execute_clean_step", params)[1]
+
+
+def _done(machine: Machine, step: str, interface: str = "deploy") -> Any:
+    result = _run(machine, step, interface=interface)
+    assert result["command_status"] == "SUCCEEDED", result
+    return result["command_result"]["clean_result"]
+
+
+def _check_inventory(machine: Machine) -> None:
+    found = machine.client.post("ingot.get_inventory", {"collectors": collectors.DEFAULT})[1]["command_result"]
+    by_serial = {one["serial"]: one for one in found["inventory"]["disks"]}
+    assert by_serial["N1"]["tran"] == "nvme"
+    assert by_serial["N1"]["by_path"].endswith("-nvme-1")
+    assert by_serial["A1"]["tran"] == "sata"
+    assert by_serial["A1"]["model"] == "QEMU HARDDISK"
+    assert found["inventory"]["cpu"]["count"] == 2
+    assert found["inventory"]["bmc_address"] == "0.0.0.0"  # QEMU's BMC has no network
+    assert {"vendor_id": "1b36", "product_id": "0010"}.items() <= next(
+        one for one in found["pci_devices"] if one["class"] == "010802"
+    ).items()
+    assert any("Tablet" in one["product"] for one in found["usb_devices"])
+    assert found["dmi"]["bios"]["Vendor"] == "SeaBIOS"
+    assert len(found["numa_topology"]["cpus"]) == 2
+    assert found["tpm"] == {"present": False, "version": None}
+
+
+def _check_erase(machine: Machine, folder: Path) -> None:
+    strict = _run(machine, "erase_devices", _KEPT)
+    assert "cannot be erased: read-only" in strict["command_error"]["details"]
+    said = {name.rpartition("/")[2]: how for name, how in _done(machine, "erase_devices")["disks"].items()}
+    assert "NVMe format with user data erase; 9 places read back, none with its data" in said["nvme0n1"]
+    assert said["sda"].startswith("overwritten 0 times with random bytes, then zeros; 9 places")
+    assert sorted(how for how in said.values() if how.startswith("left")) == [
+        "left alone: in skip_block_devices", "left alone: read-only",
+    ]  # fmt: skip
+    for name in ("nvme", "ata", "r1", "r2"):
+        assert not any((folder / name).read_bytes()), name
+    assert any((folder / "ro").read_bytes())
+    assert "NVMe format" in str(_done(machine, "erase_devices_express"))
+
+
+def _check_raid(machine: Machine, folder: Path, images: peers.Images, body: bytes) -> None:
+    made = _done(machine, "create_configuration", "raid")
+    assert made == _NODE["target_raid_config"]
+    refused = _run(machine, "create_configuration", interface="raid")
+    assert "part of /dev/md0" in refused["command_error"]["details"]
+    chunks = peers.chunk_map(body)
+    wanted = order(images, body, chunks) | {"node": _NODE}
+    written = machine.client.post("deploy.execute_deploy_step", wanted)[1]
+    assert written["command_status"] == "SUCCEEDED", written
+    assert "/dev/md0" in written["command_result"]["deploy_result"]
+    machine.client.post("standby.sync")
+    for name in ("r1", "r2"):
+        assert body[50 * MIB : 58 * MIB] in (folder / name).read_bytes(), name
+    assert "removed the arrays md0" in _done(machine, "delete_configuration", "raid")
+    assert _done(machine, "delete_configuration", "raid") == "there was no array"
+    assert not (folder / "r1").read_bytes()[: 2 * MIB].strip(b"\0")
+
+
+def test_steps_on_real_devices(tmp_path: Path) -> None:
+    body = partitioned(tmp_path)
+    with (
+        peers.Ironic() as api,
+        peers.Images({"/i.raw": body, "/i.map": peers.chunk_map(body)}) as images,
+        booted(tmp_path, api, variant="full", frame=_frame(tmp_path)) as machine,
+    ):
+        peers.wait_until(lambda: api.seen.heartbeats, 180, "the heartbeat")
+        _check_inventory(machine)
+        _check_erase(machine, tmp_path)
+        _check_raid(machine, tmp_path, images, body)
+        assert _done(machine, "burnin_cpu")["errors"] == 0
+        assert _done(machine, "burnin_memory")["bytes"] == 16 * MIB
+        answer = machine.client.post("rescue.finalize_rescue", {"rescue_password": "p", "hashed": False})[1]
+        assert answer["command_result"] == {"result": "the user rescue may log in"}
