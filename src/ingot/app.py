@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+
+import structlog
 
 from ingot.bus.memory import MemoryBus
 from ingot.deps import Deps
@@ -96,6 +99,8 @@ def serve(settings: Settings, only: str | None = None) -> None:
     """``run`` under an event loop of its own, until SIGTERM or SIGINT. Raises errors.IngotError."""
     import uvloop
 
+    _set_up_log()
+
     async def until_signal() -> None:
         task = asyncio.current_task()
         loop = asyncio.get_running_loop()
@@ -109,6 +114,21 @@ def serve(settings: Settings, only: str | None = None) -> None:
         return
     except BaseExceptionGroup as group:
         raise _first(group) from group
+
+
+def _set_up_log() -> None:
+    """Tracebacks without the values of variables: structlog's own way prints them, and secrets are among them."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
+    )
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -54,12 +54,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Address of this host on the provisioning network, for boot files, images and the agent's calls."""
     provision_range: str | None = None
     """DHCP range ``first-last`` on that network (default: the larger free side of the interface's network)."""
+    dhcp_proxy: bool = False
+    """Leave addresses on that network to another DHCP server and only add what to boot (PXE machines, IPv4)."""
     files_port: int = 6386
     """TCP port that serves boot scripts, kernels and images on the provisioning network."""
     ramdisk_dir: str | None = None
     """Folder with ``vmlinuz`` and ``initrd`` (default: what ``ingot ramdisk build`` made)."""
     kernel_params: str = "console=tty0 console=ttyS0,115200"
     """Extra kernel parameters of the deploy ramdisk."""
+    console_address: str = "127.0.0.1"
+    """Address on which consoles of the type socat listen; whoever reaches it reads and types without a password."""
     image_cache_size: int = 40 * 1024**3
     """Space the image cache may take."""
     image_dirs: tuple[str, ...] = ()

@@ -7,6 +7,8 @@ May not: start programs or touch files. Invariant: `power` changes only inside `
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,8 +97,13 @@ class Simulated:
         self._media = None
 
     async def open_console(self) -> hardware.Console:
-        """A simulated machine has no serial line."""
-        raise errors.NotSupported(f"{self._facts.name} is simulated and has no serial line", hint="Use a QEMU one.")
+        """A serial line behind which a login prompt echoes what is typed."""
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=theirs)
+        task = asyncio.create_task(_echo(reader, writer, f"\r\n{self._facts.name} login: ".encode()))
+        _ECHOES.add(task)
+        task.add_done_callback(_ECHOES.discard)
+        return await asyncio.open_connection(sock=ours)
 
     def _start(self) -> None:
         self._power = PowerState.ON
@@ -111,3 +118,15 @@ class Simulated:
         self._power = PowerState.OFF
         if was_on and self.on_boot:
             self.on_boot(BootDevice.NONE)
+
+
+_ECHOES: set[asyncio.Task[None]] = set()
+
+
+async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, greeting: bytes) -> None:
+    with contextlib.suppress(ConnectionError):
+        writer.write(greeting)
+        while data := await reader.read(4096):
+            writer.write(data)
+            await writer.drain()
+    writer.close()

@@ -156,7 +156,7 @@ def deps(tmp_path: Path, empty_database: Path, drivers: Path, settings: Settings
 async def api(deps: Deps) -> AsyncIterator[Api]:
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
-    running = uvicorn.Server(uvicorn.Config(server.build(deps), log_level="error", ws="none"))
+    running = uvicorn.Server(uvicorn.Config(server.build(deps), log_level="error", ws="wsproto"))
     async with asyncio.timeout(60):
         task = asyncio.create_task(running.serve(sockets=[listener]))
         while not running.started:

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import random
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -160,6 +162,20 @@ def sensor_records(folder: Path) -> str:
     return lines
 
 
+def serial_echo() -> int:
+    """A serial line that gives back what is typed, as a TCP port; it lives as long as this process."""
+
+    class Echo(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while data := self.request.recv(4096):
+                self.request.sendall(data)
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return int(server.server_address[1])
+
+
 @dataclass(frozen=True)
 class OpenIpmi:
     port: int
@@ -177,11 +193,12 @@ def openipmi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIpmi]:
     script = folder / "chassis"
     script.write_text(CHASSIS_SCRIPT.format(python=sys.executable))
     script.chmod(0o755)
-    port = free_port(socket.SOCK_DGRAM)
+    port, echo = free_port(socket.SOCK_DGRAM), serial_echo()
     auths = "\n".join(f"allowed_auths_{p} none md5 straight" for p in ("callback", "user", "operator", "admin"))
     (folder / "lan.conf").write_text(
         f'name "peer"\nset_working_mc 0x20\nstartlan 1\naddr 127.0.0.1 {port}\npriv_limit admin\n{auths}\n'
         "guid a123456789abcdefa123456789abcdef\nendlan\n"
+        f'sol "tcp:127.0.0.1:{echo}" 115200\n'
         f'chassis_control "{script}"\n'
         'user 2 true "root" "calvin" admin 5 none md5 straight\n'
         'user 3 true "oper" "secret" operator 5 none md5 straight\n'

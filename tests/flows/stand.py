@@ -57,9 +57,9 @@ def with_clock(deps: Deps, clock: Callable[[], float]) -> Deps:
 
 
 @contextlib.asynccontextmanager
-async def conductor(deps: Deps, hostname: str = "host") -> AsyncIterator[Conductor]:
-    """A working conductor in this process."""
-    worker = Conductor(deps, kit(deps), hostname)
+async def conductor(deps: Deps, hostname: str = "host", tools: Kit | None = None) -> AsyncIterator[Conductor]:
+    """A working conductor in this process; without ``tools`` it has none."""
+    worker = Conductor(deps, tools or kit(deps), hostname)
     task = asyncio.create_task(worker.run())
     try:
         yield worker

@@ -220,7 +220,7 @@ class FlowContract(InterfaceContract):
         from ingot.services import provisioning
 
         await stage.deps.store.run(nodes.change, stage.uuid, provision_state=self.begin)
-        async with stand.conductor(stage.deps):
+        async with stand.conductor(stage.deps, tools=(await stage.context()).kit):
             await provisioning.request(stage.deps, stage.uuid, self.verb, {})
             run = await stand.ended(stage.deps, stage.uuid, 60)
         assert run.status == runs.Status.SUCCEEDED, run.reason

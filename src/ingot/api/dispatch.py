@@ -7,6 +7,7 @@ Ironic sends them.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Awaitable, Callable
 
 from ingot.api import auth, limits, policy, routing, versions, wire
 from ingot.deps import Deps
@@ -21,11 +22,16 @@ _CLOSE = (b"connection", b"close")
 _LAST_WITH_SUFFIX = 90
 
 
+Socket = Callable[[Deps, bytes, wire.Receive, wire.Send], Awaitable[None]]
+"""What answers WebSockets, given the path as it came."""
+
+
 class App:
     """The ASGI callable."""
 
-    def __init__(self, deps: Deps, routes: tuple[routing.Route, ...]) -> None:
+    def __init__(self, deps: Deps, routes: tuple[routing.Route, ...], socket: Socket) -> None:
         self.deps = deps
+        self._socket = socket
         self.router = routing.Router(routes)
         self.limits = limits.Limits(deps.settings.agent_rate, deps.clock)
         self.gate = auth.Gate(deps, self.limits)
@@ -40,7 +46,7 @@ class App:
             case "lifespan":
                 await _live(receive, send)
             case _:
-                await send({"type": "websocket.close", "code": 1000})
+                await self._socket(self.deps, scope["raw_path"], receive, send)
 
     async def _serve(self, scope: wire.Scope, receive: wire.Receive, send: wire.Send) -> None:
         request_id = f"req-{uuid.uuid4()}"
@@ -160,6 +166,8 @@ def _no_route(routes: dict[str, tuple[routing.Route, tuple[str, ...]]], method: 
 def _too_early(route: routing.Route) -> wire.Answer:
     if route.late == 404:
         return wire.fault(404, f"The API is not supported for this version. It begins with 1.{route.since}.")
+    if route.late == 405:
+        return wire.refusal(405, f"The API version does not allow this. It begins with 1.{route.since}.")
     return wire.fault(406, f"Request not acceptable. The minimal required API version should be 1.{route.since}.")
 
 

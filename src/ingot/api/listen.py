@@ -101,7 +101,7 @@ def _server(app: Any, context: ssl.SSLContext | None) -> _Server:
         ssl_context_factory=None if context is None else _giving(context),
         loop="none",
         http="httptools",
-        ws="none",
+        ws="wsproto",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -149,6 +149,9 @@ def _only_agents(app: Any) -> Any:
     async def reduced(scope: dict[str, Any], receive: Any, send: Any) -> None:
         path = scope.get("path", "")
         allowed = path in _ROOTS or path.startswith(_AGENT_PATHS)
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+            return
         if scope["type"] == "http" and not allowed:
             await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})

@@ -7,6 +7,7 @@ Invariant: what is not in the table is not served.
 from __future__ import annotations
 
 from ingot.api import dispatch
+from ingot.api.ext import console as console_page
 from ingot.api.ext import runs, sensors, status
 from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
@@ -14,6 +15,7 @@ from ingot.api.v1 import (
     bios,
     chassis,
     conductors,
+    console,
     drivers,
     firmware,
     history,
@@ -24,6 +26,7 @@ from ingot.api.v1 import (
     ports,
     root,
     states,
+    steplists,
     traits,
     vendor,
     vmedia,
@@ -31,6 +34,7 @@ from ingot.api.v1 import (
 from ingot.deps import Deps
 
 _NODE = "/v1/nodes/{node}"
+_TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
 _LAMP = f"{_NODE}/management/indicators/{{indicator}}"
 _SET_PROVISION = "baremetal:node:set_provision_state"
@@ -69,6 +73,8 @@ ROUTES: tuple[Route, ...] = (
         "baremetal:node:set_provision_state",
         limit=64 * MIB,
     ),
+    Route("GET", f"{_NODE}/states/console", console.show, 1, "baremetal:node:get_console"),
+    Route("PUT", f"{_NODE}/states/console", console.change, 1, "baremetal:node:set_console_state"),
     Route("PUT", f"{_NODE}/states/boot_mode", modes.set_boot_mode, 76, "baremetal:node:set_boot_mode"),
     Route("PUT", f"{_NODE}/states/secure_boot", modes.set_secure_boot, 76, "baremetal:node:set_secure_boot"),
     Route("PUT", f"{_NODE}/states/raid", modes.set_raid, 12, "baremetal:node:set_raid_state", late=406),
@@ -139,6 +145,26 @@ ROUTES: tuple[Route, ...] = (
     *_every_method(_PASSTHRU, vendor.driver_call, "baremetal:driver:vendor_passthru"),
     Route("GET", "/v1/conductors", conductors.index, 49, "baremetal:conductor:get"),
     Route("GET", "/v1/conductors/{hostname}", conductors.show, 49, "baremetal:conductor:get"),
+    # lists of steps
+    *(
+        Route(method, f"/v1/{resource.word}{below}", handler, since, f"baremetal:{rule}:{what}", late=late)
+        for resource, since, rule in (
+            (steplists.TEMPLATES, 55, "deploy_template"),
+            (steplists.RUNBOOKS, 92, "runbook"),
+        )
+        for method, below, handler, what, late in (
+            ("GET", "", resource.index, "get", 404),
+            ("POST", "", resource.create, "create", 405),
+            ("GET", "/{ident}", resource.show, "get", 404),
+            ("PATCH", "/{ident}", resource.change, "update", 405),
+            ("DELETE", "/{ident}", resource.destroy, "delete", 405),
+        )
+    ),
+    Route("GET", f"{_TRAITS}", steplists.list_traits, 112, "baremetal:runbook:get"),
+    Route("PUT", f"{_TRAITS}", steplists.replace_traits, 112, "baremetal:runbook:update"),
+    Route("DELETE", f"{_TRAITS}", steplists.remove_traits, 112, "baremetal:runbook:update"),
+    Route("PUT", f"{_TRAITS}/{{trait}}", steplists.add_trait, 112, "baremetal:runbook:update"),
+    Route("DELETE", f"{_TRAITS}/{{trait}}", steplists.remove_traits, 112, "baremetal:runbook:update"),
     # the ramdisk's agent
     Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True, limited="lookup"),
     Route("POST", "/v1/heartbeat/{node}", agents.heartbeat, 22, "public", public=True, limited="heartbeat"),
@@ -157,6 +183,10 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
     Route("GET", "/ingot/v1/nodes/{node}/run", runs.show, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/runs/{run}/console", console_page.log, 1, "baremetal:node:get_console"),
+    Route("POST", "/ingot/v1/nodes/{node}/console", console_page.ticket, 1, "baremetal:node:get_console"),
+    Route("GET", "/ingot/v1/console/{ticket}", console_page.page, 1, "public", public=True),
+    Route("GET", "/ingot/v1/static/{file}", console_page.static, 1, "public", public=True),
     Route("GET", "/ingot/v1/nodes/{node}/sensors", sensors.index, 1, "ingot:sensors:get"),
     Route("GET", "/ingot/v1/nodes/{node}/sel", sensors.events, 1, "ingot:sel:get"),
     Route("DELETE", "/ingot/v1/nodes/{node}/sel", sensors.clear_events, 1, "ingot:sel:clear"),
@@ -165,4 +195,4 @@ ROUTES: tuple[Route, ...] = (
 
 def build(deps: Deps) -> dispatch.App:
     """The ASGI application. Raises errors.Invalid when the settings would serve everyone without asking who it is."""
-    return dispatch.App(deps, ROUTES)
+    return dispatch.App(deps, ROUTES, console_page.socket)

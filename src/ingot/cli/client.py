@@ -72,11 +72,25 @@ class Client:
         if body is not None:
             data = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
+        return _read(*self._exchange(method, path, data, headers))
+
+    def text(self, path: str) -> str:
+        """The text behind ``path``, for what is no JSON. Raises as ``call``."""
+        status, body = self._exchange("GET", path, None, self._headers)
+        if status >= http.HTTPStatus.BAD_REQUEST:
+            _read(status, body)
+        return body.decode(errors="replace")
+
+    def tls(self) -> ssl.SSLContext | None:
+        """How to trust this API's certificate; None where it speaks no TLS."""
+        return ssl.create_default_context(cafile=self._ca) if self._parts.scheme == "https" else None
+
+    def _exchange(self, method: str, path: str, data: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         connection = self._connect()
         try:
             connection.request(method, self._root + path, data, headers)
             answer = connection.getresponse()
-            return _read(answer.status, answer.read())
+            return answer.status, answer.read()
         except TimeoutError as error:
             text = f"{self.url} gave no answer in {self._timeout:g} s"
             raise errors.TimedOut(text, hint="Try again, or look at the service's log.") from error
@@ -99,8 +113,7 @@ class Client:
     def _connect(self) -> http.client.HTTPConnection:
         host = self._parts.hostname or ""
         if self._parts.scheme == "https":
-            context = ssl.create_default_context(cafile=self._ca)
-            return http.client.HTTPSConnection(host, self._parts.port, timeout=self._timeout, context=context)
+            return http.client.HTTPSConnection(host, self._parts.port, timeout=self._timeout, context=self.tls())
         return http.client.HTTPConnection(host, self._parts.port, timeout=self._timeout)
 
 

@@ -5,6 +5,7 @@ Invariant: run again, it makes what is missing and says what it found.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,9 @@ import click
 
 from ingot.cli import configuration, options
 from ingot.domain import errors
+
+SYSTEM_DATA = "/var/lib/ingot"
+"""Where root's ingot keeps its data; a package gives the folder to the service's own account."""
 
 
 @click.command()
@@ -29,12 +33,15 @@ def init(
     """
     file = config or configuration.usual_file(to_write=True)
     assert file is not None
-    made = _write_settings(file, {**options.pairs(assigned, "--set"), **({"data_dir": data_dir} if data_dir else {})})
-    _say(made, f"settings file {file}")
+    chosen = options.pairs(assigned, "--set")
+    if data_dir or file == configuration.SYSTEM_FILE:
+        chosen.setdefault("data_dir", data_dir or SYSTEM_DATA)
+    _say(_write_settings(file, chosen), f"settings file {file}")
     settings = configuration.load(file, assigned, data_dir=data_dir)
     for what, new in _prepare(settings.data):
         _say(new, what)
     _add_user(settings.data, name, password_file)
+    _give_to_owner(settings.data)
     _tell_next(file, settings)
 
 
@@ -111,6 +118,14 @@ def _add_user(data: Path, name: str, password_file: Path | None) -> None:
 
 async def _all_users(store: Any, unit: Any) -> Any:
     return await store.run(unit)
+
+
+def _give_to_owner(data: Path) -> None:
+    """What root made in another account's folder belongs to that account, which runs the service."""
+    owner = data.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        for path in data.rglob("*"):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _tell_next(file: Path, settings: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 from ingot.conductor.calls import Calls
 from ingot.conductor.claims import Claims
+from ingot.conductor.consoles import Consoles
 from ingot.conductor.hardware_calls import HardwareCalls
 from ingot.conductor.membership import Membership
 from ingot.conductor.periodic.power_sync import PowerSync
@@ -24,6 +25,7 @@ class Conductor:
         self._claims = Claims(deps, Runner(deps, kit, catalog.flows()), self._membership.owner)
         calls = Calls(deps, kit)
         HardwareCalls(deps, calls)
+        self._consoles = Consoles(deps, calls)
         self._power_sync = PowerSync(deps, calls)
 
     async def run(self) -> None:
@@ -33,6 +35,7 @@ class Conductor:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._membership.run())
                 group.create_task(self._claims.run())
+                group.create_task(self._consoles.run())
                 group.create_task(self._power_sync.run())
         finally:
             await self._membership.leave()

@@ -6,6 +6,7 @@ sealed in a column of their own. May not: encrypt (that is store/seal.py). Invar
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 MASK = "******"
@@ -21,6 +22,8 @@ _WORDS = (
     "priv_key",
     "credential",
 )
+_LOGIN = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s@]*:[^/?#\s]*@")
+_QUERY = re.compile(r"([?&][^=&#]*(?:sig|token|secret|passw|credential|api_?key|access_?key)[^=&#]*=)[^&#]*", re.I)
 _INSTANCE = frozenset({"configdrive", "image_url", "image_pull_secret"})
 
 
@@ -49,13 +52,19 @@ def is_secret(key: str, *, instance: bool = False) -> bool:
     return any(word in lowered for word in _WORDS) or (instance and lowered in _INSTANCE)
 
 
+def without_credentials(url: str) -> str:
+    """A URL as it may be shown: password and user name masked, and what proves something in its query."""
+    return _QUERY.sub(rf"\1{MASK}", _LOGIN.sub(rf"\1{MASK}@", url))
+
+
 def split(
     info: dict[str, Any], known: dict[str, Any], *, instance: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Part ``info`` into its public form (secrets masked) and the secrets.
 
     A value that is the mask itself means "unchanged": the secret in ``known`` is kept (clients that read, change
-    and write back a whole field must not destroy a password).
+    and write back a whole field must not destroy a password). A URL is split into its form without credentials and
+    the whole.
     """
     public: dict[str, Any] = {}
     hidden: dict[str, Any] = {}
@@ -66,6 +75,12 @@ def split(
         elif is_secret(key, instance=instance):
             public[key] = MASK
             hidden[key] = value if value != MASK or before is None else before
+        elif isinstance(value, str) and "://" in value:
+            shown = without_credentials(value)
+            public[key] = shown
+            unchanged = isinstance(before, str) and shown == without_credentials(before)
+            if shown != value or unchanged:
+                hidden[key] = before if unchanged and MASK in value else value
         else:
             public[key], below = _split_value(value, before, instance=instance)
             if below:

@@ -6,44 +6,26 @@ Each says what its methods give and take; a driver implements those its hardware
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import msgspec
 
+from ingot.consoles.line import Line
 from ingot.domain import bios, errors, firmware, raid
 from ingot.interfaces.context import Context, StepContext
 from ingot.interfaces.contract import Interface
 
 
-class Line(Protocol):
-    """An open line to a machine's serial console."""
-
-    async def read(self) -> bytes:
-        """What the machine said since the last read, waiting for at least one byte; b"" once the line has ended."""
-        ...
-
-    async def write(self, data: bytes) -> None:
-        """Type ``data``; returns once the BMC has taken it. Raises errors.Unreachable."""
-        ...
-
-    async def send_break(self) -> None:
-        """Send a serial break. Raises errors.NotSupported where the line has none."""
-        ...
-
-    async def close(self) -> None:
-        """Hang up; no error when the line has ended."""
-        ...
-
-
 class ConsoleInterface(Interface):
     """Access to a machine's serial console. Serving, sharing and logging it is not the driver's work."""
-
-    style: str = "ingot"
-    """How clients are told to reach it: "ingot" and "shellinabox" (a page), "socat" (a plain TCP port)."""
 
     @abstractmethod
     async def open(self, ctx: Context) -> Line:
         """Open the line. Raises errors.Unreachable, AccessDenied, Misbehaved (a second one is not let in, ...)."""
+
+    def port(self, ctx: Context) -> int:
+        """The TCP port that a console of the type socat is to have; 0: any that is free."""
+        return 0
 
 
 class RaidInterface(Interface):

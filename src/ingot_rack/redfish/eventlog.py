@@ -35,6 +35,7 @@ class Log:
                 Created=at,
                 Severity=severity,
                 SensorType=sensor,
+                MessageId="PlatformEvent.1.0.Event",
                 Message=message,
             )
         )

@@ -21,6 +21,7 @@ from ingot_rack.redfish import (
     bios,
     computer,
     eventlog,
+    events,
     inside,
     managers,
     media,
@@ -35,12 +36,12 @@ from ingot_rack.redfish import (
 )
 from ingot_rack.redfish.tree import Front
 from ingot_rack.redfish.views import Views, shown
-from ingot_rack.redfish.wire import BODY_LIMIT, Json, Refused, answer, no_content, read
+from ingot_rack.redfish.wire import BODY_LIMIT, SHAPE, Json, Refused, answer, no_content, read
 
 log = logging.getLogger(__name__)
 
-_ROOMS = (bios, computer, eventlog, inside, managers, media, secureboot, sensing, storage, tasks, updates)
-_BY_MACHINE = (inside.numbered, eventlog.numbered, storage.numbered, tasks.numbered)
+_ROOMS = (bios, computer, eventlog, events, inside, managers, media, secureboot, sensing, storage, tasks, updates)
+_BY_MACHINE = (inside.numbered, eventlog.numbered, events.numbered, storage.numbered, tasks.numbered)
 HANG_SECONDS = 120.0
 _OPEN = {"/redfish", "/redfish/v1", "/redfish/v1/", "/redfish/v1/odata"}
 _SESSIONS = f"{tree.ROOT}/SessionService/Sessions"
@@ -87,7 +88,7 @@ class Server:
         front = self._fronts.get(address)
         if front is None:
             return Refused(404, "ResourceMissingAtURI", request.path).response()
-        request["shape"] = front.shape
+        request[SHAPE] = front.shape
         try:
             await self._suffer(request, front, address)
             response = await self._route(request, front, self._sessions[address])
@@ -123,6 +124,8 @@ class Server:
         if view is None:
             raise Refused(405, "OperationNotAllowed")
         response = await view(request, front)
+        if "GET" in views:
+            response.headers["Allow"] = ", ".join(["HEAD", *views])  # DSP0266 section "Response headers"
         if "$expand" in request.query and front.shape.expands and isinstance(response, web.Response):
             return await self._expanded(request, front, response)
         return response

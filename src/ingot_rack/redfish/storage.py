@@ -14,7 +14,7 @@ from aiohttp import web
 from ingot_rack.redfish import tasks
 from ingot_rack.redfish.tree import OK, SYSTEM, Front, collection, link, missing, resource
 from ingot_rack.redfish.views import Views, listed, shown
-from ingot_rack.redfish.wire import Json, Refused, check_match, no_content, read
+from ingot_rack.redfish.wire import Json, Refused, answer, check_match, no_content, read
 
 STORAGE = f"{SYSTEM}/Storage"
 CONTROLLER = f"{STORAGE}/RAID1"
@@ -172,7 +172,10 @@ async def _create(request: web.Request, front: Front) -> web.StreamResponse:
         tuple(one for one in chosen if one is not None),
         str(body.get("Name") or ""),
     )
-    return tasks.accepted(task)
+    if task.state != "Completed":
+        return tasks.accepted(task)
+    number = next(reversed(front.part(State).volumes))
+    return answer(volume(front, number), status=201, headers={"Location": f"{VOLUMES}/{number}"})
 
 
 def _check_time(front: Front, body: Json) -> None:
@@ -196,7 +199,8 @@ def _volume_views(number: str) -> Views:
         volume(front, number)
         body = await read(request)
         _check_time(front, body)
-        return tasks.accepted(front.part(State).drop(number))
+        task = front.part(State).drop(number)
+        return no_content() if task.state == "Completed" else tasks.accepted(task)
 
     return {**shown(lambda front: volume(front, number)), "DELETE": deleting}
 

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 
-def context(addresses: list[str]) -> tuple[ssl.SSLContext, bytes]:
-    """A server context and its certificate (PEM) for these IP addresses."""
+def context(addresses: list[str], *, until: datetime.datetime | None = None) -> tuple[ssl.SSLContext, bytes]:
+    """A server context and its certificate (PEM) for these IP addresses, valid ``until`` then (None: for years)."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ingot-rack-bmc")])
     now = datetime.datetime.now(datetime.UTC)
@@ -29,8 +29,8 @@ def context(addresses: list[str]) -> tuple[ssl.SSLContext, bytes]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=3650))
+        .not_valid_before(now - datetime.timedelta(days=30))
+        .not_valid_after(until or now + datetime.timedelta(days=3650))
         .add_extension(alternatives, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

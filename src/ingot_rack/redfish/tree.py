@@ -20,7 +20,16 @@ SYSTEM = f"{ROOT}/Systems/1"
 MANAGER = f"{ROOT}/Managers/1"
 CHASSIS = f"{ROOT}/Chassis/1"
 OK: Json = {"State": "Enabled", "Health": "OK"}
-_PARTS = ("Systems", "Managers", "Chassis", "SessionService", "Registries", "TaskService", "UpdateService")
+_PARTS = (
+    "Systems",
+    "Managers",
+    "Chassis",
+    "SessionService",
+    "Registries",
+    "TaskService",
+    "UpdateService",
+    "EventService",
+)
 
 T = TypeVar("T")
 

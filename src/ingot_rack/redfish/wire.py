@@ -13,11 +13,12 @@ from typing import cast
 from aiohttp import web
 
 from ingot_rack.redfish import naming
-from ingot_rack.redfish.shapes import PLAIN
+from ingot_rack.redfish.shapes import PLAIN, Shape
 
 Json = dict[str, object]
 
 BODY_LIMIT = 1 << 20
+SHAPE = web.RequestKey("shape", Shape)
 _HEADERS = {"OData-Version": "4.0", "Cache-Control": "no-cache", "Server": "IngotRack-BMC"}
 
 _MESSAGES = {
@@ -92,7 +93,7 @@ def etag(body: Json) -> str:
 
 
 async def read(request: web.Request) -> Json:
-    """The request's JSON object, its paths in our words (``request["shape"]`` says whose they were).
+    """The request's JSON object, its paths in our words (``SHAPE`` says whose they were).
 
     Raises Refused for anything else.
     """
@@ -100,7 +101,7 @@ async def read(request: web.Request) -> Json:
     if not raw:
         return {}
     try:
-        body: object = json.loads(naming.body(raw.decode(), request.get("shape", PLAIN)))
+        body: object = json.loads(naming.body(raw.decode(), request.get(SHAPE, PLAIN)))
     except ValueError as error:
         raise Refused(400, "MalformedJSON") from error
     if not isinstance(body, dict):

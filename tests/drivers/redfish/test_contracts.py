@@ -75,3 +75,15 @@ class TestRaid(hardware_contracts.RaidContract):
 
 class TestFirmware(hardware_contracts.FirmwareContract):
     pass
+
+
+class TestInspect(contracts.InspectContract):
+    @pytest.fixture
+    async def stage(self, tmp_path: Path) -> AsyncIterator[contracts.Stage]:
+        async with peer.running() as bmc, place.opened(tmp_path) as site:
+            ctx = await site.context("redfish", bmc.info(), inspect_interface="redfish")
+            yield contracts.Stage(site.deps, site.calls, ctx.node.uuid, incomplete={})
+
+
+class TestVendor(hardware_contracts.VendorContract):
+    reads = ("get_all_subscriptions", {})

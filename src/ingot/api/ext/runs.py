@@ -17,6 +17,7 @@ from ingot.store import nodes as node_store
 from ingot.store import runs as store
 
 _MOST = 100
+_TAIL = 4096
 _DONE = frozenset({runs.Mark.SUCCEEDED, runs.Mark.FAILED, runs.Mark.UNDO_FINISHED, runs.Mark.UNDO_FAILED})
 _WORDS: dict[runs.Mark, str] = {
     runs.Mark.STARTED: "running",
@@ -34,7 +35,19 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     found = await deps.store.read(_last, nodes.node_ident(request))
     if found is None:
         raise errors.NotFound("This node has had no run.", hint="Send it a provision verb.")
-    return wire.ok(_shown(*found, now=deps.clock()))
+    run, journal = found
+    body = _shown(run, journal, now=deps.clock())
+    return wire.ok({**body, "console": await _console(deps, request, run)})
+
+
+async def _console(deps: Deps, request: wire.Request, run: runs.Run) -> dict[str, str] | None:
+    """The last of what the node's serial console said in the run, and where the rest is; None: it was not served."""
+    try:
+        tail: str = await deps.bus.call("console_tail", node_uuid=run.node_uuid, run=run.id, size=_TAIL)
+    except errors.Unreachable:
+        return None  # no conductor is here to read it
+    url = request.href("ingot", "v1", "nodes", run.node_uuid, "runs", run.id, "console")
+    return {"tail": tail, "url": url} if tail else None
 
 
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:

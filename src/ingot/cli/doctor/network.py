@@ -23,7 +23,9 @@ from ingot.store import nodes
 from ingot.store.engine import Store
 from ingot.store.paging import Page
 
-_LISTEN = 3.0
+_LISTEN = 6.0
+"""Seconds; dnsmasq, for one, makes sure for three that nobody has an address before it offers it."""
+_AGAIN = 2.0
 _BMC_WAIT = 3.0
 _AT_ONCE = 64
 _SHOWN = 20
@@ -60,10 +62,12 @@ def offers(interface: str, seconds: float) -> set[str]:
         asking.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
         asking.bind(("", 68))
-        end = time.monotonic() + seconds
-        asking.sendto(question, ("255.255.255.255", 67))
+        end, ask_at = time.monotonic() + seconds, 0.0
         while (left := end - time.monotonic()) > 0:
-            asking.settimeout(left)
+            if time.monotonic() >= ask_at:
+                asking.sendto(question, ("255.255.255.255", 67))
+                ask_at = time.monotonic() + _AGAIN
+            asking.settimeout(min(left, _AGAIN))
             with contextlib.suppress(TimeoutError):
                 answer, (sender, _) = asking.recvfrom(2048)
                 if answer[4:8] == number and answer[:1] == b"\x02":

@@ -11,7 +11,7 @@ import asyncio
 import hmac
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -25,6 +25,9 @@ BLOCK = 16
 LAST_SEQUENCE = 0xFFFFFFFF
 
 CLOSE_SESSION = 0x3C
+SERIAL_AT = 5  # where a packet says what it carries
+SERIAL_HEADER = 4
+
 RECEIPT = (codec.NETFN_APP | 1, codec.SEND_MESSAGE)
 
 
@@ -55,6 +58,7 @@ class Session:
         "_transport",
         "bmc_id",
         "console_id",
+        "on_serial",
         "peer",
     )
 
@@ -78,6 +82,7 @@ class Session:
         self._relays = False  # whether the running request is for a controller behind the BMC
         self._no_way = False  # whether what came is the BMC's refusal to pass it on
         self._answer: asyncio.Future[bytes | None] | None = None
+        self.on_serial: Callable[[bytes], None] | None = None  # who takes the packets of serial over LAN
         transport.sessions[self.console_id] = self
 
     async def request(self, asked: codec.Request, waits: Sequence[float]) -> bytes | None:
@@ -115,7 +120,12 @@ class Session:
         self._transport.sessions.pop(self.console_id, None)
 
     def receive(self, packet: bytes) -> None:
-        """Hand a genuine answer to the waiting request; drop everything else."""
+        """Hand a genuine answer to the waiting request, a serial packet to who takes those; drop everything else."""
+        if self.on_serial is not None and len(packet) > SERIAL_AT and packet[SERIAL_AT] == codec.PAYLOAD_SERIAL:
+            payload = self.unseal(packet, codec.PAYLOAD_SERIAL, SERIAL_HEADER)
+            if payload is not None and self._fresh(codec.sequence(packet)):
+                self.on_serial(payload)
+            return
         waiting = self._answer
         if waiting is None or waiting.done():
             return
@@ -142,8 +152,12 @@ class Session:
         elif (inner.netfn, inner.command) == RECEIPT:
             self._passed_on(inner.body, waiting)
 
-    def seal(self, message: bytes) -> bytes:
-        """Encrypt and authenticate one IPMI message."""
+    def send_serial(self, payload: bytes) -> None:
+        """Send one packet of serial over LAN. Raises ``errors.Unreachable`` without a route."""
+        self._transport.send(self.seal(payload, codec.PAYLOAD_SERIAL), self.peer)
+
+    def seal(self, message: bytes, kind: int = codec.PAYLOAD_SEALED) -> bytes:
+        """Encrypt and authenticate one IPMI message, or another payload of ``kind``."""
         self._sequence = self._sequence + 1 if self._sequence < LAST_SEQUENCE else 1
         plain = message + PADS[-(len(message) + 1) % BLOCK]
         last = os.urandom(BLOCK)
@@ -154,20 +168,20 @@ class Session:
             blocks.append(last)
         body = b"".join(blocks)
         packet = (
-            codec.SEALED_HEADER.pack(
-                codec.RMCP, codec.AUTH_RMCPP, codec.PAYLOAD_SEALED, self.bmc_id, self._sequence, len(body)
-            )
+            codec.SEALED_HEADER.pack(codec.RMCP, codec.AUTH_RMCPP, kind, self.bmc_id, self._sequence, len(body))
             + body
             + TRAILER
         )
         return packet + self._check(packet[4:])
 
-    def unseal(self, packet: bytes) -> bytes | None:
-        """The IPMI message inside a sealed packet; None for anything not genuine.
+    def unseal(
+        self, packet: bytes, kind: int = codec.PAYLOAD_SEALED, shortest: int = codec.MIN_RESPONSE
+    ) -> bytes | None:
+        """The IPMI message (or other payload of ``kind``) inside a sealed packet; None for anything not genuine.
 
         The inner checksums are not looked at: the check value already covers them.
         """
-        if len(packet) < MIN_SEALED + self._check_length or packet[5] != codec.PAYLOAD_SEALED:
+        if len(packet) < MIN_SEALED + self._check_length or packet[5] != kind:
             return None
         covered = packet[4 : -self._check_length]
         if not hmac.compare_digest(self._check(covered), packet[-self._check_length :]):
@@ -180,7 +194,7 @@ class Session:
         mixed = int.from_bytes(self._decrypt(cipher), "big") ^ int.from_bytes(chained[:-BLOCK], "big")
         plain = mixed.to_bytes(len(cipher), "big")
         end = len(plain) - plain[-1] - 1
-        return plain[:end] if plain[-1] < BLOCK and end >= codec.MIN_RESPONSE else None
+        return plain[:end] if plain[-1] < BLOCK and end >= shortest else None
 
     def _check(self, data: bytes) -> bytes:
         mac = self._hmac.copy()

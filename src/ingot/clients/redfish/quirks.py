@@ -20,11 +20,13 @@ class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Departures from the standard; all False for a faithful BMC.
 
     ``usb_cd``: boots virtual media only from UsbCd, although Cd is on offer; ``whole_boot``: wants target, duration
-    and mode in every change of Boot; ``source``: which hardware, and who says so.
+    and mode in every change of Boot; ``boot_unread``: does not show an override
+    that it holds; ``source``: which hardware, and who says so.
     """
 
     usb_cd: bool = False
     whole_boot: bool = False
+    boot_unread: bool = False
     source: str = ""
 
 

@@ -10,6 +10,8 @@ import asyncio
 import base64
 import contextlib
 import math
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -20,7 +22,7 @@ from ingot.clients.redfish.target import AuthType, Target
 from ingot.domain import errors
 
 PATIENCE = 20.0  # for a BMC that says that it is busy
-CONNECT_PATIENCE = 3.0  # for one that resets or refuses connections: a restart takes longer than anyone waits here
+CONNECT_PATIENCE = 3.0  # for one that resets or refuses connections, where a person or the power sync waits
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 4.0
 BUSY = (429, 503)
@@ -31,6 +33,19 @@ TIMEOUT = 30.0
 UPLOAD_TIMEOUT = 1800.0
 LOGOUT_TIMEOUT = 5.0
 FULL_LASTS = 300.0  # a full session table is looked at again after so long
+SLOW = 8.0  # an answer that takes longer is worth a word to whoever waits
+
+
+class Waiter(msgspec.Struct, frozen=True):
+    """On whose behalf a request is sent: how long an absent BMC may stay away, and whom to tell while it does."""
+
+    patience: float = CONNECT_PATIENCE
+    tell: Callable[[str], Awaitable[None]] | None = None
+
+
+_NOBODY = Waiter()
+waiter: ContextVar[Waiter] = ContextVar("redfish_waiter", default=_NOBODY)
+"""Set by a step of a run for its own task: a BMC that restarts in mid-deploy must not cost the deployment."""
 
 
 class Service:
@@ -82,9 +97,10 @@ class Service:
             except errors.TimedOut:
                 raise
             except errors.Unreachable as error:
-                problem, ends = error, started + CONNECT_PATIENCE
+                problem, ends = error, started + waiter.get().patience
             if loop.time() + pause > ends:
                 raise problem
+            await _tell(f"{problem.message.rstrip('.')}; trying again for another {ends - loop.time():.0f} s.")
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -96,13 +112,25 @@ class Service:
         url = target.origin + path
         for _ in range(MOST_REDIRECTS):
             call = Call(method, url, target.name, headers, body, target.trust, TIMEOUT)
-            reply = await self._http.send(call)
+            reply = await self._answer(call)
             if method != "GET" or reply.status not in REDIRECTS:
                 return reply
             url = urljoin(url, reply.headers.get("Location", ""))
             if not url.startswith(target.origin + "/"):
                 raise errors.Misbehaved(f"{target.name} redirects to another server.")
         raise errors.Misbehaved(f"{target.name} redirects in a circle.")
+
+    async def _answer(self, call: Call) -> Reply:
+        """Send, and say so when the answer takes long."""
+        sending = asyncio.ensure_future(self._http.send(call))
+        try:
+            done, _ = await asyncio.wait({sending}, timeout=SLOW)
+            if not done:
+                await _tell(f"{call.peer} takes long: no answer to {call.method} for {SLOW:.0f} s.")
+            return await sending
+        finally:
+            if not sending.done():
+                sending.cancel()
 
     async def _authorization(self, target: Target) -> dict[str, str]:
         if not target.username or target.auth_type is AuthType.NONE:
@@ -165,6 +193,12 @@ class Service:
         )
         with contextlib.suppress(errors.Unreachable, errors.Misbehaved):
             await self._http.send(call)
+
+
+async def _tell(words: str) -> None:
+    tell = waiter.get().tell
+    if tell is not None:
+        await tell(words)
 
 
 def _retry_after(reply: Reply) -> float:

@@ -6,6 +6,7 @@ Invariant: nothing is sent that the service says it does not allow. Source: DSP0
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 from typing import cast
 
@@ -16,6 +17,8 @@ from ingot.clients.redfish.client import RedfishPool
 from ingot.clients.redfish.resources import Resource, items, link, part, strings, text
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
+
+CHECK_PAUSES = (0.5, 1.0, 2.0, 4.0)  # some services show a change late
 
 
 class PowerState(StrEnum):
@@ -168,7 +171,8 @@ async def set_boot(pool: RedfishPool, target: Target, wanted: Boot) -> None:
     path = await pool.system_path(target)
     system, etag = await pool.get_with_etag(target, path)
     boot = part(system, "Boot")
-    change = _change(target, wanted, boot, quirks.find(system.get("Manufacturer")))
+    quirk = quirks.find(system.get("Manufacturer"))
+    change = _change(target, wanted, boot, quirk)
     settings = link(part(system, "@Redfish.Settings"), "SettingsObject")
     if settings is not None:
         pending, pending_etag = await pool.get_with_etag(target, settings)
@@ -176,6 +180,25 @@ async def set_boot(pool: RedfishPool, target: Target, wanted: Boot) -> None:
             path, etag = settings, pending_etag
     if change:
         await pool.patch(target, path, {"Boot": change}, etag)
+        if settings is None and not quirk.boot_unread:
+            await _check_boot(pool, target, path, change)
+
+
+async def _check_boot(pool: RedfishPool, target: Target, path: str, change: Resource) -> None:
+    """Read the override until it is as ordered: some services accept one and drop it. Raises ``errors.Misbehaved``."""
+    wanted = change.get("BootSourceOverrideTarget")
+    if wanted is None or change.get("BootSourceOverrideEnabled") == BootEnabled.DISABLED:
+        return
+    held: str | None = None
+    for pause in CHECK_PAUSES:
+        held = text(part(await pool.get(target, path), "Boot"), "BootSourceOverrideTarget")
+        if held in (wanted, None):  # None: it does not tell
+            return
+        await asyncio.sleep(pause)
+    raise errors.Misbehaved(
+        f"{target.name} accepted booting from {wanted}, but {sum(CHECK_PAUSES):.0f} s later its override is {held}.",
+        hint="Update the BMC's firmware, or reset the BMC; until then set the boot order at the machine.",
+    )
 
 
 def _change(target: Target, wanted: Boot, boot: Resource, quirk: quirks.Quirks) -> Resource:

@@ -102,6 +102,14 @@ def _check_version(info: dict[str, Any]) -> None:
         raise errors.Invalid(f'Invalid IPMI protocol version {version!r} in driver_info; it can only be "2.0".')
 
 
+def terminal_port(ctx: Context) -> int:
+    """The TCP port wanted for the node's console; 0: any. Raises errors.Invalid."""
+    port: int = _number(ctx.driver_info, "ipmi_terminal_port", 0)
+    if not 0 <= port <= 65535:
+        raise errors.Invalid(f"driver_info ipmi_terminal_port must be a port, not {port}.", hint="0 to 65535.")
+    return port
+
+
 def _number(info: dict[str, Any], key: str, default: Any) -> Any:
     value: Any = info.get(key)
     if value is None or value == "":

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ingot.clients.http import trust
+from ingot.clients.redfish import service
 from ingot.clients.redfish.target import AuthType, Target
 from ingot.domain import errors
-from ingot.interfaces.context import Context
+from ingot.interfaces.context import Context, StepContext
 
 PROPERTIES = {
     "redfish_address": "The URL address to the Redfish controller. Required.",
@@ -20,12 +21,24 @@ PROPERTIES = {
     "redfish_tls_minimum_version": "Oldest TLS version to agree to: 1.1, 1.2 or 1.3.",
     "redfish_tls_ciphers": "TLS ciphers to offer, as OpenSSL writes them, with colons between.",
 }
+RUN_PATIENCE = 180.0
+"""How long a step bears a BMC that cannot be reached: makers' BMCs take two to three minutes to restart."""
 _FALSE = {"false", "0", "no", "off"}
 _TRUE = {"true", "1", "yes", "on"}
 
 
 def of(ctx: Context) -> Target:
-    """The node's Redfish service. Raises errors.Invalid naming the key that is missing or wrong."""
+    """The node's Redfish service. Raises errors.Invalid naming the key that is missing or wrong.
+
+    In a step of a run, what is sent from here on bears an absent BMC for ``RUN_PATIENCE`` and tells of it.
+    """
+    if isinstance(ctx, StepContext):
+        journal = ctx.journal
+
+        async def tell(words: str) -> None:
+            await journal.report(0, None, words)
+
+        service.waiter.set(service.Waiter(RUN_PATIENCE, tell))
     info = ctx.driver_info
     if not info.get("redfish_address"):
         raise errors.Invalid(

@@ -1,0 +1,85 @@
+"""What consoles said, on disk: one log per run of a node, each of a limited size, the oldest thrown away.
+
+May not: decide which run it is. Invariant: a log never holds more than ``CAP`` bytes, and what it loses is its oldest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+CAP = 1024 * 1024
+KEEP = 20
+"""Logs kept of a node."""
+FLUSH = 0.5
+IDLE = "idle"
+"""The log of the time between runs."""
+
+RunOf = Callable[[], Awaitable[str | None]]
+
+
+class Log:
+    """The logs of one node. ``run_of`` tells the id of the node's open run, None between runs."""
+
+    def __init__(self, folder: Path, run_of: RunOf) -> None:
+        self._folder = folder
+        self._run_of = run_of
+        self._waiting = bytearray()
+        self._task: asyncio.Task[None] | None = None
+
+    def write(self, piece: bytes) -> None:
+        """Keep a piece; it is on disk within a second."""
+        self._waiting += piece
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._flush_soon())
+
+    async def close(self) -> None:
+        """Write what is left."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._flush()
+
+    async def _flush_soon(self) -> None:
+        await asyncio.sleep(FLUSH)
+        await self._flush()
+
+    async def _flush(self) -> None:
+        if self._waiting:
+            piece = bytes(self._waiting)
+            self._waiting.clear()
+            run = await self._run_of()
+            # A full disk costs the log, never the console.
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(_append, self._folder, run or IDLE, piece)
+
+
+def tail(folder: Path, run: str, size: int) -> bytes:
+    """The last ``size`` bytes of a run's log; empty when nothing was logged."""
+    data = b"".join(path.read_bytes() for path in _parts(folder, run) if path.exists())
+    return data[-size:]
+
+
+def _parts(folder: Path, run: str) -> tuple[Path, Path]:
+    """A log is two files: the older half and the one that grows."""
+    return folder / f"{run}.old", folder / f"{run}.log"
+
+
+def _append(folder: Path, run: str, piece: bytes) -> None:
+    old, new = _parts(folder, run)
+    if not new.exists():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _forget_oldest(folder)
+    with new.open("ab") as file:
+        file.write(piece[-CAP // 2 :])
+    if new.stat().st_size > CAP // 2:
+        new.replace(old)
+
+
+def _forget_oldest(folder: Path) -> None:
+    names = {path.stem: path.stat().st_mtime for path in folder.iterdir()}
+    for name in sorted(names, key=names.__getitem__)[: -KEEP + 1 or None] if len(names) >= KEEP else ():
+        for path in _parts(folder, name):
+            path.unlink(missing_ok=True)

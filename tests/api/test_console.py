@@ -1,0 +1,271 @@
+"""Consoles through the API: switched on, watched by several, typed into by one, kept per run, brought back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from flows import stand
+from ingot import app
+from ingot.consoles import logs, tickets
+from ingot.domain import errors, states
+from ingot.services import provisioning
+from ingot.store import nodes
+from ingot_rack import fleet as fleets
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Api
+
+    from ingot.deps import Deps
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+CONSOLE = "/v1/nodes/n1/states/console"
+
+
+@pytest.fixture
+async def deps(tmp_path: Path) -> AsyncIterator[Deps]:
+    made = app.make_deps(stand.settings(tmp_path, noauth=True, hostname="here", drivers=("fake-hardware", "ipmi")))
+    async with stand.conductor(made):
+        yield made
+    made.store.close()
+
+
+@pytest.fixture
+async def uuid(deps: Deps) -> str:
+    return await stand.add_node(deps, states.State.MANAGEABLE, name="n1", console_interface="fake")
+
+
+async def switched(api: Api, *, on: bool) -> Any:
+    reply = await api.call("PUT", CONSOLE, {"enabled": on})
+    assert (reply.status, reply.headers["Location"]) == (202, f"{api.url}{CONSOLE}")
+
+    async def is_so() -> Any:
+        told = await api.get(CONSOLE)
+        return told if told["console_enabled"] is on else None
+
+    return await stand.until(is_so, 30)
+
+
+class Seat:
+    """One who sits before a console."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.screen = b""
+        self.told: dict[str, Any] = {}
+
+    async def look(self) -> None:
+        message = await asyncio.wait_for(self.socket.receive(), 20)
+        assert message.type in {aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT}, message
+        if message.type == aiohttp.WSMsgType.BINARY:
+            self.screen += message.data
+        else:
+            self.told = json.loads(message.data)
+
+    async def sees(self, end: bytes) -> None:
+        while end not in self.screen:
+            await self.look()
+
+    async def says(self, **wish: Any) -> dict[str, Any]:
+        self.told = {}
+        await self.socket.send_str(json.dumps(wish))
+        while not self.told:
+            await self.look()
+        return self.told
+
+
+async def sit(api: Api, link: str) -> Seat:
+    return Seat(await api.session.ws_connect(link.replace("http", "ws", 1) + "/socket"))
+
+
+async def test_several_watch_and_one_types(api: Api, uuid: str) -> None:
+    assert await api.get(CONSOLE) == {"console_enabled": False, "console_info": None}
+    told = await switched(api, on=True)
+    info = told["console_info"]
+    assert info["type"] == "ingot"
+    assert info["url"].startswith(f"{api.url}/ingot/v1/console/")
+    assert (await api.get("/v1/nodes/n1"))["console_enabled"] is True
+    first, second = await sit(api, info["url"]), await sit(api, (await api.get(CONSOLE))["console_info"]["url"])
+    for seat in (first, second):
+        await seat.sees(b"imaginary machine n1\r\n# ")
+    assert await first.says(take=False) == {"writes": True, "watchers": 2, "problem": None}
+    assert (await second.says(take=False))["writes"] is False
+    await first.socket.send_bytes(b"hello\r")
+    for seat in (first, second):
+        await seat.sees(b"hello\r\n# ")
+    await second.socket.send_bytes(b"me too\r")
+    while not second.told.get("problem"):
+        await second.look()
+    assert "Somebody else has the keyboard" in second.told["problem"]
+    assert (await second.says(take=True))["writes"] is True
+    assert (await second.says(**{"break": True}))["problem"] is None
+    await first.sees(b"[break]")
+    assert b"me too" not in first.screen
+    await second.socket.close()
+    assert (await first.says(take=False))["writes"] is True, "the keyboard is free again"
+    late = await sit(api, info["url"])
+    await late.sees(b"hello\r\n# ")
+    await switched(api, on=False)
+    while (message := await asyncio.wait_for(first.socket.receive(), 20)).type == aiohttp.WSMsgType.TEXT:
+        pass
+    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1000)
+
+
+async def test_only_a_ticket_opens_the_page_and_the_socket(api: Api, deps: Deps, uuid: str) -> None:
+    link = (await switched(api, on=True))["console_info"]["url"]
+    page = await api.call("GET", link.removeprefix(api.url))
+    assert page.status == 200
+    assert b'id="terminal"' in page.raw
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    for file in ("console.mjs", "xterm.mjs", "xterm.css", "console.css", "xterm.LICENSE"):
+        assert (await api.call("GET", f"/ingot/v1/static/{file}")).status == 200, file
+    for file in ("..%2Fserver.py", "nothing.css", "__init__.py"):
+        assert (await api.call("GET", f"/ingot/v1/static/{file}")).status == 404, file
+    wrong = link[:-1] + ("A" if link[-1] != "A" else "B")
+    assert (await api.call("GET", wrong.removeprefix(api.url))).status == 404
+    for where in (f"{wrong}/socket", f"{api.url}/v1/nodes", link):
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await api.session.ws_connect(where.replace("http", "ws", 1))
+
+
+def test_a_ticket_is_good_for_some_minutes() -> None:
+    now = [0.0]
+    made = tickets.Tickets(lambda: now[0])
+    ticket = made.give("node")
+    assert len(ticket) >= 32
+    assert (made.find(ticket), made.find(ticket + "x")) == ("node", None)
+    now[0] = tickets.LIFE
+    assert made.find(ticket) is None
+
+
+async def test_a_console_that_does_not_open_says_why(api: Api, deps: Deps, uuid: str) -> None:
+    await deps.store.run(nodes.change, uuid, driver_info={"fake_fault": "console.open", "fake_fault_text": "No cable"})
+    assert (await api.call("PUT", CONSOLE, {"enabled": True})).status == 202
+
+    async def error() -> Any:
+        return (await api.get("/v1/nodes/n1"))["last_error"]
+
+    assert "No cable" in await stand.until(error)
+    assert (await api.get(CONSOLE))["console_enabled"] is False
+    await deps.store.run(nodes.change, uuid, console_interface="no-console")
+    assert (await api.call("PUT", CONSOLE, {"enabled": True})).status == 400
+    assert (await api.call("PUT", CONSOLE, {})).status == 400
+    assert (await api.call("PUT", CONSOLE, {"enabled": "perhaps"})).status == 400
+
+
+async def test_what_is_said_in_a_run_is_kept_with_the_run(api: Api, deps: Deps, uuid: str) -> None:
+    info = {"fake_wait": 3, "fake_fault": "deploy.write_image"}
+    await deps.store.run(nodes.change, uuid, provision_state=states.State.AVAILABLE, driver_info=info)
+    seat = await sit(api, (await switched(api, on=True))["console_info"]["url"])
+    await seat.says(take=False)
+    await asyncio.sleep(2 * logs.FLUSH)  # the greeting is of the time before the run
+    await provisioning.request(deps, uuid, "active", {})
+    await seat.socket.send_bytes(b"panic: no root\r")
+    run = await stand.ended(deps, uuid, 30)
+    shown = await api.get("/ingot/v1/nodes/n1/run")
+    assert shown["console"]["tail"].endswith("panic: no root\r\n# ")
+    whole = await api.call("GET", shown["console"]["url"].removeprefix(api.url))
+    assert b"panic" in whole.raw
+    assert b"imaginary" not in whole.raw
+    idle = await api.call("GET", "/ingot/v1/nodes/n1/runs/idle/console")
+    assert b"imaginary machine n1" in idle.raw
+    other = await stand.add_node(deps, name="n2")
+    assert (await api.call("GET", f"/ingot/v1/nodes/n2/runs/{run.id}/console")).status == 404
+    assert (await api.get("/v1/nodes/n2"))["uuid"] == other
+
+
+async def test_a_line_that_drops_is_opened_again(api: Api, uuid: str) -> None:
+    seat = await sit(api, (await switched(api, on=True))["console_info"]["url"])
+    await seat.says(take=False)
+    await seat.socket.send_bytes(b"exit\r")
+    await seat.sees(b"hung up; trying again in 1 s")
+    await seat.sees(b"the line is up again")
+    await seat.socket.send_bytes(b"back\r")
+    await seat.sees(b"back\r\n# ")
+
+
+async def test_a_restarted_conductor_serves_what_was_served(tmp_path: Path) -> None:
+    made = app.make_deps(stand.settings(tmp_path))
+    uuid = await stand.add_node(made, console_interface="fake", console_enabled=True)
+    async with stand.conductor(made):
+
+        async def link() -> Any:
+            return await made.bus.call("console_info", node_uuid=uuid, base="http://x")
+
+        ticket = (await stand.until(link))["url"].rpartition("/")[2]
+
+        async def greeting() -> bytes | None:
+            try:
+                watcher = await made.bus.call("console_watch", ticket=ticket)
+            except errors.NotFound:
+                return None
+            said = b""
+            while b"imaginary machine" not in said:
+                said += await watcher.read()
+            watcher.leave()
+            return said
+
+        assert await stand.until(greeting)
+    made.store.close()
+
+
+async def test_logs_are_capped_and_the_oldest_go(tmp_path: Path) -> None:
+    async def run_of() -> str:
+        return run
+
+    for number in range(logs.KEEP + 3):
+        run = f"run{number}"
+        log = logs.Log(tmp_path, run_of)
+        log.write(f"{number}".encode())
+        await log.close()
+    assert len({path.stem for path in tmp_path.iterdir()}) == logs.KEEP
+    big = logs.Log(tmp_path, run_of)
+    for piece in range(30):
+        big.write(bytes([65 + piece % 26]) * 100_000)
+        await big.close()
+    assert sum(path.stat().st_size for path in tmp_path.glob(f"{run}.*")) <= logs.CAP
+    assert logs.tail(tmp_path, run, 10) == b"D" * 10
+
+
+async def test_serial_over_lan_as_a_page_and_as_a_port(api: Api, deps: Deps) -> None:
+    fleet = fleets.Fleet(fleets.Plan(ipmi=1, first="127.35.0.1", password="sol-password"))
+    await fleet.start()
+    try:
+        [(name, address)] = fleet.addresses.items()
+        info = {"ipmi_address": address, "ipmi_port": fleet.ports["ipmi"], "ipmi_username": "admin"}
+        given = {"driver": "ipmi", "name": "n1", "driver_info": {**info, "ipmi_password": "sol-password"}}
+        body = {**given, "console_interface": "ipmitool-socat"}
+        body["driver_info"]["ipmi_terminal_port"] = wanted = free_port()
+        assert (await api.call("POST", "/v1/nodes", body)).status == 201
+        told = (await switched(api, on=True))["console_info"]
+        assert told["type"] == "socat"
+        host, _, port = told["url"].removeprefix("tcp://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        assert int(port) == wanted
+        writer.write(b"echo me")
+        async with asyncio.timeout(20):
+            assert (await reader.readuntil(b"login: ")).strip().startswith(name.encode())
+            assert await reader.readexactly(7) == b"echo me"
+        writer.close()
+        await switched(api, on=False)
+        change = [{"op": "replace", "path": "/console_interface", "value": "ipmitool-shellinabox"}]
+        assert (await api.call("PATCH", "/v1/nodes/n1", change)).status == 200
+        told = (await switched(api, on=True))["console_info"]
+        assert told["type"] == "shellinabox"
+        seat = await sit(api, told["url"])
+        await seat.sees(b"login: ")
+        await switched(api, on=False)
+    finally:
+        await fleet.close()

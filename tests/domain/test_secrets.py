@@ -1,0 +1,40 @@
+"""Credentials inside URLs are secrets, too."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingot.domain import secrets
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://u:p@host/x", "http://******@host/x"),
+        ("https://u:p@ss@host/x", "https://******@host/x"),
+        ("oci+http://u:@host", "oci+http://******@host"),
+        ("https://host/x?a=1&X-Amz-Signature=abc&b=2", "https://host/x?a=1&X-Amz-Signature=******&b=2"),
+        ("https://host/x?temp_url_sig=abc#f", "https://host/x?temp_url_sig=******#f"),
+        ("http://u:p@host/x?token=abc", "http://******@host/x?token=******"),
+        ("qemu+ssh://root@host/system", "qemu+ssh://root@host/system"),
+        ("https://host/a:b@c", "https://host/a:b@c"),
+        ("https://[::1]:80/x", "https://[::1]:80/x"),
+        ("file:///x", "file:///x"),
+    ],
+)
+def test_what_of_a_url_may_be_shown(url: str, shown: str) -> None:
+    assert secrets.without_credentials(url) == shown
+    assert secrets.without_credentials(shown) == shown
+    public, hidden = secrets.split({"image_source": url, "deep": [{"url": url}]}, {}, instance=True)
+    assert public == {"image_source": shown, "deep": [{"url": shown}]}
+    assert secrets.merge(public, hidden) == {"image_source": url, "deep": [{"url": url}]}
+    again, kept = secrets.split(public, hidden, instance=True)
+    assert secrets.merge(again, kept) == {"image_source": url, "deep": [{"url": url}]}, "written back, it is unchanged"
+
+
+def test_a_new_url_takes_the_old_ones_place() -> None:
+    _, hidden = secrets.split({"image_source": "http://u:p@host/x"}, {})
+    public, kept = secrets.split({"image_source": "http://u:q@host/x"}, hidden)
+    assert secrets.merge(public, kept) == {"image_source": "http://u:q@host/x"}
+    public, kept = secrets.split({"image_source": "http://host/x"}, hidden)
+    assert (public, kept) == ({"image_source": "http://host/x"}, {})

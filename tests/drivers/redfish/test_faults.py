@@ -1,0 +1,166 @@
+"""What a BMC can do wrong, each in a real run: the sentence that people read, and that it is there within a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers import place
+from drivers.redfish import peer
+from flows import stand
+from ingot.domain import power, runs
+from ingot.interfaces.context import Context
+from ingot.interfaces.management import BootDevice
+from ingot.services import provisioning
+from ingot.store import runs as run_store
+from ingot_rack.hardware import PowerState
+from ingot_rack.redfish import server, tls
+
+MINUTE = 60.0
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[place.Place]:
+    async with place.opened(tmp_path, power_timeout=3.0) as opened:
+        yield opened
+
+
+async def order_power(site: place.Place, ctx: Context) -> runs.Run:
+    """Ask for "power on" as the API does; the run once it has ended, within a minute."""
+    async with stand.conductor(site.deps, tools=site.kit):
+        await provisioning.request_power(site.deps, ctx.node.uuid, power.Target.ON)
+        return await stand.ended(site.deps, ctx.node.uuid, MINUTE)
+
+
+async def reason(site: place.Place, ctx: Context) -> str:
+    run = await order_power(site, ctx)
+    assert run.status == runs.Status.FAILED
+    shown = (await stand.get_node(site.deps, ctx.node.uuid)).last_error or ""
+    assert run.reason and run.reason in shown, "the node says what the run says"
+    return shown
+
+
+async def said_meanwhile(site: place.Place, ctx: Context, words: str) -> str:
+    """What the open run tells of itself, once it holds ``words``."""
+
+    async def told() -> str | None:
+        run = await site.deps.store.read(run_store.find_open, ctx.node.uuid)
+        phase = str((run.progress or {}).get("phase", "")) if run else ""
+        return phase if words in phase else None
+
+    return await stand.until(told, MINUTE)
+
+
+async def test_wrong_password(site: place.Place) -> None:
+    async with peer.running() as bmc:
+        said = await reason(site, await site.context("redfish", bmc.info(redfish_password="no")))
+        assert f"Redfish service {bmc.name} refuses the user 'admin' or the password (401). Correct" in said
+
+
+async def test_locked_out(site: place.Place) -> None:
+    async with peer.running() as bmc:
+        bmc.faults.change({"lockout_after": 1, "lockout_seconds": 30.0})
+        await reason(site, await site.context("redfish", bmc.info(redfish_password="no")))
+        said = await reason(site, await site.context("redfish", bmc.info()))
+        assert "after several wrong ones a BMC may also lock the account for some minutes" in said
+
+
+async def test_session_limit(site: place.Place) -> None:
+    async with peer.running() as bmc:
+        bmc.faults.change({"sessions_full": True})
+        site_info = bmc.info(redfish_auth_type="session")
+        async with asyncio.timeout(MINUTE):
+            ctx = await site.context("redfish", site_info)
+            said = await place.refusal(ctx.power.get(ctx))
+        assert "too many sessions are open at the same time. Close other sessions on the BMC" in said
+        run = await order_power(site, await site.context("redfish", bmc.info()))
+        assert run.status == runs.Status.SUCCEEDED, run.reason
+
+
+async def test_certificate_expired(site: place.Place, tmp_path: Path) -> None:
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    context, pem = tls.context(["127.0.0.1"], until=yesterday)
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(pem)
+    async with peer.running(tls=context) as bmc:
+        said = await reason(site, await site.context("redfish", bmc.info(redfish_verify_ca=str(ca))))
+        assert f"The TLS certificate of Redfish service {bmc.name} is not trusted: certificate has expired" in said
+
+
+async def test_accepts_power_on_and_stays_off(site: place.Place) -> None:
+    async with peer.running() as bmc:
+        bmc.faults.change({"power_stuck": True})
+        said = await reason(site, await site.context("redfish", bmc.info()))
+        assert 'accepted the order but its power was not "power on" within 3 s. Look at the machine' in said
+
+
+async def test_boot_override_forgotten(site: place.Place) -> None:
+    async with peer.running() as bmc:
+        ctx = await site.context("redfish", bmc.info())
+        bmc.faults.change({"boot_forgotten": True})
+        began = time.monotonic()
+        said = await place.refusal(ctx.management.set_boot_device(ctx, BootDevice.PXE, persistent=False))
+        assert said.startswith(
+            f"Redfish service {bmc.name} accepted booting from Pxe, but 8 s later its override is None. Update"
+        )
+        assert time.monotonic() - began < MINUTE
+
+
+async def test_virtual_media_refused(site: place.Place) -> None:
+    async with peer.running() as bmc:
+        ctx = await site.context("redfish", bmc.info())
+        bmc.faults.change({"media_refused": True})
+        said = await place.refusal(ctx.management.attach_media(ctx, BootDevice.CDROM, "http://192.0.2.1/a.iso"))
+        assert "answered 500 to the insertion of an image into /redfish/v1/Systems/1/VirtualMedia/Cd" in said
+
+
+@pytest.mark.slow
+async def test_dead(site: place.Place) -> None:
+    """It takes connections and never answers."""
+    async with peer.running() as bmc:
+        ctx = await site.context("redfish", bmc.info())
+        bmc.faults.change({"drop_rate": 1.0})
+        began = time.monotonic()
+        said = await reason(site, ctx)
+        assert f"Redfish service {bmc.name} did not answer " in said
+        assert time.monotonic() - began < MINUTE
+
+
+@pytest.mark.slow
+async def test_slow_by_twenty_seconds(site: place.Place) -> None:
+    """The run says so while it waits, and goes on."""
+    async with peer.running() as bmc:
+        ctx = await site.context("redfish", bmc.info())
+        bmc.faults.change({"delay": 20.0})
+        async with stand.conductor(site.deps, tools=site.kit):
+            await provisioning.request_power(site.deps, ctx.node.uuid, power.Target.ON)
+            said = await said_meanwhile(site, ctx, "takes long")
+            assert said.startswith(f"Redfish service {bmc.name} takes long: no answer to ")
+            bmc.faults.change({"delay": 0.0})
+            run = await stand.ended(site.deps, ctx.node.uuid, MINUTE)
+        assert run.status == runs.Status.SUCCEEDED, run.reason
+        assert bmc.machine.power is PowerState.ON
+
+
+async def test_dies_in_the_middle_and_returns(site: place.Place) -> None:
+    """The port is closed when the order comes; the run says so, bears it, and ends well once the BMC is back."""
+    async with peer.running() as bmc:
+        ctx = await site.context("redfish", bmc.info())
+        port = int(bmc.name.rpartition(":")[2])
+        await bmc.server.close()
+        async with stand.conductor(site.deps, tools=site.kit):
+            await provisioning.request_power(site.deps, ctx.node.uuid, power.Target.ON)
+            said = await said_meanwhile(site, ctx, "trying again")
+            assert said.startswith(f"Redfish service {bmc.name} cannot be reached: Connection refused; trying again")
+            back: Any = server.Server({"127.0.0.1": bmc.front}, port)
+            await back.start()
+            run = await stand.ended(site.deps, ctx.node.uuid, MINUTE)
+        await back.close()
+        assert run.status == runs.Status.SUCCEEDED, run.reason
+        assert bmc.machine.power is PowerState.ON
