@@ -101,6 +101,9 @@ def install_libraries(home: Path) -> None:
     for path in list(home.rglob("*")):
         if path.is_dir() and path.name in {"tests", "__pycache__"}:
             shutil.rmtree(path)
+    # A program started as root must not write below /usr, and without compiled modules it would start in seconds.
+    compiling = [sys.executable, "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"]
+    run(*compiling, "-s", str(home.parent.parent.parent), "-p", "/", str(home))
 
 
 def add_files(stage: Path) -> None:

@@ -54,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Address of this host on the provisioning network, for boot files, images and the agent's calls."""
     provision_range: str | None = None
     """DHCP range ``first-last`` on that network (default: the larger free side of the interface's network)."""
+    dhcp_proxy: bool = False
+    """Leave addresses on that network to another DHCP server and only add what to boot (PXE machines, IPv4)."""
     files_port: int = 6386
     """TCP port that serves boot scripts, kernels and images on the provisioning network."""
     ramdisk_dir: str | None = None

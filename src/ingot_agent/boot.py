@@ -46,12 +46,21 @@ class Agent:
 
     def lock_down(self) -> None:
         """Answer no more and fall silent."""
-        self.let_go()
+        self.server.close()
+        self._fall_silent()
         self.stopped.set()
 
-    def let_go(self) -> None:
-        """Fall silent, but stay: an agent that ended would be started again."""
-        self.server.close()
+    def let_go(self, linger: float) -> None:
+        """Fall silent at once, and answer no more after ``linger`` seconds (a conductor that died may ask again).
+
+        The agent itself stays: one that ended would be started again.
+        """
+        self._fall_silent()
+        timer = threading.Timer(linger, self.server.close)
+        timer.daemon = True
+        timer.start()
+
+    def _fall_silent(self) -> None:
         if self._heart is not None:
             self._heart.stop()
 

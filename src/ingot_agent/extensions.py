@@ -32,6 +32,7 @@ from ingot_agent import (
 )
 from ingot_agent.commands import Entry, Params, Progress, Result
 
+_LINGER = 30.0  # seconds a conductor that was killed may take to ask for the same rescue again
 _GRACE = 0.5  # the answer to the order must leave the machine first
 
 
@@ -42,7 +43,7 @@ class Context:
     config: settings.Settings
     roots: settings.Roots
     lock_down: Callable[[], None]
-    let_go: Callable[[], None]
+    let_go: Callable[[float], None]
     node: dict[str, Any] = field(default_factory=dict)
 
 
@@ -138,7 +139,7 @@ def _leave(context: Context) -> None:
     """The machine is its tenant's now, and so is its network."""
     from ingot_agent import rescue
 
-    context.let_go()
+    context.let_go(_LINGER)
     rescue.renew_addresses()
 
 

@@ -129,6 +129,13 @@ def _encode(answer: Answer) -> bytes:
     return head.encode() + body
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    """A listener on one address; without one on all, those of IPv6 too where the kernel has it."""
+    if not host and socket.has_dualstack_ipv6():
+        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
 class Server:
     """Listens from construction on; ``start`` answers in threads, ``close`` stops listening.
 
@@ -148,7 +155,7 @@ class Server:
         self._trusts = trusts
         self._strangers_time = strangers_time
         self._places = threading.BoundedSemaphore(_CONNECTIONS)
-        self._listener = socket.create_server((host, port), reuse_port=False)
+        self._listener = _listen(host, port)
         self.port = int(self._listener.getsockname()[1])
 
     def start(self, secure: Callable[[], ssl.SSLContext] | None = None) -> None:

@@ -84,9 +84,10 @@ def _kind(value: object) -> type[object]:
 class Bmc:
     """The management controller of one machine.
 
-    `kg` is IPMI's second key (20 bytes, or none), `privilege` the user's limit, `readings` what sensors say instead of
-    their usual raw reading, `satellites` the controllers behind this one by bus channel and address; `resets` are
-    the restarts of the BMC itself that were asked for, as IPMI numbers them (2 cold, 3 warm).
+    `kg` is IPMI's second key (20 bytes, or none), `maker` the enterprise number it tells, `privilege` the user's limit,
+    `readings` what sensors say instead of their usual raw reading, `satellites` the controllers behind this one by bus
+    channel and address; `resets` are the restarts of the BMC itself that were asked for, as IPMI numbers them (2 cold,
+    3 warm).
     """
 
     __slots__ = (
@@ -99,6 +100,7 @@ class Bmc:
         "faults",
         "hardware",
         "kg",
+        "maker",
         "password",
         "privilege",
         "readings",
@@ -114,6 +116,7 @@ class Bmc:
         self.password = password
         self.privilege = 4  # IPMI's highest level, administrator
         self.kg = b""
+        self.maker = 0
         self.faults = Faults()
         self.readings: dict[str, int | None] = {}
         self.satellites: dict[tuple[int, int], Bmc] = {}

@@ -6,7 +6,7 @@ May not: act by itself. Invariant: one JSON object per line in, one out: {"ok": 
 
 Requests: {"do": "status"} | {"do": "faults", "machine": M, "set": {...}}
 | {"do": "screenshot", "machine": M, "path": P} | {"do": "power", "machine": M, "action": A}
-| {"do": "boot", "machine": M, "device": D, "persistent": B} | {"do": "stop"}.
+| {"do": "boot", "machine": M, "device": D, "persistent": B} | {"do": "link", "machine": M, "up": B} | {"do": "stop"}.
 """
 
 from __future__ import annotations

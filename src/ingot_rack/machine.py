@@ -140,6 +140,12 @@ class Machine:
         await monitor.execute("screendump", {"filename": str(target), "format": "png"})
         return target
 
+    async def set_link(self, *, up: bool) -> None:
+        """Plug the cables of all its network cards in or out; raises NotNow while the machine is off."""
+        monitor = self._monitor("lose its link")
+        for index in range(len(self.hull.nics)):
+            await monitor.execute("set_link", {"name": f"net{index}", "up": up})
+
     async def close(self) -> None:
         """Power off and end all tasks."""
         async with self._lock:

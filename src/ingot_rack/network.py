@@ -92,7 +92,7 @@ class Network:
             f"link add {self.bridge} type bridge stp_state 0 forward_delay 0",
             f"link set {self.bridge} up",
         ]
-        lines += [f"addr add {self.address} dev {self.bridge}"]
+        lines += [f"addr add {self.address} dev {self.bridge}{' nodad' if ':' in self.address else ''}"]
         lines += [f"addr add {one}/32 dev lo" for one in self.bmc_addresses if not one.startswith("127.")]
         for index in range(self.taps):
             tap = self.tap(index)

@@ -53,13 +53,17 @@ class CdSlot(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk: size in bytes, serial of at most 20 characters, wwn as 0x... (SCSI and AHCI only), raw or qcow2."""
+    """A disk: size in bytes, serial of at most 20 characters, wwn as 0x... (SCSI and AHCI only), raw or qcow2.
+
+    ``write_rate``: bytes a second it takes at most, 0 for no limit.
+    """
 
     size: int
     serial: str
     bus: DiskBus = DiskBus.VIRTIO
     wwn: str = ""
     format: str = "raw"
+    write_rate: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -222,6 +226,8 @@ def _disk(index: int, disk: Disk, files: Files, rank: int | None) -> list[str]:
     name = f"disk{index}"
     path = _quoted(files.disk(index, disk))
     options = f"file={path},format={disk.format},if=none,id={name},cache=unsafe,discard=unmap,detect-zeroes=unmap"
+    if disk.write_rate:
+        options += f",throttling.bps-write={disk.write_rate}"
     device = {
         DiskBus.VIRTIO: "virtio-blk-pci",
         DiskBus.NVME: "nvme",

@@ -109,6 +109,9 @@ class Rack:
                 override = hardware.BootOverride(device, persistent=request.get("persistent") is True)
                 await self._machine(request).set_boot(override)
                 return None
+            case "link":
+                await self._real(request).set_link(up=request.get("up") is True)
+                return None
             case _:
                 raise errors.Invalid(f"Unknown request {request.get('do')!r}", hint="See ingot_rack.control.")
 
@@ -179,6 +182,12 @@ class Rack:
             raise errors.Invalid(f"The rack has no machine {name!r}", hint=f"It has {', '.join(self.machines)}.")
         return self.machines[name]
 
+    def _real(self, request: Json) -> machine.Machine:
+        one = self._machine(request)
+        if not isinstance(one, machine.Machine):
+            raise errors.NotSupported(f"{one.facts.name} has no screen and no cables", hint="Ask a QEMU machine.")
+        return one
+
     def _set_faults(self, request: Json) -> None:
         self._machine(request)
         wanted = request.get("set")
@@ -187,9 +196,7 @@ class Rack:
         self.bmcs[str(request["machine"])].faults.change(cast("Json", wanted))
 
     async def _screenshot(self, request: Json) -> str:
-        one = self._machine(request)
-        if not isinstance(one, machine.Machine):
-            raise errors.NotSupported(f"{one.facts.name} has no screen", hint="Ask a QEMU machine.")
+        one = self._real(request)
         return str(await one.screenshot(_absolute(request.get("path") or one.files.folder / "screen.png")))
 
 

@@ -47,6 +47,7 @@ class MachineSpec:
     disks: int = 1
     disk_bus: qemu.DiskBus = qemu.DiskBus.VIRTIO
     disk_format: str = "raw"
+    disk_write_rate: int = 0
     mac: str = ""
     nic: qemu.NicModel = qemu.NicModel.VIRTIO
     nic_rom: bool = True
@@ -165,8 +166,9 @@ def hull(spec: Spec, one: MachineSpec, tap: str) -> qemu.Hull:
     """The QEMU description of a machine."""
     size = int(one.disk_gib * (1 << 30))
     digest = hashlib.sha256(f"{spec.name}/{one.name}".encode()).hexdigest()
+    kind = (one.disk_format, one.disk_write_rate)
     disks = tuple(
-        qemu.Disk(size, f"IR{digest[:10]}{index}".upper(), one.disk_bus, f"0x5{digest[:14]}{index}", one.disk_format)
+        qemu.Disk(size, f"IR{digest[:10]}{index}".upper(), one.disk_bus, f"0x5{digest[:14]}{index}", *kind)
         for index in range(one.disks)
     )
     nics = (qemu.Nic(one.mac, tap, one.nic, one.nic_rom),)

@@ -237,7 +237,7 @@ def test_logs_are_a_tar(roots: settings.Roots) -> None:
 def test_small_commands(roots: settings.Roots) -> None:
     with peers.Ironic() as api, running(api, roots) as (agent, client):
         assert client.post("standby.sync")[1]["command_result"] == {"result": "file systems flushed"}
-        assert client.post("rescue.finalize_rescue")[0] == 400
+        assert client.post("rescue.finalize_rescue", {"rescue_password": "clear", "hashed": True})[0] == 400
         bootc = client.post("standby.execute_bootc_install", {"image_source": "docker://x", "instance_info": {}})[1]
         assert "no podman" in bootc["command_error"]["details"]
         assert (
@@ -256,8 +256,28 @@ def test_small_commands(roots: settings.Roots) -> None:
         assert set(everything) == {"inventory", "error", "root_disk", "boot_interface", "configuration", "tpm"}
         listed = client.call("GET", f"/v1/commands?agent_token={peers.TOKEN}")[1]["commands"]
         assert [one["command_name"] for one in listed][:2] == ["sync", "finalize_rescue"]
+        assert "clear" not in str(listed)
         client.post("system.lockdown")
         peers.wait_until(agent.stopped.is_set, 5, "lock-down")
+
+
+def test_an_agent_that_lets_go_is_silent_at_once_and_reachable_for_a_moment(roots: settings.Roots) -> None:
+    """A conductor that was killed in a rescue asks for it again; an agent that ended would be started again."""
+    with peers.Ironic() as api, running(api, roots) as (agent, client):
+        agent.let_go(1.0)
+        beats = len(api.seen.heartbeats)
+        assert client.post("standby.sync")[1]["command_status"] == "SUCCEEDED"
+
+        def refused() -> bool:
+            try:
+                client.post("standby.sync")
+            except OSError:
+                return True
+            return False
+
+        peers.wait_until(refused, 10, "the end of its server")
+        assert len(api.seen.heartbeats) <= beats + 1
+        assert not agent.stopped.is_set()
 
 
 class Slow:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import programs
+from ingot.store import nodes
 
 if TYPE_CHECKING:
     from tests.api.conftest import Api
@@ -143,6 +144,42 @@ async def test_the_baremetal_cli_manages_ports_chassis_and_lists_drivers(api: Ap
     assert await cli("conductor", "list") == []
     await cli.plain("node", "list", "--long")
     assert "nobody" in await cli.fails("node", "show", "nobody")
+
+
+STEPS = '[{"interface": "deploy", "step": "erase_devices_metadata", "args": {"password": "p"}, "%s": 3}]'
+
+
+async def test_the_baremetal_cli_manages_deploy_templates(api: Api, tmp_path: Path) -> None:
+    cli = Cli(api, tmp_path)
+    words = ("deploy", "template")
+    made = await cli(*words, "create", "CUSTOM_RAID", "--steps", STEPS % "priority", "--extra", "a=1")
+    assert made["steps"][0]["args"] == {"password": "******"}
+    assert [row["name"] for row in await cli(*words, "list")] == ["CUSTOM_RAID"]
+    await cli.plain(*words, "set", "CUSTOM_RAID", "--name", "CUSTOM_NEW", "--extra", "b=2")
+    await cli.plain(*words, "unset", "CUSTOM_NEW", "--extra", "a")
+    assert (await cli(*words, "show", "CUSTOM_NEW"))["extra"] == {"b": 2}
+    await cli.plain(*words, "delete", "CUSTOM_NEW")
+    assert await cli(*words, "list", "--long") == []
+
+
+async def test_the_baremetal_cli_manages_runbooks_and_cleans_by_one(api: Api, tmp_path: Path) -> None:
+    cli = Cli(api, tmp_path)
+    made = await cli("runbook", "create", "--name", "wipe", "--steps", STEPS % "order", "--description", "all of it")
+    assert (made["description"], made["disable_ramdisk"], made["traits"]) == ("all of it", False, [])
+    await cli.plain("runbook", "set", "wipe", "--name", "wiping", "--public", "true")
+    await cli.plain("runbook", "unset", "wiping", "--public")
+    assert (await cli("runbook", "show", "wiping"))["public"] is False
+    await cli.plain("runbook", "trait", "add", "wiping", "CUSTOM_WIPE", "CUSTOM_B")
+    await cli.plain("runbook", "trait", "remove", "wiping", "CUSTOM_B")
+    assert "CUSTOM_WIPE" in str(await cli("runbook", "trait", "list", "wiping"))
+    node = await cli("node", "create", "--driver", "fake-hardware", "--name", "n1")
+    await api.deps.store.run(nodes.change, node["uuid"], provision_state="manageable")
+    assert "has none of its traits" in await cli.fails("node", "clean", "n1", "--runbook", "wiping")
+    await cli.plain("node", "add", "trait", "n1", "CUSTOM_WIPE")
+    await cli.plain("node", "clean", "n1", "--runbook", "wiping")
+    assert (await cli("node", "show", "n1"))["provision_state"] == "cleaning"
+    await cli.plain("runbook", "delete", "wiping")
+    assert await cli("runbook", "list") == []
 
 
 LIBRARY = """

@@ -110,6 +110,34 @@ def test_clean_wants_steps(run: Run, url: str, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
 
 
+def test_adopt_service_rescue_and_back(run: Run, url: str, tmp_path: Path) -> None:
+    enrol(run, url, "old", "--interface", "rescue=fake")
+    run("node", "manage", "old", "--wait", url=url)
+    held = ["--step", "power.hold", "--no-ramdisk", "--wait"]
+    for words, goal in (
+        (["adopt", "old", "--wait"], "active"),
+        (["service", "old", "--step", "power.reboot", "--no-ramdisk", "--wait"], "active"),
+        (["rescue", "old", "--password-file", str(password(tmp_path)), "--wait"], "rescue"),
+        (["unrescue", "old", "--wait"], "active"),
+    ):
+        result = run("node", *words, url=url)
+        assert (result.exit_code, state(run, url, "old")) == (0, goal), result.output
+    assert run("node", "service", "old", *held, url=url).exit_code == 1
+    assert state(run, url, "old") == "service hold"
+    assert run("node", "unhold", "old", "--wait", url=url).exit_code == 0
+    wait_for(lambda: state(run, url, "old") == "active")
+    both = ["--step", "power.hold", "--runbook", "wipe"]
+    assert run("node", "service", "old", *both, url=url).exit_code == 2
+    told = run("node", "rescue", "old", url=url)
+    assert "password of the user rescue: " in told.stdout
+
+
+def password(folder: Path) -> Path:
+    path = folder / "password"
+    path.write_text("geheim\n")
+    return path
+
+
 def test_a_missing_image_is_refused_before_anything_is_sent(run: Run, url: str) -> None:
     result = run("node", "deploy", "way", "--image", "/nowhere/disk.raw", url=url)
     assert result.exit_code == 1

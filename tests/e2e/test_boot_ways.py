@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import dataclasses
+import os
+import shutil
+import struct
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
 import pytest
 
 from e2e import way
@@ -12,6 +21,37 @@ pytestmark = [pytest.mark.qemu, pytest.mark.timeout(420)]
 
 REAL_CARD = {"nic_rom": False}
 SECURE = {**REAL_CARD, "secure_boot": True}
+
+
+FOREIGN_CONF = """port=0
+interface=oth
+bind-interfaces
+user=root
+no-ping
+pid-file=
+dhcp-leasefile=/dev/null
+dhcp-range=192.0.2.240,192.0.2.249,255.255.255.0,600
+"""
+
+
+@contextlib.asynccontextmanager
+async def foreign_dhcp(world: World) -> AsyncGenerator[None]:
+    """A DHCP server of somebody else's on the machines' network, that knows of no boot program."""
+    other = f"oth{os.getpid()}"
+    bridge = (await world.rack(do="status"))["bridge"]
+    (world.folder / "foreign.conf").write_text(FOREIGN_CONF)
+    waits = "while ! ip link set oth up 2>/dev/null; do sleep 0.1; done; ip addr add 192.0.2.2/24 dev oth"
+    script = f"{waits}; exec dnsmasq --keep-in-foreground --conf-file={world.folder}/foreign.conf"
+    child = await asyncio.create_subprocess_exec("unshare", "--net", "sh", "-c", script)
+    peer = ("peer", "name", "oth", "netns", str(child.pid))
+    code, _, complaint = await world.run_inside("ip", "link", "add", other, "type", "veth", *peer)
+    assert code == 0, complaint
+    await world.run_inside("ip", "link", "set", other, "master", bridge, "up")
+    try:
+        yield
+    finally:
+        child.terminate()
+        await child.wait()
 
 
 async def inspected(world: World, machine: Machine, boot_interface: str) -> way.Json:
@@ -61,3 +101,47 @@ async def test_uefi_http_boot(made: artifacts.Artifacts, boot_interface: str) ->
         assert inventory["boot"]["current_boot_mode"] == "uefi"
         secure = "secureboot: Secure boot enabled" in way.console(machine)
         assert secure is (boot_interface == "http")
+
+
+async def test_over_ipv6_alone(made: artifacts.Artifacts) -> None:
+    hardware = {"nic_rom": False, "pxe": False}
+    wishes = {"firmwares": ("uefi",), "memory_mb": 768, "hardware": hardware, "address": "fd00:22:8::1/64"}
+    async with way.opened("ipv6", made, **wishes) as world:
+        (machine,) = world.machines
+        inventory = await inspected(world, machine, "http")
+        assert inventory["interfaces"][0]["ipv6_address"].startswith("fd00:22:8:")
+        assert inventory["interfaces"][0]["ipv4_address"] is None
+        assert "[fd00:22:8:" in (await way.look(world, machine))["driver_internal_info"]["agent_url"]
+
+
+async def test_beside_a_foreign_dhcp_server(made: artifacts.Artifacts) -> None:
+    async with way.opened("proxy", made, firmwares=("bios",), settings={"dhcp_proxy": "true"}) as world:
+        (machine,) = world.machines
+        async with foreign_dhcp(world):
+            await inspected(world, machine, "ipxe")
+        assert "192.0.2.24" in way.console(machine), "an address of the other server"
+
+
+def without_signature(kernel: bytes) -> bytes:
+    """The kernel with no certificate table (PE32+: the fifth data directory)."""
+    (header,) = struct.unpack_from("<I", kernel, 0x3C)
+    entry = header + 24 + 112 + 4 * 8
+    assert kernel[entry : entry + 8] != bytes(8), "it was signed"
+    return kernel[:entry] + bytes(8) + kernel[entry + 8 :]
+
+
+async def test_secure_boot_refuses_an_unsigned_kernel(made: artifacts.Artifacts, tmp_path: Path) -> None:
+    shutil.copyfile(made.ramdisk / "initrd", tmp_path / "initrd")
+    (tmp_path / "vmlinuz").write_bytes(without_signature((made.ramdisk / "vmlinuz").read_bytes()))
+    unsigned = dataclasses.replace(made, ramdisk=tmp_path)
+    async with way.opened("refused", unsigned, firmwares=("uefi",), hardware=SECURE) as world:
+        (machine,) = world.machines
+        await way.enrol(world, machine, boot_interface="pxe")
+        await way.ask(world, machine, "inspect")
+
+        async def refused() -> bool:
+            return "The ramdisk could not be booted" in way.console(machine)
+
+        await way.until(world, machine, "the kernel refused", refused, within=240)
+        assert "bad shim signature" in way.console(machine)
+        assert "Linux version" not in way.console(machine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from e2e import stand, way
@@ -26,3 +27,27 @@ async def test_a_machine_that_never_boots_the_ramdisk(tmp_path: Path) -> None:
             "wrong VLAN, cable or NIC order, or it booted from elsewhere. Look at the machine's console."
         )
         assert place.fleet.machines[machine.name].power == "off"
+
+
+async def test_what_is_seen_is_told_while_it_is_waited_for(tmp_path: Path) -> None:
+    files_port = str(stand.free_port())
+    async with stand.opened(tmp_path, agents=False, ramdisk_timeout="600", files_port=files_port) as place:
+        (machine, _) = place.machines
+        await place.enrol(machine)
+        await way.ask(place, machine, "manage")
+        await way.reach(place, machine, "manageable")
+        await way.ask(place, machine, "inspect")
+
+        async def told(words: str) -> bool:
+            run = await way.run_of(place, machine)
+            return words in str(run["reason"]) and words in str(run["wait"])
+
+        nothing = f"no DHCP request seen from {machine.mac} since power-on"
+        await way.until(place, machine, nothing, lambda: told(nothing), within=60)
+        script = f"http://127.0.0.1:{files_port}/boot/ipxe/{machine.mac}"
+        async with aiohttp.ClientSession() as session, session.get(script) as answer:
+            assert answer.status == 200
+        silent = "asked for its boot script and was told to load the ramdisk"
+        await way.until(place, machine, silent, lambda: told(silent), within=60)
+        await way.ask(place, machine, "abort")
+        await way.reach(place, machine, "inspect failed", within=60)

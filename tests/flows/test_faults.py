@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,21 @@ FAULTS = [
     ("active", S.AVAILABLE, "deploy.write_image", S.DEPLOY_FAILED, ["prepare undone"]),
     ("active", S.AVAILABLE, "power.set", S.DEPLOY_FAILED, ["prepare undone"]),
     ("deleted", S.ACTIVE, "power.set", S.ERROR, []),
+    ("rescue", S.ACTIVE, "rescue.rescue", S.RESCUE_FAILED, []),
+    ("rescue", S.ACTIVE, "power.set", S.RESCUE_FAILED, []),
+    ("unrescue", S.RESCUE, "rescue.unrescue", S.UNRESCUE_FAILED, []),
+    ("unrescue", S.RESCUE, "power.set", S.UNRESCUE_FAILED, []),
+    ("service", S.ACTIVE, "bios.factory_reset", S.SERVICE_FAILED, []),
+    ("service", S.ACTIVE, "power.set", S.SERVICE_FAILED, []),
     ("deleted", S.ACTIVE, "deploy.erase_devices_metadata", S.CLEAN_FAILED, []),
 ]
+
+PARAMS: dict[str, dict[str, Any]] = {
+    "rescue": {"rescue_password": "x"},
+    "service": {
+        "service_steps": [{"interface": "bios", "step": "factory_reset"}, {"interface": "power", "step": "reboot"}]
+    },
+}
 
 
 @pytest.mark.parametrize(("verb", "state", "action", "after", "undone"), FAULTS, ids=str)
@@ -33,8 +47,9 @@ async def test_a_failing_step_is_undone_and_told(
     tmp_path: Path, verb: str, state: states.State, action: str, after: states.State, undone: list[str]
 ) -> None:
     async with stand.site(tmp_path) as deps, stand.conductor(deps):
-        uuid = await stand.add_node(deps, state, driver_info={"fake_fault": action, "fake_fault_text": "it smokes"})
-        await provisioning.request(deps, uuid, verb, {})
+        info = {"fake_fault": action, "fake_fault_text": "it smokes"}
+        uuid = await stand.add_node(deps, state, driver_info=info, rescue_interface="fake", bios_interface="fake")
+        await provisioning.request(deps, uuid, verb, PARAMS.get(verb, {}))
         run = await stand.ended(deps, uuid)
         node = await stand.get_node(deps, uuid)
         assert run.status == runs.Status.FAILED
@@ -44,7 +59,7 @@ async def test_a_failing_step_is_undone_and_told(
         assert node.reservation is None
         assert [effect for effect in stand.effects(tmp_path, uuid) if "undone" in effect] == undone
         assert f"{run.kind}: failed: {run.reason}" in await stand.events(deps, uuid)
-        assert node.maintenance == (after == S.CLEAN_FAILED)
+        assert node.maintenance == (after in {S.CLEAN_FAILED, S.SERVICE_FAILED})
         assert node.deploy_step == node.clean_step == {}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flows import stand
+from ingot.deps import Deps
 from ingot.domain import errors, runs, states
 from ingot.interfaces.network import VIF
 from ingot.services import provisioning
@@ -51,6 +52,15 @@ async def test_a_tear_down_takes_the_tenants_vifs_off_the_ports(tmp_path: Path) 
         assert port.internal_info == {"kept": 1}
 
 
+async def is_given_up(deps: Deps, uuid: str) -> bool:
+    """Whether a tear down was accepted: while the conductor looks whether the wait is over, the node is locked."""
+    try:
+        await provisioning.request(deps, uuid, "deleted", {})
+    except errors.Locked:
+        return False
+    return True
+
+
 async def test_a_deployment_that_waits_can_be_deleted(tmp_path: Path) -> None:
     async with stand.site(tmp_path) as deps:
         uuid = await stand.add_node(deps, driver_info={"fake_wait": "heartbeat"})
@@ -58,7 +68,7 @@ async def test_a_deployment_that_waits_can_be_deleted(tmp_path: Path) -> None:
         async with stand.conductor(deps):
             given_up = await stand.parked(deps, uuid)
             await deps.store.run(nodes.change, uuid, automated_clean=False)
-            await provisioning.request(deps, uuid, "deleted", {})
+            await stand.until(lambda: is_given_up(deps, uuid))
             torn_down = await stand.ended(deps, uuid)
         found = await stand.get_node(deps, uuid)
         assert (torn_down.kind, found.provision_state) == (runs.Kind.TEAR_DOWN, S.AVAILABLE)

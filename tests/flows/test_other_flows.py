@@ -141,7 +141,7 @@ async def test_a_held_node_goes_on_when_released(deps: Deps, tmp_path: Path, ver
     await provisioning.request(deps, uuid, verb, params)
     await reach(deps, uuid, held)
     waiting = await stand.parked(deps, uuid)
-    assert waiting.wait is not None and waiting.wait.what == 'the verb "unhold"'
+    assert waiting.wait is not None and waiting.wait.what.startswith('the verb "unhold" (step ')
     await heartbeat_is_no_release(deps, uuid, held)
     await provisioning.request(deps, uuid, "unhold", {})
     run = await stand.ended(deps, uuid)
@@ -158,6 +158,24 @@ async def heartbeat_is_no_release(deps: Deps, uuid: str, held: states.State) -> 
     assert await state(deps, uuid) == held
     assert run.wait is not None and run.wait.held
     await deps.store.run(nodes.change, uuid, agent_token=None, agent_url=None)
+
+
+async def test_each_hold_holds_also_behind_a_step_that_waited(deps: Deps, tmp_path: Path) -> None:
+    uuid = await stand.add_node(deps, S.MANAGEABLE, **FULL)
+    pause = {"interface": "power", "step": "wait", "args": {"seconds": 0.1}}
+    await provisioning.request(deps, uuid, "clean", {"clean_steps": [pause, HOLD, HOLD, RESET]})
+    for number in (2, 3):
+        await stand.until(lambda number=number: holds(deps, uuid, number))
+        assert await state(deps, uuid) == S.CLEAN_HOLD
+        assert stand.effects(tmp_path, uuid) == []
+        await provisioning.request(deps, uuid, "unhold", {})
+    assert (await stand.ended(deps, uuid)).status == runs.Status.SUCCEEDED
+
+
+async def holds(deps: Deps, uuid: str, number: int) -> bool:
+    """Whether the run rests in the hold of this step."""
+    run = await stand.parked(deps, uuid)
+    return run.wait is not None and f"(step {number} holds)" in run.wait.what
 
 
 async def test_a_held_node_can_be_aborted(deps: Deps, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ingot.domain import errors
 from ingot.netboot import dhcp
 from ingot.netboot.dnsmasq import Dnsmasq, Health
 from ingot.netboot.trace import Stage, Trace
-from netboot.lan import Lan
+from netboot.lan import ForeignDhcp, Lan
 
 KNOWN, OTHER = "52:54:00:ee:00:01", "52:54:00:ee:00:02"
 
@@ -170,6 +170,20 @@ async def test_a_wrong_interface_is_one_clear_sentence(lan: Lan, tmp_path: Path)
     with pytest.raises(errors.Invalid, match="no network interface nosuch0"):
         async with asyncio.timeout(20):
             await dnsmasq.run()
+
+
+async def test_a_foreign_dhcp_server_that_answers_first_is_seen(served: Served, tmp_path: Path) -> None:
+    began = time.time()
+    async with ForeignDhcp(served.lan, tmp_path), served.running(KNOWN) as dnsmasq:
+        assert dnsmasq.pid is not None
+        os.kill(dnsmasq.pid, signal.SIGSTOP)  # so that the other one is the first for certain
+        lease = await served.lan.ask(KNOWN, "-x", "0x5d:0000")
+        os.kill(dnsmasq.pid, signal.SIGCONT)
+        assert lease is not None
+        address = lease.split()[0].removeprefix("ip=")
+        assert address.startswith("172.22.9.2")
+        words = f"{KNOWN} took the address {address} from another DHCP server of this network"
+        await until(lambda: words in dnsmasq.trace.sentence(KNOWN, began))
 
 
 def test_ten_thousand_machines_do_not_grow_the_trace_without_bound() -> None:

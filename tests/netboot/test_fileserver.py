@@ -14,7 +14,9 @@ import uvloop
 
 from ingot.domain import errors
 from ingot.netboot import fileserver
-from ingot.netboot.fileserver import BytesAnswer, Deadlines, FileAnswer, FileServer
+from ingot.netboot.connection import Deadlines
+from ingot.netboot.fileserver import FileServer
+from ingot.netboot.httpwire import BytesAnswer, FileAnswer
 
 
 async def raw_exchange(port: int, data: bytes, timeout: float = 10) -> bytes:

@@ -92,6 +92,43 @@ async def test_a_wrong_token_is_refused_and_noted_once(deps: Deps, given: object
     assert rings == []
 
 
+async def test_a_new_boot_has_a_new_token_and_the_old_one_is_refused(deps: Deps) -> None:
+    """What every boot does before it switches the machine on (``Journal.set_agent_token(None)``)."""
+    uuid = await stand.add_node(deps, S.CLEAN_WAIT)
+    old = await token_of(deps, uuid)
+    await heartbeat.beat(deps, uuid, {"callback_url": URL, "agent_token": old})
+    gone = {"agent_url": None, "agent_heartbeat_at": None, "agent_token": None, "agent_token_told": None}
+    await deps.store.run(nodes.change, uuid, **gone)
+    with pytest.raises(errors.Invalid, match="Agent token"):
+        await heartbeat.beat(deps, uuid, {"callback_url": URL, "agent_token": old})
+    new = await token_of(deps, uuid)
+    assert new != old
+    with pytest.raises(errors.Invalid, match="Agent token"):
+        await heartbeat.beat(deps, uuid, {"callback_url": URL, "agent_token": old})
+    await heartbeat.beat(deps, uuid, {"callback_url": URL, "agent_token": new})
+
+
+async def test_a_token_of_one_node_is_worth_nothing_for_another(deps: Deps) -> None:
+    one, two = await stand.add_node(deps, S.CLEAN_WAIT), await stand.add_node(deps, S.CLEAN_WAIT)
+    token = await token_of(deps, one)
+    await token_of(deps, two)
+    with pytest.raises(errors.Invalid, match="Agent token"):
+        await heartbeat.beat(deps, two, {"callback_url": URL, "agent_token": token})
+
+
+async def test_a_lost_answer_is_given_again_to_the_same_address_until_it_is_proved(deps: Deps) -> None:
+    uuid = await stand.add_node(deps, S.CLEAN_WAIT)
+    _, first = await heartbeat.lookup(deps, [], uuid, "192.0.2.7")
+    assert (await heartbeat.lookup(deps, [], uuid, "192.0.2.7"))[1] == first
+    assert (await heartbeat.lookup(deps, [], uuid, "192.0.2.8"))[1] == "******"
+    assert (await heartbeat.lookup(deps, [], uuid, ""))[1] == "******"
+    await heartbeat.beat(deps, uuid, {"callback_url": URL, "agent_token": first})
+    assert (await heartbeat.lookup(deps, [], uuid, "192.0.2.7"))[1] == "******"
+    events = await stand.events(deps, uuid)
+    assert events == ["Two addresses looked this node up before its agent had proved itself: "
+                      "one of them is not its machine."]  # fmt: skip
+
+
 async def test_a_heartbeat_before_any_lookup_is_refused(deps: Deps) -> None:
     uuid = await stand.add_node(deps, S.CLEAN_WAIT)
     with pytest.raises(errors.Invalid, match="Agent token"):

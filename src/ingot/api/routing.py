@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 @dataclass(frozen=True)
 class Route:
     """One line of the route table. ``since``: first microversion; ``public``: open without authentication;
-    ``limit``: bytes a body may have; ``late``: what is answered below ``since`` (404, or 406 where Ironic does);
+    ``limit``: bytes a body may have; ``late``: what is answered below ``since`` (404, or 405 or 406 where Ironic does);
     ``limited``: the agents' call whose rate limit it has.
     """
 

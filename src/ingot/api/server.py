@@ -26,6 +26,7 @@ from ingot.api.v1 import (
     ports,
     root,
     states,
+    steplists,
     traits,
     vendor,
     vmedia,
@@ -33,6 +34,7 @@ from ingot.api.v1 import (
 from ingot.deps import Deps
 
 _NODE = "/v1/nodes/{node}"
+_TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
 _LAMP = f"{_NODE}/management/indicators/{{indicator}}"
 _SET_PROVISION = "baremetal:node:set_provision_state"
@@ -143,6 +145,26 @@ ROUTES: tuple[Route, ...] = (
     *_every_method(_PASSTHRU, vendor.driver_call, "baremetal:driver:vendor_passthru"),
     Route("GET", "/v1/conductors", conductors.index, 49, "baremetal:conductor:get"),
     Route("GET", "/v1/conductors/{hostname}", conductors.show, 49, "baremetal:conductor:get"),
+    # lists of steps
+    *(
+        Route(method, f"/v1/{resource.word}{below}", handler, since, f"baremetal:{rule}:{what}", late=late)
+        for resource, since, rule in (
+            (steplists.TEMPLATES, 55, "deploy_template"),
+            (steplists.RUNBOOKS, 92, "runbook"),
+        )
+        for method, below, handler, what, late in (
+            ("GET", "", resource.index, "get", 404),
+            ("POST", "", resource.create, "create", 405),
+            ("GET", "/{ident}", resource.show, "get", 404),
+            ("PATCH", "/{ident}", resource.change, "update", 405),
+            ("DELETE", "/{ident}", resource.destroy, "delete", 405),
+        )
+    ),
+    Route("GET", f"{_TRAITS}", steplists.list_traits, 112, "baremetal:runbook:get"),
+    Route("PUT", f"{_TRAITS}", steplists.replace_traits, 112, "baremetal:runbook:update"),
+    Route("DELETE", f"{_TRAITS}", steplists.remove_traits, 112, "baremetal:runbook:update"),
+    Route("PUT", f"{_TRAITS}/{{trait}}", steplists.add_trait, 112, "baremetal:runbook:update"),
+    Route("DELETE", f"{_TRAITS}/{{trait}}", steplists.remove_traits, 112, "baremetal:runbook:update"),
     # the ramdisk's agent
     Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True, limited="lookup"),
     Route("POST", "/v1/heartbeat/{node}", agents.heartbeat, 22, "public", public=True, limited="heartbeat"),

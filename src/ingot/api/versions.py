@@ -33,6 +33,7 @@ _NODE_1 = (
     "last_error maintenance maintenance_reason power_state properties provision_state provision_updated_at reservation "
     "target_power_state target_provision_state links ports"
 )
+_STEPLIST = "uuid name steps extra created_at updated_at links"
 _INTERFACES_31 = "boot console deploy inspect management power raid vendor"
 
 
@@ -123,7 +124,7 @@ TABLE: tuple[Row, ...] = (
     Row("allocations", _node("allocation_uuid")),
     Row("smart NICs", _port("is_smartnic")),
     Row("events"),
-    Row("deploy templates"),
+    Row("deploy templates", {"deploy_templates": tuple(_STEPLIST.split())}),
     Row("config drive as an object"),
     Row("change of allocations"),
     Row("allocation of a given node"),
@@ -160,7 +161,7 @@ TABLE: tuple[Row, ...] = (
     Row("virtual media"),
     Row("OVN VTEP links"),
     Row("no special suffix .json"),
-    Row("runbooks"),
+    Row("runbooks", {"runbooks": (*_STEPLIST.split(), "disable_ramdisk", "public", "owner")}),
     Row("attached virtual media"),
     Row("ports created by node name"),
     Row("power off can be disabled", _node("disable_power_off")),
@@ -180,7 +181,7 @@ TABLE: tuple[Row, ...] = (
     Row("health", _node("health")),
     Row("abort of wait call-back"),
     Row("dynamic port groups", _port("available_for_dynamic_portgroup")),
-    Row("runbook traits"),
+    Row("runbook traits", {"runbooks": ("description", "traits")}),
     Row("project in history", {"history": ("project",)}),
     Row("firmware vendor and model"),
     Row("states in history", {"history": ("state", "target_provision_state", "duration_seconds")}),

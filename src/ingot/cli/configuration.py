@@ -57,8 +57,16 @@ def usual_file(*, to_write: bool = False) -> Path | None:
     own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "ingot" / "ingot.toml"
     if named:
         return Path(named)
-    present = next((path for path in (own, SYSTEM_FILE) if path.is_file()), None)
+    present = next((path for path in (own, SYSTEM_FILE) if _is_there(path)), None)
     return present or ((SYSTEM_FILE if os.geteuid() == 0 else own) if to_write else None)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether the file exists; a service's account may not even look into the home it was started with."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
 
 
 def value(key: str, text: str) -> Any:

@@ -65,7 +65,8 @@ def _page(
     usage = " ".join(command.collect_usage_pieces(context))
     parts.append(f".SH SYNOPSIS\n.B {_text(' '.join(path))}\n{_text(usage)}\n")
     parts.append(".SH DESCRIPTION\n" + "\n.PP\n".join(_text(one) for one in words) + "\n")
-    options = [record for one in command.get_params(context) if (record := one.get_help_record(context)) is not None]
+    chosen = [one for one in command.get_params(context) if isinstance(one, click.Option)]
+    options = [record for one in chosen if (record := one.get_help_record(context)) is not None]
     if options:
         parts.append(".SH OPTIONS\n" + "".join(f".TP\n.B {_text(word)}\n{_text(told)}\n" for word, told in options))
     if inner:

@@ -17,7 +17,7 @@ from ingot.domain import states
 
 FIELDS = (
     "uuid,name,provision_state,target_provision_state,power_state,target_power_state,last_error,"
-    "provision_updated_at,clean_step,deploy_step,maintenance"
+    "provision_updated_at,clean_step,deploy_step,service_step,maintenance"
 )
 _REST = frozenset({states.Kind.STABLE, states.Kind.FAILED, states.Kind.HOLD})
 
@@ -113,7 +113,7 @@ def _step_since(run: jsons.Json) -> float | None:
 
 
 def _step_of_node(node: jsons.Json) -> str | None:
-    step = jsons.table(node.get("deploy_step") or node.get("clean_step"))
+    step = jsons.table(node.get("deploy_step") or node.get("clean_step") or node.get("service_step"))
     return f"{step.get('interface')}.{step.get('step')}" if step else None
 
 

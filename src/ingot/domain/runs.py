@@ -98,6 +98,10 @@ class Wait(msgspec.Struct, frozen=True):
     """An operator holds the run: it may last, and its time is not the run's."""
     why: str | None = None
 
+    def told(self) -> str:
+        """What is waited for, and what is known of the cause."""
+        return f"{self.what}: {self.why}" if self.why else self.what
+
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run as stored. Times are epoch seconds; ``wake_at`` is when a conductor must look at it next."""

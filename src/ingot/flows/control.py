@@ -21,12 +21,15 @@ class Control:
     @step()
     async def hold(self, ctx: StepContext) -> None:
         """Rest in the hold state until an operator sends "unhold"; an abort ends it too."""
+        words = f'the verb "unhold" (step {ctx.index + 1} holds)'
 
         async def released() -> bool:
             here = (await ctx.refresh()).provision_state
-            return ctx.run.wait is not None and states.TABLE[here].kind != states.Kind.HOLD
+            # The run may have been taken up in an earlier step, and still know what that one waited for.
+            was_held = ctx.run.wait is not None and ctx.run.wait.what == words
+            return was_held and states.TABLE[here].kind != states.Kind.HOLD
 
-        await ctx.wait.until(released, WaitFor('the verb "unhold"', _LONGEST_HOLD, poll=3600.0, held=True))
+        await ctx.wait.until(released, WaitFor(words, _LONGEST_HOLD, poll=3600.0, held=True))
 
     @step()
     async def wait(self, ctx: StepContext) -> None:
@@ -48,7 +51,9 @@ class Control:
             patience = ctx.kit.settings.ramdisk_timeout
             await ctx.wait.until(called, WaitFor("the agent's next call", patience, poll=15.0, on_agent=True))
         else:
-            asked = WaitFor(f"{seconds:g} s to pass, as a step asked", seconds + 60.0, seconds, on_agent=True)
+            left = max(0.05, since + seconds - ctx.now())
+            words = f"{seconds:g} s to pass, as a step asked"
+            asked = WaitFor(words, seconds + 60.0, seconds, poll=left, on_agent=True)
             await ctx.wait.until(passed, asked)
 
     @step()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ingot.domain import node, runs, states
 from ingot.flows import flow
-from ingot.flows.ramdisk_flow import STOP, RamdiskFlow
+from ingot.flows.ramdisk_flow import COLLECT, START, STOP, RamdiskFlow
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
 
@@ -17,7 +17,10 @@ class Service(RamdiskFlow):
     async def plan(self, ctx: StepContext) -> list[runs.PlannedStep]:
         """The steps of the request, in order; only the instance's boot when a failed service is given up."""
         asked = self.requested(ctx)
-        return [STOP] if asked is None else self.around(ctx, asked)
+        if asked is None:
+            return [STOP]
+        # A held service that this one replaces may have left its ramdisk running.
+        return [START, COLLECT, STOP] if ctx.node.agent_url else self.around(ctx, asked)
 
     @step(undo="end_ramdisk")
     async def start_ramdisk(self, ctx: StepContext) -> None:

@@ -7,12 +7,13 @@ also recognises the key it carries.) May not: know what a command does.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ingot.domain import errors, node, runs
+from ingot.domain import errors, node, power, runs
 from ingot.interfaces.context import Context, StepContext, WaitFor
 
 if TYPE_CHECKING:
@@ -68,8 +69,28 @@ async def run_command(
             await ctx.journal.report(result.progress.done, result.progress.total, result.progress.phase)
         return result.status != "RUNNING"
 
-    await ctx.wait.until(ended, WaitFor(f"the ramdisk's agent to end {name}", timeout, usual, poll=2.0, on_agent=True))
+    what = f"the ramdisk's agent to end {name}"
+    explain = functools.partial(_explain_silence, ctx, latest)
+    await ctx.wait.until(ended, WaitFor(what, timeout, usual, poll=2.0, on_agent=True, explain=explain))
     return outcome(latest[0])
+
+
+async def _explain_silence(ctx: StepContext, answers: list[CommandResult]) -> str | None:
+    """What is known of an agent that did not answer when it was asked just now; None of one that did."""
+    if answers:
+        return None
+    silent = ctx.now() - (ctx.node.agent_heartbeat_at or 0.0)
+    try:
+        state = await ctx.power.get(ctx)
+    except errors.IngotError as error:
+        return f"it does not answer, its last heartbeat is {silent:.0f} s old, and the BMC fails too ({error.message})"
+    if state is power.Power.OFF:
+        return f"it does not answer, and the machine is off; its last heartbeat is {silent:.0f} s old"
+    where = f"at {ctx.node.agent_url}"
+    return (
+        f"it does not answer {where} though the machine is on; its last heartbeat is {silent:.0f} s old; "
+        "has its link or switch port gone down?"
+    )
 
 
 async def _post(ctx: StepContext, name: str, make_params: Callable[[], Awaitable[Params]]) -> str:

@@ -19,6 +19,10 @@ class BootInterface(Interface):
         """Make anew what ``prepare_ramdisk`` left on a host; called whenever the wait for the ramdisk is taken up."""
         return
 
+    async def release_ramdisk(self, ctx: StepContext) -> None:
+        """The ramdisk has called and runs from memory: take away what only its start needed. May be called twice."""
+        return
+
     @abstractmethod
     async def clean_up_ramdisk(self, ctx: StepContext) -> None:
         """Forget what ``prepare_ramdisk`` made."""

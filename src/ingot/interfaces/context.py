@@ -164,8 +164,8 @@ class Waits(Protocol):
 class WaitFor:
     """What is waited for: words for people, the usual and the longest time, how often to look (seconds).
 
-    ``explain`` may add what is known about the cause; ``on_agent``: the node's state shows as a wait state;
-    ``held``: it shows as a hold state, until an operator releases it.
+    ``explain`` may add what is known about the cause, at each look and at the deadline;
+    ``on_agent``: the node's state shows as a wait state; ``held``: as a hold state, until an operator releases it.
     """
 
     what: str

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from ingot.domain import errors
-from ingot.netboot import bootfiles, dnsmasq_config, ramdisk
+from ingot.netboot import bootfiles, dnsmasq_config, neighbours, ramdisk
 from ingot.netboot.dhcp import Network
 from ingot.netboot.trace import Trace
 
@@ -52,7 +52,7 @@ class Dnsmasq:
         self.network, self.state, self.http_url = network, state, http_url
         self.tftp_root = state / "tftp"
         self.hosts = state / "hosts"
-        self.trace = Trace()
+        self.trace = Trace(neighbours.mac_of)
         self.health = Health(running=False, reason="DHCP is not started yet")
         self._on_health = on_health
         self._child: asyncio.subprocess.Process | None = None

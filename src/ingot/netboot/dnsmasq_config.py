@@ -18,8 +18,9 @@ from ingot.netboot.dhcp import Network
 _EFI: Mapping[str, tuple[int, ...]] = {"x64": (7, 9), "arm64": (11,)}
 _EFI_HTTP: Mapping[str, tuple[int, ...]] = {"x64": (16,), "arm64": (19,)}
 _FILES = {"x64": filenames.X64, "arm64": filenames.ARM64}
-# Enterprise number 343 (Intel, as the UEFI specification has it), ten letters "HTTPClient".
-_HTTP_CLASS6 = "00:00:01:57:00:0a:" + ":".join(f"{letter:02x}" for letter in b"HTTPClient")
+# dnsmasq can write this option only as texts, each after two bytes of its length. The first makes, length and all, the
+# four bytes where the maker's number belongs (163454, nobody's); the second is the class.
+_HTTP_CLASS6 = "~~,HTTPClient"
 
 
 class Places(msgspec.Struct, frozen=True):

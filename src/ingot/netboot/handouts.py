@@ -17,8 +17,8 @@ from sqlalchemy import Connection
 
 from ingot.domain import errors, node
 from ingot.netboot import filenames, ipxe, neighbours
-from ingot.netboot.fileserver import BytesAnswer, FileAnswer, FileServer
-from ingot.netboot.httpwire import Request
+from ingot.netboot.fileserver import FileServer
+from ingot.netboot.httpwire import BytesAnswer, FileAnswer, Request
 from ingot.netboot.passes import Passes
 from ingot.netboot.ramdisk import FILES, Ramdisk, normal_mac
 from ingot.store import nodes, ports

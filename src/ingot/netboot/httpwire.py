@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -43,6 +44,24 @@ class Request(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     client: str
     keep_alive: bool
+
+
+class FileAnswer(msgspec.Struct, frozen=True):
+    """Answer with the file at ``path``."""
+
+    path: Path
+    content_type: str | None = None
+
+
+class BytesAnswer(msgspec.Struct, frozen=True):
+    """Answer with ``data``."""
+
+    data: bytes
+    content_type: str = "application/octet-stream"
+    status: int = 200
+
+
+Answer = FileAnswer | BytesAnswer | None
 
 
 class BadRequestError(Exception):

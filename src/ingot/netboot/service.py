@@ -219,7 +219,8 @@ def _plan_network(settings: Settings) -> dhcp.Network | None:
         return None
     address = settings.provision_address or hostnet.address_of(settings.provision_interface)
     first, _, last = (settings.provision_range or "").partition("-")
-    return dhcp.plan(settings.provision_interface, address, first or None, last or None)
+    proxy = settings.dhcp_proxy
+    return dhcp.plan(settings.provision_interface, address, first or None, last or None, proxy=proxy)
 
 
 def _tell(health: dnsmasq.Health) -> None:

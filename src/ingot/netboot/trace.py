@@ -3,14 +3,16 @@
 Why: "no ramdisk call yet" has ten causes; the last DHCP or TFTP event of the MAC tells which.
 May not: do I/O, or grow without bound. Invariant: at most ``_LIMIT`` machines are remembered, the latest ones.
 
-Log lines (dnsmasq 2.80 to 2.90 with log-dhcp): ``[xid ]DHCPACK(br0) 10.0.0.5 52:54:..``, ``xid tags: ipxe, known``
-and ``sent /root/undionly.kpxe to 10.0.0.5``.
+Log lines (dnsmasq 2.80 to 2.90 with log-dhcp): ``[xid ]DHCPACK(br0) 10.0.0.5 52:54:..``, ``xid tags: ipxe, known``,
+``sent /root/bios.pxe to 10.0.0.5``; as a proxy ``xid PXE(br0) [10.0.0.5 ]52:54:.. proxy``; over IPv6 ``xid client MAC
+address: 52:54:..`` and then ``xid DHCPREPLY(br0) fd00::5 00:04:..`` (the last is a DUID).
 """
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
@@ -20,8 +22,15 @@ _DHCP = re.compile(
     r"(?:(?P<xid>\d+) )?DHCP(?P<verb>DISCOVER|OFFER|REQUEST|ACK|NAK|DECLINE)\([^)]*\) "
     r"(?:(?P<address>\d+\.\d+\.\d+\.\d+) )?(?P<mac>[0-9a-f]{2}(?::[0-9a-f]{2}){5})(?: (?P<rest>.*))?$"
 )
+_MAC = r"(?P<mac>[0-9a-f]{2}(?::[0-9a-f]{2}){5})"
+_PROXY = re.compile(r"PXE\([^)]*\) (?:(?P<address>\d+\.\d+\.\d+\.\d+) )?" + _MAC + r" (?P<rest>.*)$")
+_MAC6 = re.compile(r"(?P<xid>\d+) client MAC address: " + _MAC)
+_DHCP6 = re.compile(
+    r"(?P<xid>\d+) DHCP(?P<verb>SOLICIT|ADVERTISE|REPLY)\([^)]*\) (?:(?P<address>[0-9a-f]*:[0-9a-f:.]*) )?"
+    r"(?P<duid>[0-9a-f]{2}(?::[0-9a-f]{2})+)(?: (?P<rest>.*))?$"
+)
 _TAGS = re.compile(r"(?P<xid>\d+) tags: (?P<tags>.*)$")
-_SENT = re.compile(r"dnsmasq-tftp.*: (?:sent|failed sending) (?P<path>\S+) to (?P<address>\d+\.\d+\.\d+\.\d+)")
+_SENT = re.compile(r"dnsmasq-tftp.*: (?:sent|failed sending) (?P<path>\S+) to (?P<address>[0-9a-f.:]+)")
 
 
 class Stage(StrEnum):
@@ -30,6 +39,8 @@ class Stage(StrEnum):
     ASKED = "asked"
     IGNORED = "ignored"
     OFFERED = "offered"
+    FOREIGN = "foreign"
+    PROXIED = "proxied"
     LEASED = "leased"
     LOADER = "loader"
     IPXE = "ipxe"
@@ -47,9 +58,13 @@ class BootEvent(msgspec.Struct, frozen=True):
 
 
 class Trace:
-    """The last boot event of each MAC address, fed with dnsmasq's log lines."""
+    """The last boot event of each MAC address, fed with dnsmasq's log lines.
 
-    def __init__(self) -> None:
+    ``find_mac`` tells who has an IP address that another server gave.
+    """
+
+    def __init__(self, find_mac: Callable[[str], str | None] = lambda _: None) -> None:
+        self._find_mac = find_mac
         self._events: OrderedDict[str, BootEvent] = OrderedDict()
         self._macs: dict[str, str] = {}
         self._by_xid: OrderedDict[str, str] = OrderedDict()
@@ -63,8 +78,16 @@ class Trace:
         tags = _TAGS.search(line)
         if tags:
             return self._tagged(tags["xid"], tags["tags"], now)
-        dhcp = _DHCP.search(line)
-        return self._dhcp(dhcp, now) if dhcp else None
+        for pattern, meaning in (
+            (_DHCP, self._dhcp),
+            (_PROXY, self._proxy),
+            (_MAC6, self._mac6),
+            (_DHCP6, self._dhcp6),
+        ):
+            found = pattern.search(line)
+            if found:
+                return meaning(found, now)
+        return None
 
     def find(self, mac: str) -> BootEvent | None:
         """Return the last event of ``mac``, None if nothing was ever seen."""
@@ -85,9 +108,7 @@ class Trace:
     def _dhcp(self, found: re.Match[str], now: float) -> BootEvent | None:
         mac, address, rest = found["mac"], found["address"], found["rest"] or ""
         if found["xid"]:
-            self._by_xid[found["xid"]] = mac
-            if len(self._by_xid) > 1000:
-                self._by_xid.popitem(last=False)
+            self._join(found["xid"], mac)
         match found["verb"]:
             case "DISCOVER" | "REQUEST" if "ignored" in rest or "no address" in rest:
                 return self._note(BootEvent(mac, Stage.IGNORED, now, detail=rest))
@@ -96,12 +117,51 @@ class Trace:
                 return self._note(BootEvent(mac, Stage.ASKED, now))
             case "OFFER":
                 return self._note(BootEvent(mac, Stage.OFFERED, now, address))
+            case "NAK" if "wrong server-ID" in rest:
+                return self._note(BootEvent(mac, Stage.FOREIGN, now, address))
             case "ACK" if address:
                 self._macs[address] = mac
                 stage = Stage.IPXE if mac in self._ipxe else Stage.LEASED
                 return self._note(BootEvent(mac, stage, now, address))
             case _:
                 return None
+
+    def _proxy(self, found: re.Match[str], now: float) -> BootEvent:
+        """We told a machine what to load, whose address another server gives."""
+        mac, address = found["mac"], found["address"]
+        if "ignored" in found["rest"]:
+            return self._note(BootEvent(mac, Stage.IGNORED, now, detail="it belongs to no port"))
+        if address:
+            self._macs[address] = mac
+        return self._note(BootEvent(mac, Stage.PROXIED, now, address))
+
+    def _mac6(self, found: re.Match[str], now: float) -> None:
+        """DHCPv6 names machines by DUIDs; the MAC address comes in a line of its own before."""
+        self._join(found["xid"], found["mac"])
+
+    def _dhcp6(self, found: re.Match[str], now: float) -> BootEvent | None:
+        mac, address, rest = self._by_xid.get(found["xid"]), found["address"], found["rest"] or ""
+        if mac is None:
+            return None
+        match found["verb"]:
+            case "SOLICIT" if "ignored" in rest:
+                return self._note(BootEvent(mac, Stage.IGNORED, now, detail=rest))
+            case "SOLICIT":
+                self._ipxe.discard(mac)
+                return self._note(BootEvent(mac, Stage.ASKED, now))
+            case "ADVERTISE" if address:
+                return self._note(BootEvent(mac, Stage.OFFERED, now, address))
+            case "REPLY" if address:
+                self._macs[address] = mac
+                return self._note(BootEvent(mac, Stage.IPXE if mac in self._ipxe else Stage.LEASED, now, address))
+            case _:
+                return None
+
+    def _join(self, xid: str, mac: str) -> None:
+        """Lines of the same exchange carry its number."""
+        self._by_xid[xid] = mac
+        if len(self._by_xid) > 1000:
+            self._by_xid.popitem(last=False)
 
     def _tagged(self, xid: str, tags: str, now: float) -> BootEvent | None:
         mac = self._by_xid.get(xid)
@@ -112,7 +172,7 @@ class Trace:
         return self._note(BootEvent(mac, Stage.IPXE, now, last.address if last else None))
 
     def _sent(self, path: str, address: str, now: float, *, failed: bool) -> BootEvent | None:
-        mac = self._macs.get(address)
+        mac = self._macs.get(address) or self._find_mac(address)
         if mac is None:
             return None
         name = path.rsplit("/", 1)[-1]
@@ -133,6 +193,10 @@ _WORDS = {
     Stage.ASKED: "asked for an address and got no answer yet",
     Stage.IGNORED: "asked for an address and was refused: {detail}",
     Stage.OFFERED: "was offered {address} and has not taken it; two DHCP servers on this network?",
+    Stage.FOREIGN: "took the address {address} from another DHCP server of this network, which knows no boot program; "
+    "switch that server off here, or set dhcp_proxy",
+    Stage.PROXIED: "was told its boot program, but did not load it; does the other DHCP server give it an address, "
+    "and is UDP 4011 or TFTP (UDP 69) blocked?",
     Stage.LEASED: "got the address {address}, but did not load its boot program; is TFTP (UDP 69) blocked?",
     Stage.LOADER: "loaded {detail} as {address}, and nothing more was asked for",
     Stage.IPXE: "runs iPXE as {address}, but no boot script was asked for",

@@ -109,7 +109,7 @@ _UUIDS = ("uuid", "node_uuid", "chassis_uuid", "instance_uuid", "portgroup_uuid"
 
 def convert(body: dict[str, Any], kind: type[T], what: str) -> T:
     """``body`` as a draft. Raises errors.Invalid naming ``what`` and the field."""
-    values = {name: _flag(value) if name in _FLAGS else value for name, value in body.items()}
+    values = {name: flag(value) if name in _FLAGS else value for name, value in body.items()}
     try:
         found = msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
@@ -125,7 +125,7 @@ def convert(body: dict[str, Any], kind: type[T], what: str) -> T:
     return found
 
 
-def _flag(value: Any) -> Any:
+def flag(value: Any) -> Any:
     """Truth values come as JSON or as words; anything else is left for the type check to refuse."""
     if isinstance(value, str):
         word = value.strip().lower()

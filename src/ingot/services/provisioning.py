@@ -7,14 +7,15 @@ May not: touch hardware. Invariant: the state and its run are stored together or
 from __future__ import annotations
 
 import secrets as random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, power, runs, secrets, shadow, states
+from ingot.domain import errors, ids, node, power, runs, secrets, shadow, states, steplists
 from ingot.store import history, nodes
 from ingot.store import runs as run_store
+from ingot.store import steplists as step_store
 
 _FLOWS: dict[states.Event, runs.Kind] = {
     states.Event.MANAGE: runs.Kind.VERIFY,
@@ -55,6 +56,8 @@ async def request(deps: Deps, ident: str, verb: str, params: dict[str, Any], use
     found = await deps.store.read(nodes.get, ident)
     if params.get("rescue_password"):
         params = {**params, "rescue_password": _hashed(params["rescue_password"])}
+    if event in {states.Event.DEPLOY, states.Event.REBUILD}:
+        params = await _with_templates(deps, found, params)
     asked = {"verb": verb, "sealed": deps.sealer.seal(found.uuid, params)}
     await deps.store.run(_request, deps, found.uuid, _Request(event, asked, params.get("configdrive"), user))
     deps.bus.ring(found.uuid)
@@ -74,6 +77,16 @@ class _Request(NamedTuple):
     params: dict[str, Any]
     configdrive: Any
     user: str | None
+
+
+async def _with_templates(deps: Deps, found: node.Node, params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with the steps of the deploy templates that the instance's traits name."""
+    traits: Any = found.instance_info.get("traits")
+    if not isinstance(traits, list):
+        return params
+    names = [str(trait) for trait in cast("list[object]", traits)]
+    templates = await deps.store.read(step_store.TEMPLATES.list_named, deps.sealer, names)
+    return {**params, "deploy_steps": steplists.merged(templates, params.get("deploy_steps") or [])}
 
 
 def _hashed(password: str) -> str:

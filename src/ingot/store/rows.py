@@ -37,6 +37,8 @@ JSON_COLUMNS = frozenset(
         "inventory",
         "plugin_data",
         "drivers",
+        "steps",
+        "traits",
         "allowable_values",
     }
 )

@@ -186,7 +186,7 @@ def park(connection: Connection, lease: Lease, wait: runs.Wait, wake_at: float) 
     A wake that came while the run was held is not lost: the earlier time stays.
     """
     earlier = case((table.c.wake_at < wake_at, table.c.wake_at), else_=wake_at)
-    change(connection, lease, wait=wait, reason=_unless_aborted(wait.what), wake_at=earlier, **_FREE)
+    change(connection, lease, wait=wait, reason=_unless_aborted(wait.told()), wake_at=earlier, **_FREE)
     connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
 
 

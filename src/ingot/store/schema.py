@@ -115,6 +115,39 @@ node_traits = Table(
     Column("trait", String(255), primary_key=True),
 )
 
+deploy_templates = Table(
+    "deploy_templates",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("description", String(255)),
+    _json("steps"),
+    _json("extra"),
+    # Sealed: the secrets among the steps' arguments.
+    Column("secrets", Text),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+)
+
+runbooks = Table(
+    "runbooks",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("description", String(255)),
+    _json("steps"),
+    _json("extra"),
+    Column("secrets", Text),
+    Column("disable_ramdisk", Boolean, nullable=False, server_default="0"),
+    Column("public", Boolean, nullable=False, server_default="0"),
+    Column("owner", String(255)),
+    _json("traits"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+)
+
 node_history = Table(
     "node_history",
     metadata,

@@ -42,6 +42,7 @@ DEVICES = {
     0x5: BootDevice.CD,
     0x6: BootDevice.SETUP,
     0x8: BootDevice.CD,
+    0x9: BootDevice.DISK,
 }
 DEVICE_CODES = {
     BootDevice.NONE: 0x0,
@@ -51,6 +52,7 @@ DEVICE_CODES = {
     BootDevice.SETUP: 0x6,
 }
 BOOT_FLAG_SECONDS = 60.0
+SUPERMICRO, PLAIN_DISK = 10876, 0x08
 
 
 class Refusal(Exception):
@@ -104,8 +106,8 @@ Command = Callable[[Call], Awaitable[bytes]]
 
 async def device_id(call: Call) -> bytes:
     """Get Device ID: a chassis, FRU, SEL and SDR device speaking IPMI 2.0."""
-    del call
-    return struct.pack("<BBBBBB", 0x20, 0x01, 0x01, 0x00, 0x02, 0x8E) + bytes(3) + struct.pack("<H", 1) + bytes(4)
+    maker = call.device.bmc.maker.to_bytes(3, "little")
+    return struct.pack("<BBBBBB", 0x20, 0x01, 0x01, 0x00, 0x02, 0x8E) + maker + struct.pack("<H", 1) + bytes(4)
 
 
 async def self_test(call: Call) -> bytes:
@@ -269,7 +271,10 @@ async def set_boot_options(call: Call) -> bytes:
             device.boot_info_ack = call.data[1:3]
         case 5:
             call.byte(5)
-            await device.bmc.set_boot(_override(call.data[1:6]))
+            override = _override(call.data[1:6])
+            if device.bmc.maker == SUPERMICRO and override.mode is BootMode.UEFI and call.data[2] == PLAIN_DISK:
+                override = BootOverride()  # theirs boots a UEFI disk by the selector of a remote one only
+            await device.bmc.set_boot(override)
         case _:
             raise Refusal(PARAMETER_UNKNOWN)
     return b""

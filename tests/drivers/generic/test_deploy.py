@@ -116,7 +116,8 @@ async def test_a_step_the_agent_lacks(quick: world.World) -> None:
     node = await quick.rests(name)
     assert (node["provision_state"], node["maintenance"]) == ("clean failed", True)
     assert node["last_error"].endswith(
-        "The ramdisk's agent has no step deploy.polish. It has: deploy.erase_devices, deploy.erase_devices_metadata."
+        "Neither this node's interfaces nor the ramdisk's agent have the step deploy.polish. "
+        "The agent has: deploy.erase_devices, deploy.erase_devices_metadata."
     )
 
 

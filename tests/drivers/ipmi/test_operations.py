@@ -66,6 +66,16 @@ async def test_a_boot_device_that_is_not_kept(site: place.Place, one: Single) ->
     await trusting.management.set_boot_device(trusting, BootDevice.PXE, persistent=False)
 
 
+async def test_supermicro_boots_a_uefi_disk_by_its_own_selector(site: place.Place, one: Single) -> None:
+    one.bmc.maker = 10876
+    ctx = await site.context("ipmi", one.info(), boot_mode="uefi")
+    await ctx.management.set_boot_device(ctx, BootDevice.DISK, persistent=True)
+    assert one.machine.boot.device is Device.DISK
+    told_otherwise = await site.context("ipmi", one.info(), boot_mode="uefi", properties={"vendor": "acme"})
+    with pytest.raises(errors.Misbehaved, match="holds none"):
+        await told_otherwise.management.set_boot_device(told_otherwise, BootDevice.DISK, persistent=True)
+
+
 async def test_a_forgetful_bmc_is_told_before_each_power_on(site: place.Place, one: Single) -> None:
     """ipmi_force_boot_device: "always" is our own memory, the BMC is told each time; "once" comes in between."""
     ctx = await site.context("ipmi", one.info(ipmi_force_boot_device="true"))

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 
 from ingot.api import versions
-from ingot.domain import errors, states
+from ingot.domain import errors, states, steplists
 
-_DISALLOWED = frozenset({("vendor", "send_raw")})
-"""Steps that no list may have, as by default of Ironic: a raw command can do anything to a BMC."""
-_CLEANING = frozenset({"vendor", "power", "management", "firmware", "deploy", "bios", "raid"})
 _DEPLOYS = frozenset({"active", "deploy", "rebuild"})
 _KEYS: dict[str, tuple[frozenset[str], int]] = {
     # key -> (verbs it goes with, first microversion)
@@ -109,9 +105,11 @@ def _check_keys(verb: str, given: dict[str, Any], version: int) -> None:
 
 def _check_steps_given(verb: str, given: dict[str, Any]) -> None:
     key = f"{verb}_steps"
-    if "runbook" in given:
-        raise errors.NotSupported("Runbooks are not supported", hint=f"Send their steps as {key}.")
-    if not given.get(key):
+    if given.get("runbook") and given.get(key):
+        raise errors.Invalid(f'Please provide either "{key}" or a runbook, but not both.', hint="Leave one out.")
+    if not isinstance(given.get("runbook", ""), str):
+        raise errors.Invalid("runbook must be the name or UUID of a runbook")
+    if not given.get("runbook") and not given.get(key):
         raise errors.Invalid(
             f'"{key}" is required when setting target provision state to {verb}', hint="Give at least one step."
         )
@@ -121,11 +119,12 @@ def _check_steps_given(verb: str, given: dict[str, Any]) -> None:
 
 def _check_clean_steps(key: str, steps: Any) -> None:
     found = _convert(key, steps, list[CleanStep])
-    _check_allowed(key.removesuffix("_steps"), found)
     for step in found:
-        if step.interface not in _CLEANING:
+        steplists.check_allowed(key.removesuffix("_steps"), step.interface, step.step)
+        if step.interface not in steplists.INTERFACES:
             raise errors.Invalid(
-                f"Invalid {key}: '{step.interface}' is not one of {sorted(_CLEANING)}", hint="Correct the interface."
+                f"Invalid {key}: '{step.interface}' is not one of {sorted(steplists.INTERFACES)}",
+                hint="Correct the interface.",
             )
         if step.execute_on_child_nodes or step.limit_child_node_execution:
             raise errors.NotSupported(
@@ -135,23 +134,14 @@ def _check_clean_steps(key: str, steps: Any) -> None:
             )
 
 
-def _check_allowed(word: str, steps: Sequence[CleanStep | DeployStep]) -> None:
-    for step in steps:
-        if (step.interface, step.step) in _DISALLOWED:
-            raise errors.Invalid(
-                f"{word} step '{step.interface}.{step.step}' is not allowed.",
-                hint="An administrator can call it as a vendor method.",
-            )
-
-
 def _check_deploy_steps(steps: Any) -> None:
     found = _convert("deploy_steps", steps, list[DeployStep])
-    _check_allowed("deploy", found)
     names = [(step.interface, step.step) for step in found]
     for step in found:
-        if step.interface not in _CLEANING:
+        steplists.check_allowed("deploy", step.interface, step.step)
+        if step.interface not in steplists.INTERFACES:
             raise errors.Invalid(
-                f"Invalid deploy_steps: '{step.interface}' is not one of {sorted(_CLEANING)}",
+                f"Invalid deploy_steps: '{step.interface}' is not one of {sorted(steplists.INTERFACES)}",
                 hint="Correct the interface.",
             )
     if len(set(names)) != len(names):

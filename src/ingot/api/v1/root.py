@@ -19,7 +19,9 @@ _RESOURCES: tuple[tuple[str, int], ...] = (
     ("lookup", 22),
     ("heartbeat", 22),
     ("conductors", 49),
+    ("deploy_templates", 55),
     ("continue_inspection", 84),
+    ("runbooks", 92),
 )
 
 

@@ -15,7 +15,7 @@ from ingot.api.v1 import node_view, nodes, provision_body
 from ingot.deps import Deps
 from ingot.domain import errors, power, states
 from ingot.services import nodes as service
-from ingot.services import provisioning
+from ingot.services import provisioning, steplists
 from ingot.store import nodes as store
 
 _FIELDS: dict[str, int] = {
@@ -82,6 +82,9 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     provision_body.check_abort(verb, found.provision_state, request.version)
     if found.reservation is not None and states.find_next(found.provision_state, states.VERBS[verb][0]) is None:
         service.refuse_locked(found)
+    if params.get("runbook"):
+        by_name = request.version < steplists.TRAITS_SINCE
+        params = await steplists.with_runbook(deps, found, verb, params, by_name=by_name)
     await provisioning.request(deps, found.uuid, verb, params, request.caller.name)
     return _accepted(request)
 

@@ -29,10 +29,10 @@ def ingot_command(*words: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment in which ``ingot_command`` finds this very ingot."""
+    """The environment in which ``ingot_command`` finds this very ingot, and none of this host's own settings."""
     source = str(Path(str(ingot.__file__)).parents[1])
     others = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one and one != source]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([source, *others])}
+    return {**os.environ, "INGOT_CONFIG": os.devnull, "PYTHONPATH": os.pathsep.join([source, *others])}
 
 
 async def start(

@@ -35,7 +35,8 @@ _CLIENT_TIMEOUT = 20.0
 class Blueprint:
     """What to make. ``port``: of the host for the API, 0 for any; ``settings``: more settings of the service.
 
-    ``hardware``: more of every machine's description (ingot_rack.specs).
+    ``hardware``: more of every machine's description (ingot_rack.specs); ``address``: of the host on the
+    provisioning network, with prefix; version 6 is only for machines that no system is deployed to.
     """
 
     name: str = "demo"
@@ -45,6 +46,7 @@ class Blueprint:
     port: int = 0
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
     hardware: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    address: str = f"{ADDRESS}/{PREFIX}"
 
     @property
     def folder(self) -> Path:
@@ -59,7 +61,7 @@ class Blueprint:
             {"name": f"{firmware}-{number}", "firmware": firmware, "bmc": bmcs[firmware], **size}
             for number, firmware in enumerate(self.firmwares, 1)
         ]
-        return {"name": self.name, "address": f"{ADDRESS}/{PREFIX}", "machines": machines}
+        return {"name": self.name, "address": self.address, "machines": machines}
 
 
 @dataclass(frozen=True)
@@ -229,8 +231,8 @@ class World:
             "host": "127.0.0.1",
             "port": str(API_PORT),
             "provision_interface": self._state["bridge"],
-            "provision_address": f"{ADDRESS}/{PREFIX}",
-            "provision_range": f"{ADDRESS}00-{ADDRESS}99",
+            "provision_address": self.blueprint.address,
+            **({"provision_range": f"{ADDRESS}00-{ADDRESS}99"} if ":" not in self.blueprint.address else {}),
             "ramdisk_dir": str(self.artifacts.ramdisk),
             "image_dirs": str(self.artifacts.image_folder),
             **self.blueprint.settings,

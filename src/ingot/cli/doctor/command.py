@@ -5,6 +5,7 @@ May not: change anything. Invariant: exit code 1 if and only if something is bad
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ def doctor(as_json: bool, config: Path | None, data_dir: str | None, assigned: t
     """Look at settings, network, DHCP, ports, programs, clock, disk, keys, certificates, ramdisk and BMCs.
 
     Each finding has its cure. Exit code 0 if nothing is bad, else 1. It changes nothing; the look for other DHCP
-    servers sends one DHCP question on the provisioning interface and needs root.
+    servers asks on the provisioning interface for six seconds, takes no address, and needs root.
     """
     found: list[Finding] = []
     for one in _look(config, assigned, data_dir):
@@ -64,7 +65,7 @@ def _guarded(look: Callable[[Settings], Iterator[Finding]], settings: Settings) 
 
     try:
         yield from look(settings)
-    except (errors.IngotError, OSError) as error:
+    except (errors.IngotError, OSError, sqlite3.Error) as error:
         cure = error.hint if isinstance(error, errors.IngotError) else "Run it as the account that runs the service."
         yield findings.bad(look.__name__.replace("_", " "), str(error), cure or "See the text.")
 

@@ -6,6 +6,7 @@ May not: build config drives (deploy.py). Invariant: with --wait the exit code t
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,6 +23,10 @@ GOALS = {
     "active": states.State.ACTIVE,
     "rebuild": states.State.ACTIVE,
     "deleted": states.State.AVAILABLE,
+    "adopt": states.State.ACTIVE,
+    "rescue": states.State.RESCUE,
+    "unrescue": states.State.ACTIVE,
+    "service": states.State.ACTIVE,
 }
 
 
@@ -63,25 +68,49 @@ inspect = _command("inspect", "inspect", "Boot NAMES into the ramdisk and record
 provide = _command("provide", "provide", "Clean NAMES and make them available for deployment.")
 rebuild = _command("rebuild", "rebuild", "Deploy NAMES again with the same settings.")
 undeploy = _command("undeploy", "deleted", "Take the instances of NAMES down, clean the nodes, make them available.")
+adopt = _command("adopt", "adopt", "Take over the machines NAMES that run already; nothing is written to them.")
+unrescue = _command("unrescue", "unrescue", "Boot the instances of the rescued NAMES again.")
+unhold = _command("unhold", "unhold", "Let NAMES go on that a step holds.")
 abort = _command("abort", "abort", "Stop what NAMES are doing.")
 
 
-@click.command()
-@click.argument("names", nargs=-1, required=True)
-@click.option("--step", "steps", multiple=True, metavar="INTERFACE.STEP", help="A step to run; may be repeated.")
-@click.option("--steps-file", type=click.File(), help="The steps as a JSON list, with their args.")
-@options.waiting
-@options.connection
-def clean(
-    names: tuple[str, ...], steps: tuple[str, ...], steps_file: Any, wait: bool, timeout: float, url: str | None
-) -> None:
-    """Run cleaning steps on the manageable nodes NAMES, e.g. --step deploy.erase_devices_metadata."""
-    wanted: list[Any] = [_step(text) for text in steps]
-    if steps_file is not None:
-        wanted += _read_steps(steps_file.read())
-    if not wanted:
-        raise click.UsageError("Say which steps to run: --step INTERFACE.STEP or --steps-file FILE.")
-    run(names, "clean", url, timeout if wait else None, clean_steps=wanted)
+def _stepped(verb: str, text: str) -> click.Command:
+    """A command that sends a verb with the steps to run."""
+
+    @click.command(verb, help=text)
+    @click.argument("names", nargs=-1, required=True)
+    @click.option("--step", "steps", multiple=True, metavar="INTERFACE.STEP", help="A step to run; may be repeated.")
+    @click.option("--steps-file", type=click.Path(path_type=Path), help="The steps as a JSON list, with their args.")
+    @click.option("--runbook", help="A runbook that has the steps.")
+    @click.option("--no-ramdisk", is_flag=True, help="Do not boot the ramdisk; its agent's steps are refused.")
+    @options.waiting
+    @options.connection
+    def command(
+        *,
+        names: tuple[str, ...],
+        steps: tuple[str, ...],
+        steps_file: Path | None,
+        runbook: str | None,
+        no_ramdisk: bool,
+        wait: bool,
+        timeout: float,
+        url: str | None,
+    ) -> None:
+        wanted: list[Any] = [_step(text) for text in steps]
+        if steps_file is not None:
+            wanted += _read_steps(steps_file)
+        if bool(wanted) == bool(runbook):
+            raise click.UsageError("Say which steps to run: --step INTERFACE.STEP, --steps-file FILE or --runbook.")
+        body: dict[str, Any] = {"runbook": runbook} if runbook else {f"{verb}_steps": wanted}
+        if no_ramdisk:
+            body["disable_ramdisk"] = True
+        run(names, verb, url, timeout if wait else None, **body)
+
+    return command
+
+
+clean = _stepped("clean", "Run cleaning steps on the manageable NAMES, e.g. --step deploy.erase_devices_metadata.")
+service = _stepped("service", "Run steps on the active nodes NAMES; their instances stay and are booted again after.")
 
 
 def _step(text: str) -> dict[str, str]:
@@ -91,9 +120,11 @@ def _step(text: str) -> dict[str, str]:
     return {"interface": interface, "step": step}
 
 
-def _read_steps(text: str) -> list[Any]:
+def _read_steps(path: Path) -> list[Any]:
     try:
-        value: Any = json.loads(text)
+        value: Any = json.loads(path.read_text())
+    except OSError as error:
+        raise errors.Invalid(f"The steps file {path} cannot be read", hint="Name a text file.") from error
     except ValueError as error:
         raise errors.Invalid(f"The steps file is not JSON: {error}", hint="Correct it.") from error
     if not isinstance(value, list):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.domain import errors, hardware, power
-from ingot.drivers.generic import writing
+from ingot.drivers.generic import boot_mode, writing
 from ingot.images import source
 from ingot.interfaces import agent
 from ingot.interfaces.context import Context, StepContext, WaitFor
@@ -51,6 +51,12 @@ class DirectDeploy(DeployInterface):
             ),
         )
 
+        async def release() -> bool:
+            await ctx.boot.release_ramdisk(ctx)
+            return True
+
+        await ctx.once("released", release)
+
     async def stop_ramdisk(self, ctx: StepContext) -> None:
         """Off, and forget ramdisk and agent, even where the BMC fails: its next boot must not be the ramdisk."""
         try:
@@ -61,8 +67,9 @@ class DirectDeploy(DeployInterface):
             await ctx.network.remove_provisioning(ctx)
 
     async def tear_down(self, ctx: StepContext) -> None:
-        """Off, and off the tenant's networks."""
+        """Off, off the tenant's networks, without the Secure Boot that the instance asked for."""
         await _switch(ctx, power.Target.OFF)
+        await boot_mode.release_instance(ctx)
         await ctx.boot.clean_up_ramdisk(ctx)
         await ctx.network.remove_tenant(ctx)
 
@@ -113,6 +120,7 @@ class DirectDeploy(DeployInterface):
         if await _boot_mode(ctx) == "uefi":
             await agent.run_command(ctx, "image.install_bootloader", order, usual=5, timeout=300)
         await ctx.boot.prepare_instance(ctx)
+        await boot_mode.secure_instance(ctx)
 
     @step(deploy=40)
     async def tear_down_agent(self, ctx: StepContext) -> None:
@@ -152,6 +160,7 @@ class DirectDeploy(DeployInterface):
         await ctx.network.add_provisioning(ctx)
         await _switch(ctx, power.Target.OFF)
         await ctx.journal.set_agent_token(None)
+        await boot_mode.settle(ctx)
         booted_at = ctx.now()
         # The time lets a machine whose clock is years off verify certificates.
         params = {**ctx.kit.boot.agent_parameters(), "ingot-time": str(int(booted_at))}

@@ -27,11 +27,15 @@ class VirtualMediaBoot(BootInterface):
         await ctx.management.attach_media(ctx, BootDevice.CDROM, url)
         await ctx.management.set_boot_device(ctx, BootDevice.CDROM, persistent=False)
 
-    async def clean_up_ramdisk(self, ctx: StepContext) -> None:
+    async def release_ramdisk(self, ctx: StepContext) -> None:
         """The drive empty, the image gone; the image goes also where the BMC fails."""
-        await boot_plan.write_disk(ctx)
         await ctx.kit.boot.remove_iso(ctx.node.uuid)
         await ctx.management.detach_media(ctx, (BootDevice.CDROM,))
+
+    async def clean_up_ramdisk(self, ctx: StepContext) -> None:
+        """The same, for a ramdisk that may never have called."""
+        await boot_plan.write_disk(ctx)
+        await self.release_ramdisk(ctx)
 
     async def prepare_instance(self, ctx: StepContext) -> None:
         """Boot from the disk, always."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, cast
 
-from ingot.clients.ipmi import chassis
+from ingot.clients.ipmi import chassis, device
 from ingot.clients.ipmi.target import Target
 from ingot.domain import errors
 from ingot.drivers.ipmi import target as targets
@@ -18,25 +18,25 @@ from ingot.interfaces.management import BootChoice, BootDevice
 
 ALWAYS, NEXT_IS_ALWAYS = "persistent_boot_device", "is_next_boot_persistent"
 """Keys of driver_internal_info, by Ironic's names."""
-_SUPERMICRO_UEFI_DISK = 0x24
+_SUPERMICRO, _SUPERMICRO_UEFI_DISK = 10876, 0x24
 """Its firmware boots a UEFI disk by this selector only (Ironic's ipmitool driver, after Supermicro's FAQ 25559)."""
 
 
-async def choose(ctx: Context, device: BootDevice, *, persistent: bool) -> None:
+async def choose(ctx: Context, wanted: BootDevice, *, persistent: bool) -> None:
     """Set the boot flags; with ipmi_force_boot_device a persistent choice is kept by us and set once."""
     if targets.flag(ctx, "ipmi_force_boot_device", default=False):
-        await ctx.keep({ALWAYS: device.value, NEXT_IS_ALWAYS: None} if persistent else {NEXT_IS_ALWAYS: False})
+        await ctx.keep({ALWAYS: wanted.value, NEXT_IS_ALWAYS: None} if persistent else {NEXT_IS_ALWAYS: False})
         persistent = False
-    await _set(ctx, device, persistent=persistent)
+    await _set(ctx, wanted, persistent=persistent)
 
 
 async def say_again(ctx: Context) -> None:
     """Before a power-on: what was chosen for all boots, unless the next boot has a choice of its own."""
     if not targets.flag(ctx, "ipmi_force_boot_device", default=False):
         return
-    device = ctx.node.driver_internal_info.get(ALWAYS)
-    if device and ctx.node.driver_internal_info.get(NEXT_IS_ALWAYS, True):
-        await _set(ctx, BootDevice(device), persistent=False)
+    always = ctx.node.driver_internal_info.get(ALWAYS)
+    if always and ctx.node.driver_internal_info.get(NEXT_IS_ALWAYS, True):
+        await _set(ctx, BootDevice(always), persistent=False)
 
 
 async def used_up(ctx: Context) -> None:
@@ -55,8 +55,8 @@ async def read(ctx: Context) -> BootChoice:
     ):
         return BootChoice(BootDevice(kept[ALWAYS]), True)
     flags = await chassis.get_boot_device(ctx.kit.ipmi, targets.of(ctx))
-    device = None if flags.device is None else BootDevice(flags.device.value)
-    return BootChoice(device, flags.persistent if device else None)
+    held = None if flags.device is None else BootDevice(flags.device.value)
+    return BootChoice(held, flags.persistent if held else None)
 
 
 def mode(ctx: Context) -> str | None:
@@ -81,13 +81,12 @@ async def set_mode(ctx: Context, wanted: str) -> None:
         )
 
 
-async def _set(ctx: Context, device: BootDevice, *, persistent: bool) -> None:
+async def _set(ctx: Context, wanted: BootDevice, *, persistent: bool) -> None:
     bmc = targets.of(ctx)
     await _keep_flags(ctx, bmc)
     uefi = mode(ctx) == "uefi"
-    chosen = chassis.BootDevice(device.value)
-    maker = str(ctx.node.properties.get("vendor", "")).lower()
-    odd = maker == "supermicro" and uefi and device is BootDevice.DISK
+    chosen = chassis.BootDevice(wanted.value)
+    odd = uefi and wanted is BootDevice.DISK and await _is_supermicro(ctx, bmc)
     await chassis.set_boot_device(
         ctx.kit.ipmi,
         bmc,
@@ -98,6 +97,13 @@ async def _set(ctx: Context, device: BootDevice, *, persistent: bool) -> None:
     )
     if targets.flag(ctx, "ipmi_verify_boot_device", default=True):
         await _verify(ctx, bmc, chosen)
+
+
+async def _is_supermicro(ctx: Context, bmc: Target) -> bool:
+    """Whether the node's properties (as Ironic asks for it) or the BMC itself say so."""
+    if vendor := ctx.node.properties.get("vendor"):
+        return str(vendor).lower() == "supermicro"
+    return (await device.id(ctx.kit.ipmi, bmc)).manufacturer == _SUPERMICRO
 
 
 async def _keep_flags(ctx: Context, bmc: Target) -> None:

@@ -1,0 +1,143 @@
+"""``/v1/deploy_templates`` and ``/v1/runbooks``: two resources of one form. May not: judge a step (services)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ingot.api import paging, query, versions, wire
+from ingot.deps import Deps
+from ingot.domain import errors, patch, secrets
+from ingot.services import steplists as service
+from ingot.services import traits as trait_rules
+from ingot.store import steplists as store
+
+_SHORT = ("uuid", "name", "links")
+_SORTABLE = frozenset({"uuid", "name", "created_at", "updated_at"})
+
+
+class Resource:
+    """One of the two. ``roots``: what a patch may touch; ``make``: an item out of a body."""
+
+    def __init__(self, word: str, items: store.StepLists[Any], make: Callable[[dict[str, Any], int], Any]) -> None:
+        self.word, self.store, self._make = word, items, make
+
+    async def create(self, deps: Deps, request: wire.Request) -> wire.Answer:
+        """POST."""
+        query.Query(request)
+        made = self._make(request.object(self.word), request.version)
+        stored = await deps.store.run(self.store.create, deps.sealer, made)
+        return wire.created(self._shown(request, stored, None), request.href("v1", self.word, stored.uuid))
+
+    async def index(self, deps: Deps, request: wire.Request) -> wire.Answer:
+        """GET of the collection."""
+        asked = query.Query(request, *query.PAGING, "fields", "detail", "project")
+        fields, detail = asked.words("fields"), asked.flag("detail")
+        if fields is not None and detail:
+            raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
+        page = asked.page(_SORTABLE)
+        found = await deps.store.read(self.store.list_page, deps.sealer, page)
+        names = self._chosen(request, fields) or (None if detail else _SHORT)
+        body = {self.word: [self._shown(request, each, names) for each in found]}
+        more = {"fields": ",".join(fields) if fields else None, "detail": "True" if detail else None}
+        return wire.ok(paging.add_next(body, request.href("v1", self.word), page, [one.uuid for one in found], more))
+
+    async def show(self, deps: Deps, request: wire.Request) -> wire.Answer:
+        """GET of one."""
+        names = self._chosen(request, query.Query(request, "fields").words("fields"))
+        found = await deps.store.read(self.store.get, deps.sealer, request.args["ident"])
+        return wire.ok(self._shown(request, found, names))
+
+    async def change(self, deps: Deps, request: wire.Request) -> wire.Answer:
+        """PATCH of one."""
+        query.Query(request)
+        operations = patch.parse(request.json(), escapes=request.version >= 98)
+        change = Change(self.store, self._roots(request.version), lambda body: self._make(body, request.version))
+        for operation in operations:
+            if operation.root() not in change.roots:
+                raise errors.Invalid(
+                    f"Cannot patch {operation.path}. Only the following can be updated: {', '.join(change.roots)}"
+                )
+        found = await deps.store.run(service.change, deps, request.args["ident"], operations, change)
+        return wire.ok(self._shown(request, found, None))
+
+    async def destroy(self, deps: Deps, request: wire.Request) -> wire.Answer:
+        """DELETE of one."""
+        query.Query(request)
+        found = await deps.store.read(self.store.get, deps.sealer, request.args["ident"])
+        await deps.store.run(self.store.destroy, found.uuid)
+        return wire.NO_CONTENT
+
+    def _names(self, version: int) -> tuple[str, ...]:
+        return versions.fields(self.word, version)
+
+    def _roots(self, version: int) -> tuple[str, ...]:
+        fixed = {"uuid", "created_at", "updated_at", "links", "traits"}
+        hidden = ("description",) if self.word == "deploy_templates" else ()
+        return (*(name for name in self._names(version) if name not in fixed), *hidden)
+
+    def _chosen(self, request: wire.Request, fields: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if fields is None:
+            return None
+        versions.require_fields(self.word, fields, request.version)
+        return tuple(dict.fromkeys((*fields, "links")))
+
+    def _shown(self, request: wire.Request, found: Any, names: tuple[str, ...] | None) -> dict[str, Any]:
+        values: dict[str, Any] = msgspec.to_builtins(found)
+        values["links"] = [
+            {"href": request.href("v1", self.word, found.uuid), "rel": "self"},
+            {"href": request.href(self.word, found.uuid), "rel": "bookmark"},
+        ]
+        shown = {name: values[name] for name in names or self._names(request.version)}
+        return secrets.split(shown, {})[0]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What services/steplists.py needs to know of a resource to patch one of its items."""
+
+    store: store.StepLists[Any]
+    roots: tuple[str, ...]
+    make: Callable[[dict[str, Any]], Any]
+
+
+TEMPLATES = Resource("deploy_templates", store.TEMPLATES, service.template)
+RUNBOOKS = Resource("runbooks", store.RUNBOOKS, service.runbook)
+
+
+async def list_traits(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/runbooks/{ident}/traits."""
+    query.Query(request)
+    found = await deps.store.read(store.RUNBOOKS.get, deps.sealer, request.args["ident"])
+    return wire.ok({"traits": found.traits})
+
+
+async def replace_traits(deps: Deps, request: wire.Request) -> wire.Answer:
+    """PUT /v1/runbooks/{ident}/traits."""
+    query.Query(request)
+    given: Any = request.object("body").get("traits")
+    if not isinstance(given, list):
+        raise errors.Invalid("Schema error for body: traits must be a list", hint='Send {"traits": [...]}.')
+    wanted = [trait_rules.check(one) for one in given]  # pyright: ignore[reportUnknownVariableType]  JSON
+    await deps.store.run(service.set_traits, deps, request.args["ident"], wanted, None)
+    return wire.NO_CONTENT
+
+
+async def add_trait(deps: Deps, request: wire.Request) -> wire.Answer:
+    """PUT /v1/runbooks/{ident}/traits/{trait}."""
+    query.Query(request)
+    if request.object("trait"):
+        raise errors.Invalid("No body should be provided when adding a trait")
+    trait = trait_rules.check(request.args["trait"])
+    await deps.store.run(service.set_traits, deps, request.args["ident"], [trait], set[str]())
+    where = request.href("v1", "runbooks", request.args["ident"], "traits", trait)
+    return wire.Answer(204, b"", ((b"location", where.encode()),))
+
+
+async def remove_traits(deps: Deps, request: wire.Request) -> wire.Answer:
+    """DELETE /v1/runbooks/{ident}/traits and .../{trait}; one that is not there is no error."""
+    query.Query(request)
+    trait = request.args.get("trait")
+    await deps.store.run(service.set_traits, deps, request.args["ident"], [], None if trait is None else {trait})
+    return wire.NO_CONTENT
