@@ -51,6 +51,26 @@ async def test_the_whole_way(quick: world.World, number: int) -> None:
     assert effects(quick, name)[6:] == ["stop", "start", "erase_devices_metadata"]
 
 
+async def test_a_partition_image_and_its_boot_loader(quick: world.World) -> None:
+    name = await quick.enrol()
+    await quick.bring(name, "manage", "provide")
+    await quick.choose_image(name, image_type="partition", swap_mb=64)
+    await quick.order(name, "active")
+    node = await quick.rests(name)
+    assert node["provision_state"] == "deploy failed"
+    assert (
+        "flow.check: Cannot validate image information: a partition image needs instance_info root_gb"
+        in (node["last_error"])
+    )
+    await quick.choose_image(name, root_gb=10)
+    await quick.order(name, "active")
+    node = await quick.rests(name)
+    assert (node["provision_state"], node["last_error"]) == ("active", None)
+    written, loader = (one for one in quick.fleet.effects.all if one.kind in ("write_image", "install_bootloader"))
+    assert (written.kind, written.detail) == ("write_image", "partition")
+    assert (loader.kind, len(loader.detail)) == ("install_bootloader", 36), "the root file system's UUID is named"
+
+
 async def test_inspection(quick: world.World) -> None:
     name = await quick.enrol(1)
     node = await quick.bring(name, "manage", "inspect")

@@ -8,6 +8,7 @@ Invariant: one request at a time per BMC, because many BMCs corrupt parallel one
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import cast
 
@@ -89,6 +90,15 @@ class RedfishPool:
         if reply.status >= 400 and reply.status not in accept:
             raise complaints.failure(reply, f"{method} {path}")
         return reply
+
+    async def survey(self, target: Target, path: str | None) -> list[tuple[str, Resource]]:
+        """As ``collect``, and empty too where the service links to what it cannot show: sushy-tools' Storage is a 500.
+
+        For overviews (sensors, lamps, inventories), which one broken corner must not cost.
+        """
+        with contextlib.suppress(errors.Misbehaved, errors.NotFound, errors.NotSupported):
+            return await self.collect(target, path)
+        return []
 
     async def upload(self, target: Target, path: str, body: Streamed, kind: str) -> Reply:
         """Post a large body of content type ``kind``; statuses do not raise. Raises what broken connections raise."""

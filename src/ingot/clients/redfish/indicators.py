@@ -36,7 +36,7 @@ async def list_all(pool: RedfishPool, target: Target) -> list[Lamp]:
     system = await systems.get(pool, target)
     found = [("system", await pool.system_path(target), system)]
     found += [("chassis", path, await pool.get(target, path)) for path in links(part(system, "Links"), "Chassis")]
-    for _, storage in await pool.collect(target, link(system, "Storage")):
+    for _, storage in await pool.survey(target, link(system, "Storage")):
         found += [("disk", path, await pool.get(target, path)) for path in links(storage, "Drives")]
     lamps = [_lamp(*each) for each in found]
     return [lamp for lamp in lamps if lamp is not None]

@@ -7,12 +7,14 @@ Storage, SimpleStorage.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from ingot.clients.redfish import storage, systems
 from ingot.clients.redfish.client import RedfishPool
 from ingot.clients.redfish.resources import Resource, items, link, number, part, text
 from ingot.clients.redfish.target import Target
+from ingot.domain import errors
 
 _ARCHITECTURES = {"x86-64": "x86_64", "ARM-A64": "aarch64", "PowerISA": "ppc64le", "RV64": "riscv64"}
 _MODES = {"UEFI": "uefi", "Legacy": "bios"}
@@ -42,7 +44,7 @@ async def read(pool: RedfishPool, target: Target) -> dict[str, Any]:
 
 async def _cpu(pool: RedfishPool, target: Target, system: Resource) -> dict[str, Any]:
     summary = part(system, "ProcessorSummary")
-    found = [one for _, one in await pool.collect(target, link(system, "Processors"))]
+    found = [one for _, one in await pool.survey(target, link(system, "Processors"))]
     cpus = [one for one in found if text(one, "ProcessorType") in ("CPU", None)]
     threads = sum(int(number(one, "TotalThreads") or 0) for one in cpus)
     first = cpus[0] if cpus else {}
@@ -58,7 +60,10 @@ async def _cpu(pool: RedfishPool, target: Target, system: Resource) -> dict[str,
 async def _disks(pool: RedfishPool, target: Target, system: Resource) -> list[dict[str, Any]]:
     """What the machine's system will see: volumes, drives in no volume, else the simple storage's devices."""
     disks: list[dict[str, Any]] = []
-    for controller in await storage.list_controllers(pool, target):
+    controllers: list[storage.Controller] = []
+    with contextlib.suppress(errors.Misbehaved, errors.NotFound, errors.NotSupported):  # as RedfishPool.survey says
+        controllers = await storage.list_controllers(pool, target)
+    for controller in controllers:
         taken = {path for volume in controller.volumes for path in volume.drives}
         disks += [{"name": one.name, "size": one.size, "wwn": one.wwn} for one in controller.volumes]
         disks += [
@@ -74,7 +79,7 @@ async def _disks(pool: RedfishPool, target: Target, system: Resource) -> list[di
         ]
     if disks:
         return disks
-    for _, simple in await pool.collect(target, link(system, "SimpleStorage")):
+    for _, simple in await pool.survey(target, link(system, "SimpleStorage")):
         for device in items(simple, "Devices"):
             size = int(number(device, "CapacityBytes") or 0)
             disks.append({"name": text(device, "Name"), "size": size, "model": text(device, "Model")})
@@ -83,7 +88,7 @@ async def _disks(pool: RedfishPool, target: Target, system: Resource) -> list[di
 
 async def _cards(pool: RedfishPool, target: Target, system: Resource) -> list[dict[str, Any]]:
     cards: list[dict[str, Any]] = []
-    for _, card in await pool.collect(target, link(system, "EthernetInterfaces")):
+    for _, card in await pool.survey(target, link(system, "EthernetInterfaces")):
         mac = text(card, "PermanentMACAddress") or text(card, "MACAddress")
         enabled = part(card, "Status").get("State") in ("Enabled", None)
         if mac and enabled and card.get("InterfaceEnabled") is not False:

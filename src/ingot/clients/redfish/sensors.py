@@ -64,7 +64,7 @@ async def _supplies(pool: RedfishPool, target: Target, chassis: Resource, found:
 
 
 async def _drives(pool: RedfishPool, target: Target, system: Resource, found: Readings) -> None:
-    for _, storage in await pool.collect(target, link(system, "Storage")):
+    for _, storage in await pool.survey(target, link(system, "Storage")):
         for path in links(storage, "Drives"):
             _add(found, "Drive", await pool.get(target, path), None, None)
 
