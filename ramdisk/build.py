@@ -27,7 +27,7 @@ if not __package__:  # started as a script: become the module of the package thi
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     __package__ = Path(__file__).resolve().parent.name
 
-from . import cpio, modules, packages, squeeze, tree
+from . import cpio, modules, packages, prune, squeeze, tree
 
 BuildError = packages.BuildError
 Progress = Callable[[str, float], None]
@@ -114,6 +114,7 @@ def _resolve_once(text: str, recipe: dict[str, Any], variant: str) -> tuple[str,
     stamp = f"{variant}\n{packages.lists_stamp()}\n{text}".encode()
     memory = default_cache() / "plans" / f"{hashlib.blake2b(stamp, digest_size=12).hexdigest()}.json"
     if memory.exists():
+        prune.use(memory)
         kept = json.loads(memory.read_text())
         return kept["python"], [packages.Package(name, version, ()) for name, version in kept["packages"]]
     python = _host_python()
@@ -200,6 +201,7 @@ def _cached(plan: _Plan, progress: Progress) -> Path:
     """
     final = default_cache() / plan.key
     if (final / "manifest.json").exists():
+        prune.use(final)
         return final
     final.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=final.parent, prefix="build-") as name:
@@ -212,6 +214,7 @@ def _cached(plan: _Plan, progress: Progress) -> Path:
         except OSError:  # another build of the same plan was quicker; its bytes are as good
             if not (final / "manifest.json").exists():
                 raise
+    prune.prune(final.parent)
     return final
 
 

@@ -48,8 +48,10 @@ def free_port() -> int:
 
 
 def firmware(folder: Path) -> list[str]:
+    """UEFI with the variables of this folder: new ones at first, later what the machine made of them."""
     own = folder / "vars.fd"
-    shutil.copy(OVMF / "OVMF_VARS_4M.fd", own)
+    if not own.exists():
+        shutil.copy(OVMF / "OVMF_VARS_4M.fd", own)
     code = f"if=pflash,format=raw,readonly=on,file={OVMF / 'OVMF_CODE_4M.fd'}"
     return ["-drive", code, "-drive", f"if=pflash,format=raw,file={own}"]
 

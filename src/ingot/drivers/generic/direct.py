@@ -10,7 +10,7 @@ from typing import Any
 
 from ingot.domain import errors, hardware, power
 from ingot.drivers.generic import boot_mode, writing
-from ingot.images import source
+from ingot.images import partitions, source
 from ingot.interfaces import agent
 from ingot.interfaces.context import Context, StepContext, WaitFor
 from ingot.interfaces.deploy import DeployInterface
@@ -113,12 +113,13 @@ class DirectDeploy(DeployInterface):
     async def prepare_instance_boot(self, ctx: StepContext) -> None:
         """Boot loader entry where the firmware needs one; boot from disk from now on."""
 
-        async def order() -> agent.Params:
-            none = dict.fromkeys(("root_uuid", "efi_system_part_uuid", "prep_boot_part_uuid"))
-            return {**none, "target_boot_mode": "uefi"}
+        mode = await _boot_mode(ctx)
 
-        if await _boot_mode(ctx) == "uefi":
-            await agent.run_command(ctx, "image.install_bootloader", order, usual=5, timeout=300)
+        async def order() -> agent.Params:
+            return await writing.boot_order(ctx, mode)
+
+        if mode == "uefi" or partitions.is_wanted(ctx.instance_info):
+            await agent.run_command(ctx, "image.install_bootloader", order, usual=5, timeout=1200)
         await ctx.boot.prepare_instance(ctx)
         await boot_mode.secure_instance(ctx)
 
