@@ -129,7 +129,7 @@ async def _post(ctx: StepContext, name: str, make_params: Callable[[], Awaitable
 async def _look(ctx: StepContext, name: str, command_id: str) -> CommandResult | None:
     """The command as the agent tells it; None while an agent that was heard of lately does not answer."""
     try:
-        return await client(ctx).command(command_id)
+        return await client(ctx).look(command_id)
     except errors.NotSupported as error:
         raise errors.Misbehaved(
             f"The ramdisk's agent knows nothing of {name} any more: it was restarted in the middle. {error.message}",

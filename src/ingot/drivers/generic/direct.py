@@ -10,7 +10,7 @@ from typing import Any
 
 from ingot.domain import errors, hardware, power
 from ingot.drivers.generic import boot_mode, writing
-from ingot.images import source
+from ingot.images import partitions, source
 from ingot.interfaces import agent
 from ingot.interfaces.context import Context, StepContext, WaitFor
 from ingot.interfaces.deploy import DeployInterface
@@ -113,12 +113,13 @@ class DirectDeploy(DeployInterface):
     async def prepare_instance_boot(self, ctx: StepContext) -> None:
         """Boot loader entry where the firmware needs one; boot from disk from now on."""
 
-        async def order() -> agent.Params:
-            none = dict.fromkeys(("root_uuid", "efi_system_part_uuid", "prep_boot_part_uuid"))
-            return {**none, "target_boot_mode": "uefi"}
+        mode = await _boot_mode(ctx)
 
-        if await _boot_mode(ctx) == "uefi":
-            await agent.run_command(ctx, "image.install_bootloader", order, usual=5, timeout=300)
+        async def order() -> agent.Params:
+            return await writing.boot_order(ctx, mode)
+
+        if mode == "uefi" or partitions.is_wanted(ctx.instance_info):
+            await agent.run_command(ctx, "image.install_bootloader", order, usual=5, timeout=1200)
         await ctx.boot.prepare_instance(ctx)
         await boot_mode.secure_instance(ctx)
 
@@ -178,9 +179,8 @@ def _wants_kexec(ctx: Context) -> bool:
 
 async def _kexec(ctx: StepContext) -> bool:
     """Have the agent start the written system; False, with the reason in the history, where it has to be rebooted."""
-    hints = {**ctx.node.instance_info, **writing.hints(ctx)}
     try:
-        told = await agent.client(ctx).run("ingot.kexec", {"node": {**agent.node_fields(ctx), "instance_info": hints}})
+        told = await agent.client(ctx).run("ingot.kexec", {"node": writing.node_fields(ctx)})
     except errors.IngotError as error:
         await ctx.journal.note(f"Started by the firmware, for kexec does not work here: {error.message}", "WARNING")
         return False
