@@ -50,6 +50,9 @@ class Context:
 
 def _root_disk(context: Context, params: Params) -> disks.Disk:
     node = fields.find_object(params, "node") or context.node
+    from ingot_agent import raid
+
+    raid.assemble(context.roots)
     return hints.choose(disks.find_all(context.roots), *hints.of_node(node))
 
 
