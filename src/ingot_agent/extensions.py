@@ -145,6 +145,18 @@ def _leave(context: Context) -> None:
     rescue.renew_addresses()
 
 
+def _kexec(context: Context) -> commands.Function:
+    def run(params: Params, _: Progress) -> Result:
+        from ingot_agent import kexec
+
+        started = kexec.load(_root_disk(context, params).name, context.roots)
+        log.line(f"leaving for {started}")
+        kexec.go(_GRACE * 2)
+        return f"starts {started}"
+
+    return run
+
+
 def _lockdown(context: Context) -> commands.Function:
     def run(_: Params, __: Progress) -> Result:
         log.line("locked down by the conductor")
@@ -244,6 +256,7 @@ def table(context: Context) -> dict[str, Entry]:
         "poll.get_hardware_info": Entry(hardware),
         "poll.set_node_info": Entry(_set_node_info(context)),
         "ingot.get_inventory": Entry(everything),
+        "ingot.kexec": Entry(_kexec(context)),
         "log.collect_system_logs": Entry(lambda _params, _progress: {"system_logs": collect.bundle()}),
         "system.lockdown": Entry(_lockdown(context)),
     }
