@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import prune
+
 
 class BuildError(Exception):
     """The ramdisk cannot be built; the text says what, why and what to do."""
@@ -107,7 +109,10 @@ def download(packages: list[Package], store: Path) -> list[Path]:
                 f"Downloading the ramdisk's packages failed: {done.stderr.strip()[-300:]} "
                 "Check the network, run 'apt-get update' as root, then build the ramdisk again."
             )
-    return [_file(one, store) for one in packages]
+    files = [_file(one, store) for one in packages]
+    for file in files:
+        prune.use(file)
+    return files
 
 
 def _file(package: Package, store: Path) -> Path:

@@ -14,7 +14,7 @@ import struct
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ingot_agent import errors
 
@@ -32,7 +32,8 @@ ZEROS = mmap.mmap(-1, 4 << 20)
 class Device:
     """An open disk.
 
-    ``direct`` bypasses the page cache (-1 when the disk cannot), ``sector`` is its logical sector.
+    ``direct`` bypasses the page cache (-1 when the disk cannot), ``sector`` is its logical sector. ``base`` is where on
+    the disk all offsets count from: not 0 for a part of a disk (see ``part``).
     """
 
     path: str
@@ -41,12 +42,28 @@ class Device:
     buffered: int
     direct: int
     is_block: bool
+    base: int = 0
+
+    @property
+    def name(self) -> str:
+        """What an error calls it."""
+        return f"the disk {self.path}" if self.base == 0 else f"the partition at {self.base} of {self.path}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do when an image does not fit."""
+        return "Choose a larger disk." if self.base == 0 else "Ask for a larger root partition (root_gb)."
+
+    def part(self, offset: int, size: int) -> Device:
+        """The same disk, seen through a window: offset 0 is ``offset``, and it ends after ``size`` bytes."""
+        return replace(self, base=self.base + offset, size=size)
 
     def write(self, view: memoryview, offset: int, *, page_aligned: bool = False) -> None:
         """Write all of ``view``, past the page cache when the memory, place and length allow it.
 
         Raises BlockDeviceError.
         """
+        offset += self.base
         straight = page_aligned and self.direct >= 0 and offset % 4096 == 0 and len(view) % 4096 == 0
         descriptor = self.direct if straight else self.buffered
         done = 0
@@ -61,7 +78,7 @@ class Device:
     def read(self, offset: int, length: int) -> bytes:
         """Read up to ``length`` bytes. Raises BlockDeviceError."""
         try:
-            return os.pread(self.buffered, length, offset)
+            return os.pread(self.buffered, length, self.base + offset)
         except OSError as error:
             raise errors.BlockDeviceError(
                 f"Reading {self.path} at byte {offset} failed: {error.strerror}. Check or replace the disk."
@@ -78,7 +95,7 @@ class Device:
     def _zero_step(self, offset: int, length: int) -> None:
         if self.is_block and offset % self.sector == 0 and length % self.sector == 0:
             try:
-                fcntl.ioctl(self.buffered, _BLKZEROOUT, struct.pack("=QQ", offset, length))
+                fcntl.ioctl(self.buffered, _BLKZEROOUT, struct.pack("=QQ", self.base + offset, length))
                 return
             except OSError:
                 pass  # the kernel falls back to writing zeros itself; if even that fails the writes below say why

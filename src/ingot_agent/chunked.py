@@ -6,11 +6,39 @@ bytes are the image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
 
 from ingot_agent import blockdev, chunkmap, commands, errors, transfer
 
-_BUFFERS = 4
+_CHECKERS = max(1, min(4, os.cpu_count() or 1))
+_BUFFERS = _CHECKERS + 4  # one is being filled, the others wait for their check or their write
+
+
+class _Check(threading.Thread):
+    """Computes the digest of one piece beside the transfer: one processor hashes slower than a fast link brings."""
+
+    def __init__(self, extent: chunkmap.Extent, piece: transfer.Piece) -> None:
+        super().__init__(name="check", daemon=True)
+        self.extent, self.piece, self.own = extent, piece, b""
+        self.start()
+
+    def run(self) -> None:
+        """Hash."""
+        self.own = _digest(self.piece.view)
+
+    def end(self) -> transfer.Piece:
+        """Wait; the piece, verified. Raises ImageChecksumError."""
+        self.join()
+        if self.own != self.extent.digest:
+            raise errors.ImageChecksumError(
+                f"The image's data at byte {self.extent.offset} has the wrong checksum: expected "
+                f"{self.extent.digest.hex()}, got {self.own.hex()}. The image file was changed or damaged: "
+                "import it again."
+            )
+        return self.piece
 
 
 def _fetch_run(
@@ -22,21 +50,48 @@ def _fetch_run(
     """Bring one run of touching extents, going on after the last whole good one when the transfer breaks off."""
     left = list(run)
     while left:
-        end = left[-1].offset + left[-1].length
+        checks: deque[_Check] = deque()
         try:
+            end = left[-1].offset + left[-1].length
             response = reader.open(left[0].offset, end - left[0].offset)
-            while left:
-                _fetch_extent(left[0], response.readinto, pipe)
-                left.pop(0)
-                patience.progress()
+            for extent in tuple(left):
+                checks.append(_Check(extent, _fetch_extent(extent, response.readinto, pipe)))
+                if len(checks) > _CHECKERS:
+                    _hand_over(checks, left, patience, pipe)
+            while checks:
+                _hand_over(checks, left, patience, pipe)
         except (errors.Unreachable, errors.ImageChecksumError) as error:
             reader.close()
+            _hand_over_good(checks, left, patience, pipe)
             if pipe.stopped.is_set():
                 raise
             if isinstance(error, errors.ImageChecksumError):
                 patience.failed(_second_look(error, left[0], reader), left[0].offset)
             else:
                 patience.failed(error, left[0].offset)
+
+
+def _hand_over(
+    checks: deque[_Check], left: list[chunkmap.Extent], patience: transfer.Patience, pipe: transfer.Pipe
+) -> None:
+    """Give the oldest piece to the writer once it is verified. Raises ImageChecksumError; it stays the oldest then."""
+    pipe.put(checks[0].end())
+    checks.popleft()
+    left.pop(0)
+    patience.progress()
+
+
+def _hand_over_good(
+    checks: deque[_Check], left: list[chunkmap.Extent], patience: transfer.Patience, pipe: transfer.Pipe
+) -> None:
+    """After a failure: what came whole before it is written, what came after it is fetched again."""
+    try:
+        while checks:
+            _hand_over(checks, left, patience, pipe)
+    except errors.ImageChecksumError:
+        for check in checks:
+            check.join()
+            pipe.give_back(check.piece)
 
 
 def _second_look(
@@ -58,24 +113,17 @@ def _second_look(
     return errors.Unreachable(f"The image's data at byte {extent.offset} is damaged on the way, but not at its source.")
 
 
-def _fetch_extent(extent: chunkmap.Extent, readinto: object, pipe: transfer.Pipe) -> None:
-    assert callable(readinto)
+def _fetch_extent(
+    extent: chunkmap.Extent, readinto: Callable[[memoryview], int], pipe: transfer.Pipe
+) -> transfer.Piece:
     buffer = pipe.buffer()
-    view = memoryview(buffer)[: extent.length]
-    piece = transfer.Piece(extent.offset, view, buffer)
+    piece = transfer.Piece(extent.offset, memoryview(buffer)[: extent.length], buffer)
     try:
-        readinto(view)
-        own = _digest(view)
-        if own != extent.digest:
-            raise errors.ImageChecksumError(
-                f"The image's data at byte {extent.offset} has the wrong checksum: expected "
-                f"{extent.digest.hex()}, "
-                f"got {own.hex()}. The image file was changed or damaged: import it again."
-            )
+        readinto(piece.view)
     except errors.AgentError:
         pipe.give_back(piece)
         raise
-    pipe.put(piece)
+    return piece
 
 
 def _digest(view: memoryview) -> bytes:

@@ -13,7 +13,7 @@ import os
 import re
 import struct
 
-from ingot_agent import blockdev, errors, gpt, log, programs, settings
+from ingot_agent import blockdev, errors, gpt, log, partition, programs, settings
 
 LABEL = "ingot"
 _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -112,19 +112,24 @@ class Variables:
         self.write("BootOrder", b"".join(struct.pack("<H", number) for number in numbers))
 
 
+def find_loader(folder: str) -> str | None:
+    """The best known loader below a mounted EFI system partition, None when there is none."""
+    return next((one for one in _LOADERS if os.path.exists(f"{folder}/{one}")), None)
+
+
 def _loader(disk: str, number: int, roots: settings.Roots) -> str:
     """Path of the loader on the ESP, by looking.
 
     The fallback path of the specification when it cannot be looked at.
     """
-    node = f"{disk}p{number}" if disk[-1].isdigit() else f"{disk}{number}"
+    node = partition.node(disk, number)
     folder = f"{roots.run}/ingot-esp"
     os.makedirs(folder, exist_ok=True)
     if not programs.run(["mount", "-t", "vfat", "-o", "ro", node, folder]).succeeded:
         log.line(f"the ESP {node} cannot be mounted, using {_FALLBACK}")
         return _FALLBACK
     try:
-        found = next((one for one in _LOADERS if os.path.exists(f"{folder}/{one}")), None)
+        found = find_loader(folder)
     finally:
         programs.run(["umount", folder])
     if found is None:

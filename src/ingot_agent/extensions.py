@@ -14,19 +14,20 @@ from typing import Any
 
 from ingot_agent import (
     blockdev,
+    bootloader,
     collect,
     commands,
     disks,
     efiboot,
     errors,
     fields,
-    gpt,
     hints,
     image,
     inventory,
     log,
     machine,
     nics,
+    partition,
     programs,
     settings,
 )
@@ -88,22 +89,23 @@ def _prepare_image(context: Context) -> commands.Function:
 
 def _partition_uuids(context: Context) -> commands.Function:
     def run(params: Params, _: Progress) -> Result:
-        with blockdev.opened(_root_disk(context, params).name) as device:
-            table = gpt.find(device)
-        esp = next((one for one in table.partitions if one.kind == gpt.ESP), None) if table else None
-        unique = gpt.guid_text(esp.unique) if esp else None
-        return {"partitions": {}, "root uuid": None, "efi system partition uuid": unique}
+        with blockdev.opened(_root_disk(context, params).name, exclusive=False) as device:
+            return partition.uuids(device)
 
     return run
 
 
 def _install_bootloader(context: Context) -> commands.Function:
     def run(params: Params, progress: Progress) -> Result:
-        mode = params.get("target_boot_mode")
-        if not machine.is_uefi(context.roots) or mode == "bios":
+        uefi = machine.is_uefi(context.roots) and params.get("target_boot_mode") != "bios"
+        root_uuid = fields.text(params, "root_uuid")
+        if not uefi and not root_uuid:
             return "the image's own boot code serves, nothing to install"
+        disk = _root_disk(context, params).name
+        if root_uuid:
+            return bootloader.install(disk, root_uuid, context.roots, progress, uefi=uefi)
         progress.begin("making the boot entry")
-        with blockdev.opened(_root_disk(context, params).name, exclusive=False) as device:
+        with blockdev.opened(disk, exclusive=False) as device:
             done = efiboot.install(device, context.roots)
         os.sync()
         return done
@@ -141,6 +143,18 @@ def _leave(context: Context) -> None:
 
     context.let_go(_LINGER)
     rescue.renew_addresses()
+
+
+def _kexec(context: Context) -> commands.Function:
+    def run(params: Params, _: Progress) -> Result:
+        from ingot_agent import kexec
+
+        started = kexec.load(_root_disk(context, params).name, context.roots)
+        log.line(f"leaving for {started}")
+        kexec.go(_GRACE * 2)
+        return f"starts {started}"
+
+    return run
 
 
 def _lockdown(context: Context) -> commands.Function:
@@ -242,6 +256,7 @@ def table(context: Context) -> dict[str, Entry]:
         "poll.get_hardware_info": Entry(hardware),
         "poll.set_node_info": Entry(_set_node_info(context)),
         "ingot.get_inventory": Entry(everything),
+        "ingot.kexec": Entry(_kexec(context)),
         "log.collect_system_logs": Entry(lambda _params, _progress: {"system_logs": collect.bundle()}),
         "system.lockdown": Entry(_lockdown(context)),
     }

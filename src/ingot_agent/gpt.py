@@ -90,6 +90,19 @@ def find(device: blockdev.Device) -> Table | None:
     return Table(device.sector, disk_guid, first, last, slots, entry_size, _parse_entries(entries, slots, entry_size))
 
 
+def random_guid() -> bytes:
+    """A new GUID (version 4)."""
+    unique = bytearray(os.urandom(16))
+    unique[7], unique[8] = unique[7] & 0x0F | 0x40, unique[8] & 0x3F | 0x80
+    return bytes(unique)
+
+
+def empty(device: blockdev.Device, partitions: tuple[Partition, ...]) -> Table:
+    """A new table for a disk, with these partitions in it."""
+    sectors, room = device.size // device.sector, -(-128 * 128 // device.sector)
+    return Table(device.sector, random_guid(), 2 + room, sectors - room - 2, 128, 128, partitions)
+
+
 def _entries(table: Table) -> bytes:
     raw = bytearray(table.slots * table.entry_size)
     for one in table.partitions:
@@ -143,6 +156,8 @@ def write(device: blockdev.Device, table: Table) -> None:
 def _write_protective(device: blockdev.Device, last: int) -> None:
     """Let the protective MBR entry cover the whole disk; boot code and other (hybrid) entries stay."""
     raw = bytearray(device.read(0, 512))
+    if bytes(raw[510:512]) != b"\x55\xaa":  # a new table
+        raw[446:512] = struct.pack("<B3sB3sII", 0, b"\0\2\0", 0xEE, b"\xff\xff\xff", 1, 0).ljust(66, b"\0")
     for at in (446, 462, 478, 494):
         if raw[at + 4] == 0xEE:
             struct.pack_into("<II", raw, at + 8, 1, min(last, 0xFFFFFFFF))
@@ -169,7 +184,5 @@ def add_at_end(table: Table, size: int, name: str) -> tuple[Table, Partition]:
             "image. "
             "Choose a larger disk or a smaller image."
         )
-    unique = bytearray(os.urandom(16))
-    unique[7], unique[8] = unique[7] & 0x0F | 0x40, unique[8] & 0x3F | 0x80
-    added = Partition(number, LINUX, bytes(unique), first, first + count - 1, name)
+    added = Partition(number, LINUX, random_guid(), first, first + count - 1, name)
     return replace(table, partitions=(*table.partitions, added)), added

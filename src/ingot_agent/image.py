@@ -1,5 +1,8 @@
 """The write_image step: choose the disk, write the image, mend its table, add the config drive, make it start.
 
+A whole-disk image brings its own table and boot loader; for a partition image (partition.py) the table is ours, and the
+boot loader is a command of its own (bootloader.py).
+
 May not: know HTTP or partition tables itself. Invariant: success means flushed to the disk, and nothing is
 written before the request is checked.
 """
@@ -21,8 +24,10 @@ from ingot_agent import (
     fields,
     gpt,
     hints,
+    layout,
     log,
     machine,
+    partition,
     settings,
     streamed,
     transfer,
@@ -39,6 +44,7 @@ class Order:
     checksum: streamed.Checksum | None
     chunks: dict[str, Any] | None
     configdrive: str
+    partitions: dict[str, Any] | None
 
 
 def _checksum(info: dict[str, Any]) -> streamed.Checksum | None:
@@ -68,7 +74,8 @@ def order(info: dict[str, Any], drive: str) -> Order:
     checksum, chunks = _checksum(info), fields.find_object(info, "ingot_chunks")
     if checksum is None and chunks is None:
         raise errors.InvalidCommandParams("image_info has no checksum. Send os_hash_algo and os_hash_value.")
-    return Order(urls[0], checksum, chunks, drive or fields.text(info, "configdrive"))
+    partitions = info if fields.text(info, "image_type") == "partition" else None
+    return Order(urls[0], checksum, chunks, drive or fields.text(info, "configdrive"), partitions)
 
 
 def write(
@@ -79,19 +86,30 @@ def write(
     progress: commands.Progress,
 ) -> str:
     """Carry out an order on the node's root disk; says what was done. Raises the agent's errors."""
+    uefi = machine.is_uefi(roots)
+    wish = layout.wish(wanted.partitions, uefi) if wanted.partitions is not None else None
     drive = b""
     if wanted.configdrive:
         drive = configdrive.decode(wanted.configdrive, config.http_timeout, config.insecure)
     disk = hints.choose(disks.find_all(roots), *hints.of_node(node))
     log.line(f"writing the image to {hints.describe(disk)}")
-    with blockdev.opened(disk.name) as device:
-        size = write_to(device, wanted, config, roots, progress)
-        finish(device, drive, progress)
-    if machine.is_uefi(roots):
-        progress.begin("making the boot entry")
-        with blockdev.opened(disk.name, exclusive=False) as device:
-            log.line(efiboot.install(device, roots))
-    return f"image ({wanted.url.partition('?')[0].rpartition('/')[2]}) of {size} bytes written to {disk.name}"
+
+    def write_here(device: blockdev.Device) -> int:
+        return write_to(device, wanted, config, roots, progress)
+
+    if wish is not None:
+        size = partition.write(disk.name, wish, drive, write_here, progress)
+    else:
+        with blockdev.opened(disk.name) as device:
+            size = write_here(device)
+            finish(device, drive, progress)
+        if uefi:
+            progress.begin("making the boot entry")
+            with blockdev.opened(disk.name, exclusive=False) as device:
+                log.line(efiboot.install(device, roots))
+    name = wanted.url.partition("?")[0].rpartition("/")[2]
+    where = f"a partition of {disk.name}" if wish else disk.name
+    return f"image ({name}) of {size} bytes written to {where}"
 
 
 def write_to(
@@ -110,7 +128,7 @@ def write_to(
     plan = chunkmap.fetch(wanted.chunks, config.http_timeout, config.insecure)
     if plan.size > device.size:
         raise errors.ImageWriteError(
-            f"The image has {plan.size} bytes and the disk {device.path} has {device.size}. Choose a larger disk."
+            f"The image has {plan.size} bytes and {device.name} has {device.size}. {device.remedy}"
         )
     chunked.write(device, plan, source, progress)
     return plan.size

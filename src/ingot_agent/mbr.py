@@ -5,12 +5,14 @@ May not: touch boot code or existing entries. Invariant: a table is changed only
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 
 from ingot_agent import blockdev, errors
 
 _ENTRIES = (446, 462, 478, 494)
+_FAR = b"\xfe\xff\xff"  # cylinder, head and sector of what lies beyond their reach
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,24 @@ def find(device: blockdev.Device) -> list[Partition] | None:
     return found
 
 
+def create(device: blockdev.Device, partitions: list[Partition], *, active: int) -> None:
+    """Write a new table without boot code; ``active`` is the number of the partition to start from.
+
+    Raises ImageWriteError for more than four partitions, or places beyond what the table can name (2 TiB).
+    """
+    if len(partitions) > len(_ENTRIES) or any(one.first + one.count > 0xFFFFFFFF for one in partitions):
+        raise errors.ImageWriteError("An MBR table cannot hold these partitions. Set the disk label to gpt.")
+    raw = bytearray(device.sector)
+    struct.pack_into("<I", raw, 440, int.from_bytes(os.urandom(4), "little"))
+    for one in partitions:
+        state = 0x80 if one.number == active else 0
+        entry = struct.pack("<B3sB3sII", state, _FAR, one.kind, _FAR, one.first, one.count)
+        raw[_ENTRIES[one.number - 1] : _ENTRIES[one.number - 1] + 16] = entry
+    raw[510:512] = b"\x55\xaa"
+    device.write(memoryview(bytes(raw)), 0)
+    device.flush()
+
+
 def add_at_end(device: blockdev.Device, size: int) -> Partition:
     """Add a Linux partition of ``size`` bytes at the end.
 
@@ -53,7 +73,7 @@ def add_at_end(device: blockdev.Device, size: int) -> Partition:
             f"{max(0, sectors - taken) * device.sector} bytes free). Use a GPT image or a larger disk."
         )
     raw = bytearray(device.read(0, device.sector))
-    entry = struct.pack("<B3sB3sII", 0, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", first, count)
+    entry = struct.pack("<B3sB3sII", 0, _FAR, 0x83, _FAR, first, count)
     raw[_ENTRIES[number - 1] : _ENTRIES[number - 1] + 16] = entry
     device.write(memoryview(bytes(raw)), 0)
     device.flush()

@@ -137,7 +137,7 @@ def write(
         total = response.left
         if total is not None and total > device.size:
             raise errors.ImageWriteError(
-                f"The image has {total} bytes and the disk {device.path} has {device.size}. Choose a larger disk."
+                f"The image has {total} bytes and {device.name} has {device.size}. {device.remedy}"
             )
         sparse = quick_zero and total is not None
         if sparse:
@@ -187,5 +187,5 @@ def _drain(
 def check_room(device: blockdev.Device, piece: transfer.Piece) -> None:
     """Refuse data beyond the disk's end (a server that told no length). Raises ImageWriteError."""
     if piece.offset + len(piece.view) > device.size:
-        text = f"The image is larger than the disk {device.path} with its {device.size} bytes. Choose a larger disk."
+        text = f"The image is larger than {device.name} with its {device.size} bytes. {device.remedy}"
         raise errors.ImageWriteError(text)

@@ -68,11 +68,12 @@ class Patience:
 
 
 class Reader:
-    """Keeps one connection to the source; follows redirects."""
+    """Keeps one connection to the source; follows redirects; asks for ranges of one version of the file only."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._url = source.url
+        self._version = ""
         self._connection: wire.Connection | None = None
 
     def close(self) -> None:
@@ -93,6 +94,7 @@ class Reader:
             headers: dict[str, str] = {}
             if offset or length is not None:
                 headers["Range"] = f"bytes={offset}-{'' if length is None else offset + length - 1}"
+                headers |= {"If-Range": self._version} if self._version else {}
             response = self._connection.request("GET", url.path, headers)
             if response.status not in _REDIRECTS:
                 return self._checked(response, offset, length)
@@ -102,8 +104,12 @@ class Reader:
 
     def _checked(self, response: wire.Response, offset: int, length: int | None) -> wire.Response:
         if response.status == 206 or (response.status == 200 and offset == 0 and length is None):
+            version = response.headers.get("etag", "")
+            self._version = version if version.startswith('"') else ""  # a weak one may not be asked for
             return response
         self.close()
+        if response.status == 200 and self._version:
+            raise errors.ImageWriteError("The image on the server was changed while it was written. Deploy again.")
         if response.status == 200:
             raise errors.ImageWriteError("The image server ignores ranges. Use a server that knows Range requests.")
         if response.status >= 500 or response.status in (408, 429):

@@ -219,7 +219,7 @@ class Agent:
             case ("standby", "sync") | ("rescue", "finalize_rescue") | ("system", "lockdown"):
                 pass
             case "image", "install_bootloader":
-                self._note("install_bootloader")
+                self._note("install_bootloader", str(params.get("root_uuid") or ""))
             case "poll", "get_hardware_info":
                 return inventory(self._machine.facts)
             case "log", "collect_system_logs":
@@ -236,11 +236,13 @@ class Agent:
         if verb != f"execute_{kind}_step":
             raise Fault(404, f"unknown command {kind}.{verb}")
         step = cast("Json", params.get("step") or {})
-        self._note(str(step.get("step")))
+        arguments = cast("Json", step.get("args") or {})
+        image = cast("Json", arguments.get("image_info") or {})
+        self._note(str(step.get("step")), str(image.get("image_type") or ""))
         return {f"{kind}_result": None, f"{kind}_step": step}
 
-    def _note(self, kind: str) -> None:
-        self._around.effects.note(self.name, kind)
+    def _note(self, kind: str, detail: str = "") -> None:
+        self._around.effects.note(self.name, kind, detail)
 
     def _soon(self, act: Callable[[], None], kind: str) -> None:
         """Act after the answer is on its way."""

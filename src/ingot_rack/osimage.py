@@ -7,6 +7,7 @@ manifest inside, so a half-built image is never used.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -14,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +24,8 @@ from ingot_rack import osimage_debian, osimage_disk, osimage_sources, osimage_ti
 
 Progress = Callable[[str], None]
 ImageError = osimage_disk.DiskError
+_KEPT = 2  # images of a variant that the cache keeps
+_SPARED = 24 * 3600.0  # seconds after its last use in which an image is not removed
 
 
 class Variant(StrEnum):
@@ -56,7 +60,7 @@ def ensure(
     ``root`` is the cache directory (default ``${XDG_CACHE_HOME:-~/.cache}/ingot/osimage``). Two processes
     asking at once build once. Raises ImageError with a sentence.
     """
-    folder = (root or _cache_root()) / f"{variant}-{_key(variant)}"
+    folder = entry(variant, root)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -70,9 +74,17 @@ def ensure(
                 Path(part).rename(folder)
                 Path(part).mkdir()  # so that the context manager finds what it wants to remove
             found = _load(folder)
+        if folder.exists():
+            os.utime(folder)
+        _prune(folder)
     if found is None:
         raise ImageError(f"The image just built in {folder} cannot be read back. Check the disk's free space.")
     return found
+
+
+def entry(variant: Variant, root: Path | None = None) -> Path:
+    """The folder of this recipe's image in the cache, whether it is there or not."""
+    return (root or _cache_root()) / f"{variant}-{_key(variant)}"
 
 
 def build(output: Path, variant: Variant = Variant.DEBIAN, progress: Progress | None = None) -> ImageManifest:
@@ -135,6 +147,18 @@ def _load(folder: Path) -> ImageManifest | None:
         return manifest if manifest.path.stat().st_size == manifest.size else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _prune(newest: Path) -> None:
+    """Remove images of the variant's other recipes that were used longest ago; what is locked or recent stays."""
+    variant = newest.name.rpartition("-")[0]
+    others = [one for one in newest.parent.glob(f"{variant}-*") if one.is_dir() and one != newest]
+    for folder in sorted(others, key=lambda one: one.stat().st_mtime, reverse=True)[_KEPT - 1 :]:
+        if time.time() - folder.stat().st_mtime < _SPARED:
+            continue
+        with (folder.parent / f"{folder.name}.lock").open("w") as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _silent(_: str) -> None:

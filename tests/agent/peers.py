@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
+import zlib
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -111,6 +112,7 @@ class Images(Served):
     """
 
     def __init__(self, files: dict[str, bytes], *, breaks: int = 0, break_after: int = 1 << 20, pace: int = 0) -> None:
+        self.files = files
         self.ranges: list[str] = []
         self.connections: set[tuple[str, int]] = set()
         ranges, connections = self.ranges, self.connections
@@ -134,6 +136,8 @@ class Images(Served):
                     return
                 wanted = self.headers.get("Range", "")
                 first, last = 0, len(body) - 1
+                etag = f'"{len(body)}-{zlib.crc32(body[:65536])}"'
+                wanted = wanted if self.headers.get("If-Range", etag) == etag else ""
                 if wanted:
                     ranges.append(wanted)
                     start, _, end = wanted.removeprefix("bytes=").partition("-")
@@ -141,6 +145,7 @@ class Images(Served):
                 part = memoryview(body)[first : last + 1]
                 self.send_response(206 if wanted else 200)
                 self.send_header("Content-Length", str(len(part)))
+                self.send_header("ETag", etag)
                 self.end_headers()
                 if state["spoils"] and self.path.endswith(".raw") and len(part) > state["spoil_beyond"]:
                     state["spoils"] -= 1

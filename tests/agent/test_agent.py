@@ -245,7 +245,7 @@ def test_small_commands(roots: settings.Roots) -> None:
             == "SUCCEEDED"
         )
         assert agent.context.node == {"uuid": "u"}
-        done = client.post("image.install_bootloader", {"root_uuid": "x", "target_boot_mode": "bios"})[1]
+        done = client.post("image.install_bootloader", {"root_uuid": None, "target_boot_mode": "bios"})[1]
         assert "own boot code" in done["command_result"]["result"]
         assert client.post("flow.start_flow", {"flow": [{"standby.sync": {}}]})[1]["command_status"] == "SUCCEEDED"
         assert client.post("flow.start_flow", {"flow": [{"no.such": {}}]})[1]["command_status"] == "FAILED"

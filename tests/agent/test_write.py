@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
 import os
 import subprocess
@@ -216,6 +217,26 @@ def test_a_chunk_that_is_damaged_only_among_others_ends_patience(tmp_path: Path,
         images.state |= {"spoils": 1000, "spoil_beyond": CHUNK}
         with pytest.raises(errors.ImageWriteError, match=r"failed 3 times in a row at byte 0.*not at its source"):
             chunked_write(dirty, body, images)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_an_image_that_changes_on_the_server_is_not_mixed_with_the_old_one(
+    tmp_path: Path, dirty: Path, mapped: bool
+) -> None:
+    body, other = os.urandom(8 * CHUNK), os.urandom(8 * CHUNK)
+    chunks = peers.chunk_map(body, CHUNK)
+    with peers.Images({"/i.raw": body, "/i.map": chunks}, breaks=1, break_after=5 * CHUNK) as images:
+
+        def change() -> None:
+            peers.wait_until(lambda: images.state["breaks"] == 0, 20, "the break")
+            images.files["/i.raw"] = other
+
+        with (
+            concurrent.futures.ThreadPoolExecutor(1) as pool,
+            pytest.raises(errors.ImageWriteError, match=r"was changed while it was written\. Deploy again"),
+        ):
+            pool.submit(change)
+            write(dirty, info_for(images, body, chunks if mapped else None), tmp_path)
 
 
 def test_missing_image_is_a_sentence(tmp_path: Path, dirty: Path) -> None:

@@ -27,6 +27,7 @@ def test_a_local_file_gets_its_checksum(tmp_path: Path) -> None:
     [("sha256:" + "a" * 64, "sha256"), ("a" * 64, "sha256"), ("SHA512:" + "B" * 128, "sha512"), ("b" * 128, "sha512")],
 )
 def test_checksums_of_urls(checksum: str, algorithm: str) -> None:
+    assert deployment.image("oci://example.org/a:b", None).instance_info()["image_os_hash_value"] is None
     image = deployment.image("http://example.org/disk.raw", checksum)
     assert image.instance_info()["image_os_hash_algo"] == algorithm
     assert image.digest == image.digest.lower()

@@ -22,6 +22,7 @@ class Registry:
         self.auth = auth
         self.things: dict[str, tuple[str, bytes]] = {}  # "manifests/TAG" or "blobs/DIGEST" -> media type, content
         self.asked: list[str] = []
+        self.busy = 0  # answers of 503 to come
         self.host = ""
 
     def add_blob(self, data: bytes) -> str:
@@ -63,7 +64,11 @@ class Registry:
             path = head.split(" ")[1]
             headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
             self.asked.append(path)
-            status, more, body = self._answer(path, headers.get("Authorization", ""))
+            if self.busy:
+                self.busy -= 1
+                status, more, body = 503, [], b""
+            else:
+                status, more, body = self._answer(path, headers.get("Authorization", ""))
             lines = [f"HTTP/1.1 {status} x", f"Content-Length: {len(body)}", *more]
             writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
             await writer.drain()

@@ -43,7 +43,7 @@ def source(server: ImageServer, number: int, disk_format: str | None = None) -> 
 
 
 def cache(root: Path, cap: int = 1 << 30, keep: float = 3600) -> ImageCache:
-    return ImageCache(root, cap, fetching=download.Limits(stall=2, attempts=2, pause=0.01), keep=keep)
+    return ImageCache(root, cap, fetching=download.Limits(stall=2, patience=1, pause=0.01), keep=keep)
 
 
 def whole(image: CachedImage, data: bytes) -> None:
@@ -223,7 +223,7 @@ async def test_an_image_larger_than_the_cache_is_refused(server: ImageServer, tm
     server.files["/1.raw"] = os.urandom(4 * MIB)
     (tmp_path / "local").write_bytes(server.files["/1.raw"])
     server.files["/2.raw"] = gzip.compress(b"ab" * (4 * MIB))
-    limits = download.Limits(stall=2, attempts=2, pause=0.01, file_roots=(tmp_path,))
+    limits = download.Limits(stall=2, patience=1, pause=0.01, file_roots=(tmp_path,))
     made = ImageCache(tmp_path / "cache", 3 * MIB, fetching=limits)
     local = ImageSource((tmp_path / "local").as_uri(), None, source(server, 1).checksum)
     for wanted in (source(server, 1), local, source(server, 2)):

@@ -28,7 +28,7 @@ async def registry() -> AsyncIterator[Registry]:
 
 
 def limits(registry: Registry, auth: Path | None = None) -> download.Limits:
-    return download.Limits(stall=2, attempts=2, pause=0.01, plain_registries=(registry.host,), registry_auth=auth)
+    return download.Limits(stall=2, patience=1, pause=0.01, plain_registries=(registry.host,), registry_auth=auth)
 
 
 def wanted(registry: Registry, reference: str, **more: str | None) -> locate.ImageSource:
@@ -114,6 +114,16 @@ async def test_a_registry_that_lies_is_found_out(registry: Registry, tmp_path: P
     registry.things["manifests/1"] = ("x", b"<html>")
     with pytest.raises(errors.Misbehaved, match="makes no sense"):
         await bring(registry, tmp_path, wanted(registry, ":1"))
+
+
+async def test_a_busy_registry_is_asked_again(registry: Registry, tmp_path: Path) -> None:
+    registry.add_manifest([DISK], "1")
+    registry.busy = 1
+    assert await bring(registry, tmp_path, wanted(registry, ":1")) == DISK
+    registry.busy = 100
+    with pytest.raises(errors.Unreachable, match=f"The registry {registry.host} answered 503 for team/os"):
+        await bring(registry, tmp_path, wanted(registry, ":1"))
+    assert registry.busy == 97
 
 
 async def test_a_registry_that_is_not_there(tmp_path: Path) -> None:

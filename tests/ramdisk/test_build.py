@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,28 @@ def test_archive_is_read_back_by_cpio(tmp_path: Path) -> None:
     assert (out / "link").readlink() == Path("a/b")
     listing = subprocess.run(["busybox", "cpio", "-tv"], input=raw, capture_output=True, check=True).stdout.decode()
     assert "dev/console" in listing
+
+
+def test_the_cache_is_bounded_and_spares_what_was_used_lately(tmp_path: Path) -> None:
+    prune = load("prune")
+    for number in range(9):
+        (tmp_path / f"built{number}").mkdir()
+        (tmp_path / f"built{number}/manifest.json").write_text("{}")
+        (tmp_path / f"built{number}/initrd").write_text("x")
+        age = time.time() - (number + 1) * prune.SPARED / 4
+        os.utime(tmp_path / f"built{number}", (age, age))
+    (tmp_path / "packages").mkdir()
+    for number in range(90):
+        (tmp_path / f"packages/p{number}.deb").write_text("x")
+        os.utime(tmp_path / f"packages/p{number}.deb", (number, number))
+    prune.use(tmp_path / "built8")
+    prune.use(tmp_path / "packages/p0.deb")
+    prune.prune(tmp_path)
+    assert sorted(one.name for one in tmp_path.glob("built*")) == ["built0", "built1", "built2", "built8"]
+    left = {one.name for one in (tmp_path / "packages").iterdir()}
+    assert len(left) == 80
+    assert {"p0.deb", "p89.deb"} <= left
+    assert "p1.deb" not in left
 
 
 @pytest.mark.slow
@@ -78,6 +101,28 @@ def test_unknown_variant_and_absent_package_are_sentences(tmp_path: Path) -> Non
         build.build("tiny", tmp_path, lambda _phase, _part: None)
     with pytest.raises(build.BuildError, match="do not have no-such-package-here"):
         packages.closure(["no-such-package-here"], [], lambda _name: True)
+
+
+@needs_apt
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "no folder"),
+        ({"root/init": ""}, "would replace a part of the ramdisk"),
+        ({"recipe.toml": "programs = 7"}, "programs is not known"),
+        ({"recipe.toml": "prorgams = []"}, "prorgams is not known"),
+        ({"recipe.toml": "["}, "cannot be read"),
+        ({"recipe.toml": 'packages = ["no-such-package-here"]'}, "do not have no-such-package-here"),
+    ],
+)
+def test_a_wrong_extra_folder_is_a_sentence(tmp_path: Path, files: dict[str, str], sentence: str) -> None:
+    build, folder = load("build"), tmp_path / "extra"
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    with pytest.raises(build.BuildError, match=sentence):
+        build.build("cloud", tmp_path / "out", lambda _phase, _part: None, [folder])
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -22,18 +22,18 @@ _DIGESTS = {"sha256": 64, "sha512": 128}
 
 @dataclass(frozen=True)
 class Image:
-    """An image to write: its URL and checksum (``algorithm``: sha256 or sha512)."""
+    """An image to write: its URL and checksum (``algorithm``: sha256 or sha512); a registry's has none of its own."""
 
     source: str
-    algorithm: str
-    digest: str
+    algorithm: str = ""
+    digest: str = ""
 
     def instance_info(self) -> Json:
-        """The fields of ``instance_info`` that name it."""
+        """The fields of ``instance_info`` that name it; None takes an earlier image's checksum away."""
         return {
             "image_source": self.source,
-            "image_os_hash_algo": self.algorithm,
-            "image_os_hash_value": self.digest,
+            "image_os_hash_algo": self.algorithm or None,
+            "image_os_hash_value": self.digest or None,
         }
 
 
@@ -43,6 +43,8 @@ def image(source: str, checksum: str | None) -> Image:
     Raises errors.Invalid.
     """
     path = local_path(source)
+    if checksum is None and source.startswith("oci://"):
+        return Image(source)
     if checksum is None:
         if path is None:
             raise errors.Invalid("An image behind a URL needs a checksum", hint="Add --checksum sha256:...")
@@ -57,12 +59,14 @@ def image(source: str, checksum: str | None) -> Image:
 
 
 def local_path(source: str) -> Path | None:
-    """The file that ``source`` names on this machine, None when it is an http(s) URL. Raises errors.Invalid."""
-    if source.startswith(("http://", "https://")):
+    """The file that ``source`` names on this machine, None when it is an http(s) or oci URL. Raises errors.Invalid."""
+    if source.startswith(("http://", "https://", "oci://")):
         return None
     path = Path(source.removeprefix("file://")).expanduser().absolute()
     if not path.is_file():
-        raise errors.Invalid(f"There is no image {path}", hint="Name a file on this machine or an http(s) URL.")
+        raise errors.Invalid(
+            f"There is no image {path}", hint="Name a file on this machine, an http(s) URL or oci://HOST/NAME:TAG."
+        )
     return path
 
 

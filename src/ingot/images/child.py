@@ -60,7 +60,7 @@ async def run(command: list[str], target: Path, limits: Limits) -> Ended:
     watching = asyncio.create_task(_watch(child, target, limits.space))
     try:
         async with asyncio.timeout(limits.time):
-            _, complaint = await child.communicate()
+            complaint = await _tail(child)
     except TimeoutError as error:
         text = f"Converting the image took more than {limits.time:g} s."
         raise errors.TimedOut(text, hint="Give a raw image, or raise the limit.") from error
@@ -76,6 +76,15 @@ async def run(command: list[str], target: Path, limits: Limits) -> Ended:
     if os.strerror(errno.ENOSPC).encode() in complaint:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return Ended(child.returncode or 0, _why(child.returncode or 0, complaint))
+
+
+async def _tail(child: asyncio.subprocess.Process) -> bytes:
+    """Wait for the child; the end of what it complained of, which may be long."""
+    kept = b""
+    while child.stderr is not None and (said := await child.stderr.read(65536)):
+        kept = (kept + said)[-8192:]
+    await child.wait()
+    return kept
 
 
 async def _watch(child: asyncio.subprocess.Process, target: Path, space: int) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from ingot.domain import errors
 from ingot.images import child, formats, qcow2, unpack
 
+_CORRUPT, _LEAKS = 2, 3  # exit codes of qemu-img check; leaks are clusters that nobody uses, which harms nobody
+
 
 async def to_raw(source: Path, target: Path, declared: str | None, limits: child.Limits) -> int:
     """Check ``source`` and write its disk content to ``target`` as a sparse raw file; return its size.
@@ -46,8 +48,16 @@ async def _from_qcow2(source: Path, target: Path, limits: child.Limits) -> None:
             "qcow2 images need the program qemu-img.",
             hint="Run: apt-get install --no-install-recommends qemu-utils",
         )
-    command = ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", "-S", "4k", "-t", "writeback"]
-    ended = await child.run([*command, str(source), str(target)], target, limits)
+    # Conversion reads what a cut-off file lacks as zeros, and says nothing.
+    ended = await child.run(["qemu-img", "check", "-q", "-f", "qcow2", str(source)], target, limits)
+    if ended.code == _CORRUPT:
+        raise errors.Invalid(
+            f"The qcow2 image is damaged or cut off: {ended.reason}.",
+            hint="Upload it again, whole; qemu-img check must find no errors.",
+        )
+    if ended.code in (0, _LEAKS):
+        command = ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", "-S", "4k", "-t", "writeback"]
+        ended = await child.run([*command, str(source), str(target)], target, limits)
     if ended.code:
         raise errors.Invalid(
             f"qemu-img could not convert the qcow2 image: {ended.reason}.",

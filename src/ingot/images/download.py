@@ -10,6 +10,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,20 +23,23 @@ from ingot.images import checksums, sparse, urls
 Progress = Callable[[int, int | None], None]
 _OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # asking again cannot help
 _BLOCK = 1024 * 1024
+_PROGRESS = 65536  # bytes that are new: a server that sends less before it falls silent is no better than a silent one
 _FROM_ZERO = {"Accept-Encoding": "identity"}
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How long and how often to try: ``stall`` seconds without a byte, ``attempts`` without any progress.
+    """How long to try: ``stall`` seconds without a byte end an attempt, ``patience`` without progress end it all.
+
+    ``pause`` comes before the second attempt and grows. Together they let a failure be known within a minute.
 
     ``max_size`` bounds the bytes of a file, ``space`` what it may take on the disk, zeros left out. ``file_roots`` are
     the folders for ``file://``; ``weak`` allows md5; ``plain_registries`` are spoken to without TLS; ``registry_auth``
     is a file with credentials as container tools keep it.
     """
 
-    stall: float = 60
-    attempts: int = 5
-    pause: float = 2
+    stall: float = 20
+    patience: float = 30
+    pause: float = 1
     max_size: int = 1 << 42
     space: int = 1 << 62
     file_roots: tuple[Path, ...] = ()
@@ -60,13 +64,13 @@ class Download:
         self.target, self.limits, self.progress = target, limits, progress
         self.hash = wanted.checksum.new()
         self.done = 0
-        self.furthest = 0
+        self.furthest, self.progressed = 0, time.monotonic()
         self.total: int | None = None
         self.validator: str | None = None
 
     async def run(self) -> None:
-        """Fetch the whole body, resuming up to ``limits.attempts`` times in a row without progress."""
-        failures = 0
+        """Fetch the whole body, resuming until ``limits.patience`` seconds brought no progress."""
+        pause = self.limits.pause
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.limits.stall, sock_read=self.limits.stall)
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
             while True:
@@ -79,11 +83,11 @@ class Download:
                         raise errors.Invalid(text, hint="Correct image_source.") from error
                     if isinstance(error, OSError) and error.errno in _OUR_DISK:
                         raise
-                    failures = 1 if self.done > self.furthest else failures + 1
-                    self.furthest = max(self.furthest, self.done)
-                    if failures >= self.limits.attempts:
-                        raise self._gave_up(error, failures) from error
-                await asyncio.sleep(self.limits.pause)
+                    waited = time.monotonic() - self.progressed
+                    if waited + pause > self.limits.patience:
+                        raise self._gave_up(error, waited) from error
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, self.limits.pause * 8)
 
     async def _attempt(self, session: aiohttp.ClientSession) -> None:
         headers = {**_FROM_ZERO, **self.headers}
@@ -138,17 +142,19 @@ class Download:
         sparse.write(fd, self.done, block)
         self.hash.update(block)
         self.done += len(block)
+        if self.done - self.furthest >= _PROGRESS or self.done == self.total:
+            self.furthest, self.progressed = self.done, time.monotonic()
         if os.fstat(fd).st_blocks * 512 > self.limits.space:
             raise out_of_space(f"The image {urls.shown(self.url)}", self.limits.space)
 
-    def _gave_up(self, error: BaseException, failures: int) -> errors.Unreachable:
+    def _gave_up(self, error: BaseException, waited: float) -> errors.Unreachable:
         stalled = isinstance(error, TimeoutError)
         why = f"no byte came for {self.limits.stall:g} s" if stalled else urls.in_words(error)
         total = f" of {self.total}" if self.total else ""
         kind = errors.TimedOut if stalled else errors.Unreachable
         return kind(
             f"The image {urls.shown(self.url)} could not be fetched: {why} ({self.done}{total} bytes had come, "
-            f"{failures} attempts in a row failed).",
+            f"and no more in {waited:.0f} s).",
             hint="Check the image server and the conductor's route to it, then deploy again.",
         )
 

@@ -29,6 +29,8 @@ _DOCKER = (
 )
 _LIMIT = 4 * 1024 * 1024
 _HINT = "Check image_source and that the conductor reaches the registry."
+_PAUSES = (0.5, 2.0)  # seconds before the second and the third attempt
+_Answer = tuple[int, Mapping[str, str], bytes]
 T = TypeVar("T")
 
 
@@ -145,9 +147,20 @@ class Session:
             raise errors.Misbehaved(f"The token server {urls.shown(realm)} gave no token.", hint=_HINT)
         return token
 
-    async def _get(
-        self, url: str, headers: Mapping[str, str], query: Mapping[str, str]
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    async def _get(self, url: str, headers: Mapping[str, str], query: Mapping[str, str]) -> _Answer:
+        """Ask, and once more where a registry is busy or its answer was lost: they shed load that way."""
+        for pause in _PAUSES:
+            try:
+                answer = await self._ask(url, headers, query)
+            except errors.Unreachable:
+                await asyncio.sleep(pause)
+                continue
+            if answer[0] != 429 and answer[0] < 500:
+                return answer
+            await asyncio.sleep(pause)
+        return await self._ask(url, headers, query)
+
+    async def _ask(self, url: str, headers: Mapping[str, str], query: Mapping[str, str]) -> _Answer:
         where = urls.shown(url)
         try:
             async with (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.domain import errors
-from ingot.images import checksums, locate, oci, urls
+from ingot.images import checksums, locate, oci, partitions, urls
 
 
 def from_instance_info(info: dict[str, Any], cpu_arch: str | None = None) -> locate.ImageSource:
@@ -47,5 +47,7 @@ def check(info: dict[str, Any], *, weak: bool) -> None:
     ``weak`` lets md5 count. Raises errors.Invalid.
     """
     found = from_instance_info(info)
+    if partitions.is_wanted(info):
+        partitions.order(info)
     if found.checksum is not None and not checksums.is_url(found.checksum):
         checksums.parse(found.algo, found.checksum, weak=weak)

@@ -51,6 +51,26 @@ async def test_the_whole_way(quick: world.World, number: int) -> None:
     assert effects(quick, name)[6:] == ["stop", "start", "erase_devices_metadata"]
 
 
+async def test_a_partition_image_and_its_boot_loader(quick: world.World) -> None:
+    name = await quick.enrol()
+    await quick.bring(name, "manage", "provide")
+    await quick.choose_image(name, image_type="partition", swap_mb=64)
+    await quick.order(name, "active")
+    node = await quick.rests(name)
+    assert node["provision_state"] == "deploy failed"
+    assert (
+        "flow.check: Cannot validate image information: a partition image needs instance_info root_gb"
+        in (node["last_error"])
+    )
+    await quick.choose_image(name, root_gb=10)
+    await quick.order(name, "active")
+    node = await quick.rests(name)
+    assert (node["provision_state"], node["last_error"]) == ("active", None)
+    written, loader = (one for one in quick.fleet.effects.all if one.kind in ("write_image", "install_bootloader"))
+    assert (written.kind, written.detail) == ("write_image", "partition")
+    assert (loader.kind, len(loader.detail)) == ("install_bootloader", 36), "the root file system's UUID is named"
+
+
 async def test_inspection(quick: world.World) -> None:
     name = await quick.enrol(1)
     node = await quick.bring(name, "manage", "inspect")
@@ -92,6 +112,21 @@ async def test_manual_cleaning_with_given_steps(quick: world.World) -> None:
     node = await quick.rests(name)
     assert (node["provision_state"], node["last_error"]) == ("manageable", None)
     assert effects(quick, name) == ["start", "erase_devices", "erase_devices_metadata"]
+
+
+async def test_a_ramdisk_that_a_step_ended_is_booted_again_for_the_next_of_its_steps(quick: world.World) -> None:
+    """Steps of the machine between those of the agent: the second of the agent's finds the machine off."""
+    name = await quick.enrol()
+    await quick.bring(name, "manage")
+    steps = [
+        {"interface": "deploy", "step": "erase_devices"},
+        {"interface": "power", "step": "power_off"},
+        {"interface": "deploy", "step": "erase_devices_metadata"},
+    ]
+    await quick.order(name, "clean", clean_steps=steps)
+    node = await quick.rests(name)
+    assert (node["provision_state"], node["last_error"]) == ("manageable", None)
+    assert effects(quick, name) == ["start", "erase_devices", "stop", "start", "erase_devices_metadata"]
 
 
 async def test_a_step_the_agent_lacks(quick: world.World) -> None:

@@ -20,7 +20,7 @@ _NETWORK_HELP = "dhcp, ADDRESS/PREFIX[,gateway=A][,dns=A], or @FILE with network
 
 @click.command()
 @click.argument("name")
-@click.option("--image", "source", required=True, metavar="URL|PATH", help="Whole-disk image: raw or qcow2.")
+@click.option("--image", "source", required=True, metavar="URL|PATH", help="Whole-disk image: http(s), oci or file.")
 @click.option("--checksum", metavar="sha256:HEX", help="Its checksum; computed for a local file.")
 @click.option("--ssh-key", "keys", multiple=True, type=click.Path(path_type=Path), help="Public key; may be repeated.")
 @click.option("--hostname", help="The system's host name (default: the node's name).")

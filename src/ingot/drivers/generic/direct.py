@@ -10,7 +10,7 @@ from typing import Any
 
 from ingot.domain import errors, hardware, power
 from ingot.drivers.generic import boot_mode, writing
-from ingot.images import source
+from ingot.images import partitions, source
 from ingot.interfaces import agent
 from ingot.interfaces.context import Context, StepContext, WaitFor
 from ingot.interfaces.deploy import DeployInterface
@@ -113,25 +113,27 @@ class DirectDeploy(DeployInterface):
     async def prepare_instance_boot(self, ctx: StepContext) -> None:
         """Boot loader entry where the firmware needs one; boot from disk from now on."""
 
-        async def order() -> agent.Params:
-            none = dict.fromkeys(("root_uuid", "efi_system_part_uuid", "prep_boot_part_uuid"))
-            return {**none, "target_boot_mode": "uefi"}
+        mode = await _boot_mode(ctx)
 
-        if await _boot_mode(ctx) == "uefi":
-            await agent.run_command(ctx, "image.install_bootloader", order, usual=5, timeout=300)
+        async def order() -> agent.Params:
+            return await writing.boot_order(ctx, mode)
+
+        if mode == "uefi" or partitions.is_wanted(ctx.instance_info):
+            await agent.run_command(ctx, "image.install_bootloader", order, usual=5, timeout=1200)
         await ctx.boot.prepare_instance(ctx)
         await boot_mode.secure_instance(ctx)
 
     @step(deploy=40)
     async def tear_down_agent(self, ctx: StepContext) -> None:
-        """Everything on disk, then off."""
+        """Everything on disk, then off; or straight into the system that was written, where that is wanted."""
 
         async def sync() -> bool:
             await agent.client(ctx).run("standby.sync", {})
             return True
 
         await ctx.once("synced", sync)
-        await _switch(ctx, power.Target.OFF)
+        if not (_wants_kexec(ctx) and await ctx.once("kexec", lambda: _kexec(ctx))):
+            await _switch(ctx, power.Target.OFF)
 
     @step(deploy=30)
     async def switch_to_tenant_network(self, ctx: StepContext) -> None:
@@ -167,6 +169,23 @@ class DirectDeploy(DeployInterface):
         await ctx.boot.prepare_ramdisk(ctx, params)
         await _switch(ctx, power.Target.ON)
         return booted_at
+
+
+def _wants_kexec(ctx: Context) -> bool:
+    """Whether the instance, else the node, asks to be started without its firmware."""
+    wanted = ctx.instance_info.get("deploy_kexec", ctx.driver_info.get("deploy_kexec", False))
+    return str(wanted).lower() in ("1", "true", "yes", "on")
+
+
+async def _kexec(ctx: StepContext) -> bool:
+    """Have the agent start the written system; False, with the reason in the history, where it has to be rebooted."""
+    try:
+        told = await agent.client(ctx).run("ingot.kexec", {"node": writing.node_fields(ctx)})
+    except errors.IngotError as error:
+        await ctx.journal.note(f"Started by the firmware, for kexec does not work here: {error.message}", "WARNING")
+        return False
+    await ctx.journal.note(f"Started without the firmware: {told.get('result')}")
+    return True
 
 
 async def _switch(ctx: StepContext, target: power.Target) -> None:

@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 from ingot.domain import errors
-from ingot.images import configdrive, entries, source
+from ingot.images import configdrive, entries, partitions, source
 from ingot.images.cache import Phase
 from ingot.interfaces import agent
 from ingot.interfaces.context import StepContext
@@ -24,9 +24,18 @@ async def order(ctx: StepContext) -> agent.Params:
     args = {"image_info": _image_info(ctx, image), "configdrive": await _config_drive(ctx)}
     return {
         "step": {"interface": "deploy", "step": "write_image", "priority": 80, "args": args},
-        "node": {**agent.node_fields(ctx), "instance_info": {**ctx.node.instance_info, **_hints(ctx)}},
+        "node": node_fields(ctx),
         "ports": agent.port_fields(ctx.ports),
     }
+
+
+async def boot_order(ctx: StepContext, mode: str | None) -> agent.Params:
+    """The order to make the machine start from its disk: for a partition image it names the file systems."""
+    uuids = dict.fromkeys(("root_uuid", "efi_system_part_uuid", "prep_boot_part_uuid"))
+    if partitions.is_wanted(ctx.instance_info):
+        found = await agent.client(ctx).run("standby.get_partition_uuids", {"node": node_fields(ctx)})
+        uuids |= {"root_uuid": found.get("root uuid"), "efi_system_part_uuid": found.get("efi system partition uuid")}
+    return {**uuids, "target_boot_mode": mode or "bios", "node": node_fields(ctx)}
 
 
 async def judged(ctx: StepContext, error: errors.Misbehaved) -> errors.Misbehaved:
@@ -78,7 +87,9 @@ async def _config_drive(ctx: StepContext) -> str | None:
 
 def _image_info(ctx: StepContext, image: entries.CachedImage) -> dict[str, Any]:
     """The agent protocol's image_info for a cached raw image, with our chunk map beside it."""
+    around = partitions.order(ctx.instance_info, image.size) if partitions.is_wanted(ctx.instance_info) else {}
     return {
+        **around,
         "id": image.key,
         "urls": [ctx.kit.boot.image_url(image.key, "raw")],
         "disk_format": "raw",
@@ -89,6 +100,11 @@ def _image_info(ctx: StepContext, image: entries.CachedImage) -> dict[str, Any]:
         "node_uuid": ctx.node.uuid,
         "ingot_chunks": {"url": ctx.kit.boot.image_url(image.key, "chunks"), "digest": image.chunks_digest},
     }
+
+
+def node_fields(ctx: StepContext) -> dict[str, Any]:
+    """The node as the agent sees it, with the root device hint in force."""
+    return {**agent.node_fields(ctx), "instance_info": {**ctx.node.instance_info, **_hints(ctx)}}
 
 
 def _hints(ctx: StepContext) -> dict[str, Any]:
