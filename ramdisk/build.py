@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ if not __package__:  # started as a script: become the module of the package thi
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     __package__ = Path(__file__).resolve().parent.name
 
-from . import cpio, modules, packages, prune, squeeze, tree
+from . import cpio, extra, modules, packages, prune, squeeze, tree
 
 BuildError = packages.BuildError
 Progress = Callable[[str, float], None]
@@ -55,6 +55,7 @@ class _Plan:
     recipe: dict[str, Any]  # the free-form TOML of recipe.toml
     python: str
     packages: list[packages.Package]
+    extras: tuple[extra.Extra, ...]
     key: str
 
 
@@ -126,9 +127,9 @@ def _resolve_once(text: str, recipe: dict[str, Any], variant: str) -> tuple[str,
     return python, chosen
 
 
-def _key(recipe_text: str, variant: str, chosen: list[packages.Package]) -> str:
+def _key(text: str, variant: str, chosen: list[packages.Package]) -> str:
     digest = hashlib.blake2b(digest_size=12)
-    digest.update(f"{variant}\n{recipe_text}\n".encode())
+    digest.update(f"{variant}\n{text}\n".encode())
     for one in chosen:
         digest.update(f"{one.name}={one.version}\n".encode())
     sources = [*_agent_folder().rglob("*.py"), *_HERE.glob("*.py"), _HERE / "init", _HERE / "dhcp.sh"]
@@ -137,7 +138,7 @@ def _key(recipe_text: str, variant: str, chosen: list[packages.Package]) -> str:
     return digest.hexdigest()
 
 
-def _plan(variant: str) -> _Plan:
+def _plan(variant: str, folders: Sequence[Path]) -> _Plan:
     absent = missing_packages()
     if absent:
         names = " ".join(absent)
@@ -146,8 +147,11 @@ def _plan(variant: str) -> _Plan:
     recipe = tomllib.loads(text)
     if variant not in recipe["variants"]:
         raise BuildError(f"There is no variant {variant!r}. Choose one of: {', '.join(recipe['variants'])}.")
+    extras = tuple(extra.read(folder) for folder in folders)
+    recipe = extra.merged(recipe, variant, extras)
+    text += "".join(one.digest for one in extras)
     python, chosen = _resolve_once(text, recipe, variant)
-    return _Plan(variant, recipe, python, chosen, _key(text, variant, chosen))
+    return _Plan(variant, recipe, python, chosen, extras, _key(text, variant, chosen))
 
 
 def _make_root(plan: _Plan, stage: Path, root: Path) -> tuple[Path, list[str]]:
@@ -165,7 +169,9 @@ def _make_root(plan: _Plan, stage: Path, root: Path) -> tuple[Path, list[str]]:
     release = kernel.name.removeprefix("vmlinuz-")
     wanted = [name for group in recipe["modules"].values() for name in group]
     loaded = modules.choose(stage / "usr/lib/modules" / release, wanted)
+    extra.check_modules(plan.extras, loaded)
     modules.install(loaded, root / "usr/lib/modules" / release)
+    extra.copy(plan.extras, root)
     return kernel, sorted(loaded)
 
 
@@ -223,13 +229,14 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(**json.loads((folder / "manifest.json").read_text()))
 
 
-def build(variant: str, output: Path, progress: Progress) -> Manifest:
+def build(variant: str, output: Path, progress: Progress, extras: Sequence[Path] = ()) -> Manifest:
     """Put ``vmlinuz``, ``initrd`` and ``manifest.json`` into ``output``, from the cache when nothing has changed.
 
-    ``progress`` gets a phase and the part done, 0 to 1. Raises BuildError with a sentence.
+    ``progress`` gets a phase and the part done, 0 to 1; ``extras`` are folders as extra.py describes them. Raises
+    BuildError with a sentence.
     """
     progress("resolving packages", 0.0)
-    plan = _plan(variant)
+    plan = _plan(variant, extras)
     progress("downloading packages", 0.1)
     source = _cached(plan, progress)
     output.mkdir(parents=True, exist_ok=True)
@@ -241,14 +248,19 @@ def build(variant: str, output: Path, progress: Progress) -> Manifest:
     return read_manifest(output)
 
 
+def _say(phase: str, _part: float) -> None:
+    print(phase, file=sys.stderr)  # noqa: T201 - a command's output
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Build from the command line; the exit code is 1 when it fails."""
     parser = argparse.ArgumentParser(description="Build the deploy ramdisk.")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--variant", default="full")
+    parser.add_argument("--extra", type=Path, action="append", default=[])
     options = parser.parse_args(arguments)
     try:
-        manifest = build(options.variant, options.output, lambda phase, _: print(phase, file=sys.stderr))  # noqa: T201 - a command's output
+        manifest = build(options.variant, options.output, _say, options.extra)
     except BuildError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's output
         return 1

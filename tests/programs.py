@@ -23,6 +23,14 @@ def peer(name: str = "python") -> str:
     return str(path)
 
 
+def upstream(name: str) -> str:
+    """The path of a program in upstream's environment: python, ironic, ironic-dbsync."""
+    python = os.environ.get("INGOT_UPSTREAM_PYTHON")
+    if python is None:
+        pytest.fail("INGOT_UPSTREAM_PYTHON is not set; './ingot check --all' makes that environment")
+    return str(Path(python).with_name(name))
+
+
 def system(name: str) -> str:
     """The path of a program of Debian's."""
     found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")

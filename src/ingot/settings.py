@@ -88,6 +88,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Erase a node's metadata before it becomes available (a node's own field wins)."""
     clean_step_priority_override: tuple[str, ...] = ()
     """Priorities of automated cleaning steps, each as ``interface.step:priority``; 0 switches a step off."""
+    deploy_logs_collect: str = "failure"
+    """When the ramdisk's logs are kept with the run: ``failure``, ``always`` or ``never``."""
+    deploy_logs_limit: int = 4 * 1024**2
+    """Largest bundle of ramdisk logs that is kept (at most 16 MiB); of each node the five newest are."""
+    erase_devices_iterations: int = 1
+    """How often ``erase_devices`` overwrites a disk with random bytes."""
+    erase_devices_zeroize: bool = True
+    """Whether zeros follow the random bytes."""
+    continue_if_secure_erase_failed: bool = False
+    """Overwrite a disk that could erase itself and failed to."""
+    enable_nvme_secure_erase: bool = True
+    """Let NVMe disks erase themselves (format, sanitize)."""
+    enable_ata_secure_erase: bool = True
+    """Let ATA disks erase themselves (security erase)."""
+    erase_skip_read_only: bool = False
+    """Leave read-only disks out of ``erase_devices`` instead of failing."""
     lease: float = 15.0
     """How long a conductor may be silent before others take its runs."""
     drivers: tuple[str, ...] = ("ipmi", "redfish", "fake-hardware")

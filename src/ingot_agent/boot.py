@@ -39,6 +39,14 @@ class Agent:
         self.api = api.Api(self.executor, lambda: self.client.token)
         self.server = server.Server(host, config.listen_port, self.api.answer, self.api.trusts)
         self.context = context
+        if self.client.token and not config.agent_token:
+            victim = machine.killed_by_memory(roots)
+            self.executor.restarted = (
+                f"the machine ran out of memory and the kernel ended {victim}, so the agent was started anew"
+                if victim
+                else "the agent ended and was started anew"
+            )
+            log.line(self.executor.restarted)
 
     def _beat(self) -> None:
         if self._heart is not None:
@@ -145,11 +153,13 @@ def main() -> None:
         threading.Event().wait(60)
         return
     _set_clock(config.now)
+    tls.trust(tls.find_authority(config))
+    agent = Agent(config, roots)
     try:
-        tls.trust(tls.find_authority(config))
-        Agent(config, roots).run()
+        agent.run()
     except errors.Unauthorized as error:
         log.line(error.message)
+        agent.lock_down()  # who calls is refused at once, not left waiting
         threading.Event().wait()
     except errors.AgentError as error:
         log.line(error.message)

@@ -103,12 +103,13 @@ class Command:
 class Executor:
     """Holds the table of commands ("extension.command") and all results.
 
-    ``finished`` is called after each async one.
+    ``finished`` is called after each async one. ``restarted``: why an earlier agent of this boot ended, if one did.
     """
 
     def __init__(self, table: dict[str, Entry], finished: Callable[[], None]) -> None:
         self._table = table
         self._finished = finished
+        self.restarted = ""
         self._commands: dict[str, Command] = {}
         self._lock = threading.Lock()
 
@@ -121,9 +122,8 @@ class Executor:
         try:
             return self._commands[ident]
         except KeyError:
-            raise errors.NotFound(
-                f"There is no command {ident}: the agent may have started anew. Post it again."
-            ) from None
+            why = self.restarted or "the agent may have started anew"
+            raise errors.NotFound(f"There is no command {ident}: {why}. Post it again.") from None
 
     def start(self, name: str, params: Params) -> Command:
         """Start a command, or give the one already started under the same ``ingot_key``.

@@ -50,6 +50,9 @@ class Context:
 
 def _root_disk(context: Context, params: Params) -> disks.Disk:
     node = fields.find_object(params, "node") or context.node
+    from ingot_agent import raid
+
+    raid.assemble(context.roots)
     return hints.choose(disks.find_all(context.roots), *hints.of_node(node))
 
 
@@ -143,6 +146,18 @@ def _leave(context: Context) -> None:
 
     context.let_go(_LINGER)
     rescue.renew_addresses()
+
+
+def _kexec(context: Context) -> commands.Function:
+    def run(params: Params, _: Progress) -> Result:
+        from ingot_agent import kexec
+
+        started = kexec.load(_root_disk(context, params).name, context.roots)
+        log.line(f"leaving for {started}")
+        kexec.go(_GRACE * 2)
+        return f"starts {started}"
+
+    return run
 
 
 def _lockdown(context: Context) -> commands.Function:
@@ -244,6 +259,7 @@ def table(context: Context) -> dict[str, Entry]:
         "poll.get_hardware_info": Entry(hardware),
         "poll.set_node_info": Entry(_set_node_info(context)),
         "ingot.get_inventory": Entry(everything),
+        "ingot.kexec": Entry(_kexec(context)),
         "log.collect_system_logs": Entry(lambda _params, _progress: {"system_logs": collect.bundle()}),
         "system.lockdown": Entry(_lockdown(context)),
     }

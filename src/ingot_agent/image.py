@@ -91,6 +91,9 @@ def write(
     drive = b""
     if wanted.configdrive:
         drive = configdrive.decode(wanted.configdrive, config.http_timeout, config.insecure)
+    from ingot_agent import raid  # only when an image is written
+
+    raid.assemble(roots)
     disk = hints.choose(disks.find_all(roots), *hints.of_node(node))
     log.line(f"writing the image to {hints.describe(disk)}")
 

@@ -83,6 +83,26 @@ def erase_pstore(roots: settings.Roots) -> str:
     return f"removed {len(names)} records"
 
 
+def killed_by_memory(roots: settings.Roots) -> str:
+    """Why an earlier agent of this boot was killed, if the kernel's log says: what it killed for want of memory."""
+    try:
+        descriptor = os.open(f"{roots.dev}/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    found = ""
+    with os.fdopen(descriptor, "rb", buffering=0) as log:
+        while True:
+            try:
+                record = log.read(8192)
+            except OSError:  # an empty log would block; a record that was overwritten meanwhile is skipped
+                break
+            if not record:
+                break
+            match = re.search(rb"Out of memory: Killed process \d+ \(([^)]*)\)", record)
+            found = match.group(1).decode("ascii", "replace") if match else found
+    return found
+
+
 def tpm(roots: settings.Roots) -> dict[str, Any]:
     """Whether there is a TPM, and of which version."""
     folder = f"{roots.sys}/class/tpm"

@@ -32,7 +32,6 @@ from ingot_agent import (
 _LINUX_RAID = gpt.guid("a19d880f-05fc-4d3b-a006-743f0f84911e")
 _MAGIC = 0xA92B4EFC
 _WIPED = 1 << 20
-_ESP_NAME = "esp"
 
 
 @dataclass(frozen=True)
@@ -158,8 +157,8 @@ def create(node: dict[str, Any], config: dict[str, Any], roots: settings.Roots, 
         _make(_device(volume.name, roots), volume.level, volume.name, parts)
 
 
-def _make(device: str, level: str, name: str, parts: list[str], metadata: str = "1") -> None:
-    options = [f"--metadata={metadata}", f"--level={level}", f"--name={name}", "--homehost=any"]
+def _make(device: str, level: str, name: str, parts: list[str]) -> None:
+    options = ["--metadata=1", f"--level={level}", f"--name={name}", "--homehost=any"]
     _mdadm("--create", device, "--force", "--run", *options, f"--raid-devices={len(parts)}", *parts)
 
 
@@ -235,50 +234,3 @@ def target(node: dict[str, Any]) -> dict[str, Any]:
     if not config:
         raise errors.SoftwareRAIDError("The node has no target_raid_config. Set it, then create the configuration.")
     return config
-
-
-def share_esp(array: str, roots: settings.Roots) -> list[str]:
-    """Make the EFI system partition of an image on an array readable to firmware, which knows no RAID.
-
-    Copies it to a mirror (superblock at the end) on the array's disks; gives these disks, none when the image has no
-    such partition. Raises SoftwareRAIDError, BlockDeviceError.
-    """
-    with blockdev.opened(array, exclusive=False) as device:
-        table = gpt.find(device)
-        esp = next((one for one in table.partitions if one.kind == gpt.ESP), None) if table else None
-        if table is None or esp is None:
-            return []
-        start, length = esp.first * table.sector, (esp.last + 1 - esp.first) * table.sector
-        if length > raidplan.ESP_SIZE:
-            raise errors.SoftwareRAIDError(
-                f"The image's EFI system partition has {length >> 20} MiB, and {raidplan.ESP_SIZE >> 20} are kept for "
-                "it on each disk. Make it smaller."
-            )
-        body = [
-            (place, device.read(start + place, min(4 << 20, length - place))) for place in range(0, length, 4 << 20)
-        ]
-    holders = sorted({part.rstrip("0123456789").removesuffix("p") for part in arrays(roots)[array]})
-    parts = [_add_esp(holder, number) for number, holder in enumerate(holders)]
-    mirror = _device("md100", roots)
-    _make(mirror, "1", _ESP_NAME, parts, metadata="1.0")
-    with blockdev.opened(mirror) as device:
-        for place, piece in body:
-            device.write(memoryview(piece), place)
-        device.flush()
-    return holders
-
-
-def _add_esp(holder: str, number: int) -> str:
-    with blockdev.opened(holder, exclusive=False) as device:
-        table = gpt.find(device)
-        if table is None:
-            raise errors.SoftwareRAIDError(f"{holder} has lost its partition table. Create the RAID anew.")
-        name = f"uefi-holder-{number}"
-        known = next((one for one in table.partitions if one.name == name), None)
-        if known is None:
-            table = partitioning.add(table, raidplan.MIB, raidplan.ESP_SIZE, gpt.ESP, name)
-            known = table.partitions[-1]
-            gpt.write(device, table)
-            start, length = known.first * table.sector, (known.last + 1 - known.first) * table.sector
-            partitioning.tell_kernel(device, known.number, start, length)
-        return partition_path(holder, known.number)

@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from agent.recipe import load
 MIB = 1 << 20
 MAC = "52:54:00:0a:0b:0c"
 OVMF = Path("/usr/share/OVMF")
+_DISKS = {"virtio": "virtio-blk-pci", "nvme": "nvme", "ahci": "ide-hd,bus=ide.0"}
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,16 @@ def firmware(folder: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Frame:
-    """How strong a machine is: ``memory`` in MB, ``disk_pace`` in bytes a second, 0 for as fast as it goes."""
+    """What a machine is made of: ``memory`` in MB, ``disk_pace`` in bytes a second, 0 for as fast as it goes.
+
+    ``disk``: virtio, nvme or ahci; ``card``: QEMU's name of the network card.
+    """
 
     memory: int
     processors: int = 1
     disk_pace: int = 0
+    disk: str = "virtio"
+    card: str = "virtio-net-pci"
     extra: tuple[str, ...] = ()
 
 
@@ -84,17 +90,19 @@ class Hull:
         words += ["-display", "none", "-vga", "std"]
         words += ["-m", str(self.frame.memory), "-smp", str(self.frame.processors), "-serial", f"file:{self.serial}"]
         words += ["-kernel", str(self.output / "vmlinuz"), "-initrd", str(self.initrd), "-append", append]
-        words += ["-netdev", f"user,id=n0{forward}", "-device", f"virtio-net-pci,netdev=n0,romfile=,mac={MAC}"]
+        words += ["-netdev", f"user,id=n0{forward}", "-device", f"{self.frame.card},netdev=n0,romfile=,mac={MAC}"]
         pace = f",throttling.bps-total={self.frame.disk_pace}" if self.frame.disk_pace else ""
         words += ["-drive", f"file={self.disk},format=raw,if=none,id=d0,discard=unmap{pace}"]
-        return [*words, "-device", "virtio-blk-pci,drive=d0,serial=D0", *self.frame.extra]
+        return [*words, "-device", f"{_DISKS[self.frame.disk]},drive=d0,serial=D0", *self.frame.extra]
 
 
 @contextlib.contextmanager
-def booted(folder: Path, api: peers.Ironic, *, variant: str, frame: Frame, uefi: bool = False) -> Iterator[Machine]:
+def booted(
+    folder: Path, api: peers.Ironic, *, variant: str, frame: Frame, uefi: bool = False, extras: Sequence[Path] = ()
+) -> Iterator[Machine]:
     """A machine started with kernel and initrd directly; killed at the end."""
     output = folder / "ramdisk"
-    load("build").build(variant, output, lambda _phase, _part: None)
+    load("build").build(variant, output, lambda _phase, _part: None, extras)
     port = free_port()
     append = f"console=tty0 console=ttyS0 panic=5 BOOTIF=01-{MAC.replace(':', '-')}"
     append += f" ipa-api-url=http://10.0.2.2:{api.port} ipa-inspection-collectors=default"

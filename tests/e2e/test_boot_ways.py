@@ -79,7 +79,7 @@ async def test_secure_boot_by_shim_and_grub(made: artifacts.Artifacts) -> None:
         assert "secureboot: Secure boot enabled" in way.console(machine)
 
 
-@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+@pytest.mark.parametrize("firmware", [pytest.param("bios", marks=pytest.mark.long), "uefi"])
 async def test_virtual_media(made: artifacts.Artifacts, firmware: str) -> None:
     hardware = {"bmc": "redfish", **({"secure_boot": True} if firmware == "uefi" else {})}
     async with way.opened(f"cd-{firmware}", made, firmwares=(firmware,), hardware=hardware) as world:
@@ -92,7 +92,7 @@ async def test_virtual_media(made: artifacts.Artifacts, firmware: str) -> None:
         assert list((world.service.data / "media").iterdir()) == []
 
 
-@pytest.mark.parametrize("boot_interface", ["http", "http-ipxe"])
+@pytest.mark.parametrize("boot_interface", ["http", pytest.param("http-ipxe", marks=pytest.mark.long)])
 async def test_uefi_http_boot(made: artifacts.Artifacts, boot_interface: str) -> None:
     hardware = {**REAL_CARD, "pxe": False, "secure_boot": boot_interface == "http"}
     async with way.opened(boot_interface, made, firmwares=("uefi",), memory_mb=768, hardware=hardware) as world:
@@ -103,6 +103,7 @@ async def test_uefi_http_boot(made: artifacts.Artifacts, boot_interface: str) ->
         assert secure is (boot_interface == "http")
 
 
+@pytest.mark.long
 async def test_over_ipv6_alone(made: artifacts.Artifacts) -> None:
     hardware = {"nic_rom": False, "pxe": False}
     wishes = {"firmwares": ("uefi",), "memory_mb": 768, "hardware": hardware, "address": "fd00:22:8::1/64"}
@@ -114,6 +115,7 @@ async def test_over_ipv6_alone(made: artifacts.Artifacts) -> None:
         assert "[fd00:22:8:" in (await way.look(world, machine))["driver_internal_info"]["agent_url"]
 
 
+@pytest.mark.long
 async def test_beside_a_foreign_dhcp_server(made: artifacts.Artifacts) -> None:
     async with way.opened("proxy", made, firmwares=("bios",), settings={"dhcp_proxy": "true"}) as world:
         (machine,) = world.machines
@@ -130,6 +132,7 @@ def without_signature(kernel: bytes) -> bytes:
     return kernel[:entry] + bytes(8) + kernel[entry + 8 :]
 
 
+@pytest.mark.long
 async def test_secure_boot_refuses_an_unsigned_kernel(made: artifacts.Artifacts, tmp_path: Path) -> None:
     shutil.copyfile(made.ramdisk / "initrd", tmp_path / "initrd")
     (tmp_path / "vmlinuz").write_bytes(without_signature((made.ramdisk / "vmlinuz").read_bytes()))

@@ -56,6 +56,45 @@ def test_boots_calls_and_writes_an_image(tmp_path: Path, variant: str, memory: i
     assert written[MIB : 95 * MIB] == body[MIB : 95 * MIB]
 
 
+HELLO = """#!/bin/sh
+echo "hello from $(ethtool --version), $(cat /etc/rack)"
+"""
+
+
+@pytest.mark.parametrize(
+    ("disk", "card", "name", "drivers"),
+    [("nvme", "e1000e", "/dev/nvme0n1", "e1000e"), ("ahci", "e1000", "/dev/sda", "e1000")],
+)
+def test_other_controllers_and_cards_and_what_an_operator_adds(
+    tmp_path: Path, disk: str, card: str, name: str, drivers: str
+) -> None:
+    extra = tmp_path / "extra"
+    start = extra / "root/etc/ingot/start.d/10-hello"
+    start.parent.mkdir(parents=True)
+    start.write_text(HELLO)
+    start.chmod(0o755)
+    (extra / "root/etc/rack").write_text("rack 7")
+    (extra / "recipe.toml").write_text('packages = ["ethtool"]\nprograms = ["usr/sbin/ethtool"]\nmodules = ["dummy"]\n')
+    body = partitioned(tmp_path)
+    chunks = peers.chunk_map(body)
+    with (
+        peers.Ironic() as api,
+        peers.Images({"/i.raw": body, "/i.map": chunks}) as images,
+        booted(tmp_path, api, variant="full", frame=Frame(512, disk=disk, card=card), extras=[extra]) as machine,
+    ):
+        peers.wait_until(lambda: api.seen.heartbeats, 180, "the heartbeat")
+        said = machine.serial.read_text(errors="replace")
+        assert "hello from ethtool version" in said
+        assert ", rack 7" in said
+        inventory = machine.client.post("poll.get_hardware_info")[1]["command_result"]
+        assert [one["driver"] for one in inventory["interfaces"]] == [drivers]
+        assert [(one["name"], one["serial"]) for one in inventory["disks"]] == [(name, "D0")]
+        result = machine.client.post("deploy.execute_deploy_step", order(images, body, chunks))[1]
+        assert result["command_status"] == "SUCCEEDED", result
+    with machine.disk.open("rb") as file:
+        assert file.read(len(body))[MIB : 95 * MIB] == body[MIB : 95 * MIB]
+
+
 def test_makes_the_boot_entry_under_uefi(tmp_path: Path) -> None:
     body = partitioned(tmp_path)
     chunks = peers.chunk_map(body)

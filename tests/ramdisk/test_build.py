@@ -103,6 +103,28 @@ def test_unknown_variant_and_absent_package_are_sentences(tmp_path: Path) -> Non
         packages.closure(["no-such-package-here"], [], lambda _name: True)
 
 
+@needs_apt
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "no folder"),
+        ({"root/init": ""}, "would replace a part of the ramdisk"),
+        ({"recipe.toml": "programs = 7"}, "programs is not known"),
+        ({"recipe.toml": "prorgams = []"}, "prorgams is not known"),
+        ({"recipe.toml": "["}, "cannot be read"),
+        ({"recipe.toml": 'packages = ["no-such-package-here"]'}, "do not have no-such-package-here"),
+    ],
+)
+def test_a_wrong_extra_folder_is_a_sentence(tmp_path: Path, files: dict[str, str], sentence: str) -> None:
+    build, folder = load("build"), tmp_path / "extra"
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    with pytest.raises(build.BuildError, match=sentence):
+        build.build("cloud", tmp_path / "out", lambda _phase, _part: None, [folder])
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 @needs_apt
 def test_runs_as_a_script(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ TABLE: dict[str, Rule] = {
     "baremetal:runbook:update": Rule(Role.ADMIN),
     "baremetal:runbook:delete": Rule(Role.ADMIN),
     "ingot:run:get": Rule(Role.READER),
+    "ingot:run:logs": Rule(Role.MEMBER),
     "ingot:sensors:get": Rule(Role.READER),
     "ingot:sel:get": Rule(Role.READER),
     "ingot:sel:clear": Rule(Role.MEMBER),

@@ -56,14 +56,21 @@ def ramdisk() -> None:
     type=click.Path(path_type=Path),
     help="Folder for vmlinuz and initrd (default: where `serve` looks).",
 )
+@click.option(
+    "--extra",
+    "extras",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder with files, programs, drivers to add (docs/howto/ramdisk.md); repeatable.",
+)
 @options.as_json
-def build(variant: str, folder: Path | None, as_json: bool) -> None:
+def build(variant: str, folder: Path | None, extras: tuple[Path, ...], as_json: bool) -> None:
     """Build kernel and initrd from this host's packages; quick when nothing has changed."""
     module = builder()
     target = folder or default_folder()
     with stopping.on_sigterm():
         try:
-            module.build(variant, target, _tell_phase)
+            module.build(variant, target, _tell_phase, extras)
         except module.BuildError as error:
             raise errors.IngotError(str(error), hint="") from error
     _tell(target, as_json)

@@ -29,6 +29,9 @@ INTERFACES = (
 )
 """The interfaces a node picks an implementation for, each in a field ``<name>_interface``."""
 
+ASKED_AGAIN = "agent_asked_again_at"
+"""Key of ``driver_internal_info``: when a ramdisk last looked this node up although its agent was known (epoch)."""
+
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """One row of ``nodes``. Public times are ISO 8601 text with offset; None is "not set" throughout."""

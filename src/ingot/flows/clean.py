@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.domain import node, runs, states
-from ingot.flows import agent_steps, flow, readings
+from ingot.flows import agent_steps, flow, ramdisk_logs, readings
 from ingot.flows.ramdisk_flow import COLLECT, START, STOP, RamdiskFlow
 from ingot.interfaces import agent, steps
 from ingot.interfaces.context import Context, StepContext
@@ -43,6 +43,7 @@ class Clean(RamdiskFlow):
     @step()
     async def stop_ramdisk(self, ctx: StepContext) -> None:
         """Machine off, unless a running ramdisk is to be used again."""
+        await ramdisk_logs.keep(ctx, failed=False)
         if not (ctx.kit.settings.fast_track and agent.is_alive(ctx, ctx.now())):
             await self.end_ramdisk(ctx)
 

@@ -16,7 +16,7 @@ from ingot.domain import bios, errors, firmware, node, runs, secrets, states
 from ingot.interfaces.network import VIF
 from ingot.store import bios as bios_store
 from ingot.store import firmware as firmware_store
-from ingot.store import history, nodes
+from ingot.store import history, nodes, run_logs
 from ingot.store import ports as port_store
 from ingot.store import runs as run_store
 from ingot.store.seal import Sealer
@@ -136,6 +136,10 @@ class RunJournal:
     async def store_firmware(self, components: list[firmware.Component]) -> None:
         """Keep these firmware versions as the node's."""
         await self._deps.store.run(self._store_firmware, components)
+
+    async def keep_logs(self, bundle: bytes) -> None:
+        """Keep what the ramdisk logged with the run."""
+        await self._deps.store.run(run_logs.put, self.lease, bundle, self._deps.clock())
 
     async def forget_instance(self) -> None:
         """Clear everything of the node that belonged to its instance, secrets included."""

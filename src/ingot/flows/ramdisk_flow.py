@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.domain import errors, runs
-from ingot.flows import agent_steps, plan
+from ingot.flows import agent_steps, plan, ramdisk_logs
 from ingot.interfaces import agent
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
@@ -39,6 +39,7 @@ class RamdiskFlow:
     @step()
     async def stop_ramdisk(self, ctx: StepContext) -> None:
         """End the ramdisk as the flow needs it ended."""
+        await ramdisk_logs.keep(ctx, failed=False)
         await self.end_ramdisk(ctx)
 
     async def end_ramdisk(self, ctx: StepContext) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors, node, runs, secrets
-from ingot.flows import attempts, ending, flow, undo, waits
+from ingot.flows import attempts, ending, flow, ramdisk_logs, undo, waits
 from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
@@ -56,6 +56,7 @@ class Runner:
         while True:
             position = runs.fold(len(journal.plan), journal.entries)
             if position.failed:
+                await ramdisk_logs.keep(ctx, failed=True)
                 if await undo.run(definition, ctx, journal, position):
                     await ending.fail(self._deps, definition, ctx, journal, position.failure)
                 return

@@ -7,9 +7,10 @@ also recognises the key it carries.) May not: know what a command does.
 
 from __future__ import annotations
 
+import datetime
 import functools
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -19,8 +20,10 @@ from ingot.interfaces.context import Context, StepContext, WaitFor
 if TYPE_CHECKING:
     from ingot.clients.agent.client import Agent
     from ingot.clients.agent.results import CommandResult
+    from ingot.settings import Settings
 
 Params = dict[str, Any]
+_LONGEST_NOTE = 4000
 
 
 def is_alive(ctx: Context, now: float) -> bool:
@@ -39,8 +42,23 @@ def client(ctx: Context) -> Agent:
 
 
 def node_fields(ctx: Context) -> dict[str, Any]:
-    """The node as the agent protocol carries it (secrets masked)."""
-    return {**msgspec.to_builtins(ctx.node), "driver_internal_info": ctx.node.driver_internal_info}
+    """The node as the agent protocol carries it (secrets masked), with what the settings say of erasing."""
+    return {
+        **msgspec.to_builtins(ctx.node),
+        "driver_internal_info": {**_erasing(ctx.kit.settings), **ctx.node.driver_internal_info},
+    }
+
+
+def _erasing(settings: Settings) -> dict[str, Any]:
+    """The names are the agent protocol's."""
+    return {
+        "agent_erase_devices_iterations": settings.erase_devices_iterations,
+        "agent_erase_devices_zeroize": settings.erase_devices_zeroize,
+        "agent_continue_if_secure_erase_failed": settings.continue_if_secure_erase_failed,
+        "agent_enable_nvme_secure_erase": settings.enable_nvme_secure_erase,
+        "agent_enable_ata_secure_erase": settings.enable_ata_secure_erase,
+        "agent_erase_skip_read_only": settings.erase_skip_read_only,
+    }
 
 
 def port_fields(ports: list[node.Port]) -> list[dict[str, Any]]:
@@ -111,20 +129,39 @@ async def _post(ctx: StepContext, name: str, make_params: Callable[[], Awaitable
 async def _look(ctx: StepContext, name: str, command_id: str) -> CommandResult | None:
     """The command as the agent tells it; None while an agent that was heard of lately does not answer."""
     try:
-        return await client(ctx).command(command_id)
+        return await client(ctx).look(command_id)
     except errors.NotSupported as error:
         raise errors.Misbehaved(
-            f"The ramdisk's agent knows nothing of {name} any more: it was restarted in the middle",
+            f"The ramdisk's agent knows nothing of {name} any more: it was restarted in the middle. {error.message}",
             hint="Look at the machine's console, then start the operation again.",
         ) from error
-    except errors.Unreachable as error:
-        silent = ctx.now() - ((await ctx.refresh()).agent_heartbeat_at or 0.0)
+    except (errors.Unreachable, errors.Misbehaved, errors.AccessDenied) as error:
+        heard = (await ctx.refresh()).agent_heartbeat_at or 0.0
+        sign = _sign_of_reboot(ctx, heard)
+        if sign is not None:
+            raise errors.Misbehaved(
+                f"The machine was rebooted in the middle of {name}: its agent is gone and it {sign}",
+                hint="Look at the machine's console and event log, then start the operation again.",
+            ) from error
+        if not isinstance(error, errors.Unreachable):
+            raise
+        silent = ctx.now() - heard
         if silent < ctx.kit.settings.heartbeat_timeout:
             return None
         raise errors.TimedOut(
             f"The ramdisk's agent was silent for {silent:.0f} s in the middle of {name}: {error.message}",
             hint="Look at the machine's console: it may have lost its power or its network.",
         ) from error
+
+
+def _sign_of_reboot(ctx: Context, since: float) -> str | None:
+    """What the machine did since then (epoch seconds) that only a machine does which starts anew."""
+    if ctx.node.driver_internal_info.get(node.ASKED_AGAIN, 0.0) > since:
+        return "asks anew which node it is"
+    seen = [ctx.kit.boot.last_seen(mac) for mac in ctx.macs()]
+    return next(
+        (words for found in seen if found for at, words in [found] if at > since and "boot script" in words), None
+    )
 
 
 async def run_step(ctx: StepContext, word: str, planned: runs.PlannedStep) -> dict[str, object]:
@@ -147,7 +184,25 @@ async def run_step(ctx: StepContext, word: str, planned: runs.PlannedStep) -> di
         return params
 
     timeout = max(60.0, ctx.run.deadline - ctx.now())
-    return await run_command(ctx, f"{word}.execute_{word}_step", ready, usual=60, timeout=timeout)
+    result = await run_command(ctx, f"{word}.execute_{word}_step", ready, usual=60, timeout=timeout)
+    await _note_outcome(ctx, planned, result.get(f"{word}_result"))
+    return result
+
+
+async def _note_outcome(ctx: StepContext, planned: runs.PlannedStep, result: object) -> None:
+    """Write into the node's history what a step did; a RAID step's result is the node's new RAID configuration."""
+
+    async def note() -> bool:
+        if planned.interface == "raid":
+            made = cast("dict[str, Any]", result) if isinstance(result, dict) else {}
+            at = datetime.datetime.fromtimestamp(ctx.now(), datetime.UTC).isoformat()
+            await ctx.journal.change_node(raid_config={**made, "last_updated": at} if made else {})
+        if result:
+            text = result if isinstance(result, str) else msgspec.json.encode(result).decode()
+            await ctx.journal.note(f"{planned.title()}: {text[:_LONGEST_NOTE]}")
+        return True
+
+    await ctx.once("noted", note)
 
 
 def outcome(result: CommandResult) -> dict[str, object]:

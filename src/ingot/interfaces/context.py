@@ -136,6 +136,10 @@ class Journal(Protocol):
         """Keep these firmware versions as the node's; what was first and what was flashed last is worked out."""
         ...
 
+    async def keep_logs(self, bundle: bytes) -> None:
+        """Keep what the ramdisk logged (a tar.gz) with the run."""
+        ...
+
     async def forget_instance(self) -> None:
         """Clear everything of the node that belonged to its instance, secrets included."""
         ...

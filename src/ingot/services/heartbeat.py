@@ -83,6 +83,8 @@ def _lookup(
             return found, str(deps.sealer.open(found.uuid, sealed))
         if told is not None and history.find_newest(connection, found.uuid) != _ASKED_TWICE:
             history.add(connection, found.uuid, _ASKED_TWICE, severity="ERROR")
+        if told is None and found.agent_url is not None:
+            _note_again(connection, found, deps.clock())
         return found, _MASK
     if found.provision_state not in states.LOOKUP_ALLOWED:
         raise errors.NotFound("Node could not be found.", hint="No run of this node waits for a ramdisk.")
@@ -91,6 +93,13 @@ def _lookup(
         connection, found.uuid, agent_token=deps.sealer.seal(found.uuid, token), agent_token_told=asker or None
     )
     return found, token
+
+
+def _note_again(connection: Connection, found: node.Node, now: float) -> None:
+    """Remember that somebody with this machine's address asks anew: if its agent is gone too, it was rebooted."""
+    info = {**found.driver_internal_info, node.ASKED_AGAIN: now}
+    nodes.change(connection, found.uuid, driver_internal_info=info)
+    run_store.wake(connection, found.uuid, now)
 
 
 def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) -> tuple[str, errors.Invalid | None]:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -295,6 +296,15 @@ run_events = Table(
     Column("event", String(16), nullable=False),
     Column("detail", Text),
     Column("at", Float, nullable=False),
+)
+
+run_logs = Table(
+    "run_logs",
+    metadata,
+    Column("run_id", _UUID, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("node_uuid", _UUID, nullable=False, index=True),
+    Column("collected_at", Float, nullable=False),
+    Column("bundle", LargeBinary(2**24 - 1), nullable=False),
 )
 
 users = Table(

@@ -151,11 +151,12 @@ def boot(front: Front) -> Json:
     if override.device is not BootDevice.NONE:
         enabled = "Continuous" if override.persistent else "Once"
     mode = MODES[front.part(Firmware).mode]
+    target = TARGETS[override.device]
     targets = [*TARGETS.values(), "UsbCd"] if front.shape.usb_cd else list(TARGETS.values())
     return {
         "BootSourceOverrideEnabled": enabled,
         "BootSourceOverrideEnabled@Redfish.AllowableValues": ["Disabled", "Once", "Continuous"],
-        "BootSourceOverrideTarget": TARGETS[override.device],
+        "BootSourceOverrideTarget": "UsbCd" if front.shape.usb_cd and target == "Cd" else target,
         "BootSourceOverrideTarget@Redfish.AllowableValues": targets,
         "BootSourceOverrideMode": mode,
         "BootSourceOverrideMode@Redfish.AllowableValues": list(MODES.values()) if front.shape.both_modes else [mode],

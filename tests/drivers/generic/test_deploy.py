@@ -114,6 +114,21 @@ async def test_manual_cleaning_with_given_steps(quick: world.World) -> None:
     assert effects(quick, name) == ["start", "erase_devices", "erase_devices_metadata"]
 
 
+async def test_a_ramdisk_that_a_step_ended_is_booted_again_for_the_next_of_its_steps(quick: world.World) -> None:
+    """Steps of the machine between those of the agent: the second of the agent's finds the machine off."""
+    name = await quick.enrol()
+    await quick.bring(name, "manage")
+    steps = [
+        {"interface": "deploy", "step": "erase_devices"},
+        {"interface": "power", "step": "power_off"},
+        {"interface": "deploy", "step": "erase_devices_metadata"},
+    ]
+    await quick.order(name, "clean", clean_steps=steps)
+    node = await quick.rests(name)
+    assert (node["provision_state"], node["last_error"]) == ("manageable", None)
+    assert effects(quick, name) == ["start", "erase_devices", "stop", "start", "erase_devices_metadata"]
+
+
 async def test_a_step_the_agent_lacks(quick: world.World) -> None:
     name = await quick.enrol()
     await quick.bring(name, "manage")

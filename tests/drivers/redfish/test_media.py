@@ -60,6 +60,7 @@ async def test_a_machine_boots_from_its_virtual_cd_in_every_shape(site: place.Pl
         ctx = await site.context("redfish", bmc.info())
         await ctx.management.attach_media(ctx, BootDevice.CDROM, ISO)
         await ctx.management.set_boot_device(ctx, BootDevice.CDROM, persistent=False)
+        assert (await ctx.management.get_boot_device(ctx)).boot_device == BootDevice.CDROM
         await ctx.power.set(ctx, power.Target.ON, 10)
         assert seen == [Device.CD]
 

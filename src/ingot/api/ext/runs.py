@@ -5,6 +5,10 @@ May not: change a run. Invariant: no secret: parameters are not shown, they may 
 
 from __future__ import annotations
 
+import asyncio
+import io
+import tarfile
+import zlib
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,9 +18,11 @@ from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, runs
 from ingot.store import nodes as node_store
+from ingot.store import run_logs
 from ingot.store import runs as store
 
 _MOST = 100
+_MOST_TEXT = 32 << 20
 _TAIL = 4096
 _DONE = frozenset({runs.Mark.SUCCEEDED, runs.Mark.FAILED, runs.Mark.UNDO_FINISHED, runs.Mark.UNDO_FAILED})
 _WORDS: dict[runs.Mark, str] = {
@@ -56,6 +62,36 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     limit = min(asked.page(frozenset()).limit, _MOST)
     found = await deps.store.read(_list, nodes.node_ident(request), limit)
     return wire.ok({"runs": [_head(run) for run in found]})
+
+
+async def logs(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /ingot/v1/nodes/{node}/logs?run=..: what the ramdisk logged in a run, as texts by file name."""
+    asked = query.Query(request, "run")
+    run_id, at, bundle = await deps.store.read(_logs, nodes.node_ident(request), asked.uuid("run"))
+    files = await asyncio.to_thread(_unpacked, bundle)
+    return wire.ok({"run": run_id, "collected_at": at, "size": len(bundle), "files": files})
+
+
+def _logs(connection: Connection, ident: str, run_id: str | None) -> tuple[str, float, bytes]:
+    return run_logs.get(connection, node_store.get(connection, ident).uuid, run_id)
+
+
+def _unpacked(bundle: bytes) -> dict[str, str]:
+    """Texts by name; what unpacks to more than ``_MOST_TEXT`` bytes is cut off. The sender is a machine: no trust."""
+    found: dict[str, str] = {}
+    left = _MOST_TEXT
+    try:
+        with tarfile.open(fileobj=io.BytesIO(bundle), mode="r|gz") as archive:
+            for entry in archive:
+                file = archive.extractfile(entry) if entry.isfile() else None
+                if file is None or left <= 0:
+                    break
+                text = file.read(left)
+                left -= len(text)
+                found[entry.name] = text.decode("utf-8", "replace")
+    except (tarfile.TarError, OSError, EOFError, zlib.error):
+        found["(damaged)"] = "The rest of the bundle cannot be read."
+    return found
 
 
 def _last(connection: Connection, ident: str) -> tuple[runs.Run, list[runs.Entry]] | None:

@@ -9,15 +9,31 @@ import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ingot.cli.demo import children
-from ingot.cli.demo.world import Machine, World
+from ingot.cli.demo.artifacts import Artifacts
+from ingot.cli.demo.world import Machine
 from ingot.domain import errors
 
 QUESTION = "uname -a; echo; hostname; echo; lsblk -o NAME,SIZE,TYPE,MOUNTPOINTS 2>/dev/null || cat /proc/partitions"
 LIMIT = 900.0
 _PAUSE = 1.0
 _CONSOLE_TAIL = 600
+
+
+class Place(Protocol):
+    """Where deployed systems are: the argument list that runs a command in their network, and what was deployed."""
+
+    @property
+    def prefix(self) -> list[str]:
+        """What a command inside the network begins with."""
+        ...
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """What was deployed; only its user matters here."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,13 +56,13 @@ async def make_key(folder: Path) -> Key:
     return Key(path, path.with_suffix(".pub").read_text().strip())
 
 
-def command(world: World, machine: Machine, key_path: Path) -> list[str]:
+def command(world: Place, machine: Machine, key_path: Path) -> list[str]:
     """The argument list that logs in to the machine from the host."""
     options = ["-i", str(key_path), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
     return [*world.prefix, "ssh", *options, f"{world.artifacts.user}@{machine.address}"]
 
 
-async def ask(world: World, machine: Machine, key: Key, limit: float = LIMIT) -> str:
+async def ask(world: Place, machine: Machine, key: Key, limit: float = LIMIT) -> str:
     """What the deployed system says, once it answers under its host name.
 
     Raises errors.TimedOut with the end of its console when it does not answer in ``limit`` seconds.

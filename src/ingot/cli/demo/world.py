@@ -197,7 +197,7 @@ class World:
             spec.write_text(json.dumps(self.blueprint.rack()))
             self._stack.push_async_callback(self._end_rack)
             self._state = await racks.start(spec)
-        self.machines = [_machine(index, one) for index, one in enumerate(self._state["machines"])]
+        self.machines = [machine(index, one) for index, one in enumerate(self._state["machines"])]
         self.seconds["rack"] = asyncio.get_running_loop().time() - began
 
     async def _end_rack(self) -> None:
@@ -239,7 +239,7 @@ class World:
         }
 
 
-def _machine(index: int, told: dict[str, Any]) -> Machine:
+def machine(index: int, told: dict[str, Any]) -> Machine:
     """A machine from the rack's state; addresses of deployed systems are outside the DHCP range."""
     access: dict[str, Any]
     if told["bmc"] == "ipmi":

@@ -33,6 +33,7 @@ COMMANDS = {
     "maintenance": Entry(_WRITE, "maintenance", "Take a node out of service, or back."),
     "validate": Entry(_READ, "validate", "Tell which interfaces have all they need."),
     "history": Entry(_READ, "history", "Tell what happened to a node."),
+    "logs": Entry("ingot.cli.node.logs", "logs", "Show what the ramdisk logged in a failed run."),
     "inventory": Entry(_READ, "inventory", "Show what inspection found."),
     "console": Entry("ingot.cli.node.console", "console", "Open a node's serial console."),
     "sensors": Entry(_MACHINE, "sensors", "Show what the sensors say now."),

@@ -24,6 +24,7 @@ from ingot.domain import errors
 ATTEMPTS = 3
 PAUSE = 0.5  # before the second attempt; doubled before the third
 TIMEOUT = 60.0
+LOOK_TIMEOUT = 15.0
 
 Params = Mapping[str, object]
 
@@ -55,6 +56,11 @@ class Agent:
         """One command; with ``wait`` the agent answers when it has ended. Raises like ``commands``."""
         path = f"/v1/commands/{quote(ident, safe='')}"
         return results.command(await self._get(path, f"command {ident}", "&wait=true" if wait else ""))
+
+    async def look(self, ident: str) -> CommandResult:
+        """``command`` asked once and with little patience, for callers who ask again soon anyway."""
+        call = self._call("GET", f"/v1/commands/{quote(ident, safe='')}", timeout=LOOK_TIMEOUT)
+        return results.command(self._checked(await self._http.send(call), f"command {ident}"))
 
     async def find_started(self, name: str, before: Collection[str]) -> CommandResult | None:
         """The latest command of this name that is not among the ids ``before``, or None. Raises like ``commands``."""
@@ -125,12 +131,14 @@ class Agent:
             return None
         return last
 
-    def _call(self, method: str, path: str, more: str = "", body: bytes | None = None) -> Call:
+    def _call(
+        self, method: str, path: str, more: str = "", body: bytes | None = None, timeout: float = TIMEOUT
+    ) -> Call:
         url = f"{self._base}{path}?agent_token={quote(self._token, safe='')}{more}"
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        return Call(method, url, self._peer, headers, body, self._trust, TIMEOUT)
+        return Call(method, url, self._peer, headers, body, self._trust, timeout)
 
     def _checked(self, reply: Reply, what: str) -> Reply:
         if reply.status >= 400:

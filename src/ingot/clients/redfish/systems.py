@@ -192,7 +192,7 @@ async def _check_boot(pool: RedfishPool, target: Target, path: str, change: Reso
     held: str | None = None
     for pause in CHECK_PAUSES:
         held = text(part(await pool.get(target, path), "Boot"), "BootSourceOverrideTarget")
-        if held in (wanted, None):  # None: it does not tell
+        if held in (wanted, None) or {held, wanted} == {BootTarget.CD, BootTarget.USB_CD}:  # None: it does not tell
             return
         await asyncio.sleep(pause)
     raise errors.Misbehaved(

@@ -125,14 +125,15 @@ class DirectDeploy(DeployInterface):
 
     @step(deploy=40)
     async def tear_down_agent(self, ctx: StepContext) -> None:
-        """Everything on disk, then off."""
+        """Everything on disk, then off; or straight into the system that was written, where that is wanted."""
 
         async def sync() -> bool:
             await agent.client(ctx).run("standby.sync", {})
             return True
 
         await ctx.once("synced", sync)
-        await _switch(ctx, power.Target.OFF)
+        if not (_wants_kexec(ctx) and await ctx.once("kexec", lambda: _kexec(ctx))):
+            await _switch(ctx, power.Target.OFF)
 
     @step(deploy=30)
     async def switch_to_tenant_network(self, ctx: StepContext) -> None:
@@ -168,6 +169,23 @@ class DirectDeploy(DeployInterface):
         await ctx.boot.prepare_ramdisk(ctx, params)
         await _switch(ctx, power.Target.ON)
         return booted_at
+
+
+def _wants_kexec(ctx: Context) -> bool:
+    """Whether the instance, else the node, asks to be started without its firmware."""
+    wanted = ctx.instance_info.get("deploy_kexec", ctx.driver_info.get("deploy_kexec", False))
+    return str(wanted).lower() in ("1", "true", "yes", "on")
+
+
+async def _kexec(ctx: StepContext) -> bool:
+    """Have the agent start the written system; False, with the reason in the history, where it has to be rebooted."""
+    try:
+        told = await agent.client(ctx).run("ingot.kexec", {"node": writing.node_fields(ctx)})
+    except errors.IngotError as error:
+        await ctx.journal.note(f"Started by the firmware, for kexec does not work here: {error.message}", "WARNING")
+        return False
+    await ctx.journal.note(f"Started without the firmware: {told.get('result')}")
+    return True
 
 
 async def _switch(ctx: StepContext, target: power.Target) -> None:

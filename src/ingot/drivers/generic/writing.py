@@ -24,7 +24,7 @@ async def order(ctx: StepContext) -> agent.Params:
     args = {"image_info": _image_info(ctx, image), "configdrive": await _config_drive(ctx)}
     return {
         "step": {"interface": "deploy", "step": "write_image", "priority": 80, "args": args},
-        "node": _node(ctx),
+        "node": node_fields(ctx),
         "ports": agent.port_fields(ctx.ports),
     }
 
@@ -33,9 +33,9 @@ async def boot_order(ctx: StepContext, mode: str | None) -> agent.Params:
     """The order to make the machine start from its disk: for a partition image it names the file systems."""
     uuids = dict.fromkeys(("root_uuid", "efi_system_part_uuid", "prep_boot_part_uuid"))
     if partitions.is_wanted(ctx.instance_info):
-        found = await agent.client(ctx).run("standby.get_partition_uuids", {"node": _node(ctx)})
+        found = await agent.client(ctx).run("standby.get_partition_uuids", {"node": node_fields(ctx)})
         uuids |= {"root_uuid": found.get("root uuid"), "efi_system_part_uuid": found.get("efi system partition uuid")}
-    return {**uuids, "target_boot_mode": mode or "bios", "node": _node(ctx)}
+    return {**uuids, "target_boot_mode": mode or "bios", "node": node_fields(ctx)}
 
 
 async def judged(ctx: StepContext, error: errors.Misbehaved) -> errors.Misbehaved:
@@ -102,7 +102,7 @@ def _image_info(ctx: StepContext, image: entries.CachedImage) -> dict[str, Any]:
     }
 
 
-def _node(ctx: StepContext) -> dict[str, Any]:
+def node_fields(ctx: StepContext) -> dict[str, Any]:
     """The node as the agent sees it, with the root device hint in force."""
     return {**agent.node_fields(ctx), "instance_info": {**ctx.node.instance_info, **_hints(ctx)}}
 

@@ -26,6 +26,7 @@ _TARGETS = {
     BootDevice.BIOS: systems.BootTarget.BIOS_SETUP,
 }
 _DEVICES = {boot_target.value: device for device, boot_target in _TARGETS.items()}
+_DEVICES[systems.BootTarget.USB_CD.value] = BootDevice.CDROM
 _MODES = {"uefi": systems.BootMode.UEFI, "bios": systems.BootMode.LEGACY}
 _MEDIA = {
     BootDevice.CDROM: (media.Kind.CD, media.Kind.DVD),

@@ -1,0 +1,123 @@
+"""What goes wrong with agents in the middle of their work: each has its true cause in the node's reason, soon."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import tarfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers import world
+from ingot_rack import agents
+from ingot_rack.hardware import BootDevice
+
+
+@pytest.fixture
+async def slow(tmp_path: Path) -> AsyncIterator[world.World]:
+    """Two machines whose commands take long; heartbeats are as rare as they usually are."""
+    plan = {"ipmi": 2, "first": "127.65.0.1", "step_seconds": 30.0}
+    async with world.opened(tmp_path, plan, automated_clean="false") as opened:
+        yield opened
+
+
+async def _writing(of: world.World, number: int = 0) -> tuple[str, agents.Agent, dict[str, Any]]:
+    """A node whose agent is in the middle of writing: its name, its agent, the command."""
+    name = await of.enrol(number)
+    await of.bring(name, "manage", "provide")
+    await of.choose_image(name)
+    await of.order(name, "active")
+    command = await of.running(name, "execute_deploy_step")
+    return name, await of.agent(name), command
+
+
+async def _failed(of: world.World, name: str) -> str:
+    began = time.monotonic()
+    node = await of.rests(name, within=60)
+    assert node["provision_state"] == "deploy failed"
+    assert time.monotonic() - began < 60
+    return str(node["last_error"])
+
+
+async def test_an_agent_with_another_token(slow: world.World) -> None:
+    name, agent, _ = await _writing(slow)
+    agent.token = "x" * 40
+    assert "another token than the node: boot it again" in await _failed(slow, name)
+
+
+async def test_another_nodes_agent_at_the_address(slow: world.World) -> None:
+    name, _, _ = await _writing(slow)
+    _, other, _ = await _writing(slow, 1)
+    slow.fleet.agents[slow.fleet.addresses[name]] = other
+    assert "another token than the node: boot it again" in await _failed(slow, name)
+
+
+async def test_a_machine_rebooted_in_the_middle_of_a_write(slow: world.World) -> None:
+    name, old, _ = await _writing(slow)
+    machine = slow.fleet.machines[name]
+    machine.order = BootDevice.NETWORK
+    machine.reboot_from_inside()
+
+    async def anew() -> agents.Agent | None:
+        found = await slow.agent(name)
+        return found if found is not old else None
+
+    (await slow.until(anew)).token = "y" * 40  # a real one is not told the token a second time, and locks itself
+    told = await _failed(slow, name)
+    assert "was rebooted in the middle of deploy.execute_deploy_step: its agent is gone and it " in told
+
+
+async def test_an_agent_that_was_started_anew(slow: world.World) -> None:
+    name, agent, _ = await _writing(slow)
+    agent.commands.clear()
+    agent._beat.set()  # pyright: ignore[reportPrivateUsage] - it calls, as a new one does
+    told = await _failed(slow, name)
+    assert "knows nothing of deploy.execute_deploy_step any more: it was restarted in the middle" in told
+
+
+async def test_a_command_posted_again_is_not_run_again(slow: world.World) -> None:
+    name, agent, command = await _writing(slow)
+    await slow.kill()
+    await slow.start()
+    await asyncio.sleep(0)
+    command.update(command_status="FAILED", command_error={"details": "enough"})
+    agent._beat.set()  # pyright: ignore[reportPrivateUsage] - it calls when a command ends
+    assert "enough" in await _failed(slow, name)
+    posted = [one for one in agent.commands.values() if one["command_name"] == "execute_deploy_step"]
+    assert len(posted) == 1
+
+
+def _bundle(text: str) -> str:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        entry = tarfile.TarInfo("agent")
+        entry.size = len(text)
+        archive.addfile(entry, io.BytesIO(text.encode()))
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+async def test_the_ramdisks_logs_are_kept_with_a_failed_run(slow: world.World) -> None:
+    name, agent, command = await _writing(slow)
+    carry_out = agent.command
+
+    def with_logs(command: str, params: dict[str, Any]) -> dict[str, Any]:
+        answer = carry_out(command, params)
+        if command == "log.collect_system_logs":
+            answer["command_result"] = {"system_logs": _bundle("the disk clicked")}
+        return answer
+
+    agent.command = with_logs
+    command.update(command_status="FAILED", command_error={"details": "the disk died"})
+    agent._beat.set()  # pyright: ignore[reportPrivateUsage] - it calls when a command ends
+    assert "the disk died" in await _failed(slow, name)
+    kept = await slow.call("GET", f"/ingot/v1/nodes/{name}/logs")
+    assert kept["files"] == {"agent": "the disk clicked"}
+    shown = await slow.call("GET", f"/ingot/v1/nodes/{name}/runs")
+    assert shown["runs"][0]["id"] == kept["run"]
+    same = await slow.call("GET", f"/ingot/v1/nodes/{name}/logs?run={kept['run']}")
+    assert same == kept
