@@ -46,7 +46,7 @@ def _identity(status: int, normal: int = 0x0002, enhanced: int = 0x8005) -> byte
 
 
 def test_ata_security_words() -> None:
-    # The status words of a Samsung 860 EVO after power-on (0x0021), frozen by firmware (0x0029), locked (0x0027).
+    # Words composed bit by bit (no drive was recorded): after power-on, frozen by firmware, locked.
     fresh, frozen, locked = (ata.security(_identity(word)) for word in (0x0021, 0x0029, 0x0027))
     assert fresh == ata.Security(True, False, False, False, True, 10)
     assert (frozen.frozen, locked.locked, locked.enabled) == (True, True, True)

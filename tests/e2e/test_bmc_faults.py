@@ -34,7 +34,7 @@ async def test_an_ipmi_bmc_at_a_wrong_address(place: stand.Stand) -> None:
     port = stand.free_port()
     told = await refused(place, 0, ipmi_address="127.0.0.1", ipmi_port=port)
     assert told == (
-        f"No IPMI answer from 127.0.0.1:{port} in 8 s. Check the address, that IPMI over LAN is enabled on the BMC, "
+        f"No IPMI answer from 127.0.0.1:{port} in 25 s. Check the address, that IPMI over LAN is enabled on the BMC, "
         "and that no firewall blocks its UDP port."
     )
 

@@ -16,6 +16,7 @@ _LIMIT = 900.0
 
 async def run(definition: flow.Flow, ctx: StepContext, journal: RunJournal, position: runs.Position) -> bool:
     """Undo, last step first; whether it is through (False: an undo waits and the run is parked)."""
+    ctx.undoing = True
     for index in position.to_undo:
         planned = journal.plan[index]
         ctx.index, ctx.args = index, planned.args

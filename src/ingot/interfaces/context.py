@@ -184,7 +184,7 @@ class WaitFor:
 
 @dataclass
 class StepContext(Context):
-    """What a step gets: the node, and its place in a run."""
+    """What a step gets: the node, and its place in a run. ``undoing``: the run failed, its steps are taken back."""
 
     run: runs.Run
     journal: Journal
@@ -195,6 +195,12 @@ class StepContext(Context):
     memo: dict[str, Any] = field(default_factory=dict[str, Any])
     index: int = 0
     scope: str = ""
+    undoing: bool = False
+
+    @property
+    def patient(self) -> bool:
+        """Whether the run may outwait a BMC that is away. Not where somebody waits for the answer, nor in an undo."""
+        return not self.undoing and self.run.kind not in {runs.Kind.VERIFY, runs.Kind.POWER}
 
     def within(self, scope: str) -> StepContext:
         """The same context with notes of its own: for what one step does several times, each with its ``once``."""

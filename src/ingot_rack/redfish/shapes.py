@@ -1,7 +1,7 @@
 """How the BMCs of several makers depart from the plainest Redfish, as data.
 
 Why: a client that was only ever tried against one faithful service is a client for that service.
-May not: act. Each shape says where its manners were reported.
+May not: act. Each shape says where its manners were reported, or that nobody reported them: no BMC was recorded.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Shape:
 PLAIN = Shape()
 SHAPES = {
     "plain": PLAIN,
-    # Paths as in Dell's iDRAC Redfish API guide; drives under Managers (ironic's redfish virtual media documentation).
+    # Drives under Managers (ironic's redfish virtual media documentation). Paths as iDRAC is known to name them; no
+    # document or recording was at hand.
     "dell": Shape(
         manufacturer="Dell Inc.",
         renames=(
@@ -68,7 +69,7 @@ SHAPES = {
         newer_sensors=True,
         expands=True,
     ),
-    # iLO 4 and early iLO 5: the drives' actions are the maker's own, below Oem (proliantutils, redfish module).
+    # iLO 4 and early iLO 5 have the drives' actions below Oem: common knowledge, not checked against BMC or document.
     "hpe-old": Shape(
         manufacturer="HPE",
         renames=(("/VirtualMedia/Usb", "/VirtualMedia/1"), ("/VirtualMedia/Cd", "/VirtualMedia/2")),
@@ -101,6 +102,7 @@ SHAPES = {
         newer_sensors=True,
         update_by="push",
     ),
-    # MegaRAC, also in ASRock Rack: a partial Boot object is refused (ironic lists these makers for it).
+    # MegaRAC, also in ASRock Rack: a partial Boot object is refused (ironic lists these makers for it). That some want
+    # TransferMethod was not checked against a BMC or a document.
     "ami": Shape(manufacturer="AMI", media=("Manager",), media_needs=("TransferMethod",), whole_boot=True),
 }

@@ -14,7 +14,7 @@ import pytest
 from drivers import place
 from drivers.redfish import peer
 from flows import stand
-from ingot.domain import power, runs
+from ingot.domain import power, runs, states
 from ingot.interfaces.context import Context
 from ingot.interfaces.management import BootDevice
 from ingot.services import provisioning
@@ -149,13 +149,14 @@ async def test_slow_by_twenty_seconds(site: place.Place) -> None:
 
 
 async def test_dies_in_the_middle_and_returns(site: place.Place) -> None:
-    """The port is closed when the order comes; the run says so, bears it, and ends well once the BMC is back."""
+    """The port is closed when the inspection comes; the run says so, bears it, and ends well once the BMC is back."""
     async with peer.running() as bmc:
-        ctx = await site.context("redfish", bmc.info())
+        manageable = {"provision_state": states.State.MANAGEABLE, "inspect_interface": "redfish"}
+        ctx = await site.context("redfish", bmc.info(), **manageable)
         port = int(bmc.name.rpartition(":")[2])
         await bmc.server.close()
         async with stand.conductor(site.deps, tools=site.kit):
-            await provisioning.request_power(site.deps, ctx.node.uuid, power.Target.ON)
+            await provisioning.request(site.deps, ctx.node.uuid, "inspect", {})
             said = await said_meanwhile(site, ctx, "trying again")
             assert said.startswith(f"Redfish service {bmc.name} cannot be reached: Connection refused; trying again")
             back: Any = server.Server({"127.0.0.1": bmc.front}, port)
@@ -163,4 +164,12 @@ async def test_dies_in_the_middle_and_returns(site: place.Place) -> None:
             run = await stand.ended(site.deps, ctx.node.uuid, MINUTE)
         await back.close()
         assert run.status == runs.Status.SUCCEEDED, run.reason
-        assert bmc.machine.power is PowerState.ON
+
+
+async def test_a_power_request_does_not_outwait_an_absent_bmc(site: place.Place) -> None:
+    async with peer.running() as bmc:
+        ctx = await site.context("redfish", bmc.info())
+        await bmc.server.close()
+        began = time.monotonic()
+        assert f"Redfish service {bmc.name} cannot be reached: Connection refused." in await reason(site, ctx)
+        assert time.monotonic() - began < MINUTE / 2

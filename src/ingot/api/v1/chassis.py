@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.api import paging, query, versions, wire
+from ingot.api import columns, paging, query, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch
@@ -38,7 +38,7 @@ async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/chassis/{chassis}."""
     asked = query.Query(request, "fields")
-    names = _chosen(asked.words("fields"), request.version) or versions.fields("chassis", request.version)
+    names = columns.of_one("chassis", asked, request.version)
     found = await deps.store.read(store.get, _ident(request))
     return wire.ok(_shown(request, found, names))
 
@@ -86,19 +86,12 @@ async def _collection(
     deps: Deps, request: wire.Request, asked: query.Query, path: str, *, detail: bool = False
 ) -> wire.Answer:
     versions.require_filters("chassis", asked.names(), request.version)
-    fields = asked.words("fields")
-    wants_detail = detail or bool(asked.flag("detail"))
-    if fields is not None and wants_detail:
-        raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
-    names = _chosen(fields, request.version)
-    if names is None:
-        names = versions.fields("chassis", request.version) if wants_detail else _SHORT
+    names = columns.of_list("chassis", asked, request.version, _SHORT, detail=detail)
     page = asked.page(_SORTABLE)
     found = await deps.store.read(store.list_page, page)
     body = {"chassis": [_shown(request, each, names) for each in found]}
     uuids = [each.uuid for each in found]
-    extra = {"fields": ",".join(fields) if fields else None, "detail": "True" if asked.flag("detail") else None}
-    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, extra))
+    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, columns.repeated(asked)))
 
 
 def _shown(request: wire.Request, found: node.Chassis, names: tuple[str, ...]) -> dict[str, Any]:
@@ -117,14 +110,6 @@ def _links(request: wire.Request, *parts: str) -> list[dict[str, str]]:
         {"href": request.href("v1", "chassis", *parts), "rel": "self"},
         {"href": request.href("chassis", *parts), "rel": "bookmark"},
     ]
-
-
-def _chosen(fields: tuple[str, ...] | None, version: int) -> tuple[str, ...] | None:
-    if fields is None:
-        return None
-    versions.require(version, 8)
-    versions.require_fields("chassis", fields, version)
-    return tuple(dict.fromkeys((*fields, "links")))
 
 
 def _ident(request: wire.Request) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.api import query, versions, wire
+from ingot.api import columns, query, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.store import conductors as store
@@ -18,11 +18,7 @@ _SORTABLE = frozenset({"hostname", "conductor_group", "created_at", "updated_at"
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/conductors."""
     asked = query.Query(request, *query.PAGING, "fields", "detail")
-    fields = asked.words("fields")
-    detail = bool(asked.flag("detail"))
-    if fields is not None and detail:
-        raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
-    names = _chosen(fields, request.version) or (versions.fields("conductor", request.version) if detail else _SHORT)
+    names = columns.of_list("conductor", asked, request.version, _SHORT, detail=False)
     found = await deps.store.read(store.list_all)
     return wire.ok({"conductors": [_shown(deps, request, each, names) for each in _page(asked, found)]})
 
@@ -30,7 +26,7 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/conductors/{hostname}."""
     asked = query.Query(request, "fields")
-    names = _chosen(asked.words("fields"), request.version) or versions.fields("conductor", request.version)
+    names = columns.of_one("conductor", asked, request.version)
     found = await deps.store.read(store.get, request.args["hostname"])
     return wire.ok(_shown(deps, request, found, names))
 
@@ -65,10 +61,3 @@ def _shown(deps: Deps, request: wire.Request, found: store.Conductor, names: tup
         ],
     }
     return {name: values[name] for name in names}
-
-
-def _chosen(fields: tuple[str, ...] | None, version: int) -> tuple[str, ...] | None:
-    if fields is None:
-        return None
-    versions.require_fields("conductor", fields, version)
-    return tuple(dict.fromkeys((*fields, "links")))

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from ingot.api import paging, query, versions, wire
+from ingot.api import columns, paging, query, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch
@@ -62,7 +62,7 @@ async def index_of_node_detail(deps: Deps, request: wire.Request) -> wire.Answer
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/ports/{port}."""
     asked = query.Query(request, "fields")
-    names = _chosen(asked.words("fields"), request.version) or versions.fields("port", request.version)
+    names = columns.of_one("port", asked, request.version)
     found = await deps.store.read(store.get, _ident(request))
     return wire.ok(shown(request, found, names))
 
@@ -106,20 +106,14 @@ async def _collection(
     deps: Deps, request: wire.Request, asked: query.Query, path: str, *, ident: str | None = None, detail: bool = False
 ) -> wire.Answer:
     versions.require_filters("port", asked.names(), request.version)
-    fields = asked.words("fields")
-    if fields is not None and (detail or asked.flag("detail")):
-        raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
-    names = _chosen(fields, request.version)
-    if names is None:
-        names = versions.fields("port", request.version) if detail or asked.flag("detail") else _SHORT
+    names = columns.of_list("port", asked, request.version, _SHORT, detail=detail)
     page = asked.page(_SORTABLE)
     where = _where(asked)
     of_node = ident or asked.text("node") or asked.uuid("node_uuid")
     found = await deps.store.read(_list, page, of_node, where, ident is not None)
     body = {"ports": [shown(request, port, names) for port in found]}
     uuids = [each.uuid for each in found]
-    extra = {"fields": ",".join(fields) if fields else None, "detail": "True" if asked.flag("detail") else None}
-    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, extra))
+    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, columns.repeated(asked)))
 
 
 def _where(asked: query.Query) -> dict[str, Any]:
@@ -156,14 +150,6 @@ def _list(
             raise errors.NotFound(f"Node {of_node} could not be found.")
         return []
     return store.list_page(connection, page, node_uuid=owner.uuid, **where)
-
-
-def _chosen(fields: tuple[str, ...] | None, version: int) -> tuple[str, ...] | None:
-    if fields is None:
-        return None
-    versions.require(version, 8)
-    versions.require_fields("port", fields, version)
-    return tuple(dict.fromkeys((*fields, "links")))
 
 
 def _ident(request: wire.Request) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.api import paging, query, versions, wire
+from ingot.api import columns, paging, query, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors, patch, secrets
 from ingot.services import steplists as service
@@ -34,19 +34,16 @@ class Resource:
     async def index(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """GET of the collection."""
         asked = query.Query(request, *query.PAGING, "fields", "detail", "project")
-        fields, detail = asked.words("fields"), asked.flag("detail")
-        if fields is not None and detail:
-            raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
+        names = columns.of_list(self.word, asked, request.version, _SHORT, detail=False)
         page = asked.page(_SORTABLE)
         found = await deps.store.read(self.store.list_page, deps.sealer, page)
-        names = self._chosen(request, fields) or (None if detail else _SHORT)
         body = {self.word: [self._shown(request, each, names) for each in found]}
-        more = {"fields": ",".join(fields) if fields else None, "detail": "True" if detail else None}
+        more = columns.repeated(asked)
         return wire.ok(paging.add_next(body, request.href("v1", self.word), page, [one.uuid for one in found], more))
 
     async def show(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """GET of one."""
-        names = self._chosen(request, query.Query(request, "fields").words("fields"))
+        names = columns.of_one(self.word, query.Query(request, "fields"), request.version)
         found = await deps.store.read(self.store.get, deps.sealer, request.args["ident"])
         return wire.ok(self._shown(request, found, names))
 
@@ -77,12 +74,6 @@ class Resource:
         fixed = {"uuid", "created_at", "updated_at", "links", "traits"}
         hidden = ("description",) if self.word == "deploy_templates" else ()
         return (*(name for name in self._names(version) if name not in fixed), *hidden)
-
-    def _chosen(self, request: wire.Request, fields: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if fields is None:
-            return None
-        versions.require_fields(self.word, fields, request.version)
-        return tuple(dict.fromkeys((*fields, "links")))
 
     def _shown(self, request: wire.Request, found: Any, names: tuple[str, ...] | None) -> dict[str, Any]:
         values: dict[str, Any] = msgspec.to_builtins(found)

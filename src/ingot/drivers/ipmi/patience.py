@@ -1,7 +1,7 @@
 """What a run does while its BMC is away: it waits, as a row, and goes on when the BMC is back.
 
 Why: BMCs restart, update their firmware or lose their network for minutes; a deploy of an hour should survive that.
-May not: wait outside of a run, or where somebody waits for the answer (verify, a power request).
+May not: wait outside of a run, in the undo of a failed one, or where somebody waits for the answer (verify, power).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from ingot.domain import errors, runs
+from ingot.domain import errors
 from ingot.interfaces.context import Context, StepContext, WaitFor
 
 T = TypeVar("T")
@@ -17,7 +17,6 @@ T = TypeVar("T")
 LONGEST = 900.0
 USUAL = 120.0
 _POLL = 5.0
-_AT_ONCE = (runs.Kind.VERIFY, runs.Kind.POWER)
 
 
 async def with_bmc(ctx: Context, name: str, work: Callable[[], Awaitable[T]]) -> T:
@@ -25,7 +24,7 @@ async def with_bmc(ctx: Context, name: str, work: Callable[[], Awaitable[T]]) ->
 
     Raises what ``work`` raises; errors.TimedOut once the BMC called ``name`` was away for ``LONGEST`` seconds.
     """
-    if not isinstance(ctx, StepContext) or ctx.run.kind in _AT_ONCE:
+    if not isinstance(ctx, StepContext) or not ctx.patient:
         return await work()
     results: list[T] = []
     missed = ""

@@ -30,7 +30,8 @@ _TRUE = {"true", "1", "yes", "on"}
 def of(ctx: Context) -> Target:
     """The node's Redfish service. Raises errors.Invalid naming the key that is missing or wrong.
 
-    In a step of a run, what is sent from here on bears an absent BMC for ``RUN_PATIENCE`` and tells of it.
+    In a step of a run, what is sent from here on tells of a slow or absent BMC, and a patient run bears its absence for
+    ``RUN_PATIENCE``.
     """
     if isinstance(ctx, StepContext):
         journal = ctx.journal
@@ -38,7 +39,7 @@ def of(ctx: Context) -> Target:
         async def tell(words: str) -> None:
             await journal.report(0, None, words)
 
-        service.waiter.set(service.Waiter(RUN_PATIENCE, tell))
+        service.waiter.set(service.Waiter(RUN_PATIENCE if ctx.patient else service.CONNECT_PATIENCE, tell))
     info = ctx.driver_info
     if not info.get("redfish_address"):
         raise errors.Invalid(
