@@ -169,4 +169,6 @@ def test_every_route_has_a_known_policy_rule() -> None:
     assert {route.rule for route in server.ROUTES} <= set(policy.TABLE)
     assert len({(route.method, route.path) for route in server.ROUTES}) == len(server.ROUTES)
     public = {route.path for route in server.ROUTES if route.public}
-    assert public == {"/", "/v1", "/v1/lookup", "/v1/heartbeat/{node}", "/v1/continue_inspection", "/ingot/v1/health"}
+    agents = {"/v1/lookup", "/v1/heartbeat/{node}", "/v1/continue_inspection"}
+    console = {"/ingot/v1/console/{ticket}", "/ingot/v1/static/{file}"}  # the ticket is what proves the caller
+    assert public == {"/", "/v1", "/ingot/v1/health", *agents, *console}

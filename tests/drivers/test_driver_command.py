@@ -35,7 +35,7 @@ def test_list() -> None:
     lines = {line.split("\t")[0]: line.split("\t") for line in shown.output.splitlines()}
     assert {"ipmi", "redfish", "fake-hardware"} < set(lines)
     assert "generic" not in lines
-    assert lines["ipmi"][1:4] == ["beta", "management, power", "ipmi_address"]
+    assert lines["ipmi"][1:4] == ["beta", "console, management, power, vendor", "ipmi_address"]
 
 
 @pytest.mark.parametrize("name", ["Acme", "a", "acme-2", "../x", "2x", "no_such"])

@@ -62,6 +62,7 @@ async def test_a_wrong_password_of_a_redfish_bmc(place: stand.Stand) -> None:
     address = place.fleet.addresses[place.machines[3].name]
     assert told == (
         f"Redfish service {address}:{place.fleet.ports['redfish']} refuses the user 'admin' or the password (401). "
-        "Correct redfish_username and redfish_password in driver_info."
+        "Correct redfish_username and redfish_password in driver_info; after several wrong ones a BMC may also lock "
+        "the account for some minutes."
     )
     assert "certainly-wrong" not in place.service.log.read_text()

@@ -91,6 +91,10 @@ def commands(reply: Reply) -> list[CommandResult]:
         raise errors.Misbehaved(f"{reply.peer} sent no valid list of commands: {error}.") from error
 
 
+_UNKNOWN = ("The agent has no command", "Invalid command")
+"""How our agent and ironic-python-agent begin when an extension lacks a command; the status alone does not tell."""
+
+
 def refusal(reply: Reply, name: str) -> errors.IngotError:
     """The error for a status of 400 or more to the command ``name``."""
     try:
@@ -99,6 +103,8 @@ def refusal(reply: Reply, name: str) -> errors.IngotError:
         said = ""
     text = f"{reply.peer} refused {name} (status {reply.status})" + (f": {said.rstrip('. ')}." if said else ".")
     match reply.status:
+        case 400 if said.startswith(_UNKNOWN):
+            return errors.NotSupported(text, hint="Use a ramdisk that has this command.")
         case 400:
             return errors.Invalid(text, hint="Correct the arguments of the step.")
         case 401 | 403:
