@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ingot.domain import errors
-from ingot.drivers.generic import boot_plan, ipxe
+from ingot.drivers.generic import boot_plan
 from ingot.interfaces.boot import BootInterface
 from ingot.interfaces.context import Context, StepContext
 from ingot.interfaces.management import BootDevice
@@ -49,19 +49,31 @@ class HttpBoot(BootInterface):
         return await boot_plan.explain_silence(ctx, "http", since)
 
 
-class HttpIpxeBoot(ipxe.IpxeBoot):
+class HttpIpxeBoot(BootInterface):
     """The firmware fetches iPXE, and iPXE its script."""
-
-    how = "http-ipxe"
 
     async def validate(self, ctx: Context) -> None:
         """UEFI, a card to boot from, a provisioning network to boot on."""
         _check_mode(ctx)
-        await super().validate(ctx)
+        await boot_plan.check(ctx, "http-ipxe")
 
-    def device(self, ctx: Context) -> BootDevice:
-        """HTTP, where the management can ask for it."""
-        return _device(ctx)
+    async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
+        """From now on the machine's script loads the ramdisk; boot over HTTP once."""
+        await boot_plan.write_ramdisk(ctx, "http-ipxe", params)
+        await ctx.management.set_boot_device(ctx, _device(ctx), persistent=False)
+
+    async def clean_up_ramdisk(self, ctx: StepContext) -> None:
+        """From now on the machine's script starts what is on the disk."""
+        await boot_plan.write_disk(ctx)
+
+    async def prepare_instance(self, ctx: StepContext) -> None:
+        """Boot from the disk, always."""
+        await boot_plan.write_disk(ctx)
+        await ctx.management.set_boot_device(ctx, BootDevice.DISK, persistent=True)
+
+    async def explain_silence(self, ctx: Context, since: float) -> str | None:
+        """What DHCP and HTTP saw of the machine since it was switched on."""
+        return await boot_plan.explain_silence(ctx, "http-ipxe", since)
 
 
 def _check_mode(ctx: Context) -> None:

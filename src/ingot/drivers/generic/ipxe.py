@@ -12,22 +12,16 @@ from ingot.interfaces.management import BootDevice
 
 
 class IpxeBoot(BootInterface):
-    """Network boot through iPXE over HTTP. ``how``: the way by which the machine comes to iPXE."""
-
-    how = "ipxe"
+    """Network boot through iPXE over HTTP."""
 
     async def validate(self, ctx: Context) -> None:
         """There must be a card to boot from, and a provisioning network to boot on."""
-        await boot_plan.check(ctx, self.how)
-
-    def device(self, ctx: Context) -> BootDevice:
-        """What the firmware is told to boot from once."""
-        return BootDevice.PXE
+        await boot_plan.check(ctx, "ipxe")
 
     async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
         """From now on the machine's script loads the ramdisk; boot from the network once."""
-        await boot_plan.write_ramdisk(ctx, self.how, params)
-        await ctx.management.set_boot_device(ctx, self.device(ctx), persistent=False)
+        await boot_plan.write_ramdisk(ctx, "ipxe", params)
+        await ctx.management.set_boot_device(ctx, BootDevice.PXE, persistent=False)
 
     async def clean_up_ramdisk(self, ctx: StepContext) -> None:
         """From now on the machine's script starts what is on the disk."""
@@ -40,4 +34,4 @@ class IpxeBoot(BootInterface):
 
     async def explain_silence(self, ctx: Context, since: float) -> str | None:
         """What DHCP, TFTP and HTTP saw of the machine since it was switched on."""
-        return await boot_plan.explain_silence(ctx, self.how, since)
+        return await boot_plan.explain_silence(ctx, "ipxe", since)
