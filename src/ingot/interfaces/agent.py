@@ -32,6 +32,11 @@ def is_alive(ctx: Context, now: float) -> bool:
     return ctx.node.agent_url is not None and seen is not None and now - seen < ctx.kit.settings.heartbeat_timeout
 
 
+def is_ours(ctx: Context) -> bool:
+    """Whether the node's agent is ingot's own; ironic-python-agent refuses parameters that it does not know."""
+    return "ingot" in (ctx.node.agent_version or "")
+
+
 def client(ctx: Context) -> Agent:
     """A client of the node's agent. Raises errors.Unreachable when it never called."""
     if ctx.node.agent_url is None or ctx.agent_token is None:
@@ -113,7 +118,9 @@ async def _explain_silence(ctx: StepContext, answers: list[CommandResult]) -> st
 
 async def _post(ctx: StepContext, name: str, make_params: Callable[[], Awaitable[Params]]) -> str:
     """Start a command unless an earlier try has started it already; its id."""
-    params = {**await make_params(), "ingot_key": f"{ctx.run.id}/{ctx.index}/{name}"}
+    params = await make_params()
+    if is_ours(ctx):
+        params["ingot_key"] = f"{ctx.run.id}/{ctx.index}/{name}"
     agent = client(ctx)
     noted = f"{name}: commands before"
     again = f"{ctx.index}:{noted}" in ctx.memo

@@ -35,7 +35,9 @@ class AgentRescue(RescueInterface):
         await ctx.deploy.start_ramdisk(ctx)
 
         async def open_login() -> bool:
-            params: dict[str, Any] = {"rescue_password": hashed, "hashed": True, "ingot_ssh_keys": _keys(ctx)}
+            params: dict[str, Any] = {"rescue_password": hashed, "hashed": True}
+            if keys := _keys(ctx):
+                params["ingot_ssh_keys"] = keys
             await agent.client(ctx).run("rescue.finalize_rescue", params)
             return True
 

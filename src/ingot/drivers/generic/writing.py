@@ -32,10 +32,11 @@ async def order(ctx: StepContext) -> agent.Params:
 async def boot_order(ctx: StepContext, mode: str | None) -> agent.Params:
     """The order to make the machine start from its disk: for a partition image it names the file systems."""
     uuids = dict.fromkeys(("root_uuid", "efi_system_part_uuid", "prep_boot_part_uuid"))
+    who = {"node": node_fields(ctx)} if agent.is_ours(ctx) else {}  # any other remembers whose disk it wrote
     if partitions.is_wanted(ctx.instance_info):
-        found = await agent.client(ctx).run("standby.get_partition_uuids", {"node": node_fields(ctx)})
+        found = await agent.client(ctx).run("standby.get_partition_uuids", who)
         uuids |= {"root_uuid": found.get("root uuid"), "efi_system_part_uuid": found.get("efi system partition uuid")}
-    return {**uuids, "target_boot_mode": mode or "bios", "node": node_fields(ctx)}
+    return {**uuids, "target_boot_mode": mode or "bios", **who}
 
 
 async def judged(ctx: StepContext, error: errors.Misbehaved) -> errors.Misbehaved:
