@@ -32,10 +32,11 @@ _Unit = tuple[Callable[[Connection], Any], "Future[Any]"]
 class Store:
     """All access to one SQLite file. Open with ``Store(path)``, end with ``close()``.
 
-    ``patience``: seconds to wait for another process that holds the database.
+    ``patience``: seconds to wait for another process that holds the database. A unit that comes while others wait may
+    wait twice that, which has to be less than a client's patience.
     """
 
-    def __init__(self, path: Path, patience: float = 30.0) -> None:
+    def __init__(self, path: Path, patience: float = 15.0) -> None:
         self.path = path
         self._engine = _open_engine(path, patience)
         self._closed = False
