@@ -3,7 +3,7 @@
 Run: ./ingot bench upstream_deploy [--rounds N] [--firmware bios|uefi] [--warm]    About ten minutes a round under TCG.
 Both start from a clean, switched-off server; with --warm from a ramdisk that still runs after cleaning (the default of
 ingot, fast track of upstream). Seconds count from the request for `active`; "system" is the first sign of the deployed
-system on its console (its loader), "kernel" the first line of its kernel, "ssh" an answer with the right host name.
+system on its console (its loader), "root" its kernel at the root file system, "ssh" an answer with the right host name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from upstream import ramdisk, service  # noqa: E402
 SIGNS = {
     "ramdisk": r"(ingot|agent-ramdisk): init at",
     "system": r"Welcome to GRUB",
-    "kernel": r"root: (clean|recovering)|Linux version",
+    "root": r"root: (clean|recovering)",
 }
 Seconds = dict[str, float]
 
