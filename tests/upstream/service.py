@@ -166,7 +166,7 @@ class Upstream:
 
     async def deploy(self, machine: world.Machine, key: proof.Key) -> None:
         """Ask for the artifacts' image, which has to be raw, with host name, key and address; wait until active."""
-        info = {**self.artifacts.image.instance_info(), "image_type": "whole-disk"}
+        info = {**self.artifacts.image.instance_info(), "image_type": "whole-disk", "image_disk_format": "raw"}
         info["image_source"] = self.publish(Path(self.artifacts.image.source.removeprefix("file://")))
         change = {"op": "add", "path": "/instance_info", "value": info}
         await self.call("PATCH", f"/v1/nodes/{machine.name}", [change])
