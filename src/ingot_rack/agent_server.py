@@ -47,8 +47,8 @@ class Server:
         if transport is None:
             raise web.HTTPBadRequest
         agent = self._running.get(str(transport.get_extra_info("sockname")[0]))
-        if agent is None:
-            transport.abort()  # no ramdisk runs there: a real one would not even answer
+        if agent is None or not agent.listens:
+            transport.abort()  # no ramdisk runs there, or not yet: a real one would not even answer
             raise web.HTTPNotFound
         return agent
 

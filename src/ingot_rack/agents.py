@@ -13,6 +13,7 @@ import dataclasses
 import logging
 import random
 import re
+import secrets
 import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
@@ -77,6 +78,11 @@ class Agent:
         self.token = ""
         self.node = ""
         self.heartbeats = 0
+
+    @property
+    def listens(self) -> bool:
+        """Whether it takes commands: not before it was told which node it is."""
+        return bool(self.node)
 
     @property
     def name(self) -> str:
@@ -144,6 +150,8 @@ class Agent:
         token = str(config.get("agent_token") or "")
         if len(token) >= 32:
             self.token = token
+        elif token and not self.token:
+            self.token = secrets.token_hex(32)  # a mask: the token was told before, so this one obeys nobody
         return float(cast("float", config.get("heartbeat_timeout", 300)))
 
     async def _heartbeat(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import gzip
 import io
@@ -159,13 +160,11 @@ def test_paths_and_errors(roots: settings.Roots) -> None:
 def test_malformed_and_huge_requests_do_not_end_the_server(roots: settings.Roots) -> None:
     with peers.Ironic() as api, running(api, roots) as (agent, client):
         for raw in (b"nonsense\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: 999999999999\r\n\r\n", b"\xff" * 40000):
-            with socket.create_connection(("127.0.0.1", agent.server.port), 5) as raw_client:
+            raw_client = socket.create_connection(("127.0.0.1", agent.server.port), 5)
+            with raw_client, contextlib.suppress(OSError):  # the server may hang up at any of these calls
                 raw_client.sendall(raw)
                 raw_client.shutdown(socket.SHUT_WR)
-                try:
-                    assert raw_client.recv(12) in (b"", b"HTTP/1.1 400")
-                except ConnectionResetError:
-                    continue
+                assert raw_client.recv(12) in (b"", b"HTTP/1.1 400")
         assert client.call("GET", "/v1/status")[0] == 200
 
 
