@@ -114,9 +114,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_NODE}/ports", ports.index_of_node, 1, "baremetal:port:get"),
     Route("GET", f"{_NODE}/ports/detail", ports.index_of_node_detail, 1, "baremetal:port:get"),
     # ports
-    Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:get"),
+    Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:list"),
     Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create"),
-    Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:get"),
+    Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:list"),
     Route("GET", "/v1/ports/{port}", ports.show, 1, "baremetal:port:get"),
     Route("PATCH", "/v1/ports/{port}", ports.change, 1, "baremetal:port:update"),
     Route("DELETE", "/v1/ports/{port}", ports.destroy, 1, "baremetal:port:delete"),
