@@ -118,15 +118,15 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_NODE}/portgroups", portgroups.index_of_node, 24, "baremetal:portgroup:get"),
     Route("GET", f"{_NODE}/portgroups/detail", portgroups.index_of_node_detail, 24, "baremetal:portgroup:get"),
     # ports
-    Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:get"),
+    Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:list"),
     Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create"),
-    Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:get"),
+    Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:list"),
     Route("GET", "/v1/ports/{port}", ports.show, 1, "baremetal:port:get"),
     Route("PATCH", "/v1/ports/{port}", ports.change, 1, "baremetal:port:update"),
     Route("DELETE", "/v1/ports/{port}", ports.destroy, 1, "baremetal:port:delete"),
     # port groups
     Route("GET", "/v1/portgroups", portgroups.index, 23, "baremetal:portgroup:list"),
-    Route("POST", "/v1/portgroups", portgroups.create, 23, "baremetal:portgroup:create"),
+    Route("POST", "/v1/portgroups", portgroups.create, 23, "baremetal:portgroup:create", asks=True),
     Route("GET", "/v1/portgroups/detail", portgroups.index_detail, 23, "baremetal:portgroup:list"),
     Route("GET", _PORTGROUP, portgroups.show, 23, "baremetal:portgroup:get"),
     Route("PATCH", _PORTGROUP, portgroups.change, 23, "baremetal:portgroup:update"),

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node
-from ingot.store import rows
+from ingot.store import rows, tenancy
 from ingot.store.paging import Page, paged
 from ingot.store.schema import nodes, portgroups, ports
 
@@ -52,13 +52,15 @@ def list_members(connection: Connection, uuid: str) -> list[node.Port]:
 def list_page(connection: Connection, page: Page, **equal: Any) -> list[node.Portgroup]:
     """One page of port groups whose columns equal the given values (None: any).
 
-    ``shard`` and ``conductor_group`` (lists) select by the group's node.
+    ``shard`` and ``conductor_group`` (lists) and ``project`` select by the group's node.
     """
     statement = select(portgroups)
     for key, value in equal.items():
         if value is None:
             continue
-        if key in {"shard", "conductor_group"}:
+        if key == "project":
+            statement = statement.where(portgroups.c.node_uuid.in_(tenancy.nodes_of(value)))
+        elif key in {"shard", "conductor_group"}:
             owners = select(nodes.c.uuid).where(nodes.c[key].in_(value))
             statement = statement.where(portgroups.c.node_uuid.in_(owners))
         else:

@@ -333,6 +333,8 @@ users = Table(
     Column("name", String(255), primary_key=True),
     Column("password_hash", String(255), nullable=False),
     Column("role", String(32), nullable=False),
+    # Where the role holds; null: in the whole system.
+    Column("project", String(255)),
     Column("created_at", _TIME, nullable=False),
 )
 

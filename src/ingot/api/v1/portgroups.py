@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from ingot.api import columns, paging, query, versions, wire
+from ingot.api import access, columns, paging, query, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch
@@ -29,6 +29,7 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     query.Query(request)
     body = request.object("portgroup")
     _require_fields(tuple(name for name in body if body[name]), request.version)
+    await access.require_on_node(deps, request.caller, str(body.get("node_uuid")), "baremetal:portgroup:create")
     made = await service.create(deps, body)
     names = versions.fields("portgroup", request.version)
     return wire.created(_shown(request, made, names), request.href("v1", "portgroups", made.uuid))
@@ -118,6 +119,8 @@ async def _collection(
     page = asked.page(_SORTABLE)
     _require_fields((page.sort_key,), request.version)
     where = _where(asked)
+    if of_node is None:
+        where["project"] = access.project_of_list(request.caller, "portgroup")
     found = await deps.store.read(_list, page, of_node or asked.text("node"), where)
     body = {"portgroups": [_shown(request, group, chosen or whole) for group in found]}
     uuids = [each.uuid for each in found]
