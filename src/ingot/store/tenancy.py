@@ -19,7 +19,7 @@ Found = tuple[str | None, str | None, bool]
 
 
 def find(connection: Connection, kind: str, ident: str) -> Found | None:
-    """Whose the object ``ident`` of ``kind`` ("nodes", "ports", "portgroups", ...) is; None when there is no such object."""
+    """Whose the object ``ident`` of ``kind`` ("nodes", "ports", ...) is; None when there is no such object."""
     row = connection.execute(_STATEMENTS[kind](ident)).first()
     return None if row is None else (row[0], row[1], bool(row[2]))
 
