@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from ingot.api import columns, paging, query, versions, wire
+from ingot.api import columns, paging, query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch
+from ingot.services import drafts
 from ingot.services import ports as service
 from ingot.store import nodes as node_store
 from ingot.store import ports as store
@@ -23,6 +24,7 @@ _SORTABLE = frozenset(column.name for column in schema.ports.c) - rows.JSON_COLU
 _BY_NODE = (*query.PAGING, "fields", "detail")
 
 
+@spec.tells("Register a network card of a node", 201, answer=spec.one("port"), body=spec.of(drafts.PortDraft))
 async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/ports."""
     query.Query(request)
@@ -33,11 +35,13 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.created(shown(request, made, names), request.href("v1", "ports", made.uuid))
 
 
+@spec.tells("List ports, a page at a time", answer=spec.page("ports", "port"))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/ports."""
     return await _collection(deps, request, query.Query(request, *query.PAGING, *_FILTERS), "ports")
 
 
+@spec.tells("List ports with all their fields", answer=spec.page("ports", "port"))
 async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/ports/detail."""
     known = (name for name in _FILTERS if name not in {"fields", "detail"})
@@ -45,6 +49,7 @@ async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     return await _collection(deps, request, asked, "ports/detail", detail=True)
 
 
+@spec.tells("List the ports of a node", answer=spec.page("ports", "port"))
 async def index_of_node(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/ports."""
     ident = nodes.node_ident(request)
@@ -52,6 +57,7 @@ async def index_of_node(deps: Deps, request: wire.Request) -> wire.Answer:
     return await _collection(deps, request, asked, f"nodes/{ident}/ports", ident=ident)
 
 
+@spec.tells("List the ports of a node with all their fields", answer=spec.page("ports", "port"))
 async def index_of_node_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/ports/detail."""
     ident = nodes.node_ident(request)
@@ -59,6 +65,7 @@ async def index_of_node_detail(deps: Deps, request: wire.Request) -> wire.Answer
     return await _collection(deps, request, asked, f"nodes/{ident}/ports/detail", ident=ident, detail=True)
 
 
+@spec.tells("Show one port", answer=spec.one("port"))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/ports/{port}."""
     asked = query.Query(request, "fields")
@@ -67,6 +74,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(shown(request, found, names))
 
 
+@spec.tells("Change fields of a port", answer=spec.one("port"), body=spec.PATCH)
 async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PATCH /v1/ports/{port}."""
     query.Query(request)
@@ -81,6 +89,7 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(shown(request, found, versions.fields("port", request.version)))
 
 
+@spec.tells("Forget a port", 204)
 async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/ports/{port}."""
     query.Query(request)
