@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from ingot.api import query, routing, spec, versions, wire
+from ingot.api import auth, query, routing, spec, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 
@@ -162,7 +162,7 @@ async def arguments(route: routing.Route, names: list[str]) -> tuple[str, ...]:
         query=((_PROBE, ""),),
         body=b"",
         version=versions.MAX,
-        caller=wire.Caller(None, ""),
+        caller=auth.NOBODY,
         headers={},
         request_id="",
         args=dict.fromkeys(names, _NIL),

@@ -21,6 +21,7 @@ _Links = list[dict[str, str]]
 _KINDS: dict[str, type[msgspec.Struct]] = {
     "node": node.Node,
     "port": node.Port,
+    "portgroup": node.Portgroup,
     "chassis": node.Chassis,
     "history": node.HistoryEntry,
     "deploy_templates": steplists.DeployTemplate,
