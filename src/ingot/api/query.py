@@ -15,7 +15,7 @@ MAX_LIMIT = 1000
 PAGING = ("limit", "marker", "sort_key", "sort_dir")
 
 
-class Unexpected(errors.Invalid):
+class Unexpected(errors.Refused):
     """Arguments were given that nobody reads here. ``allowed``: those that are."""
 
     def __init__(self, unknown: list[str], allowed: tuple[str, ...]) -> None:
