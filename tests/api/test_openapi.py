@@ -72,7 +72,7 @@ def test_bodies_are_the_types_that_check_them(document: dict[str, Any]) -> None:
     assert draft["required"] == ["driver"]
     assert draft["properties"]["resource_class"]["anyOf"][0]["maxLength"] == 80
     provision = provision_body.SHAPE.make(spec.Schemas())
-    assert set(provision["properties"]) == {"target", *provision_body._KEYS}  # pyright: ignore[reportPrivateUsage]
+    assert set(provision["properties"]) == {"target", *provision_body._KEYS}
 
 
 def test_fields_of_resources_are_those_of_the_microversions(document: dict[str, Any]) -> None:
