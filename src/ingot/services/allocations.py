@@ -53,19 +53,20 @@ def draft(body: dict[str, Any], version: int) -> AllocationDraft:
     return found
 
 
-async def create(deps: Deps, wanted: AllocationDraft) -> allocation.Allocation:
+async def create(deps: Deps, wanted: AllocationDraft, project: str | None = None) -> allocation.Allocation:
     """Store an allocation for which a conductor will look for a node, or one that records a deployed node.
 
+    ``project``: only nodes that it owns or leases may be candidates; None: any may.
     Raises errors.Invalid (a node is not known), Conflict (name or uuid taken; the node given is not fit).
     """
     if wanted.node:
-        made, refused = await deps.store.run(_backfill, wanted)
+        made, refused = await deps.store.run(_backfill, wanted, project)
         if refused:
             raise refused
         return made
     if not wanted.resource_class:
         raise errors.Invalid("The resource_class field is mandatory when not backfilling")
-    made = await deps.store.run(_create, wanted)
+    made = await deps.store.run(_create, wanted, project)
     deps.bus.ring(made.uuid, RING)
     return made
 
@@ -78,11 +79,6 @@ async def change(deps: Deps, ident: str, operations: tuple[patch.Operation, ...]
 async def destroy(deps: Deps, ident: str) -> None:
     """Remove an allocation and free its node. Raises errors.NotFound, Locked, Conflict (the node is in use)."""
     await deps.store.run(_destroy, ident)
-
-
-async def destroy_of_node(deps: Deps, ident: str) -> None:
-    """The same for the allocation of a node."""
-    await deps.store.run(_destroy_of_node, ident)
 
 
 def get_of_node(connection: Connection, ident: str) -> allocation.Allocation:
@@ -131,26 +127,27 @@ def _why_none(connection: Connection, wanted: allocation.Allocation) -> str:
     return f"no available nodes match the resource class {wanted.resource_class}"
 
 
-def _create(connection: Connection, wanted: AllocationDraft) -> allocation.Allocation:
-    return allocations.create(connection, _value(connection, wanted, wanted.uuid or ids.new()))
+def _create(connection: Connection, wanted: AllocationDraft, project: str | None) -> allocation.Allocation:
+    candidates = _candidates(connection, wanted.candidate_nodes or [], project)
+    return allocations.create(connection, _value(wanted, wanted.uuid or ids.new(), candidates))
 
 
-def _value(connection: Connection, wanted: AllocationDraft, uuid: str) -> allocation.Allocation:
+def _value(wanted: AllocationDraft, uuid: str, candidates: list[str]) -> allocation.Allocation:
     return allocation.Allocation(
         uuid=uuid.lower(),
         name=wanted.name,
         resource_class=wanted.resource_class,
         owner=wanted.owner,
         traits=wanted.traits or [],
-        candidate_nodes=_candidates(connection, wanted.candidate_nodes or []),
+        candidate_nodes=candidates,
         extra=wanted.extra or {},
     )
 
 
-def _candidates(connection: Connection, idents: list[str]) -> list[str]:
+def _candidates(connection: Connection, idents: list[str], project: str | None) -> list[str]:
     if not idents:
         return []
-    known = allocations.find_node_uuids(connection, idents)
+    known = allocations.find_node_uuids(connection, idents, project)
     missing = [ident for ident in dict.fromkeys(idents) if ident not in known]
     if missing:
         raise errors.Invalid(f"Nodes cannot be found: {', '.join(missing)[:1000]}", hint="Check names and UUIDs.")
@@ -158,13 +155,14 @@ def _candidates(connection: Connection, idents: list[str]) -> list[str]:
 
 
 def _backfill(
-    connection: Connection, wanted: AllocationDraft
+    connection: Connection, wanted: AllocationDraft, project: str | None
 ) -> tuple[allocation.Allocation, errors.IngotError | None]:
     """The allocation of a deployed node, and why it is in error if it is: it is stored all the same."""
     found = nodes.find(connection, wanted.node or "")
     if found is None:
         raise errors.Invalid(f"Node {wanted.node} could not be found.", hint="Check the name or UUID.")
-    made = _value(connection, wanted, wanted.uuid or found.instance_uuid or ids.new())
+    candidates = _candidates(connection, wanted.candidate_nodes or [], project)
+    made = _value(wanted, wanted.uuid or found.instance_uuid or ids.new(), candidates)
     made = msgspec.structs.replace(made, resource_class=wanted.resource_class or found.resource_class)
     allocations.create(connection, made)
     refused = _refuse_backfill(connection, made, found)
@@ -231,10 +229,6 @@ def _check_operation(operation: patch.Operation) -> None:
 
 def _destroy(connection: Connection, ident: str) -> None:
     _free(connection, allocations.get(connection, ident))
-
-
-def _destroy_of_node(connection: Connection, ident: str) -> None:
-    _free(connection, get_of_node(connection, ident))
 
 
 def _free(connection: Connection, found: allocation.Allocation) -> None:

@@ -70,14 +70,19 @@ def list_waiting(connection: Connection, limit: int) -> list[allocation.Allocati
     return [rows.from_row(row, allocation.Allocation) for row in found]
 
 
-def find_node_uuids(connection: Connection, idents: list[str]) -> dict[str, str]:
-    """The uuids of the nodes that these uuids and names mean, by ident; those that mean none are absent."""
+def find_node_uuids(connection: Connection, idents: list[str], project: str | None) -> dict[str, str]:
+    """The uuids of the nodes that these uuids and names mean, by ident; those that mean none are absent.
+
+    ``project``: only nodes that it owns or leases count; None: all do.
+    """
     known: dict[str, str] = {}
     wanted = list(dict.fromkeys(idents))
     for start in range(0, len(wanted), 400):
         part = wanted[start : start + 400]
         lower = [ident.lower() for ident in part]
         statement = select(nodes.c.uuid, nodes.c.name).where(or_(nodes.c.uuid.in_(lower), nodes.c.name.in_(part)))
+        if project is not None:
+            statement = statement.where(or_(nodes.c.owner == project, nodes.c.lessee == project))
         for row in connection.execute(statement):
             known[row.uuid] = row.uuid
             known.setdefault(row.name, row.uuid)
