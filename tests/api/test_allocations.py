@@ -124,7 +124,7 @@ async def test_an_instance_that_another_node_serves_is_not_placed(api: Api) -> N
 
 
 async def test_bodies_are_checked(api: Api) -> None:
-    for body, word in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"resource_class": None}, "mandatory"),
         ({"resource_class": 3}, "resource_class"),
         ({"resource_class": "x" * 81}, "resource_class"),
@@ -137,7 +137,8 @@ async def test_bodies_are_checked(api: Api) -> None:
         ({"candidate_nodes": ["nope"]}, "Nodes cannot be found: nope"),
         ({"extra": []}, "extra"),
         ({"node": "nope"}, "Node nope could not be found"),
-    ):
+    )
+    for body, word in wrong:
         reply = await ask(api, **body)
         assert (reply.status, word in reply.fault["faultstring"]) == (400, True), (body, reply.raw)
     assert (await api.call("POST", PATH, b"{bad")).status == 400
@@ -168,7 +169,7 @@ async def test_microversions(api: Api) -> None:
         ("GET", "/v1/nodes/n/allocation", "1.51"): 404,
     }
     for (method, path, version), status in answers.items():
-        body = [] if method == "PATCH" else {} if method == "POST" else None
+        body: Any = [] if method == "PATCH" else {} if method == "POST" else None
         assert (await api.call(method, path, body, version=version)).status == status, (method, path, version)
     assert "owner" not in await api.get(f"{PATH}/{uuid}", version="1.59")
     assert (await api.call("POST", PATH, {"node": "n"}, version="1.57")).status == 400

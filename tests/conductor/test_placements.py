@@ -8,7 +8,7 @@ import contextlib
 import random
 import signal
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def fleet(folder: Path) -> AsyncIterator[Service]:
+async def fleet(folder: Path) -> AsyncGenerator[Service]:
     """A service over free nodes of one class, each with one of two traits."""
     async with stand.site(folder) as deps:
         await asyncio.gather(*(free_node(deps, number) for number in range(NODES)))
