@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from ingot.api import columns, paging, query, versions, wire
+from ingot.api import access, columns, paging, query, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch
@@ -28,6 +28,8 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     query.Query(request)
     body = request.object("port")
     _require_body_fields(tuple(body), request.version)
+    on = str(body.get("node_uuid") or body.get("node_ident"))
+    await access.require_on_node(deps, request.caller, on, "baremetal:port:create")
     made = await service.create(deps, body, request.version)
     names = versions.fields("port", request.version)
     return wire.created(shown(request, made, names), request.href("v1", "ports", made.uuid))
@@ -108,7 +110,7 @@ async def _collection(
     versions.require_filters("port", asked.names(), request.version)
     names = columns.of_list("port", asked, request.version, _SHORT, detail=detail)
     page = asked.page(_SORTABLE)
-    where = _where(asked)
+    where = {**_where(asked), "project": access.project_of_list(request.caller, "port")}
     of_node = ident or asked.text("node") or asked.uuid("node_uuid")
     found = await deps.store.read(_list, page, of_node, where, ident is not None)
     body = {"ports": [shown(request, port, names) for port in found]}
