@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, node
-from ingot.store import rows
+from ingot.store import rows, tenancy
 from ingot.store.paging import Page, paged
 from ingot.store.schema import nodes, ports
 
@@ -59,8 +59,7 @@ def list_page(connection: Connection, page: Page, **equal: Any) -> list[node.Por
             owners = select(nodes.c.uuid).where(nodes.c[key].in_(value))
             statement = statement.where(ports.c.node_uuid.in_(owners))
         elif key == "project":
-            theirs = select(nodes.c.uuid).where(or_(nodes.c.owner == value, nodes.c.lessee == value))
-            statement = statement.where(ports.c.node_uuid.in_(theirs))
+            statement = statement.where(ports.c.node_uuid.in_(tenancy.nodes_of(value)))
         elif key == "description_contains":
             statement = statement.where(ports.c.description.contains(value, autoescape=True))
         else:
