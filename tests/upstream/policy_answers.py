@@ -21,7 +21,9 @@ def main() -> None:
     CONF([], project="ironic", default_config_files=[])
     CONF.set_override("auth_strategy", "keystone")
     answers = {
-        rule.name: ["".join(_ask(rule.name, caller, target) for target in asked["targets"]) for caller in asked["callers"]]
+        rule.name: [
+            "".join(_ask(rule.name, caller, target) for target in asked["targets"]) for caller in asked["callers"]
+        ]
         for rule in policy.list_policies()
     }
     json.dump(answers, sys.stdout)

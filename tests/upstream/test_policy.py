@@ -17,7 +17,9 @@ from ingot.domain import roles
 pytestmark = [pytest.mark.long, pytest.mark.peer]
 
 CALLERS = [
-    wire.Caller("x", roles.held(given), system=scope == "system", project=scope if scope in {"p1", "p2", "p3"} else None)
+    wire.Caller(
+        "x", roles.held(given), system=scope == "system", project=scope if scope in {"p1", "p2", "p3"} else None
+    )
     for scope in ("system", "p1", "p2", "p3", "nowhere")
     for given in ((), *((role,) for role in roles.ALL), ("member", "service"))
 ]
@@ -66,15 +68,13 @@ def _joined(theirs: dict[str, list[str]], rule: str) -> list[str]:
 
 
 def _is_nobodys(caller: wire.Caller, target: policy.Tenancy | None) -> bool:
-    """Intended difference: to upstream, "no project" of a caller without scope equals "no owner" of an object."""
-    return not caller.system and caller.project is None and target is not None and target.owner is None
+    """Intended difference: upstream takes a caller without a project for the owner of what has no owner."""
+    return caller.project is None and target is not None and target.owner is None
 
 
 async def _upstream() -> dict[str, list[str]]:
     question: dict[str, Any] = {
-        "callers": [
-            {"roles": sorted(each.roles), "system": each.system, "project": each.project} for each in CALLERS
-        ],
+        "callers": [{"roles": sorted(each.roles), "system": each.system, "project": each.project} for each in CALLERS],
         "targets": [None if each is None else msgspec.to_builtins(each) for each in TARGETS],
     }
     script = Path(__file__).with_name("policy_answers.py")
