@@ -6,17 +6,14 @@ node_view.py alone.
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Connection
+import msgspec
 
 from ingot.api import paging, query, versions, wire
 from ingot.api.v1 import node_view
 from ingot.deps import Deps
 from ingot.domain import errors, ids, patch, states
 from ingot.services import nodes as service
-from ingot.store import nodes, rows, schema
-from ingot.store.paging import Page
+from ingot.store import documents, nodes, rows, schema
 
 _FILTERS = (*versions.filters_since("node"), "fields")
 SORTABLE = frozenset(column.name for column in schema.nodes.c) - rows.JSON_COLUMNS - {"secrets", "agent_token"}
@@ -63,31 +60,30 @@ async def collection(
     if names is not None and wants_detail:
         raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
     if names is not None:
-        what = node_view.chosen(names, request.version)
+        shown = node_view.chosen(names, request.version)
     else:
-        what = node_view.view(request.version, None if wants_detail else (*node_view.SHORT, "links"))
+        shown = node_view.view(request.version, None if wants_detail else (*node_view.SHORT, "links"))
     where = _filter(deps, asked, chassis_uuid)
     page = asked.page(SORTABLE)
-    found, traits = ([], {}) if where is None else await deps.store.read(_list, where, page, what)
-    uuids = [row["uuid"] for row in found]
-    renderer = node_view.Renderer(deps, request, what)
-    body: dict[str, Any] = {
-        "nodes": [renderer.render(row, traits.get(uuid)) for uuid, row in zip(uuids, found, strict=True)]
-    }
+    found = documents.NOTHING
+    if where is not None:
+        document = node_view.document(deps, request, shown)
+        found = await deps.store.read(nodes.list_documents, where, page, document)
     extra = {name: asked.text(name) for name in _REPEATED}
     if asked.flag("detail"):
         extra["detail"] = "True"
     elif not detail:
-        extra["fields"] = ",".join(names if names is not None else sorted(what.names - {"links"}))
-    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, extra))
+        extra["fields"] = ",".join(names if names is not None else sorted(set(shown) - {"links"}))
+    body = {"nodes": msgspec.Raw(found.array)}
+    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found.uuids, extra))
 
 
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}."""
     asked = query.Query(request, "fields")
     names = asked.words("fields")
-    what = node_view.view(request.version, None) if names is None else node_view.chosen(names, request.version)
-    return await _show(deps, request, node_ident(request), what)
+    shown = node_view.view(request.version, None) if names is None else node_view.chosen(names, request.version)
+    return await _show(deps, request, node_ident(request), shown)
 
 
 async def change(deps: Deps, request: wire.Request) -> wire.Answer:
@@ -132,22 +128,9 @@ def _require_body_fields(names: tuple[str, ...], version: int) -> None:
         versions.require(version, first.get(name, 1))
 
 
-async def _show(deps: Deps, request: wire.Request, ident: str, what: node_view.View) -> wire.Answer:
-    row, traits = await deps.store.read(_read, ident, what)
-    return wire.ok(node_view.Renderer(deps, request, what).render(row, traits))
-
-
-def _read(connection: Connection, ident: str, what: node_view.View) -> tuple[dict[str, Any], list[str]]:
-    row = nodes.get_row(connection, ident, what.columns)
-    return row, nodes.list_traits(connection, row["uuid"]) if "traits" in what.names else []
-
-
-def _list(
-    connection: Connection, where: nodes.Filter, page: Page, what: node_view.View
-) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
-    found = nodes.list_rows(connection, where, page, what.columns)
-    traits = nodes.traits_of(connection, [row["uuid"] for row in found]) if "traits" in what.names else {}
-    return found, traits
+async def _show(deps: Deps, request: wire.Request, ident: str, shown: tuple[str, ...]) -> wire.Answer:
+    document = node_view.document(deps, request, shown)
+    return wire.ready(await deps.store.peek(nodes.get_document, ident, document))
 
 
 def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None) -> nodes.Filter | None:
