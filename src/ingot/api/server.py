@@ -17,12 +17,14 @@ from ingot.api.v1 import (
     conductors,
     console,
     drivers,
+    events,
     firmware,
     history,
     indicators,
     management,
     modes,
     nodes,
+    portgroups,
     ports,
     root,
     states,
@@ -30,10 +32,12 @@ from ingot.api.v1 import (
     traits,
     vendor,
     vmedia,
+    volumes,
 )
 from ingot.deps import Deps
 
 _NODE = "/v1/nodes/{node}"
+_PORTGROUP = "/v1/portgroups/{portgroup}"
 _TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
 _LAMP = f"{_NODE}/management/indicators/{{indicator}}"
@@ -113,13 +117,57 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_NODE}/children", history.children, 83, "baremetal:node:get"),
     Route("GET", f"{_NODE}/ports", ports.index_of_node, 1, "baremetal:port:get"),
     Route("GET", f"{_NODE}/ports/detail", ports.index_of_node_detail, 1, "baremetal:port:get"),
+    Route("GET", f"{_NODE}/portgroups", portgroups.index_of_node, 24, "baremetal:portgroup:get"),
+    Route("GET", f"{_NODE}/portgroups/detail", portgroups.index_of_node_detail, 24, "baremetal:portgroup:get"),
     # ports
-    Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:get"),
+    Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:list"),
     Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create"),
-    Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:get"),
+    Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:list"),
     Route("GET", "/v1/ports/{port}", ports.show, 1, "baremetal:port:get"),
     Route("PATCH", "/v1/ports/{port}", ports.change, 1, "baremetal:port:update"),
     Route("DELETE", "/v1/ports/{port}", ports.destroy, 1, "baremetal:port:delete"),
+    # port groups
+    Route("GET", "/v1/portgroups", portgroups.index, 23, "baremetal:portgroup:list"),
+    Route("POST", "/v1/portgroups", portgroups.create, 23, "baremetal:portgroup:create", asks=True),
+    Route("GET", "/v1/portgroups/detail", portgroups.index_detail, 23, "baremetal:portgroup:list"),
+    Route("GET", _PORTGROUP, portgroups.show, 23, "baremetal:portgroup:get"),
+    Route("PATCH", _PORTGROUP, portgroups.change, 23, "baremetal:portgroup:update"),
+    Route("DELETE", _PORTGROUP, portgroups.destroy, 23, "baremetal:portgroup:delete"),
+    Route("GET", f"{_PORTGROUP}/ports", ports.index_of_portgroup, 24, "baremetal:port:get"),
+    Route("GET", f"{_PORTGROUP}/ports/detail", ports.index_of_portgroup_detail, 24, "baremetal:port:get"),
+    # volumes
+    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:list"),
+    Route("GET", f"{_NODE}/volume", volumes.show_root, 32, "baremetal:volume:get"),
+    *(
+        route
+        for resource in (volumes.CONNECTORS, volumes.TARGETS)
+        for route in (
+            Route("GET", f"/v1/volume/{resource.word}", resource.index, 32, "baremetal:volume:list"),
+            Route("POST", f"/v1/volume/{resource.word}", resource.create, 32, "baremetal:volume:create", asks=True),
+            Route("GET", f"/v1/volume/{resource.word}/{{ident}}", resource.show, 32, "baremetal:volume:get"),
+            Route("PATCH", f"/v1/volume/{resource.word}/{{ident}}", resource.change, 32, "baremetal:volume:update"),
+            Route("DELETE", f"/v1/volume/{resource.word}/{{ident}}", resource.destroy, 32, "baremetal:volume:delete"),
+            Route("GET", f"{_NODE}/volume/{resource.word}", resource.index, 32, "baremetal:volume:get"),
+        )
+    ),
+    # what may only be read below its node or port group
+    *(
+        route
+        for path, since, what in (
+            (f"{_NODE}/ports", 1, "port"),
+            (f"{_NODE}/portgroups", 24, "portgroup"),
+            (f"{_PORTGROUP}/ports", 24, "port"),
+            (f"{_NODE}/volume/connectors", 32, "volume"),
+            (f"{_NODE}/volume/targets", 32, "volume"),
+        )
+        for route in (
+            Route("POST", path, root.malformed, since, f"baremetal:{what}:get"),
+            *(
+                Route(method, f"{path}/{{below}}", root.malformed, since, f"baremetal:{what}:get")
+                for method in ("GET", "PATCH", "DELETE")
+            ),
+        )
+    ),
     # chassis
     Route("GET", "/v1/chassis", chassis.index, 1, "baremetal:chassis:get"),
     Route("POST", "/v1/chassis", chassis.create, 1, "baremetal:chassis:create"),
@@ -165,6 +213,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", f"{_TRAITS}", steplists.remove_traits, 112, "baremetal:runbook:update"),
     Route("PUT", f"{_TRAITS}/{{trait}}", steplists.add_trait, 112, "baremetal:runbook:update"),
     Route("DELETE", f"{_TRAITS}/{{trait}}", steplists.remove_traits, 112, "baremetal:runbook:update"),
+    Route("POST", "/v1/events", events.create, 54, "baremetal:events:post"),
     # the ramdisk's agent
     Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True, limited="lookup"),
     Route("POST", "/v1/heartbeat/{node}", agents.heartbeat, 22, "public", public=True, limited="heartbeat"),

@@ -237,6 +237,58 @@ ports = Table(
     Column("updated_at", _TIME),
 )
 
+portgroups = Table(
+    "portgroups",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    Column("address", String(17), unique=True),
+    Column("name", String(255), unique=True),
+    Column("mode", String(255)),
+    Column("standalone_ports_supported", Boolean, nullable=False, server_default="1"),
+    Column("dynamic_portgroup", Boolean, nullable=False, server_default="0"),
+    Column("physical_network", String(64)),
+    Column("category", String(80)),
+    _json("extra"),
+    _json("internal_info"),
+    _json("properties"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+)
+
+volume_connectors = Table(
+    "volume_connectors",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    Column("type", String(32), nullable=False),
+    Column("connector_id", String(255), nullable=False),
+    _json("extra"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+    UniqueConstraint("type", "connector_id"),
+)
+
+volume_targets = Table(
+    "volume_targets",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    Column("volume_type", String(64), nullable=False),
+    Column("volume_id", String(255), nullable=False),
+    Column("boot_index", Integer, nullable=False),
+    _json("properties"),
+    # Sealed: the secrets among the properties.
+    Column("secrets", Text),
+    _json("extra"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+    UniqueConstraint("node_uuid", "boot_index"),
+)
+
 chassis = Table(
     "chassis",
     metadata,
@@ -313,6 +365,8 @@ users = Table(
     Column("name", String(255), primary_key=True),
     Column("password_hash", String(255), nullable=False),
     Column("role", String(32), nullable=False),
+    # Where the role holds; null: in the whole system.
+    Column("project", String(255)),
     Column("created_at", _TIME, nullable=False),
 )
 

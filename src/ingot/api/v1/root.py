@@ -9,6 +9,7 @@ from typing import Any
 
 from ingot.api import query, versions, wire
 from ingot.deps import Deps
+from ingot.domain import errors
 
 _RESOURCES: tuple[tuple[str, int], ...] = (
     # link name, first microversion
@@ -18,7 +19,10 @@ _RESOURCES: tuple[tuple[str, int], ...] = (
     ("drivers", 1),
     ("lookup", 22),
     ("heartbeat", 22),
+    ("portgroups", 23),
+    ("volume", 32),
     ("conductors", 49),
+    ("events", 54),
     ("deploy_templates", 55),
     ("continue_inspection", 84),
     ("runbooks", 92),
@@ -66,3 +70,8 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
                 {"href": f"{request.href(name)}/", "rel": "bookmark"},
             ]
     return wire.ok(found)
+
+
+async def malformed(deps: Deps, request: wire.Request) -> wire.Answer:
+    """What is listed below another resource is made, shown and changed at its own address alone."""
+    raise errors.Invalid("Malformed request URI.", hint="Use the resource's own address, such as /v1/ports.")
