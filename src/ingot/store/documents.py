@@ -57,7 +57,7 @@ def literal(found: object) -> str:
 def find(connection: Connection, document: Document, table: str, column: str, ident: str) -> bytes | None:
     """The document of the one row of ``table`` whose ``column`` is ``ident``, or None."""
     # Every name in this text is one of the schema's, never a caller's.
-    statement = f"SELECT CAST(printf(?, {document.values}) AS BLOB) FROM {table} WHERE {table}.{column} = ?"  # noqa: S608
+    statement = f"SELECT CAST(printf(?, {document.values}) AS BLOB) FROM {table} WHERE {table}.{column} = ?"  # noqa: S608 - names of the schema only
     row = connection.exec_driver_sql(statement, (document.form, ident)).first()
     return None if row is None else row[0]
 
