@@ -6,7 +6,7 @@ Invariant: what is not in the table is not served.
 
 from __future__ import annotations
 
-from ingot.api import dispatch
+from ingot.api import dispatch, openapi
 from ingot.api.ext import console as console_page
 from ingot.api.ext import runs, sensors, status
 from ingot.api.routing import MIB, Handler, Route
@@ -228,10 +228,12 @@ ROUTES: tuple[Route, ...] = (
         limited="lookup",
     ),
     # what Ironic lacks
+    Route("GET", "/ingot/v1/openapi.json", openapi.Document(lambda: ROUTES).show, 1, "public", public=True),
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
-    Route("GET", "/ingot/v1/nodes/{node}/run", runs.show, 1, "ingot:run:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/run", runs.show_last, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/runs/{run}", runs.show, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/logs", runs.logs, 1, "ingot:run:logs"),
     Route("GET", "/ingot/v1/nodes/{node}/runs/{run}/console", console_page.log, 1, "baremetal:node:get_console"),
     Route("POST", "/ingot/v1/nodes/{node}/console", console_page.ticket, 1, "baremetal:node:get_console"),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
-from ingot.api import paging, query, versions, wire
+from ingot.api import paging, query, spec, versions, wire
 from ingot.api.v1 import node_view
 from ingot.deps import Deps
 from ingot.domain import errors, ids, patch, states
+from ingot.services import drafts
 from ingot.services import nodes as service
 from ingot.store import documents, nodes, rows, schema
 
@@ -21,6 +22,7 @@ _FAULTS = ("power failure", "clean failure", "rescue abort failure", "service fa
 _REPEATED = ("associated", "maintenance", "retired")
 
 
+@spec.tells("Enrol a node", 201, answer=spec.one("node"), body=spec.of(drafts.NodeDraft))
 async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/nodes."""
     query.Query(request)
@@ -32,12 +34,14 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.Answer(201, answer.body, (*answer.headers, location))
 
 
+@spec.tells("List nodes, a page at a time", answer=spec.page("nodes", "node"))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes."""
     asked = query.Query(request, *query.PAGING, *_FILTERS)
     return await collection(deps, request, asked, "nodes")
 
 
+@spec.tells("List nodes with all their fields", answer=spec.page("nodes", "node"))
 async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/detail, the older form of ?detail=true."""
     asked = query.Query(request, *query.PAGING, *(name for name in _FILTERS if name not in {"fields", "detail"}))
@@ -78,6 +82,7 @@ async def collection(
     return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found.uuids, extra))
 
 
+@spec.tells("Show one node", answer=spec.one("node"))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}."""
     asked = query.Query(request, "fields")
@@ -86,6 +91,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return await _show(deps, request, node_ident(request), shown)
 
 
+@spec.tells("Change fields of a node", answer=spec.one("node"), body=spec.PATCH)
 async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PATCH /v1/nodes/{node}."""
     asked = query.Query(request, "reset_interfaces")
@@ -99,6 +105,7 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     return await _show(deps, request, uuid, node_view.view(request.version, None))
 
 
+@spec.tells("Forget a node", 204)
 async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/nodes/{node}."""
     query.Query(request)

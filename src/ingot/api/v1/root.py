@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.api import query, versions, wire
+from ingot.api import query, spec, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 
@@ -29,6 +29,12 @@ _RESOURCES: tuple[tuple[str, int], ...] = (
 )
 
 
+_LINKS = list[dict[str, str]]
+_VERSION = dict[str, str | _LINKS]
+_ROOT = spec.fields(name=str, description=str, default_version=_VERSION, versions=list[_VERSION])
+_V1 = spec.of(dict[str, str | dict[str, Any] | list[dict[str, Any]]])
+
+
 def _version(request: wire.Request) -> dict[str, Any]:
     return {
         "id": "v1",
@@ -39,6 +45,7 @@ def _version(request: wire.Request) -> dict[str, Any]:
     }
 
 
+@spec.tells("Which versions of the API there are", answer=_ROOT)
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /: which versions there are."""
     query.Query(request)
@@ -53,6 +60,7 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     )
 
 
+@spec.tells("Which resources version 1 has, as links", answer=_V1)
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1: which resources there are."""
     query.Query(request)
