@@ -1,7 +1,8 @@
 """What upstream's own policy engine says; run by upstream's Python, questions as JSON on standard input.
 
-In: {"callers": [{"roles", "system", "project"}], "targets": [{owner, lessee} or null]}; out: rule -> one text per caller,
-a letter per target: "y" or "n". The engine is asked as upstream's API asks it, with its defaults and no policy file.
+In: {"callers": [{"roles", "system", "project"}], "targets": [{owner, lessee} or null]}; out: rule -> one text for each
+caller, a letter for each target: "y" or "n". The engine is asked as upstream's API asks it, with
+its defaults and no policy file.
 """
 
 from __future__ import annotations

@@ -17,10 +17,8 @@ from ingot.domain import roles
 pytestmark = [pytest.mark.long, pytest.mark.peer]
 
 CALLERS = [
-    wire.Caller(
-        "x", roles.held(given), system=scope == "system", project=scope if scope in {"p1", "p2", "p3"} else None
-    )
-    for scope in ("system", "p1", "p2", "p3", "nowhere")
+    wire.Caller("x", roles.held(given), system=system, project=project)
+    for system, project in ((True, None), (False, "p1"), (False, "p2"), (False, "p3"), (False, None))
     for given in ((), *((role,) for role in roles.ALL), ("member", "service"))
 ]
 TARGETS = [

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection
+import msgspec
 
-from ingot.api import access, paging, patch_rules, policy, query, versions, wire
+from ingot.api import access, paging, patch_rules, policy, query, spec, versions, wire
 from ingot.api.v1 import node_view, redaction
 from ingot.deps import Deps
 from ingot.domain import errors, ids, patch, states
+from ingot.services import drafts
 from ingot.services import nodes as service
-from ingot.store import nodes, rows, schema
-from ingot.store.paging import Page
+from ingot.store import documents, nodes, rows, schema
 
 _FILTERS = (*versions.filters_since("node"), "fields")
 SORTABLE = frozenset(column.name for column in schema.nodes.c) - rows.JSON_COLUMNS - {"secrets", "agent_token"}
@@ -24,6 +24,7 @@ _FAULTS = ("power failure", "clean failure", "rescue abort failure", "service fa
 _REPEATED = ("associated", "maintenance", "retired")
 
 
+@spec.tells("Enrol a node", 201, answer=spec.one("node"), body=spec.of(drafts.NodeDraft))
 async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/nodes."""
     query.Query(request)
@@ -35,12 +36,14 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.Answer(201, answer.body, (*answer.headers, location))
 
 
+@spec.tells("List nodes, a page at a time", answer=spec.page("nodes", "node"))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes."""
     asked = query.Query(request, *query.PAGING, *_FILTERS)
     return await collection(deps, request, asked, "nodes")
 
 
+@spec.tells("List nodes with all their fields", answer=spec.page("nodes", "node"))
 async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/detail, the older form of ?detail=true."""
     asked = query.Query(request, *query.PAGING, *(name for name in _FILTERS if name not in {"fields", "detail"}))
@@ -63,35 +66,36 @@ async def collection(
     if names is not None and wants_detail:
         raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
     if names is not None:
-        what = node_view.chosen(names, request.version)
+        shown = node_view.chosen(names, request.version)
     else:
-        what = node_view.view(request.version, None if wants_detail else (*node_view.SHORT, "links"))
+        shown = node_view.view(request.version, None if wants_detail else (*node_view.SHORT, "links"))
     project = access.project_of_list(request.caller, "node", asked.text("project"))
     where = _filter(deps, asked, chassis_uuid, project)
     page = asked.page(SORTABLE)
-    found, traits = ([], {}) if where is None else await deps.store.read(_list, where, page, what)
-    uuids = [row["uuid"] for row in found]
-    renderer = node_view.Renderer(deps, request, what)
-    body: dict[str, Any] = {
-        "nodes": [renderer.render(row, traits.get(uuid)) for uuid, row in zip(uuids, found, strict=True)]
-    }
+    found = documents.NOTHING
+    if where is not None:
+        document = node_view.document(deps, request, shown)
+        found = await deps.store.read(nodes.list_documents, where, page, document)
     extra = {name: asked.text(name) for name in _REPEATED}
     if asked.flag("detail"):
         extra["detail"] = "True"
     elif not detail:
-        extra["fields"] = ",".join(names if names is not None else sorted(what.names - {"links"}))
-    answer = wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, extra))
-    return await redaction.of_list(deps, request.caller, uuids, answer)
+        extra["fields"] = ",".join(names if names is not None else sorted(set(shown) - {"links"}))
+    body = {"nodes": msgspec.Raw(found.array)}
+    answer = wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found.uuids, extra))
+    return await redaction.of_list(deps, request.caller, found.uuids, answer)
 
 
+@spec.tells("Show one node", answer=spec.one("node"))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}."""
     asked = query.Query(request, "fields")
     names = asked.words("fields")
-    what = node_view.view(request.version, None) if names is None else node_view.chosen(names, request.version)
-    return await _show(deps, request, node_ident(request), what)
+    shown = node_view.view(request.version, None) if names is None else node_view.chosen(names, request.version)
+    return await _show(deps, request, node_ident(request), shown)
 
 
+@spec.tells("Change fields of a node", answer=spec.one("node"), body=spec.PATCH)
 async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PATCH /v1/nodes/{node}."""
     asked = query.Query(request, "reset_interfaces")
@@ -108,6 +112,7 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     return await _show(deps, request, uuid, node_view.view(request.version, None))
 
 
+@spec.tells("Forget a node", 204)
 async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/nodes/{node}."""
     query.Query(request)
@@ -160,23 +165,10 @@ def _require_body_fields(names: tuple[str, ...], version: int) -> None:
         versions.require(version, first.get(name, 1))
 
 
-async def _show(deps: Deps, request: wire.Request, ident: str, what: node_view.View) -> wire.Answer:
-    row, traits = await deps.store.read(_read, ident, what)
-    answer = wire.ok(node_view.Renderer(deps, request, what).render(row, traits))
+async def _show(deps: Deps, request: wire.Request, ident: str, shown: tuple[str, ...]) -> wire.Answer:
+    document = node_view.document(deps, request, shown)
+    answer = wire.ready(await deps.store.peek(nodes.get_document, ident, document))
     return await redaction.of_one(deps, request.caller, ident, answer)
-
-
-def _read(connection: Connection, ident: str, what: node_view.View) -> tuple[dict[str, Any], list[str]]:
-    row = nodes.get_row(connection, ident, what.columns)
-    return row, nodes.list_traits(connection, row["uuid"]) if "traits" in what.names else []
-
-
-def _list(
-    connection: Connection, where: nodes.Filter, page: Page, what: node_view.View
-) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
-    found = nodes.list_rows(connection, where, page, what.columns)
-    traits = nodes.traits_of(connection, [row["uuid"] for row in found]) if "traits" in what.names else {}
-    return found, traits
 
 
 def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None, project: str | None) -> nodes.Filter | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.api import access, columns, paging, patch_rules, query, versions, wire
+from ingot.api import access, columns, paging, patch_rules, query, spec, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors, patch, secrets
 from ingot.services import steplists as service
@@ -18,12 +18,24 @@ _SHORT = ("uuid", "name", "links")
 _SORTABLE = frozenset({"uuid", "name", "created_at", "updated_at"})
 
 
+_ITEM = spec.Owned(lambda resource: spec.one(resource.word))
+_ITEMS = spec.Owned(lambda resource: spec.page(resource.word, resource.word))
+_DRAFT = spec.Owned(lambda resource: spec.of(resource.draft))
+
+
 class Resource:
-    """One of the two. ``roots``: what a patch may touch; ``make``: an item out of a body."""
+    """One of the two. ``roots``: what a patch may touch; ``make``: an item out of a body, which is a ``draft``."""
 
-    def __init__(self, word: str, items: store.StepLists[Any], make: Callable[[dict[str, Any], int], Any]) -> None:
-        self.word, self.store, self._make = word, items, make
+    def __init__(
+        self,
+        word: str,
+        items: store.StepLists[Any],
+        make: Callable[[dict[str, Any], int], Any],
+        draft: type[msgspec.Struct],
+    ) -> None:
+        self.word, self.store, self.draft, self._make = word, items, draft, make
 
+    @spec.tells("Make a template or runbook", 201, answer=_ITEM, body=_DRAFT)
     async def create(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """POST."""
         query.Query(request)
@@ -32,6 +44,7 @@ class Resource:
         stored = await deps.store.run(self.store.create, deps.sealer, made)
         return wire.created(self._shown(request, stored, None), request.href("v1", self.word, stored.uuid))
 
+    @spec.tells("List templates or runbooks, a page at a time", answer=_ITEMS)
     async def index(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """GET of the collection."""
         asked = query.Query(request, *query.PAGING, "fields", "detail", "project")
@@ -43,12 +56,14 @@ class Resource:
         more = columns.repeated(asked)
         return wire.ok(paging.add_next(body, request.href("v1", self.word), page, [one.uuid for one in found], more))
 
+    @spec.tells("Show one template or runbook", answer=_ITEM)
     async def show(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """GET of one."""
         names = columns.of_one(self.word, query.Query(request, "fields"), request.version)
         found = await deps.store.read(self.store.get, deps.sealer, request.args["ident"])
         return wire.ok(self._shown(request, found, names))
 
+    @spec.tells("Change a template or runbook", answer=_ITEM, body=spec.PATCH)
     async def change(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """PATCH of one."""
         query.Query(request)
@@ -59,6 +74,7 @@ class Resource:
         found = await deps.store.run(service.change, deps, request.args["ident"], operations, change)
         return wire.ok(self._shown(request, found, None))
 
+    @spec.tells("Forget a template or runbook", 204)
     async def destroy(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """DELETE of one."""
         query.Query(request)
@@ -129,10 +145,11 @@ class Change(msgspec.Struct, frozen=True):
     make: Callable[[dict[str, Any]], Any]
 
 
-TEMPLATES = Resource("deploy_templates", store.TEMPLATES, service.template)
-RUNBOOKS = Runbooks("runbooks", store.RUNBOOKS, service.runbook)
+TEMPLATES = Resource("deploy_templates", store.TEMPLATES, service.template, service.TemplateDraft)
+RUNBOOKS = Runbooks("runbooks", store.RUNBOOKS, service.runbook, service.RunbookDraft)
 
 
+@spec.tells("The traits of a runbook", answer=spec.fields(traits=list[str]))
 async def list_traits(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/runbooks/{ident}/traits."""
     query.Query(request)
@@ -140,6 +157,7 @@ async def list_traits(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"traits": found.traits})
 
 
+@spec.tells("Replace the traits of a runbook", 204, body=spec.fields(traits=list[str]))
 async def replace_traits(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/runbooks/{ident}/traits."""
     query.Query(request)
@@ -151,6 +169,7 @@ async def replace_traits(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.NO_CONTENT
 
 
+@spec.tells("Give a runbook a trait", 204)
 async def add_trait(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/runbooks/{ident}/traits/{trait}."""
     query.Query(request)
@@ -162,6 +181,7 @@ async def add_trait(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.Answer(204, b"", ((b"location", where.encode()),))
 
 
+@spec.tells("Take one trait, or all, from a runbook", 204)
 async def remove_traits(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/runbooks/{ident}/traits and .../{trait}; one that is not there is no error."""
     query.Query(request)
