@@ -71,22 +71,9 @@ def locked(found: node.Node) -> errors.Locked:
 def _create(connection: Connection, fresh: node.Node, sealed: str | None) -> node.Node:
     _check_chassis(connection, fresh.chassis_uuid)
     if fresh.parent_node is not None:
-        fresh = msgspec.structs.replace(fresh, parent_node=_parent(connection, fresh, fresh.parent_node))
+        parent = _get_parent(connection, fresh, fresh.parent_node)
+        fresh = msgspec.structs.replace(fresh, parent_node=parent.uuid)
     return nodes.create(connection, fresh, sealed)
-
-
-def _parent(connection: Connection, child: node.Node, ident: str) -> str:
-    """The uuid of the node that may become the parent of ``child``: of the same owner, and not below it."""
-    parent = nodes.find(connection, ident)
-    if parent is None or parent.owner != child.owner:
-        # One answer to both: who may not see a node does not learn that it exists.
-        raise errors.Invalid(f"Unable to apply the requested parent_node '{ident}'. Requested value was invalid.")
-    above: node.Node | None = parent
-    while above is not None:
-        if above.uuid == child.uuid:
-            raise errors.Invalid(f"Node {child.uuid} cannot be a parent of its own parent {ident}.")
-        above = nodes.find(connection, above.parent_node) if above.parent_node else None
-    return parent.uuid
 
 
 def _change(
@@ -117,7 +104,7 @@ def _change(
     changed.update(changes.consequences(found, changed))
     _check_chassis(connection, changed.get("chassis_uuid"))
     if changed.get("parent_node"):
-        changed["parent_node"] = _parent(connection, found, changed["parent_node"])
+        changed["parent_node"] = _get_parent(connection, found, changed["parent_node"]).uuid
     if touched & set(_SEALED):
         changed.update(_reseal(connection, deps, found.uuid, values))
     if "instance_uuid" in changed and found.allocation_uuid is not None:
@@ -160,13 +147,29 @@ def _check_name(name: str | None, version: int, message: str) -> None:
         raise errors.Invalid(message, hint="Use letters, digits, '.', '_', '~' and '-'; not a UUID.")
 
 
-def _check_chassis(connection: Connection, uuid: str | None) -> None:
+def _check_chassis(connection: Connection, chassis_uuid: str | None) -> None:
     try:
-        if uuid is not None:
-            chassis.get(connection, uuid)
+        if chassis_uuid is not None:
+            chassis.get(connection, chassis_uuid)
     except errors.NotFound as error:
         # The address of this request exists, only a value in its body does not.
         raise errors.Invalid(error.message, hint=error.hint) from error
+
+
+def _get_parent(connection: Connection, child: node.Node, ident: str) -> node.Node:
+    """The node that is to be the child's parent. Raises errors.Invalid, in the same words for one of another owner."""
+    found = nodes.find(connection, ident)
+    if found is None or found.owner != child.owner:
+        raise errors.Invalid(
+            f"Unable to apply the requested parent_node '{ident}'. Requested value was invalid.",
+            hint="Name a node of the same owner.",
+        )
+    above: node.Node | None = found
+    while above is not None:
+        if above.uuid == child.uuid:
+            raise errors.Invalid(f"Node {child.uuid} cannot be its own parent, nor below one of its children.")
+        above = nodes.find(connection, above.parent_node) if above.parent_node else None
+    return found
 
 
 def _columns(draft: NodeDraft) -> dict[str, Any]:
