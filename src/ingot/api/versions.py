@@ -34,6 +34,10 @@ _NODE_1 = (
     "target_power_state target_provision_state links ports"
 )
 _STEPLIST = "uuid name steps extra created_at updated_at links"
+_ALLOCATION = (
+    "uuid candidate_nodes created_at extra last_error links name node_uuid resource_class state traits updated_at"
+)
+_COMMON = ("extra", "created_at", "updated_at", "links")
 _PORTGROUP_23 = (
     "uuid address name extra internal_info node_uuid standalone_ports_supported created_at updated_at links ports"
 )
@@ -104,7 +108,14 @@ TABLE: tuple[Row, ...] = (
     Row("inject NMI"),
     Row("driver types", {"driver": ("type",)}, {"driver": ("type", "detail")}),
     Row("interfaces of nodes", _node(" ".join(f"{name}_interface" for name in _INTERFACES_31.split()))),
-    Row("volumes", _node("volume")),
+    Row(
+        "volumes",
+        {
+            **_node("volume"),
+            "connectors": ("uuid", "node_uuid", "type", "connector_id", *_COMMON),
+            "targets": ("uuid", "node_uuid", "volume_type", "volume_id", "boot_index", "properties", *_COMMON),
+        },
+    ),
     Row("storage interface", _node("storage_interface")),
     Row("physical network of ports", _port("physical_network")),
     Row("config drive on rebuild"),
@@ -124,7 +135,7 @@ TABLE: tuple[Row, ...] = (
     Row("conductors", _node("conductor"), _node("conductor")),
     Row("owner", _node("owner"), _node("owner")),
     Row("description", _node("description")),
-    Row("allocations", _node("allocation_uuid")),
+    Row("allocations", {**_node("allocation_uuid"), "allocation": tuple(_ALLOCATION.split())}),
     Row("smart NICs", _port("is_smartnic")),
     Row("events"),
     Row("deploy templates", {"deploy_templates": tuple(_STEPLIST.split())}),
@@ -132,7 +143,7 @@ TABLE: tuple[Row, ...] = (
     Row("change of allocations"),
     Row("allocation of a given node"),
     Row("vendor data in config drives"),
-    Row("owner of allocations"),
+    Row("owner of allocations", {"allocation": ("owner",)}),
     Row("retired nodes", _node("retired retired_reason")),
     Row("agent tokens"),
     Row("indicators"),

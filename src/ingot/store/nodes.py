@@ -15,13 +15,16 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, ins
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node, states
-from ingot.store import rows
+from ingot.store import documents, rows
 from ingot.store.paging import Page, paged
 from ingot.store.schema import node_traits, nodes, ports
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which nodes a list shows; None means any. ``project``: owner or lessee."""
+    """Which nodes a list shows; None means any. ``project``: owner or lessee.
+
+    ``parent_node``: whose children; None: nodes that are nobody's. ``include_children`` does away with either.
+    """
 
     associated: bool | None = None
     instance_uuid: str | None = None
@@ -97,6 +100,38 @@ def find_by_macs(connection: Connection, addresses: list[str]) -> list[node.Node
     return [get(connection, uuid) for uuid in found.scalars()]
 
 
+def list_documents(connection: Connection, where: Filter, page: Page, document: documents.Document) -> documents.Listed:
+    """One page of nodes as JSON."""
+    found = [nodes.c.uuid, documents.rendering(document)]
+    statement = select(*found).where(*conditions(where))
+    return documents.collect(connection, paged(connection, nodes, statement, page))
+
+
+def get_document(connection: Connection, ident: str, document: documents.Document) -> bytes:
+    """One node by uuid or name as JSON. Raises errors.NotFound."""
+    found = documents.find(connection, document, "nodes", "uuid" if ids.is_uuid(ident) else "name", ident)
+    if found is None:
+        raise errors.NotFound(f"Node {ident} could not be found.")
+    return found
+
+
+_WITH_AGENT = """CASE WHEN agent_url IS NULL THEN driver_internal_info ELSE json_set(driver_internal_info,
+ '$.agent_url', agent_url, '$.agent_version', agent_version, '$.agent_last_heartbeat',
+ strftime('%Y-%m-%dT%H:%M:%f000', ifnull(agent_heartbeat_at, 0), 'unixepoch')) END"""
+_DERIVED = {
+    # What is known of a node's agent beside the stored facts; its token only as asterisks.
+    "driver_internal_info": f"""CASE WHEN agent_token IS NULL THEN {_WITH_AGENT}
+ ELSE json_set({_WITH_AGENT}, '$.agent_secret_token', '******') END""",
+    "traits": """(SELECT json_group_array(trait) FROM
+ (SELECT trait FROM node_traits WHERE node_uuid = nodes.uuid ORDER BY trait))""",
+}
+
+
+def value(name: str) -> str | None:
+    """SQL of the JSON text of a node's field, None when the field is not stored."""
+    return _DERIVED.get(name) or (documents.value(nodes.c[name]) if name in nodes.c else None)
+
+
 def list_rows(connection: Connection, where: Filter, page: Page, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     """Rows as dicts of ``columns`` (JSON columns as unparsed text, booleans as bool), one page of them."""
     statement = paged(connection, nodes, _selection(columns).where(*conditions(where)), page)
@@ -114,9 +149,7 @@ def get_row(connection: Connection, ident: str, columns: tuple[str, ...]) -> dic
 
 @functools.cache
 def _selection(columns: tuple[str, ...]) -> Select[Any]:
-    """Columns of nodes; ``has_agent_token`` says whether a token was given out, never which."""
-    given = nodes.c.agent_token.is_not(None).label("has_agent_token")
-    return select(*(given if name == "has_agent_token" else nodes.c[name] for name in columns))
+    return select(*(nodes.c[name] for name in columns))
 
 
 def list_all(connection: Connection, where: Filter, page: Page) -> list[node.Node]:
@@ -130,6 +163,13 @@ def list_all(connection: Connection, where: Filter, page: Page) -> list[node.Nod
 def count(connection: Connection) -> int:
     """How many nodes there are."""
     return connection.execute(select(func.count()).select_from(nodes)).scalar_one()
+
+
+def count_shards(connection: Connection) -> list[tuple[str | None, int]]:
+    """Every shard (None: no shard) with the number of its nodes, the fullest first."""
+    number = func.count(nodes.c.id)
+    statement = select(nodes.c.shard, number).group_by(nodes.c.shard).order_by(number.desc(), nodes.c.shard)
+    return [(row[0], row[1]) for row in connection.execute(statement)]
 
 
 def change(connection: Connection, uuid: str, /, **values: Any) -> None:
@@ -227,10 +267,8 @@ def conditions(where: Filter) -> list[ColumnElement[bool]]:
         found.append(nodes.c.description.contains(where.description_contains, autoescape=True))
     if where.reserved is not None:
         found.append(nodes.c.reservation.is_not(None) if where.reserved else nodes.c.reservation.is_(None))
-    if where.parent_node is not None:
+    if not where.include_children:
         found.append(nodes.c.parent_node == where.parent_node)
-    elif not where.include_children:
-        found.append(nodes.c.parent_node.is_(None))
     return found
 
 
