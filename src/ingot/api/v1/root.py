@@ -80,6 +80,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(found)
 
 
+@spec.refuses
 async def malformed(deps: Deps, request: wire.Request) -> wire.Answer:
     """What is listed below another resource is made, shown and changed at its own address alone."""
     raise errors.Invalid("Malformed request URI.", hint="Use the resource's own address, such as /v1/ports.")
