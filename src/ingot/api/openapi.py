@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document: made of the route table and of what the handlers tell (spec.py) when first asked for.
 
 Which arguments of the query a handler reads, the handler itself says: it is called with one that nobody knows, and its
-refusal names the others. May not: hold a fact about one route. Invariant: every route that may do something is in it.
+refusal names the others. May not: hold a fact about one route. Invariant: every route of the table is in it.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ async def document(routes: tuple[routing.Route, ...]) -> dict[str, Any]:
     schemas = spec.Schemas()
     schemas.named.update({"error": _WRAPPED, "refusal": _BARE})
     paths: dict[str, dict[str, Any]] = {}
-    for route in (route for route in routes if not spec.is_refusal(route.handler)):
+    for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = await _operation(route, schemas)
     return {
         "openapi": "3.1.0",

@@ -13,6 +13,7 @@ from ingot.api.ext import runs, sensors, status
 from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
     agents,
+    allocations,
     bios,
     chassis,
     conductors,
@@ -28,6 +29,7 @@ from ingot.api.v1 import (
     portgroups,
     ports,
     root,
+    shards,
     states,
     steplists,
     traits,
@@ -38,6 +40,7 @@ from ingot.api.v1 import (
 from ingot.deps import Deps
 
 _NODE = "/v1/nodes/{node}"
+_ALLOCATION = "/v1/allocations/{allocation}"
 _PORTGROUP = "/v1/portgroups/{portgroup}"
 _TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
@@ -61,9 +64,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/nodes", nodes.index, 1, "baremetal:node:list"),
     Route("POST", "/v1/nodes", nodes.create, 1, "baremetal:node:create"),
     Route("GET", "/v1/nodes/detail", nodes.index_detail, 1, "baremetal:node:list"),
-    Route("GET", "/v1/nodes/validate", states.validate, 1, "baremetal:node:validate"),
+    Route("GET", "/v1/nodes/validate", states.validate, 1, "baremetal:node:validate", asks=True),
     Route("GET", _NODE, nodes.show, 1, "baremetal:node:get"),
-    Route("PATCH", _NODE, nodes.change, 1, "baremetal:node:update"),
+    Route("PATCH", _NODE, nodes.change, 1, "baremetal:node:update", asks=True),
     Route("DELETE", _NODE, nodes.destroy, 1, "baremetal:node:delete"),
     Route("GET", f"{_NODE}/validate", states.validate, 1, "baremetal:node:validate"),
     Route("PUT", f"{_NODE}/maintenance", states.set_maintenance, 1, "baremetal:node:set_maintenance"),
@@ -122,7 +125,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_NODE}/portgroups/detail", portgroups.index_of_node_detail, 24, "baremetal:portgroup:get"),
     # ports
     Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:list"),
-    Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create"),
+    Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create", asks=True),
     Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:list"),
     Route("GET", "/v1/ports/{port}", ports.show, 1, "baremetal:port:get"),
     Route("PATCH", "/v1/ports/{port}", ports.change, 1, "baremetal:port:update"),
@@ -194,15 +197,24 @@ ROUTES: tuple[Route, ...] = (
     *_every_method(_PASSTHRU, vendor.driver_call, "baremetal:driver:vendor_passthru"),
     Route("GET", "/v1/conductors", conductors.index, 49, "baremetal:conductor:get"),
     Route("GET", "/v1/conductors/{hostname}", conductors.show, 49, "baremetal:conductor:get"),
+    # allocations and shards
+    Route("GET", "/v1/allocations", allocations.index, 52, "baremetal:allocation:list"),
+    Route("POST", "/v1/allocations", allocations.create, 52, "baremetal:allocation:create", late=405),
+    Route("GET", _ALLOCATION, allocations.show, 52, "baremetal:allocation:get"),
+    Route("PATCH", _ALLOCATION, allocations.change, 57, "baremetal:allocation:update", late=405),
+    Route("DELETE", _ALLOCATION, allocations.destroy, 52, "baremetal:allocation:delete", late=405),
+    Route("GET", f"{_NODE}/allocation", allocations.show_of_node, 52, "baremetal:node:get"),
+    Route("DELETE", f"{_NODE}/allocation", allocations.destroy_of_node, 52, "baremetal:node:get"),
+    Route("GET", "/v1/shards", shards.index, 82, "baremetal:shards:get"),
     # lists of steps
     *(
         Route(method, f"/v1/{resource.word}{below}", handler, since, f"baremetal:{rule}:{what}", late=late)
-        for resource, since, rule in (
-            (steplists.TEMPLATES, 55, "deploy_template"),
-            (steplists.RUNBOOKS, 92, "runbook"),
+        for resource, since, rule, listing in (
+            (steplists.TEMPLATES, 55, "deploy_template", "get"),
+            (steplists.RUNBOOKS, 92, "runbook", "list"),
         )
         for method, below, handler, what, late in (
-            ("GET", "", resource.index, "get", 404),
+            ("GET", "", resource.index, listing, 404),
             ("POST", "", resource.create, "create", 405),
             ("GET", "/{ident}", resource.show, "get", 404),
             ("PATCH", "/{ident}", resource.change, "update", 405),

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from ingot.api import versions
-from ingot.domain import errors, node, patch, states, steplists, volumes
+from ingot.domain import allocation, errors, node, patch, states, steplists, volumes
 
 JSON = "application/json"
 _Links = list[dict[str, str]]
@@ -24,10 +24,11 @@ _KINDS: dict[str, type[msgspec.Struct]] = {
     "portgroup": node.Portgroup,
     "chassis": node.Chassis,
     "history": node.HistoryEntry,
-    "deploy_templates": steplists.DeployTemplate,
-    "runbooks": steplists.Runbook,
+    "allocation": allocation.Allocation,
     "connectors": volumes.Connector,
     "targets": volumes.Target,
+    "deploy_templates": steplists.DeployTemplate,
+    "runbooks": steplists.Runbook,
 }
 """The values behind resources, which know the types of their fields."""
 _MADE: dict[str, Any] = {
@@ -106,7 +107,6 @@ class Told(msgspec.Struct, frozen=True):
 
 
 _TOLD: dict[Callable[..., Any], Told] = {}
-_REFUSING: set[Callable[..., Any]] = set()
 
 
 def tells(
@@ -124,17 +124,6 @@ def tells(
         return handler
 
     return note
-
-
-def refuses(handler: H) -> H:
-    """Say that the decorated handler only refuses, as Ironic does there: the document leaves its routes out."""
-    _REFUSING.add(handler)
-    return handler
-
-
-def is_refusal(handler: Callable[..., Any]) -> bool:
-    """Whether a route's handler only refuses."""
-    return handler in _REFUSING
 
 
 def find(handler: Callable[..., Any]) -> Told | None:

@@ -40,6 +40,7 @@ JSON_COLUMNS = frozenset(
         "steps",
         "kinds",
         "traits",
+        "candidate_nodes",
         "allowable_values",
     }
 )

@@ -35,7 +35,7 @@ class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events: Annotated[list[Event], msgspec.Meta(min_length=1)]
 
 
-@spec.tells("Take note of what happened to ports of a network service", 204, body=spec.of(Events))
+@spec.tells("Tell of events of network ports", 204, body=spec.of(Events))
 async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/events."""
     query.Query(request)

@@ -28,6 +28,7 @@ _REDACTED = (
 _ITEM = spec.Owned(lambda resource: spec.one(resource.word))
 _ITEMS = spec.Owned(lambda resource: spec.page(resource.word, resource.word))
 _DRAFT = spec.Owned(lambda resource: spec.of(resource.kind.draft))
+_PLACES = list[dict[str, str]]
 
 
 class Resource(Generic[T]):
@@ -39,7 +40,7 @@ class Resource(Generic[T]):
         table = schema.metadata.tables[f"volume_{word}"]
         self._sortable = frozenset(column.name for column in table.c) - rows.JSON_COLUMNS - {"secrets"}
 
-    @spec.tells("Make a volume connector or target", 201, answer=_ITEM, body=_DRAFT)
+    @spec.tells("Register a volume connector or target", 201, answer=_ITEM, body=_DRAFT)
     async def create(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """POST."""
         query.Query(request)
@@ -66,14 +67,14 @@ class Resource(Generic[T]):
         url = request.href("v1", *within, "volume", self.word)
         return wire.ok(paging.add_next(body, url, page, [each.uuid for each in found], columns.repeated(asked)))
 
-    @spec.tells("Show one volume connector or target", answer=_ITEM)
+    @spec.tells("Show a volume connector or target", answer=_ITEM)
     async def show(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """GET of one."""
         names = columns.of_one(self.word, query.Query(request, "fields"), request.version)
         found = await deps.store.read(self.kind.store.get, deps.sealer, self._uuid(request))
         return wire.ok(self._shown(request, found, names, visible=_visible(request.caller)))
 
-    @spec.tells("Change a volume connector or target", answer=_ITEM, body=spec.PATCH)
+    @spec.tells("Change fields of a volume connector or target", answer=_ITEM, body=spec.PATCH)
     async def change(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """PATCH of one."""
         query.Query(request)
@@ -117,11 +118,9 @@ CONNECTORS = Resource("connectors", service.CONNECTOR, ("type", "connector_id"))
 TARGETS = Resource("targets", service.TARGET, ("volume_type", "boot_index", "volume_id"))
 
 
-_LINKS = list[dict[str, str]]
-
-
 @spec.tells(
-    "Where volume connectors and targets are", answer=spec.fields(links=_LINKS, connectors=_LINKS, targets=_LINKS)
+    "Where volume connectors and targets are",
+    answer=spec.fields(links=_PLACES, connectors=_PLACES, targets=_PLACES),
 )
 async def show_root(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/volume and /v1/nodes/{node}/volume: where the two resources are."""
