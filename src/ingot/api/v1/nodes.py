@@ -6,8 +6,6 @@ node_view.py alone.
 
 from __future__ import annotations
 
-import msgspec
-
 from ingot.api import paging, query, spec, versions, wire
 from ingot.api.v1 import node_view
 from ingot.deps import Deps
@@ -78,8 +76,8 @@ async def collection(
         extra["detail"] = "True"
     elif not detail:
         extra["fields"] = ",".join(names if names is not None else sorted(set(shown) - {"links"}))
-    body = {"nodes": msgspec.Raw(found.array)}
-    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found.uuids, extra))
+    more = paging.add_next({}, request.href("v1", *path.split("/")), page, found.uuids, extra)
+    return wire.listing("nodes", found.items, more)
 
 
 @spec.tells("Show one node", answer=spec.one("node"))
