@@ -60,9 +60,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/nodes", nodes.index, 1, "baremetal:node:list"),
     Route("POST", "/v1/nodes", nodes.create, 1, "baremetal:node:create"),
     Route("GET", "/v1/nodes/detail", nodes.index_detail, 1, "baremetal:node:list"),
-    Route("GET", "/v1/nodes/validate", states.validate, 1, "baremetal:node:validate"),
+    Route("GET", "/v1/nodes/validate", states.validate, 1, "baremetal:node:validate", asks=True),
     Route("GET", _NODE, nodes.show, 1, "baremetal:node:get"),
-    Route("PATCH", _NODE, nodes.change, 1, "baremetal:node:update"),
+    Route("PATCH", _NODE, nodes.change, 1, "baremetal:node:update", asks=True),
     Route("DELETE", _NODE, nodes.destroy, 1, "baremetal:node:delete"),
     Route("GET", f"{_NODE}/validate", states.validate, 1, "baremetal:node:validate"),
     Route("PUT", f"{_NODE}/maintenance", states.set_maintenance, 1, "baremetal:node:set_maintenance"),
@@ -121,7 +121,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_NODE}/portgroups/detail", portgroups.index_of_node_detail, 24, "baremetal:portgroup:get"),
     # ports
     Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:list"),
-    Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create"),
+    Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create", asks=True),
     Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:list"),
     Route("GET", "/v1/ports/{port}", ports.show, 1, "baremetal:port:get"),
     Route("PATCH", "/v1/ports/{port}", ports.change, 1, "baremetal:port:update"),
@@ -196,12 +196,12 @@ ROUTES: tuple[Route, ...] = (
     # lists of steps
     *(
         Route(method, f"/v1/{resource.word}{below}", handler, since, f"baremetal:{rule}:{what}", late=late)
-        for resource, since, rule in (
-            (steplists.TEMPLATES, 55, "deploy_template"),
-            (steplists.RUNBOOKS, 92, "runbook"),
+        for resource, since, rule, listing in (
+            (steplists.TEMPLATES, 55, "deploy_template", "get"),
+            (steplists.RUNBOOKS, 92, "runbook", "list"),
         )
         for method, below, handler, what, late in (
-            ("GET", "", resource.index, "get", 404),
+            ("GET", "", resource.index, listing, 404),
             ("POST", "", resource.create, "create", 405),
             ("GET", "/{ident}", resource.show, "get", 404),
             ("PATCH", "/{ident}", resource.change, "update", 405),

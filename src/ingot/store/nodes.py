@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    String,
     bindparam,
     delete,
     func,
@@ -75,7 +76,7 @@ _EXACT = (
 
 _TRAITS = """(SELECT json_group_array(trait) FROM
  (SELECT trait FROM node_traits WHERE node_uuid = nodes.uuid ORDER BY trait))"""
-_WHOLE = select(nodes, literal_column(_TRAITS).label("traits"))
+_WHOLE = select(nodes, literal_column(_TRAITS, String).label("traits"))
 _BY_UUID = _WHOLE.where(nodes.c.uuid == bindparam("ident"))
 _BY_NAME = _WHOLE.where(nodes.c.name == bindparam("ident"))
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from ingot.api import paging, query, spec, versions, wire
+from ingot.api import access, paging, query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import node
@@ -56,7 +56,8 @@ async def inventory(deps: Deps, request: wire.Request) -> wire.Answer:
 async def children(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/children."""
     query.Query(request)
-    uuid, found = await deps.store.read(_children, nodes.node_ident(request))
+    project = access.project_of_list(request.caller, "node")
+    uuid, found = await deps.store.read(_children, nodes.node_ident(request), project)
     link = {"href": f"{request.href('v1', 'nodes')}?parent_node={uuid}", "rel": "children"}
     return wire.ok({"children": found, "links": link})
 
@@ -88,7 +89,7 @@ def _inventory(connection: Connection, ident: str) -> tuple[dict[str, Any], dict
     return history.get_inventory(connection, store.get(connection, ident).uuid)
 
 
-def _children(connection: Connection, ident: str) -> tuple[str, list[str]]:
+def _children(connection: Connection, ident: str, project: str | None) -> tuple[str, list[str]]:
     uuid = store.get(connection, ident).uuid
-    found = store.list_rows(connection, store.Filter(parent_node=uuid), Page(), ("uuid",))
+    found = store.list_rows(connection, store.Filter(parent_node=uuid, project=project), Page(), ("uuid",))
     return uuid, [row["uuid"] for row in found]

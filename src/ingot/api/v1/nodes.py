@@ -6,8 +6,10 @@ node_view.py alone.
 
 from __future__ import annotations
 
-from ingot.api import paging, query, spec, versions, wire
-from ingot.api.v1 import node_view
+from typing import Any
+
+from ingot.api import access, paging, patch_rules, policy, query, spec, versions, wire
+from ingot.api.v1 import node_view, redaction
 from ingot.deps import Deps
 from ingot.domain import errors, ids, patch, states
 from ingot.services import drafts
@@ -26,7 +28,7 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     query.Query(request)
     body = request.object("node")
     _require_body_fields(tuple(body), request.version)
-    made = await service.create(deps, body, request.version)
+    made = await service.create(deps, {**body, **_owner(request.caller, body)}, request.version)
     answer = await _show(deps, request, made.uuid, node_view.view(request.version, None))
     location = (b"location", request.href("v1", "nodes", made.uuid).encode())
     return wire.Answer(201, answer.body, (*answer.headers, location))
@@ -65,7 +67,8 @@ async def collection(
         shown = node_view.chosen(names, request.version)
     else:
         shown = node_view.view(request.version, None if wants_detail else (*node_view.SHORT, "links"))
-    where = _filter(deps, asked, chassis_uuid)
+    project = access.project_of_list(request.caller, "node", asked.text("project"))
+    where = _filter(deps, asked, chassis_uuid, project)
     page = asked.page(SORTABLE)
     found = documents.NOTHING
     if where is not None:
@@ -77,7 +80,8 @@ async def collection(
     elif not detail:
         extra["fields"] = ",".join(names if names is not None else sorted(set(shown) - {"links"}))
     more = paging.add_next({}, request.href("v1", *path.split("/")), page, found.uuids, extra)
-    return wire.listing("nodes", found.items, more)
+    answer = wire.listing("nodes", found.items, more)
+    return await redaction.of_list(deps, request.caller, found.uuids, answer)
 
 
 @spec.tells("Show one node", answer=spec.one("node"))
@@ -99,7 +103,10 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     operations = patch.parse(request.json(), escapes=request.version >= 98)
     patch.check_roots(operations, service.ROOTS)
     _require_body_fields(tuple(operation.root() for operation in operations), request.version)
-    uuid = await service.change(deps, node_ident(request), operations, request.version, reset_interfaces=bool(reset))
+    ident = node_ident(request)
+    await access.require(deps, request.caller, "nodes", ident, *patch_rules.of_node(operations))
+    await _check_owner_moves(deps, request.caller, ident, operations)
+    uuid = await service.change(deps, ident, operations, request.version, reset_interfaces=bool(reset))
     return await _show(deps, request, uuid, node_view.view(request.version, None))
 
 
@@ -123,6 +130,33 @@ def known_ident(ident: str, version: int) -> str:
     return ident.lower() if ids.is_uuid(ident) else ident
 
 
+def _owner(caller: wire.Caller, body: dict[str, Any]) -> dict[str, str | None]:
+    """The owner of a new node: who has no role in the whole system owns it. Raises errors.Invalid."""
+    if caller.system:
+        return {}
+    if body.get("owner") and body["owner"] != caller.project:
+        raise errors.Invalid(
+            "Cannot create a node as a project scoped admin with an owner other than your own project.",
+            hint="Leave the owner out.",
+        )
+    return {"owner": caller.project}
+
+
+async def _check_owner_moves(
+    deps: Deps, caller: wire.Caller, ident: str, operations: tuple[patch.Operation, ...]
+) -> None:
+    """Raise errors.Conflict where the node is in use and this caller may not give it another owner then."""
+    rule = "baremetal:node:update_owner_provisioned"
+    if all(each.root() != "owner" for each in operations) or policy.everywhere(rule, caller):
+        return
+    found = await deps.store.read(nodes.get_row, ident, ("uuid", "provision_state"))
+    if found["provision_state"] == states.State.ACTIVE:
+        raise errors.Conflict(
+            f'Cannot update owner of node "{found["uuid"]}" while it is in state "{states.State.ACTIVE}".',
+            hint="Ask an administrator of the whole system.",
+        )
+
+
 def _require_body_fields(names: tuple[str, ...], version: int) -> None:
     first = versions.since("node")
     for name in names:
@@ -131,10 +165,11 @@ def _require_body_fields(names: tuple[str, ...], version: int) -> None:
 
 async def _show(deps: Deps, request: wire.Request, ident: str, shown: tuple[str, ...]) -> wire.Answer:
     document = node_view.document(deps, request, shown)
-    return wire.ready(await deps.store.peek(nodes.get_document, ident, document))
+    answer = wire.ready(await deps.store.peek(nodes.get_document, ident, document))
+    return await redaction.of_one(deps, request.caller, ident, answer)
 
 
-def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None) -> nodes.Filter | None:
+def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None, project: str | None) -> nodes.Filter | None:
     """The filter of a list; None when nothing can match."""
     if asked.text("conductor") not in {None, node_view.conductor_name(deps)}:
         return None
@@ -158,7 +193,7 @@ def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None) -> nodes.F
         conductor_group=asked.text("conductor_group"),
         owner=asked.text("owner"),
         lessee=asked.text("lessee"),
-        project=asked.text("project"),
+        project=project,
         shard=asked.words("shard"),
         sharded=asked.flag("sharded"),
         retired=asked.flag("retired"),

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from ingot.api import columns, paging, query, spec, versions, wire
+from ingot.api import access, columns, paging, query, spec, versions, wire
 from ingot.api.v1 import nodes, portgroups
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch
@@ -31,6 +31,8 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     query.Query(request)
     body = request.object("port")
     _require_body_fields(tuple(body), request.version)
+    on = str(body.get("node_uuid") or body.get("node_ident"))
+    await access.require_on_node(deps, request.caller, on, "baremetal:port:create")
     made = await service.create(deps, body, request.version)
     names = versions.fields("port", request.version)
     return wire.created(shown(request, made, names), request.href("v1", "ports", made.uuid))
@@ -131,10 +133,11 @@ async def _collection(
     versions.require_filters("port", asked.names(), request.version)
     names = columns.of_list("port", asked, request.version, _SHORT, detail=detail)
     page = asked.page(_SORTABLE)
-    where = _where(asked)
+    where = {**_where(asked), "project": access.project_of_list(request.caller, "port")}
     kind, ident = within or ("", "")
     group = ident if kind == "portgroups" else asked.text("portgroup")
     if group:
+        await access.require(deps, request.caller, "portgroups", group, "baremetal:portgroup:get")
         where["portgroup_uuid"] = (await deps.store.read(group_store.get, group)).uuid
     of_node = ident if kind == "nodes" else asked.text("node") or asked.uuid("node_uuid")
     found = await deps.store.read(_list, page, of_node, where, kind == "nodes")
@@ -171,7 +174,8 @@ def _list(
     if of_node is None:
         return store.list_page(connection, page, **where)
     owner = node_store.find(connection, of_node)
-    if owner is None:
+    project: str | None = where["project"]
+    if owner is None or (project is not None and project not in {owner.owner, owner.lessee}):
         if must_exist or not ids.is_uuid(of_node):
             raise errors.NotFound(f"Node {of_node} could not be found.")
         return []

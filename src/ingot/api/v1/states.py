@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.api import query, spec, versions, wire
+from ingot.api import access, query, spec, versions, wire
 from ingot.api.v1 import node_view, nodes, provision_body
 from ingot.deps import Deps
 from ingot.domain import errors, power, states
@@ -78,6 +78,7 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     body = request.object("provision")
     verb, params = provision_body.read(body, request.version)
     ident = nodes.node_ident(request)
+    await _check_steps(deps, request.caller, ident, params)
     found = await deps.store.read(store.get, ident)
     if verb not in states.VERBS:
         raise errors.Invalid(
@@ -95,6 +96,15 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     return _accepted(request)
 
 
+async def _check_steps(deps: Deps, caller: wire.Caller, ident: str, params: dict[str, Any]) -> None:
+    """Steps and runbooks have rules of their own."""
+    if params.get("runbook"):
+        await access.require(deps, caller, "runbooks", params["runbook"], "baremetal:runbook:use")
+    for key in ("clean_steps", "service_steps"):
+        if params.get(key):
+            await access.require(deps, caller, "nodes", ident, f"baremetal:node:set_provision_state:{key}")
+
+
 @spec.tells("Which interfaces of a node could work as it is described", answer=_VERDICTS)
 async def validate(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/validate, and GET /v1/nodes/validate?node_uuid=..."""
@@ -103,7 +113,9 @@ async def validate(deps: Deps, request: wire.Request) -> wire.Answer:
     ident = request.args.get("node") or named
     if ident is None:
         raise errors.Invalid("Missing mandatory parameter: node", hint="Name the node.")
-    found = await deps.store.read(store.get, nodes.known_ident(ident, request.version))
+    ident = nodes.known_ident(ident, request.version)
+    await access.require(deps, request.caller, "nodes", ident, "baremetal:node:validate")
+    found = await deps.store.read(store.get, ident)
     verdicts: dict[str, dict[str, Any]] = await deps.bus.call("validate", node_uuid=found.uuid)
     return wire.ok({kind: _verdict(verdict) for kind, verdict in verdicts.items()})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.api import columns, paging, query, spec, versions, wire
+from ingot.api import access, columns, paging, patch_rules, query, spec, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors, patch, secrets
 from ingot.services import steplists as service
@@ -39,7 +39,8 @@ class Resource:
     async def create(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """POST."""
         query.Query(request)
-        made = self._make(request.object(self.word), request.version)
+        body = self._owned(request.caller, request.object(self.word))
+        made = self._make(body, request.version)
         stored = await deps.store.run(self.store.create, deps.sealer, made)
         return wire.created(self._shown(request, stored, None), request.href("v1", self.word, stored.uuid))
 
@@ -49,7 +50,8 @@ class Resource:
         asked = query.Query(request, *query.PAGING, "fields", "detail", "project")
         names = columns.of_list(self.word, asked, request.version, _SHORT, detail=False)
         page = asked.page(_SORTABLE)
-        found = await deps.store.read(self.store.list_page, deps.sealer, page)
+        project = self._project(request.caller, asked.text("project"))
+        found = await deps.store.read(self.store.list_page, deps.sealer, page, project)
         body = {self.word: [self._shown(request, each, names) for each in found]}
         more = columns.repeated(asked)
         return wire.ok(paging.add_next(body, request.href("v1", self.word), page, [one.uuid for one in found], more))
@@ -68,6 +70,7 @@ class Resource:
         operations = patch.parse(request.json(), escapes=request.version >= 98)
         change = Change(self.store, self._roots(request.version), lambda body: self._make(body, request.version))
         patch.check_roots(operations, change.roots)
+        await self._check_patch(deps, request, operations)
         found = await deps.store.run(service.change, deps, request.args["ident"], operations, change)
         return wire.ok(self._shown(request, found, None))
 
@@ -78,6 +81,17 @@ class Resource:
         found = await deps.store.read(self.store.get, deps.sealer, request.args["ident"])
         await deps.store.run(self.store.destroy, found.uuid)
         return wire.NO_CONTENT
+
+    def _owned(self, _caller: wire.Caller, body: dict[str, Any]) -> dict[str, Any]:
+        """The body of a new item with its owner, where items have one."""
+        return body
+
+    def _project(self, _caller: wire.Caller, _asked: str | None) -> str | None:
+        """The project to which a list is narrowed."""
+        return None
+
+    async def _check_patch(self, deps: Deps, request: wire.Request, operations: tuple[patch.Operation, ...]) -> None:
+        """Ask the rules of the fields that are patched, where fields have rules."""
 
     def _names(self, version: int) -> tuple[str, ...]:
         return versions.fields(self.word, version)
@@ -97,6 +111,32 @@ class Resource:
         return secrets.split(shown, {})[0]
 
 
+class Runbooks(Resource):
+    """Runbooks have owners: projects make and change their own, and see public ones beside them."""
+
+    def _owned(self, caller: wire.Caller, body: dict[str, Any]) -> dict[str, Any]:
+        if caller.system:
+            return body
+        if body.get("owner") and body["owner"] != caller.project:
+            raise errors.Invalid(
+                "Cannot create a runbook as a project scoped admin with an owner other than your own project.",
+                hint="Leave the owner out.",
+            )
+        if body.get("public"):
+            raise errors.Invalid(
+                "Cannot create a public runbook as a project scoped admin.", hint="Ask an administrator to publish it."
+            )
+        return {**body, "owner": caller.project}
+
+    def _project(self, caller: wire.Caller, asked: str | None) -> str | None:
+        return access.project_of_list(caller, "runbook", asked)
+
+    async def _check_patch(self, deps: Deps, request: wire.Request, operations: tuple[patch.Operation, ...]) -> None:
+        await access.require(
+            deps, request.caller, "runbooks", request.args["ident"], *patch_rules.of_runbook(operations)
+        )
+
+
 class Change(msgspec.Struct, frozen=True):
     """What services/steplists.py needs to know of a resource to patch one of its items."""
 
@@ -106,7 +146,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 TEMPLATES = Resource("deploy_templates", store.TEMPLATES, service.template, service.TemplateDraft)
-RUNBOOKS = Resource("runbooks", store.RUNBOOKS, service.runbook, service.RunbookDraft)
+RUNBOOKS = Runbooks("runbooks", store.RUNBOOKS, service.runbook, service.RunbookDraft)
 
 
 @spec.tells("The traits of a runbook", answer=spec.fields(traits=list[str]))
