@@ -12,6 +12,7 @@ from ingot.api.ext import runs, sensors, status
 from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
     agents,
+    allocations,
     bios,
     chassis,
     conductors,
@@ -27,6 +28,7 @@ from ingot.api.v1 import (
     portgroups,
     ports,
     root,
+    shards,
     states,
     steplists,
     traits,
@@ -37,6 +39,7 @@ from ingot.api.v1 import (
 from ingot.deps import Deps
 
 _NODE = "/v1/nodes/{node}"
+_ALLOCATION = "/v1/allocations/{allocation}"
 _PORTGROUP = "/v1/portgroups/{portgroup}"
 _TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
@@ -193,6 +196,15 @@ ROUTES: tuple[Route, ...] = (
     *_every_method(_PASSTHRU, vendor.driver_call, "baremetal:driver:vendor_passthru"),
     Route("GET", "/v1/conductors", conductors.index, 49, "baremetal:conductor:get"),
     Route("GET", "/v1/conductors/{hostname}", conductors.show, 49, "baremetal:conductor:get"),
+    # allocations and shards
+    Route("GET", "/v1/allocations", allocations.index, 52, "baremetal:allocation:list"),
+    Route("POST", "/v1/allocations", allocations.create, 52, "baremetal:allocation:create", late=405),
+    Route("GET", _ALLOCATION, allocations.show, 52, "baremetal:allocation:get"),
+    Route("PATCH", _ALLOCATION, allocations.change, 57, "baremetal:allocation:update", late=405),
+    Route("DELETE", _ALLOCATION, allocations.destroy, 52, "baremetal:allocation:delete", late=405),
+    Route("GET", f"{_NODE}/allocation", allocations.show_of_node, 52, "baremetal:node:get"),
+    Route("DELETE", f"{_NODE}/allocation", allocations.destroy_of_node, 52, "baremetal:node:get"),
+    Route("GET", "/v1/shards", shards.index, 82, "baremetal:shards:get"),
     # lists of steps
     *(
         Route(method, f"/v1/{resource.word}{below}", handler, since, f"baremetal:{rule}:{what}", late=late)

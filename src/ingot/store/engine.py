@@ -27,6 +27,7 @@ _GROUP = 256
 """Units that may share one commit: more delays the first caller without saving much."""
 _READERS = 2
 
+_Outcome = tuple[Any, BaseException | None]
 _Unit = tuple[Callable[[Connection], Any], "asyncio.Future[Any]"]
 
 
@@ -166,14 +167,11 @@ def _open_engine(path: Path, patience: float) -> sqlalchemy.Engine:
     return engine
 
 
-_Outcome = tuple[Any, BaseException | None]
-
-
 def _commit_group(connection: Connection, units: list[Callable[[Connection], Any]]) -> list[_Outcome]:
     """Run every unit in its own savepoint and commit once; the outcome of each. Raises when nothing was committed."""
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-        outcomes = [_run_unit(connection, unit) for unit in units]
+        outcomes = [attempt(connection, unit) for unit in units]
         connection.exec_driver_sql("COMMIT")
     except exc.SQLAlchemyError:
         _roll_back(connection)
@@ -181,16 +179,20 @@ def _commit_group(connection: Connection, units: list[Callable[[Connection], Any
     return outcomes
 
 
-def _run_unit(connection: Connection, unit: Callable[[Connection], Any]) -> _Outcome:
-    connection.exec_driver_sql("SAVEPOINT unit")
+def attempt(connection: Connection, unit: Callable[[Connection], Any], name: str = "unit") -> _Outcome:
+    """Run ``unit`` in a savepoint: (its result, None), or (None, what it raised) with all it wrote taken back.
+
+    ``name``: of the savepoint; one within a unit needs another name.
+    """
+    connection.exec_driver_sql(f"SAVEPOINT {name}")
     try:
         result = unit(connection)
-    except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+    except BaseException as error:  # noqa: BLE001 - handed to the caller
         # On a full disk SQLite may have ended the whole transaction: then this raises, and the group is void.
-        connection.exec_driver_sql("ROLLBACK TO unit")
-        connection.exec_driver_sql("RELEASE unit")
+        connection.exec_driver_sql(f"ROLLBACK TO {name}")
+        connection.exec_driver_sql(f"RELEASE {name}")
         return None, error
-    connection.exec_driver_sql("RELEASE unit")
+    connection.exec_driver_sql(f"RELEASE {name}")
     return result, None
 
 

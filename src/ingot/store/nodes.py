@@ -34,7 +34,10 @@ from ingot.store.schema import node_traits, nodes, ports
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which nodes a list shows; None means any. ``project``: owner or lessee."""
+    """Which nodes a list shows; None means any. ``project``: owner or lessee.
+
+    ``parent_node``: whose children; None: nodes that are nobody's. ``include_children`` does away with either.
+    """
 
     associated: bool | None = None
     instance_uuid: str | None = None
@@ -176,6 +179,13 @@ def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(nodes)).scalar_one()
 
 
+def count_shards(connection: Connection) -> list[tuple[str | None, int]]:
+    """Every shard (None: no shard) with the number of its nodes, the fullest first."""
+    number = func.count(nodes.c.id)
+    statement = select(nodes.c.shard, number).group_by(nodes.c.shard).order_by(number.desc(), nodes.c.shard)
+    return [(row[0], row[1]) for row in connection.execute(statement)]
+
+
 _CHANGE = update(nodes).where(nodes.c.uuid == bindparam("is_uuid"))
 
 
@@ -262,10 +272,8 @@ def conditions(where: Filter) -> list[ColumnElement[bool]]:
         found.append(nodes.c.description.contains(where.description_contains, autoescape=True))
     if where.reserved is not None:
         found.append(nodes.c.reservation.is_not(None) if where.reserved else nodes.c.reservation.is_(None))
-    if where.parent_node is not None:
+    if not where.include_children:
         found.append(nodes.c.parent_node == where.parent_node)
-    elif not where.include_children:
-        found.append(nodes.c.parent_node.is_(None))
     return found
 
 

@@ -107,6 +107,8 @@ nodes = Table(
     Column("agent_token", Text),
     # The address that was told the token and has not proved yet that it knows it; only it may ask again.
     Column("agent_token_told", String(45)),
+    # Free nodes of a resource class, in the order of id: how an allocation finds one among many.
+    Index("ix_nodes_free", "resource_class", "provision_state", "maintenance", "instance_uuid", "id"),
 )
 
 node_traits = Table(
@@ -114,6 +116,26 @@ node_traits = Table(
     metadata,
     Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), primary_key=True),
     Column("trait", String(255), primary_key=True),
+)
+
+allocations = Table(
+    "allocations",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("name", String(255), unique=True),
+    Column("state", String(16), nullable=False),
+    # Unique: a node never serves two allocations, whatever the code above does.
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), unique=True),
+    Column("resource_class", String(80)),
+    Column("owner", String(255)),
+    _json("traits"),
+    _json("candidate_nodes"),
+    _json("extra"),
+    Column("last_error", Text),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+    Index("ix_allocations_state", "state", "id"),
 )
 
 deploy_templates = Table(
