@@ -195,6 +195,12 @@ def ready(body: bytes) -> Answer:
     return Answer(200, body, (_JSON,))
 
 
+def listing(name: str, items: bytes, more: dict[str, Any]) -> Answer:
+    """An answer with the JSON texts ``items``, parted by commas, as the list ``name``, and ``more`` beside it."""
+    rest = b"," + msgspec.json.encode(more)[1:] if more else b"}"
+    return ready(b'{"%b":[%b]%b' % (name.encode(), items, rest))
+
+
 def created(value: Any, location: str) -> Answer:
     """201 with the new object and where it is."""
     return ok(value, 201, (b"location", location.encode()))
