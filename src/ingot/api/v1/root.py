@@ -80,6 +80,12 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(found)
 
 
+@spec.tells(
+    "Refused: what is listed here is made, shown and changed at its own address",
+    400,
+    body=spec.anything("Not read"),
+)
 async def malformed(deps: Deps, request: wire.Request) -> wire.Answer:
     """What is listed below another resource is made, shown and changed at its own address alone."""
+    query.Query(request)
     raise errors.Invalid("Malformed request URI.", hint="Use the resource's own address, such as /v1/ports.")
