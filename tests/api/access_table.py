@@ -26,9 +26,11 @@ ROUTES = """
     GET /v1/volume/connectors
     GET /v1/volume/targets
     GET /v1/runbooks
+    GET /v1/allocations
     GET /v1/chassis/{chassis}/nodes
     GET /v1/chassis/{chassis}/nodes/detail
     GET /ingot/v1/states
+    GET /ingot/v1/events
 
 + + + +  + + + + +  + + + + ?  ? ?      readers of system, owner and lessee
     GET /v1/nodes/{node}
@@ -42,6 +44,7 @@ ROUTES = """
     GET /v1/nodes/{node}/vifs
     GET /v1/nodes/{node}/traits
     GET /v1/nodes/{node}/children
+    GET|DELETE /v1/nodes/{node}/allocation
     GET /v1/nodes/{node}/ports
     GET /v1/nodes/{node}/ports/detail
     GET /v1/nodes/{node}/portgroups
@@ -66,6 +69,7 @@ ROUTES = """
     GET /v1/volume/connectors/{ident}
     GET /v1/volume/targets/{ident}
     GET /ingot/v1/nodes/{node}/run
+    GET /ingot/v1/nodes/{node}/wait
     GET /ingot/v1/nodes/{node}/runs
     GET /ingot/v1/nodes/{node}/runs/{run}
     GET /ingot/v1/nodes/{node}/sensors
@@ -147,6 +151,7 @@ ROUTES = """
     GET /v1/drivers/{driver}
     GET /v1/drivers/{driver}/properties
     GET /v1/drivers/{driver}/raid/logical_disk_properties
+    GET /v1/shards
     GET /v1/conductors
     GET /v1/conductors/{hostname}
     GET /v1/deploy_templates
@@ -176,6 +181,15 @@ ROUTES = """
 
 + + - +  + + - - +  + + - - +  + -      managers anywhere, for their own project, and services
     POST /v1/runbooks
+
++ + + +  + + + + ?  ? ? ? ? ?  ? ?      readers of the project that owns the allocation
+    GET /v1/allocations/{allocation}
+
++ + - -  + + + - ?  ? ? ? ? ?  ? ?      members of the project that owns the allocation
+    PATCH|DELETE /v1/allocations/{allocation}
+
++ + - -  + + + - -  + + + - -  + -      members anywhere, for their own project
+    POST /v1/allocations
 
 public
     GET /

@@ -75,6 +75,7 @@ async def settle(api: Api, deps: Deps) -> World:
     runbook = [{key: value for key, value in steps[0].items() if key != "priority"}]
     await world.make("/v1/runbooks", {"name": "CUSTOM_R", "steps": runbook, "owner": OWNER})
     await world.make("/v1/deploy_templates", {"name": "CUSTOM_T", "steps": template})
+    await world.make("/v1/allocations", {"name": "a1", "resource_class": "none", "owner": OWNER})
     on = {"node_uuid": made["uuid"]}
     connector = await world.make("/v1/volume/connectors", {**on, "type": "iqn", "connector_id": "iqn.2026-01.x:y"})
     target = {**on, "volume_type": "iscsi", "boot_index": 0, "volume_id": "v", "properties": {"auth": "x"}}
@@ -83,6 +84,7 @@ async def settle(api: Api, deps: Deps) -> World:
         "{port}": port["uuid"],
         "{portgroup}": group["uuid"],
         "{chassis}": chassis["uuid"],
+        "{allocation}": "a1",
         "{driver}": "fake-hardware",
         "/connectors/{ident}": f"/connectors/{connector['uuid']}",
         "/targets/{ident}": f"/targets/{(await world.make('/v1/volume/targets', target))['uuid']}",
