@@ -19,12 +19,12 @@ from ingot.domain import errors, states
 from ingot.store import rows
 from ingot.store.schema import nodes
 
-SHORT = ("uuid", "instance_uuid", "maintenance", "power_state", "provision_state", "name")
+SHORT = ("instance_uuid", "maintenance", "power_state", "provision_state", "uuid", "name")
 """What a list shows unless told otherwise."""
 _LINKS = ("ports", "portgroups", "states", "volume")
 _AGENT = ("agent_url", "agent_version", "agent_heartbeat_at", "has_agent_token")
 _PLACE = "~uuid~"
-_NEVER_CHOSEN = frozenset({"created_at", "updated_at"})
+_NEVER_CHOSEN = frozenset({"created_at", "updated_at", "links", *_LINKS})
 _COLUMNS = frozenset(column.name for column in nodes.c)
 
 

@@ -25,6 +25,14 @@ _RESOURCES: tuple[tuple[str, int], ...] = (
 )
 
 
+_DESCRIBED = {
+    # Double slashes as Ironic sends them.
+    "href": "https://docs.openstack.org//ironic/latest/contributor//webapi.html",
+    "rel": "describedby",
+    "type": "text/html",
+}
+
+
 def _version(request: wire.Request) -> dict[str, Any]:
     return {
         "id": "v1",
@@ -55,7 +63,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     base = request.href("v1")
     found: dict[str, Any] = {
         "id": "v1",
-        "links": [{"href": f"{base}/", "rel": "self"}],
+        "links": [{"href": f"{base}/", "rel": "self"}, _DESCRIBED],
         "media_types": {"base": "application/json", "type": "application/vnd.openstack.ironic.v1+json"},
         "version": _version(request),
     }
