@@ -6,34 +6,41 @@ Invariant: what is not in the table is not served.
 
 from __future__ import annotations
 
-from ingot.api import dispatch
+from ingot.api import dispatch, openapi
 from ingot.api.ext import console as console_page
 from ingot.api.ext import runs, sensors, status
 from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
     agents,
+    allocations,
     bios,
     chassis,
     conductors,
     console,
     drivers,
+    events,
     firmware,
     history,
     indicators,
     management,
     modes,
     nodes,
+    portgroups,
     ports,
     root,
+    shards,
     states,
     steplists,
     traits,
     vendor,
     vmedia,
+    volumes,
 )
 from ingot.deps import Deps
 
 _NODE = "/v1/nodes/{node}"
+_ALLOCATION = "/v1/allocations/{allocation}"
+_PORTGROUP = "/v1/portgroups/{portgroup}"
 _TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
 _LAMP = f"{_NODE}/management/indicators/{{indicator}}"
@@ -56,9 +63,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/nodes", nodes.index, 1, "baremetal:node:list"),
     Route("POST", "/v1/nodes", nodes.create, 1, "baremetal:node:create"),
     Route("GET", "/v1/nodes/detail", nodes.index_detail, 1, "baremetal:node:list"),
-    Route("GET", "/v1/nodes/validate", states.validate, 1, "baremetal:node:validate"),
+    Route("GET", "/v1/nodes/validate", states.validate, 1, "baremetal:node:validate", asks=True),
     Route("GET", _NODE, nodes.show, 1, "baremetal:node:get"),
-    Route("PATCH", _NODE, nodes.change, 1, "baremetal:node:update"),
+    Route("PATCH", _NODE, nodes.change, 1, "baremetal:node:update", asks=True),
     Route("DELETE", _NODE, nodes.destroy, 1, "baremetal:node:delete"),
     Route("GET", f"{_NODE}/validate", states.validate, 1, "baremetal:node:validate"),
     Route("PUT", f"{_NODE}/maintenance", states.set_maintenance, 1, "baremetal:node:set_maintenance"),
@@ -113,13 +120,57 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_NODE}/children", history.children, 83, "baremetal:node:get"),
     Route("GET", f"{_NODE}/ports", ports.index_of_node, 1, "baremetal:port:get"),
     Route("GET", f"{_NODE}/ports/detail", ports.index_of_node_detail, 1, "baremetal:port:get"),
+    Route("GET", f"{_NODE}/portgroups", portgroups.index_of_node, 24, "baremetal:portgroup:get"),
+    Route("GET", f"{_NODE}/portgroups/detail", portgroups.index_of_node_detail, 24, "baremetal:portgroup:get"),
     # ports
     Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:list"),
-    Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create"),
+    Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create", asks=True),
     Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:list"),
     Route("GET", "/v1/ports/{port}", ports.show, 1, "baremetal:port:get"),
     Route("PATCH", "/v1/ports/{port}", ports.change, 1, "baremetal:port:update"),
     Route("DELETE", "/v1/ports/{port}", ports.destroy, 1, "baremetal:port:delete"),
+    # port groups
+    Route("GET", "/v1/portgroups", portgroups.index, 23, "baremetal:portgroup:list"),
+    Route("POST", "/v1/portgroups", portgroups.create, 23, "baremetal:portgroup:create", asks=True),
+    Route("GET", "/v1/portgroups/detail", portgroups.index_detail, 23, "baremetal:portgroup:list"),
+    Route("GET", _PORTGROUP, portgroups.show, 23, "baremetal:portgroup:get"),
+    Route("PATCH", _PORTGROUP, portgroups.change, 23, "baremetal:portgroup:update"),
+    Route("DELETE", _PORTGROUP, portgroups.destroy, 23, "baremetal:portgroup:delete"),
+    Route("GET", f"{_PORTGROUP}/ports", ports.index_of_portgroup, 24, "baremetal:port:get"),
+    Route("GET", f"{_PORTGROUP}/ports/detail", ports.index_of_portgroup_detail, 24, "baremetal:port:get"),
+    # volumes
+    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:list"),
+    Route("GET", f"{_NODE}/volume", volumes.show_root, 32, "baremetal:volume:get"),
+    *(
+        route
+        for resource in (volumes.CONNECTORS, volumes.TARGETS)
+        for route in (
+            Route("GET", f"/v1/volume/{resource.word}", resource.index, 32, "baremetal:volume:list"),
+            Route("POST", f"/v1/volume/{resource.word}", resource.create, 32, "baremetal:volume:create", asks=True),
+            Route("GET", f"/v1/volume/{resource.word}/{{ident}}", resource.show, 32, "baremetal:volume:get"),
+            Route("PATCH", f"/v1/volume/{resource.word}/{{ident}}", resource.change, 32, "baremetal:volume:update"),
+            Route("DELETE", f"/v1/volume/{resource.word}/{{ident}}", resource.destroy, 32, "baremetal:volume:delete"),
+            Route("GET", f"{_NODE}/volume/{resource.word}", resource.index, 32, "baremetal:volume:get"),
+        )
+    ),
+    # what may only be read below its node or port group
+    *(
+        route
+        for path, since, what in (
+            (f"{_NODE}/ports", 1, "port"),
+            (f"{_NODE}/portgroups", 24, "portgroup"),
+            (f"{_PORTGROUP}/ports", 24, "port"),
+            (f"{_NODE}/volume/connectors", 32, "volume"),
+            (f"{_NODE}/volume/targets", 32, "volume"),
+        )
+        for route in (
+            Route("POST", path, root.malformed, since, f"baremetal:{what}:get"),
+            *(
+                Route(method, f"{path}/{{below}}", root.malformed, since, f"baremetal:{what}:get")
+                for method in ("GET", "PATCH", "DELETE")
+            ),
+        )
+    ),
     # chassis
     Route("GET", "/v1/chassis", chassis.index, 1, "baremetal:chassis:get"),
     Route("POST", "/v1/chassis", chassis.create, 1, "baremetal:chassis:create"),
@@ -145,15 +196,24 @@ ROUTES: tuple[Route, ...] = (
     *_every_method(_PASSTHRU, vendor.driver_call, "baremetal:driver:vendor_passthru"),
     Route("GET", "/v1/conductors", conductors.index, 49, "baremetal:conductor:get"),
     Route("GET", "/v1/conductors/{hostname}", conductors.show, 49, "baremetal:conductor:get"),
+    # allocations and shards
+    Route("GET", "/v1/allocations", allocations.index, 52, "baremetal:allocation:list"),
+    Route("POST", "/v1/allocations", allocations.create, 52, "baremetal:allocation:create", late=405),
+    Route("GET", _ALLOCATION, allocations.show, 52, "baremetal:allocation:get"),
+    Route("PATCH", _ALLOCATION, allocations.change, 57, "baremetal:allocation:update", late=405),
+    Route("DELETE", _ALLOCATION, allocations.destroy, 52, "baremetal:allocation:delete", late=405),
+    Route("GET", f"{_NODE}/allocation", allocations.show_of_node, 52, "baremetal:node:get"),
+    Route("DELETE", f"{_NODE}/allocation", allocations.destroy_of_node, 52, "baremetal:node:get"),
+    Route("GET", "/v1/shards", shards.index, 82, "baremetal:shards:get"),
     # lists of steps
     *(
         Route(method, f"/v1/{resource.word}{below}", handler, since, f"baremetal:{rule}:{what}", late=late)
-        for resource, since, rule in (
-            (steplists.TEMPLATES, 55, "deploy_template"),
-            (steplists.RUNBOOKS, 92, "runbook"),
+        for resource, since, rule, listing in (
+            (steplists.TEMPLATES, 55, "deploy_template", "get"),
+            (steplists.RUNBOOKS, 92, "runbook", "list"),
         )
         for method, below, handler, what, late in (
-            ("GET", "", resource.index, "get", 404),
+            ("GET", "", resource.index, listing, 404),
             ("POST", "", resource.create, "create", 405),
             ("GET", "/{ident}", resource.show, "get", 404),
             ("PATCH", "/{ident}", resource.change, "update", 405),
@@ -165,6 +225,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", f"{_TRAITS}", steplists.remove_traits, 112, "baremetal:runbook:update"),
     Route("PUT", f"{_TRAITS}/{{trait}}", steplists.add_trait, 112, "baremetal:runbook:update"),
     Route("DELETE", f"{_TRAITS}/{{trait}}", steplists.remove_traits, 112, "baremetal:runbook:update"),
+    Route("POST", "/v1/events", events.create, 54, "baremetal:events:post"),
     # the ramdisk's agent
     Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True, limited="lookup"),
     Route("POST", "/v1/heartbeat/{node}", agents.heartbeat, 22, "public", public=True, limited="heartbeat"),
@@ -179,10 +240,12 @@ ROUTES: tuple[Route, ...] = (
         limited="lookup",
     ),
     # what Ironic lacks
+    Route("GET", "/ingot/v1/openapi.json", openapi.Document(lambda: ROUTES).show, 1, "public", public=True),
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
-    Route("GET", "/ingot/v1/nodes/{node}/run", runs.show, 1, "ingot:run:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/run", runs.show_last, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/runs/{run}", runs.show, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/logs", runs.logs, 1, "ingot:run:logs"),
     Route("GET", "/ingot/v1/nodes/{node}/runs/{run}/console", console_page.log, 1, "baremetal:node:get_console"),
     Route("POST", "/ingot/v1/nodes/{node}/console", console_page.ticket, 1, "baremetal:node:get_console"),

@@ -34,6 +34,13 @@ _NODE_1 = (
     "target_power_state target_provision_state links ports"
 )
 _STEPLIST = "uuid name steps extra created_at updated_at links"
+_ALLOCATION = (
+    "uuid candidate_nodes created_at extra last_error links name node_uuid resource_class state traits updated_at"
+)
+_COMMON = ("extra", "created_at", "updated_at", "links")
+_PORTGROUP_23 = (
+    "uuid address name extra internal_info node_uuid standalone_ports_supported created_at updated_at links ports"
+)
 _INTERFACES_31 = "boot console deploy inspect management power raid vendor"
 
 
@@ -92,7 +99,7 @@ TABLE: tuple[Row, ...] = (
     Row("network interface", _node("network_interface")),
     Row("resource class", _node("resource_class"), _node("resource_class")),
     Row("lookup and heartbeat"),
-    Row("port groups", {"portgroup": ("uuid", "address", "name", "extra", "internal_info", "node_uuid", "links")}),
+    Row("port groups", {"portgroup": tuple(_PORTGROUP_23.split())}),
     Row("ports of port groups", {**_node("portgroups"), **_port("portgroup_uuid")}, _port("portgroup")),
     Row("chassis can be unset"),
     Row("port group mode", {"portgroup": ("mode", "properties")}),
@@ -101,7 +108,14 @@ TABLE: tuple[Row, ...] = (
     Row("inject NMI"),
     Row("driver types", {"driver": ("type",)}, {"driver": ("type", "detail")}),
     Row("interfaces of nodes", _node(" ".join(f"{name}_interface" for name in _INTERFACES_31.split()))),
-    Row("volumes", _node("volume")),
+    Row(
+        "volumes",
+        {
+            **_node("volume"),
+            "connectors": ("uuid", "node_uuid", "type", "connector_id", *_COMMON),
+            "targets": ("uuid", "node_uuid", "volume_type", "volume_id", "boot_index", "properties", *_COMMON),
+        },
+    ),
     Row("storage interface", _node("storage_interface")),
     Row("physical network of ports", _port("physical_network")),
     Row("config drive on rebuild"),
@@ -121,7 +135,7 @@ TABLE: tuple[Row, ...] = (
     Row("conductors", _node("conductor"), _node("conductor")),
     Row("owner", _node("owner"), _node("owner")),
     Row("description", _node("description")),
-    Row("allocations", _node("allocation_uuid")),
+    Row("allocations", {**_node("allocation_uuid"), "allocation": tuple(_ALLOCATION.split())}),
     Row("smart NICs", _port("is_smartnic")),
     Row("events"),
     Row("deploy templates", {"deploy_templates": tuple(_STEPLIST.split())}),
@@ -129,7 +143,7 @@ TABLE: tuple[Row, ...] = (
     Row("change of allocations"),
     Row("allocation of a given node"),
     Row("vendor data in config drives"),
-    Row("owner of allocations"),
+    Row("owner of allocations", {"allocation": ("owner",)}),
     Row("retired nodes", _node("retired retired_reason")),
     Row("agent tokens"),
     Row("indicators"),
@@ -180,7 +194,10 @@ TABLE: tuple[Row, ...] = (
     Row("service without a ramdisk"),
     Row("health", _node("health")),
     Row("abort of wait call-back"),
-    Row("dynamic port groups", _port("available_for_dynamic_portgroup")),
+    Row(
+        "dynamic port groups",
+        {**_port("available_for_dynamic_portgroup"), "portgroup": ("dynamic_portgroup",)},
+    ),
     Row("runbook traits", {"runbooks": ("description", "traits")}),
     Row("project in history", {"history": ("project",)}),
     Row("firmware vendor and model"),

@@ -206,6 +206,17 @@ def ok(value: Any, status: int = 200, *headers: tuple[bytes, bytes]) -> Answer:
     return Answer(status, msgspec.json.encode(value), (_JSON, *headers))
 
 
+def ready(body: bytes) -> Answer:
+    """An answer whose body is JSON text already."""
+    return Answer(200, body, (_JSON,))
+
+
+def listing(name: str, items: bytes, more: dict[str, Any]) -> Answer:
+    """An answer with the JSON texts ``items``, parted by commas, as the list ``name``, and ``more`` beside it."""
+    rest = b"," + msgspec.json.encode(more)[1:] if more else b"}"
+    return ready(b'{"%b":[%b]%b' % (name.encode(), items, rest))
+
+
 def created(value: Any, location: str) -> Answer:
     """201 with the new object and where it is."""
     return ok(value, 201, (b"location", location.encode()))

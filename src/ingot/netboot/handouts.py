@@ -27,6 +27,7 @@ from ingot.store.engine import Store
 FindImage = Callable[[str, str], Awaitable[Path | None]]
 """Gives the path of a cached image's file ("raw", "chunks") by the image's key, None when there is none."""
 
+_ISO = "application/vnd.efi-iso"
 _BOOT_LIFETIME = 3600.0
 """Seconds a machine has to load kernel and initrd after its script; its firmware asks for a new script then."""
 
@@ -34,8 +35,8 @@ _BOOT_LIFETIME = 3600.0
 class Sources(msgspec.Struct, frozen=True):
     """Where things are.
 
-    ``ramdisk``: the folder with kernel and initrd; ``media``: that of boot images; ``url``: our file server;
-    ``api_url``: the API; ``kernel_params`` go to every ramdisk.
+    ``ramdisk``: the folder with kernel and initrd, and below it ``arm64`` with those for such machines; ``media``: that
+    of boot images; ``url``: our file server; ``api_url``: the API; ``kernel_params`` go to every ramdisk.
     """
 
     ramdisk: Path
@@ -97,9 +98,10 @@ class Handouts:
             return None
         address = normal_mac(address)
         self._check_pass(f"ramdisk/{address}", given)
-        if await self._store.read(_find_node, address) is not None:
+        found = await self._store.read(_find_node, address)
+        if found is not None:
             self._note(address, f"loaded {name} of the ramdisk")
-        return FileAnswer(self._sources.ramdisk / name)
+        return FileAnswer(ramdisk_folder(self._sources.ramdisk, found) / name)
 
     async def _loader(self, rest: str, request: Request) -> FileAnswer | None:
         """What firmware that boots over HTTP gets: iPXE, as by TFTP, or the boot image of its node.
@@ -115,7 +117,7 @@ class Handouts:
             plan: dict[str, Any] = found.driver_internal_info.get("boot") or {}
             image = find_iso(self._sources.media / found.uuid) if plan.get("how") == "http" else None
             if image is not None:
-                return FileAnswer(image, "application/vnd.efi-iso")
+                return FileAnswer(image, _ISO)
         return FileAnswer(self._sources.tftp_root / rest, "application/efi" if rest.endswith(".efi") else None)
 
     async def _boot_image(self, rest: str, request: Request) -> FileAnswer | None:
@@ -125,8 +127,8 @@ class Handouts:
         image = find_iso(self._sources.media / uuid)
         if image is None or image.name != name:
             return None
-        self._note(uuid, "has its boot image read by its BMC")
-        return FileAnswer(image, "application/octet-stream")
+        self._note(uuid, "has its boot image read")
+        return FileAnswer(image, _ISO)
 
     async def _image_file(self, rest: str, request: Request) -> FileAnswer | None:
         given, _, asked = rest.partition("/")
@@ -143,6 +145,13 @@ class Handouts:
 
     def _note(self, address: str, words: str) -> None:
         self._fetched[address] = (time.time(), words)
+
+
+def ramdisk_folder(folder: Path, found: node.Node | None) -> Path:
+    """Where the ramdisk for a node's processor is: one for ARM64 has a folder of its own, or is the only one."""
+    own = folder / "arm64"
+    arm = found is not None and found.properties.get("cpu_arch") in ("aarch64", "arm64")
+    return own if arm and all((own / name).exists() for name in FILES) else folder
 
 
 def find_iso(folder: Path) -> Path | None:

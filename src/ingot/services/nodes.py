@@ -15,7 +15,7 @@ from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch, secrets, states
 from ingot.services import changes, network_data
 from ingot.services.drafts import NodeDraft, check_properties, convert
-from ingot.store import chassis, history, nodes
+from ingot.store import allocations, chassis, history, nodes
 
 _SEALED = ("driver_info", "instance_info")
 ROOTS = tuple(name for name in NodeDraft.__struct_fields__ if name != "uuid")
@@ -61,22 +61,23 @@ async def destroy(deps: Deps, ident: str) -> None:
 def refuse_locked(found: node.Node) -> None:
     """Raise errors.Locked while a conductor works on the node."""
     if found.reservation is not None:
-        raise errors.Locked(
-            f"Node {found.uuid} is locked by host {found.reservation}, please retry after the current operation is "
-            "completed."
-        )
+        raise locked(found)
+
+
+def locked(found: node.Node) -> errors.Locked:
+    """The refusal of a node that a conductor works on."""
+    return errors.Locked(
+        f"Node {found.uuid} is locked by host {found.reservation}, please retry after the current operation is "
+        "completed."
+    )
 
 
 def _create(connection: Connection, fresh: node.Node, sealed: str | None) -> node.Node:
-    _check_links(connection, fresh.uuid, fresh.chassis_uuid, fresh.parent_node)
+    _check_chassis(connection, fresh.chassis_uuid)
     if fresh.parent_node is not None:
-        fresh = _with_parent(connection, fresh)
+        parent = _get_parent(connection, fresh, fresh.parent_node)
+        fresh = msgspec.structs.replace(fresh, parent_node=parent.uuid)
     return nodes.create(connection, fresh, sealed)
-
-
-def _with_parent(connection: Connection, fresh: node.Node) -> node.Node:
-    parent = nodes.find(connection, fresh.parent_node or "")
-    return msgspec.structs.replace(fresh, parent_node=parent.uuid if parent else None)
 
 
 def _change(
@@ -91,6 +92,7 @@ def _change(
     touched = {operation.root() for operation in operations}
     refuse_locked(found)
     changes.check_state(found, operations)
+    _check_owner(connection, found, operations)
     before = {name: getattr(found, name) for name in ROOTS}
     after = patch.apply(before, operations)
     draft = convert({key: value for key, value in after.items() if key in ROOTS}, NodeDraft, "node")
@@ -106,11 +108,13 @@ def _change(
     changed = {name: value for name, value in values.items() if value != before[name]}
     changes.check(found, changed)
     changed.update(changes.consequences(found, changed))
-    _check_links(connection, found.uuid, changed.get("chassis_uuid"), changed.get("parent_node"))
+    _check_chassis(connection, changed.get("chassis_uuid"))
     if changed.get("parent_node"):
-        changed["parent_node"] = nodes.get(connection, changed["parent_node"]).uuid
+        changed["parent_node"] = _get_parent(connection, found, changed["parent_node"]).uuid
     if touched & set(_SEALED):
         changed.update(_reseal(connection, deps, found.uuid, values))
+    if "instance_uuid" in changed and found.allocation_uuid is not None:
+        allocations.destroy(connection, found.allocation_uuid)
     nodes.change(connection, found.uuid, **changed)
     return found.uuid
 
@@ -122,6 +126,17 @@ def _check_assigned(operations: tuple[patch.Operation, ...], draft: NodeDraft) -
         network_data.check(draft.network_data)
     if "parent_node" in given and not draft.parent_node:
         raise errors.Invalid("A node needs a parent's name or UUID here.", hint="Remove parent_node instead.")
+
+
+def _check_owner(connection: Connection, found: node.Node, operations: tuple[patch.Operation, ...]) -> None:
+    """A node that an owner's allocation holds stays with its owner."""
+    if found.allocation_uuid is None or not any(each.path == "/owner" and each.op != "remove" for each in operations):
+        return
+    if allocations.get(connection, found.allocation_uuid).owner is not None:
+        raise errors.Conflict(
+            f'Cannot update owner of node "{found.uuid}" while it is allocated to an allocation with an owner.',
+            hint="Remove the allocation first.",
+        )
 
 
 def _reseal(connection: Connection, deps: Deps, uuid: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -147,15 +162,29 @@ def _check_name(name: str | None, version: int, message: str) -> None:
         raise errors.Invalid(message, hint="Use letters, digits, '.', '_', '~' and '-'; not a UUID.")
 
 
-def _check_links(connection: Connection, uuid: str, chassis_uuid: str | None, parent: str | None) -> None:
+def _check_chassis(connection: Connection, chassis_uuid: str | None) -> None:
     try:
         if chassis_uuid is not None:
             chassis.get(connection, chassis_uuid)
-        if parent is not None and nodes.get(connection, parent).uuid == uuid:
-            raise errors.Invalid(f"Node {uuid} cannot be its own parent.")
     except errors.NotFound as error:
         # The address of this request exists, only a value in its body does not.
         raise errors.Invalid(error.message, hint=error.hint) from error
+
+
+def _get_parent(connection: Connection, child: node.Node, ident: str) -> node.Node:
+    """The node that is to be the child's parent. Raises errors.Invalid, in the same words for one of another owner."""
+    found = nodes.find(connection, ident)
+    if found is None or found.owner != child.owner:
+        raise errors.Invalid(
+            f"Unable to apply the requested parent_node '{ident}'. Requested value was invalid.",
+            hint="Name a node of the same owner.",
+        )
+    above: node.Node | None = found
+    while above is not None:
+        if above.uuid == child.uuid:
+            raise errors.Invalid(f"Node {child.uuid} cannot be its own parent, nor below one of its children.")
+        above = nodes.find(connection, above.parent_node) if above.parent_node else None
+    return found
 
 
 def _columns(draft: NodeDraft) -> dict[str, Any]:

@@ -39,6 +39,7 @@ JSON_COLUMNS = frozenset(
         "drivers",
         "steps",
         "traits",
+        "candidate_nodes",
         "allowable_values",
     }
 )

@@ -107,6 +107,8 @@ nodes = Table(
     Column("agent_token", Text),
     # The address that was told the token and has not proved yet that it knows it; only it may ask again.
     Column("agent_token_told", String(45)),
+    # Free nodes of a resource class, in the order of id: how an allocation finds one among many.
+    Index("ix_nodes_free", "resource_class", "provision_state", "maintenance", "instance_uuid", "id"),
 )
 
 node_traits = Table(
@@ -114,6 +116,26 @@ node_traits = Table(
     metadata,
     Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), primary_key=True),
     Column("trait", String(255), primary_key=True),
+)
+
+allocations = Table(
+    "allocations",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("name", String(255), unique=True),
+    Column("state", String(16), nullable=False),
+    # Unique: a node never serves two allocations, whatever the code above does.
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), unique=True),
+    Column("resource_class", String(80)),
+    Column("owner", String(255)),
+    _json("traits"),
+    _json("candidate_nodes"),
+    _json("extra"),
+    Column("last_error", Text),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+    Index("ix_allocations_state", "state", "id"),
 )
 
 deploy_templates = Table(
@@ -235,6 +257,58 @@ ports = Table(
     _json("local_link_connection"),
     Column("created_at", _TIME, nullable=False),
     Column("updated_at", _TIME),
+)
+
+portgroups = Table(
+    "portgroups",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    Column("address", String(17), unique=True),
+    Column("name", String(255), unique=True),
+    Column("mode", String(255)),
+    Column("standalone_ports_supported", Boolean, nullable=False, server_default="1"),
+    Column("dynamic_portgroup", Boolean, nullable=False, server_default="0"),
+    Column("physical_network", String(64)),
+    Column("category", String(80)),
+    _json("extra"),
+    _json("internal_info"),
+    _json("properties"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+)
+
+volume_connectors = Table(
+    "volume_connectors",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    Column("type", String(32), nullable=False),
+    Column("connector_id", String(255), nullable=False),
+    _json("extra"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+    UniqueConstraint("type", "connector_id"),
+)
+
+volume_targets = Table(
+    "volume_targets",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    Column("volume_type", String(64), nullable=False),
+    Column("volume_id", String(255), nullable=False),
+    Column("boot_index", Integer, nullable=False),
+    _json("properties"),
+    # Sealed: the secrets among the properties.
+    Column("secrets", Text),
+    _json("extra"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+    UniqueConstraint("node_uuid", "boot_index"),
 )
 
 chassis = Table(

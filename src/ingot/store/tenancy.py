@@ -12,34 +12,54 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, false, null, select
 
 from ingot.domain import ids
-from ingot.store.schema import nodes, ports, runbooks
+from ingot.store.schema import allocations, nodes, portgroups, ports, runbooks, volume_connectors, volume_targets
 
 Found = tuple[str | None, str | None, bool]
 """Owner, lessee, and whether it is everybody's (public)."""
 
 
 def find(connection: Connection, kind: str, ident: str) -> Found | None:
-    """Whose the object ``ident`` of ``kind`` ("nodes", "ports", "runbooks") is; None when there is no such object."""
+    """Whose the object ``ident`` of ``kind`` ("nodes", "ports", ...) is; None when there is no such object."""
     row = connection.execute(_STATEMENTS[kind](ident)).first()
     return None if row is None else (row[0], row[1], bool(row[2]))
 
 
 def _named(table: Table, ident: str) -> ColumnElement[bool]:
-    """By uuid where it reads as one, by name otherwise."""
-    return table.c.uuid == ident.lower() if ids.is_uuid(ident) else table.c.name == ident
+    """By uuid where it reads as one, by name otherwise (volumes have none)."""
+    if ids.is_uuid(ident) or "name" not in table.c:
+        return table.c.uuid == ident.lower()
+    return table.c.name == ident
 
 
 def _node(ident: str) -> Select[Any, Any, Any]:
     return select(nodes.c.owner, nodes.c.lessee, false()).where(_named(nodes, ident))
 
 
-def _port(ident: str) -> Select[Any, Any, Any]:
-    return select(nodes.c.owner, nodes.c.lessee, false()).select_from(_OF_PORTS).where(_named(ports, ident))
+def _of_node(table: Table) -> Callable[[str], Select[Any, Any, Any]]:
+    """Finds the owner and lessee of the node that a row of ``table`` belongs to."""
+    joined = nodes.join(table, table.c.node_uuid == nodes.c.uuid)
+    return lambda ident: select(nodes.c.owner, nodes.c.lessee, false()).select_from(joined).where(_named(table, ident))
 
 
 def _runbook(ident: str) -> Select[Any, Any, Any]:
     return select(runbooks.c.owner, null(), runbooks.c.public).where(_named(runbooks, ident))
 
 
-_OF_PORTS = nodes.join(ports, ports.c.node_uuid == nodes.c.uuid)
-_STATEMENTS: dict[str, Callable[[str], Select[Any, Any, Any]]] = {"nodes": _node, "ports": _port, "runbooks": _runbook}
+def _allocation(ident: str) -> Select[Any, Any, Any]:
+    return select(allocations.c.owner, null(), false()).where(_named(allocations, ident))
+
+
+_STATEMENTS: dict[str, Callable[[str], Select[Any, Any, Any]]] = {
+    "nodes": _node,
+    "ports": _of_node(ports),
+    "portgroups": _of_node(portgroups),
+    "connectors": _of_node(volume_connectors),
+    "targets": _of_node(volume_targets),
+    "allocations": _allocation,
+    "runbooks": _runbook,
+}
+
+
+def nodes_of(project: str) -> Select[Any]:
+    """The uuids of the nodes that a project owns or leases."""
+    return select(nodes.c.uuid).where((nodes.c.owner == project) | (nodes.c.lessee == project))
