@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,12 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes = b""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     early: bool = False
+
+
+class Stream(Answer, frozen=True, kw_only=True):
+    """An answer without an end: ``chunks`` are sent as they come, until they end or the client hangs up."""
+
+    chunks: AsyncGenerator[bytes]
 
 
 @dataclass(frozen=True)
