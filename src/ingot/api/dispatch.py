@@ -21,6 +21,7 @@ _USED = tuple((b"x-openstack-ironic-api-version", f"1.{number}".encode()) for nu
 _CLOSE = (b"connection", b"close")
 _IDENTITY = (b"openstack-request-id", b"x-openstack-request-id")
 _LAST_WITH_SUFFIX = 90
+_NOT_JSON = wire.refusal(406, "This client does not accept application/json, and there is nothing else.")
 
 
 Socket = Callable[[Deps, bytes, wire.Receive, wire.Send], Awaitable[None]]
@@ -133,7 +134,7 @@ class _Call:
         if route is None:
             return _no_route(routes)
         if segments[:1] == ("v1",) and not wire.accepts_json(headers.get("accept", "")):
-            return wire.refusal(406, "This client does not accept application/json, and there is nothing else.")
+            return _NOT_JSON
         if version < route.since:
             return _too_early(route)
         if not route.asks:
