@@ -133,10 +133,8 @@ class _Call:
             caller = auth.NOBODY
         if route is None:
             return _no_route(routes)
-        if segments[:1] == ("v1",) and not wire.accepts_json(headers.get("accept", "")):
-            return _NOT_JSON
-        if version < route.since:
-            return _too_early(route)
+        if refused := _refused(route, version, headers):
+            return refused
         if not route.asks:
             ident = values[0] if values else None
             await access.admit(self._app.deps, caller, route.rule, route.path, ident)
@@ -168,6 +166,12 @@ def _no_route(routes: dict[str, tuple[routing.Route, tuple[str, ...]]]) -> wire.
     if not routes:
         return wire.refusal(404)
     return wire.refusal(405, "", (b"allow", ", ".join(sorted(routes)).encode()))
+
+
+def _refused(route: routing.Route, version: int, headers: dict[str, str]) -> wire.Answer | None:
+    if route.path.startswith("/v1") and not wire.accepts_json(headers.get("accept", "")):
+        return _NOT_JSON
+    return _too_early(route) if version < route.since else None
 
 
 def _too_early(route: routing.Route) -> wire.Answer:
