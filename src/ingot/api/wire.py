@@ -108,7 +108,7 @@ class Request:
         return "/".join((self.base, *(urllib.parse.quote(part, safe="~") for part in parts)))
 
 
-class Unreadable(errors.Invalid):
+class Unreadable(errors.Refused):
     """The request cannot be read, or names something that nothing can be called; refused before a resource sees it."""
 
 
