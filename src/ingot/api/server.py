@@ -140,7 +140,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_PORTGROUP}/ports", ports.index_of_portgroup, 24, "baremetal:port:get"),
     Route("GET", f"{_PORTGROUP}/ports/detail", ports.index_of_portgroup_detail, 24, "baremetal:port:get"),
     # volumes
-    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:list"),
+    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:get"),
     Route("GET", f"{_NODE}/volume", volumes.show_root, 32, "baremetal:volume:get"),
     *(
         route
