@@ -6,8 +6,9 @@ Invariant: what is not in the table is not served.
 
 from __future__ import annotations
 
-from ingot.api import dispatch, openapi
+from ingot.api import dispatch, feed, openapi
 from ingot.api.ext import console as console_page
+from ingot.api.ext import events as live
 from ingot.api.ext import runs, sensors, status
 from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
@@ -139,7 +140,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_PORTGROUP}/ports", ports.index_of_portgroup, 24, "baremetal:port:get"),
     Route("GET", f"{_PORTGROUP}/ports/detail", ports.index_of_portgroup_detail, 24, "baremetal:port:get"),
     # volumes
-    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:list"),
+    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:get"),
     Route("GET", f"{_NODE}/volume", volumes.show_root, 32, "baremetal:volume:get"),
     *(
         route
@@ -243,6 +244,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/openapi.json", openapi.Document(lambda: ROUTES).show, 1, "public", public=True),
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
+    Route("GET", "/ingot/v1/events", live.index, 1, "ingot:events:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/wait", live.wait, 1, "baremetal:node:get_states"),
     Route("GET", "/ingot/v1/nodes/{node}/run", runs.show_last, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs/{run}", runs.show, 1, "ingot:run:get"),
@@ -259,4 +262,4 @@ ROUTES: tuple[Route, ...] = (
 
 def build(deps: Deps) -> dispatch.App:
     """The ASGI application. Raises errors.Invalid when the settings would serve everyone without asking who it is."""
-    return dispatch.App(deps, ROUTES, console_page.socket)
+    return dispatch.App(deps, ROUTES, console_page.socket, feed.Feed(deps).end)
