@@ -58,8 +58,8 @@ def _every_method(path: str, handler: Handler, rule: str) -> tuple[Route, ...]:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/", root.index, 1, "public", public=True),
-    Route("GET", "/v1", root.show, 1, "public", public=True),
+    *(Route(method, "/", root.index, 1, "public", public=True) for method in ("GET", "HEAD")),
+    *(Route(method, "/v1", root.show, 1, "public", public=True) for method in ("GET", "HEAD")),
     # nodes
     Route("GET", "/v1/nodes", nodes.index, 1, "baremetal:node:list"),
     Route("POST", "/v1/nodes", nodes.create, 1, "baremetal:node:create"),
