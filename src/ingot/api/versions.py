@@ -34,6 +34,7 @@ _NODE_1 = (
     "target_power_state target_provision_state links ports"
 )
 _STEPLIST = "uuid name steps extra created_at updated_at links"
+_RULE = "uuid description priority sensitive phase conditions actions"
 _COMMON = ("extra", "created_at", "updated_at", "links")
 _PORTGROUP_23 = (
     "uuid address name extra internal_info node_uuid standalone_ports_supported created_at updated_at links ports"
@@ -176,7 +177,10 @@ TABLE: tuple[Row, ...] = (
     Row("attached virtual media"),
     Row("ports created by node name"),
     Row("power off can be disabled", _node("disable_power_off")),
-    Row("inspection rules"),
+    Row(
+        "inspection rules",
+        {"inspection_rules": tuple(f"{_RULE} created_at updated_at links".split())},
+    ),
     Row("port description", _port("description")),
     Row("escapes in patch paths"),
     Row("filter by conductor groups"),
