@@ -15,6 +15,7 @@ from ingot import settings
 from ingot.api import server, spec
 from ingot.cli import main
 from ingot.domain import states
+from ingot.store import events, triggers
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs/reference"
@@ -196,7 +197,21 @@ arguments, bodies, answers and refusals; that document is made of the code that 
 
 | route | what it does | rule |
 |---|---|---|
-{_extension_rows()}"""
+{_extension_rows()}
+## Events
+
+What `/ingot/v1/events` tells, as server-sent events whose data is a JSON object: `id`, `at` (epoch seconds), `kind`,
+`node` (UUID), `name` (the node's), and what the kind adds. Everybody sees what they may read: a project's members the
+events of the nodes that their project owned or leased when it happened. The journal keeps the newest {triggers.KEPT}.
+[Watching](../howto/watching.md) has examples.
+
+| kind | what happened |
+|---|---|
+{_event_rows()}"""
+
+
+def _event_rows() -> str:
+    return "".join(f"| `{kind}` | {words} |\n" for kind, words in events.KINDS.items())
 
 
 def _extension_rows() -> str:

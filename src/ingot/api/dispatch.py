@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable
 
-from ingot.api import access, auth, limits, routing, versions, wire
+from ingot.api import access, auth, limits, routing, streams, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 
@@ -27,10 +27,11 @@ Socket = Callable[[Deps, bytes, wire.Receive, wire.Send], Awaitable[None]]
 
 
 class App:
-    """The ASGI callable."""
+    """The ASGI callable. ``end`` is to be called when the service stops: answers without an end are ended."""
 
-    def __init__(self, deps: Deps, routes: tuple[routing.Route, ...], socket: Socket) -> None:
+    def __init__(self, deps: Deps, routes: tuple[routing.Route, ...], socket: Socket, end: Callable[[], None]) -> None:
         self.deps = deps
+        self.end = end
         self._socket = socket
         self.router = routing.Router(routes)
         self.limits = limits.Limits(deps.settings.agent_rate, deps.clock)
@@ -65,6 +66,9 @@ class App:
         ]
         if not call.body_read and _has_body(scope):
             headers.append(_CLOSE)
+        if isinstance(answer, wire.Stream):
+            await streams.pour(answer, headers, receive, send)
+            return
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 

@@ -6,12 +6,14 @@ Invariant: what is not in the table is not served.
 
 from __future__ import annotations
 
-from ingot.api import dispatch, openapi
+from ingot.api import dispatch, feed, openapi
 from ingot.api.ext import console as console_page
+from ingot.api.ext import events as live
 from ingot.api.ext import runs, sensors, status
 from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
     agents,
+    allocations,
     bios,
     chassis,
     conductors,
@@ -28,6 +30,7 @@ from ingot.api.v1 import (
     portgroups,
     ports,
     root,
+    shards,
     states,
     steplists,
     traits,
@@ -38,6 +41,7 @@ from ingot.api.v1 import (
 from ingot.deps import Deps
 
 _NODE = "/v1/nodes/{node}"
+_ALLOCATION = "/v1/allocations/{allocation}"
 _PORTGROUP = "/v1/portgroups/{portgroup}"
 _RULES = "/v1/inspection_rules"
 _TRAITS = "/v1/runbooks/{ident}/traits"
@@ -195,6 +199,15 @@ ROUTES: tuple[Route, ...] = (
     *_every_method(_PASSTHRU, vendor.driver_call, "baremetal:driver:vendor_passthru"),
     Route("GET", "/v1/conductors", conductors.index, 49, "baremetal:conductor:get"),
     Route("GET", "/v1/conductors/{hostname}", conductors.show, 49, "baremetal:conductor:get"),
+    # allocations and shards
+    Route("GET", "/v1/allocations", allocations.index, 52, "baremetal:allocation:list"),
+    Route("POST", "/v1/allocations", allocations.create, 52, "baremetal:allocation:create", late=405),
+    Route("GET", _ALLOCATION, allocations.show, 52, "baremetal:allocation:get"),
+    Route("PATCH", _ALLOCATION, allocations.change, 57, "baremetal:allocation:update", late=405),
+    Route("DELETE", _ALLOCATION, allocations.destroy, 52, "baremetal:allocation:delete", late=405),
+    Route("GET", f"{_NODE}/allocation", allocations.show_of_node, 52, "baremetal:node:get"),
+    Route("DELETE", f"{_NODE}/allocation", allocations.destroy_of_node, 52, "baremetal:node:get"),
+    Route("GET", "/v1/shards", shards.index, 82, "baremetal:shards:get"),
     # lists of steps
     *(
         Route(method, f"/v1/{resource.word}{below}", handler, since, f"baremetal:{rule}:{what}", late=late)
@@ -239,6 +252,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/openapi.json", openapi.Document(lambda: ROUTES).show, 1, "public", public=True),
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
+    Route("GET", "/ingot/v1/events", live.index, 1, "ingot:events:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/wait", live.wait, 1, "baremetal:node:get_states"),
     Route("GET", "/ingot/v1/nodes/{node}/run", runs.show_last, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs/{run}", runs.show, 1, "ingot:run:get"),
@@ -255,4 +270,4 @@ ROUTES: tuple[Route, ...] = (
 
 def build(deps: Deps) -> dispatch.App:
     """The ASGI application. Raises errors.Invalid when the settings would serve everyone without asking who it is."""
-    return dispatch.App(deps, ROUTES, console_page.socket)
+    return dispatch.App(deps, ROUTES, console_page.socket, feed.Feed(deps).end)

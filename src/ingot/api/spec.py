@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from ingot.api import versions
-from ingot.domain import errors, inspection_rules, node, patch, states, steplists, volumes
+from ingot.domain import allocation, errors, inspection_rules, node, patch, states, steplists, volumes
 
 JSON = "application/json"
 _Links = list[dict[str, str]]
@@ -24,6 +24,7 @@ _KINDS: dict[str, type[msgspec.Struct]] = {
     "portgroup": node.Portgroup,
     "chassis": node.Chassis,
     "history": node.HistoryEntry,
+    "allocation": allocation.Allocation,
     "connectors": volumes.Connector,
     "targets": volumes.Target,
     "deploy_templates": steplists.DeployTemplate,

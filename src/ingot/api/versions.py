@@ -35,6 +35,9 @@ _NODE_1 = (
 )
 _STEPLIST = "uuid name steps extra created_at updated_at links"
 _RULE = "uuid description priority sensitive phase conditions actions"
+_ALLOCATION = (
+    "uuid candidate_nodes created_at extra last_error links name node_uuid resource_class state traits updated_at"
+)
 _COMMON = ("extra", "created_at", "updated_at", "links")
 _PORTGROUP_23 = (
     "uuid address name extra internal_info node_uuid standalone_ports_supported created_at updated_at links ports"
@@ -133,7 +136,7 @@ TABLE: tuple[Row, ...] = (
     Row("conductors", _node("conductor"), _node("conductor")),
     Row("owner", _node("owner"), _node("owner")),
     Row("description", _node("description")),
-    Row("allocations", _node("allocation_uuid")),
+    Row("allocations", {**_node("allocation_uuid"), "allocation": tuple(_ALLOCATION.split())}),
     Row("smart NICs", _port("is_smartnic")),
     Row("events"),
     Row("deploy templates", {"deploy_templates": tuple(_STEPLIST.split())}),
@@ -141,7 +144,7 @@ TABLE: tuple[Row, ...] = (
     Row("change of allocations"),
     Row("allocation of a given node"),
     Row("vendor data in config drives"),
-    Row("owner of allocations"),
+    Row("owner of allocations", {"allocation": ("owner",)}),
     Row("retired nodes", _node("retired retired_reason")),
     Row("agent tokens"),
     Row("indicators"),

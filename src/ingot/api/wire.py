@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,12 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     body: bytes = b""
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Stream(Answer, frozen=True, kw_only=True):
+    """An answer without an end: ``chunks`` are sent as they come, until they end or the client hangs up."""
+
+    chunks: AsyncGenerator[bytes]
 
 
 @dataclass(frozen=True)
@@ -187,6 +193,12 @@ def ok(value: Any, status: int = 200, *headers: tuple[bytes, bytes]) -> Answer:
 def ready(body: bytes) -> Answer:
     """An answer whose body is JSON text already."""
     return Answer(200, body, (_JSON,))
+
+
+def listing(name: str, items: bytes, more: dict[str, Any]) -> Answer:
+    """An answer with the JSON texts ``items``, parted by commas, as the list ``name``, and ``more`` beside it."""
+    rest = b"," + msgspec.json.encode(more)[1:] if more else b"}"
+    return ready(b'{"%b":[%b]%b' % (name.encode(), items, rest))
 
 
 def created(value: Any, location: str) -> Answer:

@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 from ingot.deps import Deps
 from ingot.domain import bios, errors, firmware, inspection_rules, node, rule_actions, runs, secrets, states
 from ingot.interfaces.network import VIF
+from ingot.store import allocations, history, nodes, run_logs
 from ingot.store import bios as bios_store
 from ingot.store import firmware as firmware_store
-from ingot.store import history, nodes, run_logs
 from ingot.store import inspection_rules as rule_store
 from ingot.store import portgroups as group_store
 from ingot.store import ports as port_store
@@ -251,6 +251,9 @@ class RunJournal:
     def _forget_instance(self, connection: Connection) -> None:
         run_store.check(connection, self.lease)
         uuid = self.run.node_uuid
+        held = allocations.find_of_node(connection, uuid)
+        if held is not None:
+            allocations.destroy(connection, held.uuid)
         kept: dict[str, Any] = self._deps.sealer.open(uuid, nodes.get_secrets(connection, uuid)[0]) or {}
         kept.pop("instance_info", None)
         sealed = self._deps.sealer.seal(uuid, kept)

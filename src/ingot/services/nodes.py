@@ -15,7 +15,7 @@ from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch, secrets, states
 from ingot.services import changes
 from ingot.services.drafts import NodeDraft, convert
-from ingot.store import chassis, history, nodes
+from ingot.store import allocations, chassis, history, nodes
 
 _SEALED = ("driver_info", "instance_info")
 ROOTS = tuple(name for name in NodeDraft.__struct_fields__ if name != "uuid")
@@ -57,10 +57,15 @@ async def destroy(deps: Deps, ident: str) -> None:
 def refuse_locked(found: node.Node) -> None:
     """Raise errors.Locked while a conductor works on the node."""
     if found.reservation is not None:
-        raise errors.Locked(
-            f"Node {found.uuid} is locked by host {found.reservation}, please retry after the current operation is "
-            "completed."
-        )
+        raise locked(found)
+
+
+def locked(found: node.Node) -> errors.Locked:
+    """The refusal of a node that a conductor works on."""
+    return errors.Locked(
+        f"Node {found.uuid} is locked by host {found.reservation}, please retry after the current operation is "
+        "completed."
+    )
 
 
 def _create(connection: Connection, fresh: node.Node, sealed: str | None) -> node.Node:
@@ -83,6 +88,7 @@ def _change(
     touched = {operation.root() for operation in operations}
     refuse_locked(found)
     changes.check_state(found, operations)
+    _check_owner(connection, found, operations)
     before = {name: getattr(found, name) for name in ROOTS}
     after = patch.apply(before, operations)
     draft = convert({key: value for key, value in after.items() if key in ROOTS}, NodeDraft, "node")
@@ -101,8 +107,21 @@ def _change(
         changed["parent_node"] = _get_parent(connection, found, changed["parent_node"]).uuid
     if touched & set(_SEALED):
         changed.update(_reseal(connection, deps, found.uuid, values))
+    if "instance_uuid" in changed and found.allocation_uuid is not None:
+        allocations.destroy(connection, found.allocation_uuid)
     nodes.change(connection, found.uuid, **changed)
     return found.uuid
+
+
+def _check_owner(connection: Connection, found: node.Node, operations: tuple[patch.Operation, ...]) -> None:
+    """A node that an owner's allocation holds stays with its owner."""
+    if found.allocation_uuid is None or not any(each.path == "/owner" and each.op != "remove" for each in operations):
+        return
+    if allocations.get(connection, found.allocation_uuid).owner is not None:
+        raise errors.Conflict(
+            f'Cannot update owner of node "{found.uuid}" while it is allocated to an allocation with an owner.',
+            hint="Remove the allocation first.",
+        )
 
 
 def _reseal(connection: Connection, deps: Deps, uuid: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -145,8 +164,11 @@ def _get_parent(connection: Connection, child: node.Node, ident: str) -> node.No
             f"Unable to apply the requested parent_node '{ident}'. Requested value was invalid.",
             hint="Name a node of the same owner.",
         )
-    if found.uuid == child.uuid:
-        raise errors.Invalid(f"Node {child.uuid} cannot be its own parent.")
+    above: node.Node | None = found
+    while above is not None:
+        if above.uuid == child.uuid:
+            raise errors.Invalid(f"Node {child.uuid} cannot be its own parent, nor below one of its children.")
+        above = nodes.find(connection, above.parent_node) if above.parent_node else None
     return found
 
 

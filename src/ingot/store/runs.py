@@ -39,7 +39,7 @@ def open_run(connection: Connection, run: runs.Run) -> None:
     """Store a new open run. Raises errors.Locked when the node already has one."""
     row = rows.to_row(run, table, open_node=run.node_uuid)
     try:
-        connection.execute(insert(table).values(row))
+        connection.execute(insert(table), row)
     except IntegrityError as error:
         refuse_open(connection, run.node_uuid)
         raise errors.NotFound(f"Node {run.node_uuid} could not be found.") from error
@@ -182,7 +182,7 @@ def append(connection: Connection, lease: Lease, entry: runs.Entry) -> None:
     """Write one journal line. Raises errors.LostLease when another conductor has the run."""
     check(connection, lease)
     values = {"run_id": lease.run_id, "seq": entry.seq, "step": entry.step, "event": entry.mark}
-    connection.execute(insert(run_events).values(**values, detail=entry.detail, at=entry.at))
+    connection.execute(insert(run_events), {**values, "detail": entry.detail, "at": entry.at})
 
 
 def journal(connection: Connection, run_id: str) -> list[runs.Entry]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from ingot.api import access, paging, patch_rules, policy, query, spec, versions, wire
 from ingot.api.v1 import node_view, redaction
 from ingot.deps import Deps
@@ -81,8 +79,8 @@ async def collection(
         extra["detail"] = "True"
     elif not detail:
         extra["fields"] = ",".join(names if names is not None else sorted(set(shown) - {"links"}))
-    body = {"nodes": msgspec.Raw(found.array)}
-    answer = wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found.uuids, extra))
+    more = paging.add_next({}, request.href("v1", *path.split("/")), page, found.uuids, extra)
+    answer = wire.listing("nodes", found.items, more)
     return await redaction.of_list(deps, request.caller, found.uuids, answer)
 
 
