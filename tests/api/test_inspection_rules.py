@@ -89,7 +89,7 @@ async def test_other_refusals(api: Api) -> None:
     made = await make(api, uuid=UUID)
     assert (await api.call("POST", PATH, {"actions": [ACTION], "uuid": UUID})).status == 409
     assert (await patched(api, made["uuid"], "remove", "/actions/0")).status == 400
-    wrong = {"/uuid": UUID, "/bogus": 1, "/phase": "early", "/priority": "x", "/links": []}
+    wrong: dict[str, Any] = {"/uuid": UUID, "/bogus": 1, "/phase": "early", "/priority": "x", "/links": []}
     for path, value in wrong.items():
         for op in ("add", "replace"):
             assert (await patched(api, made["uuid"], op, path, value)).status == 400, path

@@ -226,7 +226,7 @@ def test_actions_on_what_belongs_to_the_node(
 )
 def test_what_cannot_be_done_is_explained(name: str, args: dict[str, Any], why: str) -> None:
     after = record()
-    with pytest.raises(errors.Invalid, match=why):
+    with pytest.raises(errors.Refused, match=why):
         rule_actions.act(name, args, after)
         rule_actions.difference(record(), after)
 

@@ -72,7 +72,7 @@ class Findings(msgspec.Struct, frozen=True):
         return not self.node and self.traits is None and not self.ports and self.plugin_data is None
 
 
-class Failed(errors.Invalid):
+class Failed(errors.Refused):
     """The inspection is to fail, as an action says."""
 
 
