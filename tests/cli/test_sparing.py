@@ -40,7 +40,8 @@ except ValueError:
 
 
 def test_libraries_come_when_they_are_used() -> None:
-    done = subprocess.run([sys.executable, "-c", _SERVICE + _LATER], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", _SERVICE + _LATER]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "shown" in done.stdout
     assert "failed" in done.stdout
