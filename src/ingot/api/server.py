@@ -59,8 +59,8 @@ def _every_method(path: str, handler: Handler, rule: str) -> tuple[Route, ...]:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/", root.index, 1, "public", public=True),
-    Route("GET", "/v1", root.show, 1, "public", public=True),
+    *(Route(method, "/", root.index, 1, "public", public=True) for method in ("GET", "HEAD")),
+    *(Route(method, "/v1", root.show, 1, "public", public=True) for method in ("GET", "HEAD")),
     # nodes
     Route("GET", "/v1/nodes", nodes.index, 1, "baremetal:node:list"),
     Route("POST", "/v1/nodes", nodes.create, 1, "baremetal:node:create"),
@@ -141,7 +141,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_PORTGROUP}/ports", ports.index_of_portgroup, 24, "baremetal:port:get"),
     Route("GET", f"{_PORTGROUP}/ports/detail", ports.index_of_portgroup_detail, 24, "baremetal:port:get"),
     # volumes
-    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:list"),
+    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:get"),
     Route("GET", f"{_NODE}/volume", volumes.show_root, 32, "baremetal:volume:get"),
     *(
         route

@@ -263,7 +263,7 @@ def negotiate(headers: dict[str, str]) -> int:
     asked = asked.strip()
     if asked.lower() == "latest":
         return MAX
-    match = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,6})", asked)
+    match = re.fullmatch(r"(-?[0-9]{1,4})\.(-?[0-9]{1,6})", asked)
     if match is None:
         raise Unknown("Invalid value for X-OpenStack-Ironic-API-Version header")
     major, minor = int(match[1]), int(match[2])
@@ -286,5 +286,5 @@ def _standard(value: str | None) -> str | None:
     for part in (value or "").split(","):
         words = part.split()
         if words and words[0].lower() == _SERVICE:
-            found = words[1] if len(words) == 2 else "none"
+            found = words[1] if len(words) == 2 else found
     return found

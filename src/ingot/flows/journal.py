@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import bios, errors, firmware, node, runs, secrets, states
+from ingot.domain import bios, errors, firmware, node, power, runs, secrets, states
 from ingot.interfaces.network import VIF
 from ingot.store import allocations, history, nodes, run_logs
 from ingot.store import bios as bios_store
@@ -121,6 +121,15 @@ class RunJournal:
         """The node's row and the agent's token as they are now."""
         found, sealed = await self._deps.store.read(_read_fresh, self.run.node_uuid)
         return found, self._deps.sealer.open(found.uuid, sealed)
+
+    async def list_relatives(self) -> list[node.Node]:
+        """The nodes that share the node's power supply."""
+        return await self._deps.store.read(nodes.list_relatives, self.run.node_uuid)
+
+    async def switch_relative(self, uuid: str, target: power.Target, timeout: float) -> None:
+        """Open a power run on another node and ring."""
+        await self._deps.store.run(self._switch_relative, uuid, target, timeout)
+        self._deps.bus.ring(uuid)
 
     async def find_inventory(self) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
         """(time stored, inventory, plugin data) or None."""
@@ -255,6 +264,10 @@ class RunJournal:
                 if VIF in place.internal_info:
                     left = {key: value for key, value in place.internal_info.items() if key != VIF}
                     table.change(connection, place.uuid, internal_info=left)
+
+    def _switch_relative(self, connection: Connection, uuid: str, target: power.Target, timeout: float) -> None:
+        run_store.check(connection, self.lease)
+        run_store.open_power(connection, uuid, target, timeout, self._deps.clock())
 
     def _store_inventory(self, connection: Connection, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         run_store.check(connection, self.lease)

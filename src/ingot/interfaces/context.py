@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ingot.domain import bios, firmware, node, runs
+from ingot.domain import bios, firmware, node, power, runs
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
 
@@ -119,6 +119,14 @@ class Journal(Protocol):
 
     async def read_fresh(self) -> tuple[node.Node, str | None]:
         """The node's row and the agent's token as they are now."""
+        ...
+
+    async def list_relatives(self) -> list[node.Node]:
+        """The nodes that share the node's power: parent and children, but for children with a supply of their own."""
+        ...
+
+    async def switch_relative(self, uuid: str, target: power.Target, timeout: float) -> None:
+        """Ask for a power change of another node, by a run of its own. Raises errors.Locked, Conflict."""
         ...
 
     async def find_inventory(self) -> tuple[str, dict[str, Any], dict[str, Any]] | None:

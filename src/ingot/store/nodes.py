@@ -148,6 +148,20 @@ def value(name: str) -> str | None:
     return _DERIVED.get(name) or (documents.value(nodes.c[name]) if name in nodes.c else None)
 
 
+def list_relatives(connection: Connection, uuid: str) -> list[node.Node]:
+    """The parent and the children of a node, but for those pairs of which the child has a power supply of its own."""
+    own = get(connection, uuid)
+    below = connection.execute(select(nodes.c.uuid).where(nodes.c.parent_node == uuid).order_by(nodes.c.id)).scalars()
+    children = [child for child in (get(connection, one) for one in below) if not _has_own_supply(child)]
+    if own.parent_node is None or _has_own_supply(own):
+        return children
+    return [get(connection, own.parent_node), *children]
+
+
+def _has_own_supply(found: node.Node) -> bool:
+    return bool(found.driver_info.get("has_dedicated_power_supply"))
+
+
 def list_rows(connection: Connection, where: Filter, page: Page, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     """Rows as dicts of ``columns`` (JSON columns as unparsed text, booleans as bool), one page of them."""
     statement = paged(connection, nodes, _selection(columns).where(*conditions(where)), page)
