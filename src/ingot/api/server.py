@@ -23,6 +23,7 @@ from ingot.api.v1 import (
     firmware,
     history,
     indicators,
+    inspection_rules,
     management,
     modes,
     nodes,
@@ -42,6 +43,7 @@ from ingot.deps import Deps
 _NODE = "/v1/nodes/{node}"
 _ALLOCATION = "/v1/allocations/{allocation}"
 _PORTGROUP = "/v1/portgroups/{portgroup}"
+_RULES = "/v1/inspection_rules"
 _TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
 _LAMP = f"{_NODE}/management/indicators/{{indicator}}"
@@ -227,6 +229,12 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", f"{_TRAITS}", steplists.remove_traits, 112, "baremetal:runbook:update"),
     Route("PUT", f"{_TRAITS}/{{trait}}", steplists.add_trait, 112, "baremetal:runbook:update"),
     Route("DELETE", f"{_TRAITS}/{{trait}}", steplists.remove_traits, 112, "baremetal:runbook:update"),
+    Route("GET", _RULES, inspection_rules.index, 96, "baremetal:inspection_rule:get"),
+    Route("POST", _RULES, inspection_rules.create, 96, "baremetal:inspection_rule:create", late=405),
+    Route("DELETE", _RULES, inspection_rules.destroy_all, 96, "baremetal:inspection_rule:delete", late=405),
+    Route("GET", f"{_RULES}/{{rule}}", inspection_rules.show, 96, "baremetal:inspection_rule:get"),
+    Route("PATCH", f"{_RULES}/{{rule}}", inspection_rules.change, 96, "baremetal:inspection_rule:update", late=405),
+    Route("DELETE", f"{_RULES}/{{rule}}", inspection_rules.destroy, 96, "baremetal:inspection_rule:delete", late=405),
     Route("POST", "/v1/events", events.create, 54, "baremetal:events:post"),
     # the ramdisk's agent
     Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True, limited="lookup"),

@@ -26,6 +26,7 @@ _RESOURCES: tuple[tuple[str, int], ...] = (
     ("deploy_templates", 55),
     ("continue_inspection", 84),
     ("runbooks", 92),
+    ("inspection_rules", 96),
 )
 
 
