@@ -6,9 +6,10 @@ Invariant: what is not in the table is not served.
 
 from __future__ import annotations
 
-from ingot.api import dispatch, openapi
+from ingot.api import dispatch, feed, openapi
 from ingot.api.ext import console as console_page
-from ingot.api.ext import runs, sensors, status
+from ingot.api.ext import events as live
+from ingot.api.ext import runs, sensors, status, webhooks
 from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
     agents,
@@ -22,6 +23,7 @@ from ingot.api.v1 import (
     firmware,
     history,
     indicators,
+    inspection_rules,
     management,
     modes,
     nodes,
@@ -41,9 +43,11 @@ from ingot.deps import Deps
 _NODE = "/v1/nodes/{node}"
 _ALLOCATION = "/v1/allocations/{allocation}"
 _PORTGROUP = "/v1/portgroups/{portgroup}"
+_RULES = "/v1/inspection_rules"
 _TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
 _LAMP = f"{_NODE}/management/indicators/{{indicator}}"
+_WEBHOOK = "/ingot/v1/webhooks/{webhook}"
 _SET_PROVISION = "baremetal:node:set_provision_state"
 
 
@@ -57,8 +61,8 @@ def _every_method(path: str, handler: Handler, rule: str) -> tuple[Route, ...]:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/", root.index, 1, "public", public=True),
-    Route("GET", "/v1", root.show, 1, "public", public=True),
+    *(Route(method, "/", root.index, 1, "public", public=True) for method in ("GET", "HEAD")),
+    *(Route(method, "/v1", root.show, 1, "public", public=True) for method in ("GET", "HEAD")),
     # nodes
     Route("GET", "/v1/nodes", nodes.index, 1, "baremetal:node:list"),
     Route("POST", "/v1/nodes", nodes.create, 1, "baremetal:node:create"),
@@ -139,7 +143,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_PORTGROUP}/ports", ports.index_of_portgroup, 24, "baremetal:port:get"),
     Route("GET", f"{_PORTGROUP}/ports/detail", ports.index_of_portgroup_detail, 24, "baremetal:port:get"),
     # volumes
-    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:list"),
+    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:get"),
     Route("GET", f"{_NODE}/volume", volumes.show_root, 32, "baremetal:volume:get"),
     *(
         route
@@ -225,6 +229,12 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", f"{_TRAITS}", steplists.remove_traits, 112, "baremetal:runbook:update"),
     Route("PUT", f"{_TRAITS}/{{trait}}", steplists.add_trait, 112, "baremetal:runbook:update"),
     Route("DELETE", f"{_TRAITS}/{{trait}}", steplists.remove_traits, 112, "baremetal:runbook:update"),
+    Route("GET", _RULES, inspection_rules.index, 96, "baremetal:inspection_rule:get"),
+    Route("POST", _RULES, inspection_rules.create, 96, "baremetal:inspection_rule:create", late=405),
+    Route("DELETE", _RULES, inspection_rules.destroy_all, 96, "baremetal:inspection_rule:delete", late=405),
+    Route("GET", f"{_RULES}/{{rule}}", inspection_rules.show, 96, "baremetal:inspection_rule:get"),
+    Route("PATCH", f"{_RULES}/{{rule}}", inspection_rules.change, 96, "baremetal:inspection_rule:update", late=405),
+    Route("DELETE", f"{_RULES}/{{rule}}", inspection_rules.destroy, 96, "baremetal:inspection_rule:delete", late=405),
     Route("POST", "/v1/events", events.create, 54, "baremetal:events:post"),
     # the ramdisk's agent
     Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True, limited="lookup"),
@@ -243,6 +253,14 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/openapi.json", openapi.Document(lambda: ROUTES).show, 1, "public", public=True),
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
+    Route("GET", "/ingot/v1/events", live.index, 1, "ingot:events:get"),
+    Route("GET", "/ingot/v1/webhooks", webhooks.index, 1, "ingot:webhook:get"),
+    Route("POST", "/ingot/v1/webhooks", webhooks.create, 1, "ingot:webhook:create"),
+    Route("GET", _WEBHOOK, webhooks.show, 1, "ingot:webhook:get"),
+    Route("PATCH", _WEBHOOK, webhooks.change, 1, "ingot:webhook:update"),
+    Route("DELETE", _WEBHOOK, webhooks.destroy, 1, "ingot:webhook:delete"),
+    Route("GET", f"{_WEBHOOK}/deliveries", webhooks.deliveries, 1, "ingot:webhook:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/wait", live.wait, 1, "baremetal:node:get_states"),
     Route("GET", "/ingot/v1/nodes/{node}/run", runs.show_last, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs/{run}", runs.show, 1, "ingot:run:get"),
@@ -259,4 +277,4 @@ ROUTES: tuple[Route, ...] = (
 
 def build(deps: Deps) -> dispatch.App:
     """The ASGI application. Raises errors.Invalid when the settings would serve everyone without asking who it is."""
-    return dispatch.App(deps, ROUTES, console_page.socket)
+    return dispatch.App(deps, ROUTES, console_page.socket, feed.Feed(deps).end)

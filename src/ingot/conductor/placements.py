@@ -13,10 +13,9 @@ import structlog
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.services import allocations as service
-from ingot.store import allocations
 
 _log = structlog.get_logger("ingot.placements")
-_BATCH = 32
+_BATCH = 128
 """Placements in one unit: more make other writers wait longer."""
 _LONGEST_SLEEP = 5.0
 """A ring may be lost (another process): look at least this often."""
@@ -35,8 +34,7 @@ class Placements:
         while True:
             self._rung.clear()
             try:
-                if await self._deps.store.read(allocations.list_waiting, 1):
-                    await self._deps.store.run(service.place_waiting, _BATCH)
+                if await self._deps.store.run(service.place_waiting, _BATCH) == _BATCH:
                     continue
             except errors.Unreachable as error:
                 _log.warning("cannot place", reason=error.sentence())

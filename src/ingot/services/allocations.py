@@ -95,8 +95,9 @@ def place_waiting(connection: Connection, limit: int) -> int:
     Each ends active or in error, by itself: what goes wrong with one leaves the others alone.
     """
     waiting = allocations.list_waiting(connection, limit)
+    last = placement.last_id(connection)
     for wanted in waiting:
-        _, failure = engine.attempt(connection, functools.partial(_place, wanted=wanted), "placement")
+        _, failure = engine.attempt(connection, functools.partial(_place, wanted=wanted, last=last), "placement")
         if isinstance(failure, errors.IngotError):
             reason = f"Unexpected exception during allocation: {failure.sentence()}"
             placement.settle(connection, wanted.uuid, allocation.State.ERROR, None, reason)
@@ -105,22 +106,17 @@ def place_waiting(connection: Connection, limit: int) -> int:
     return len(waiting)
 
 
-def _place(connection: Connection, wanted: allocation.Allocation) -> None:
-    holder = placement.find_instance(connection, wanted.uuid)
-    if holder is not None:
-        reason = wanted.failure(f"instance {wanted.uuid} is already associated with node {holder}")
-        placement.settle(connection, wanted.uuid, allocation.State.ERROR, None, reason)
-        return
-    found = placement.find_free(connection, wanted)
+def _place(connection: Connection, wanted: allocation.Allocation, last: int) -> None:
+    found = placement.find_free(connection, wanted, last)
     if found is None:
-        reason = wanted.failure(_why_none(connection, wanted))
+        reason = wanted.failure(_why_none(connection, wanted, last))
         placement.settle(connection, wanted.uuid, allocation.State.ERROR, None, reason)
     elif not placement.take(connection, wanted, found.uuid, found.instance_info):
         raise errors.Bug(f"Node {found.uuid} was free and is not, within one transaction")
 
 
-def _why_none(connection: Connection, wanted: allocation.Allocation) -> str:
-    if wanted.traits and placement.find_free(connection, wanted, traits=False) is not None:
+def _why_none(connection: Connection, wanted: allocation.Allocation, last: int) -> str:
+    if wanted.traits and placement.find_free(connection, wanted, last, traits=False) is not None:
         return f"no suitable nodes have the requested traits {', '.join(wanted.traits)}"
     if wanted.candidate_nodes:
         return f"none of the requested nodes are available and match the resource class {wanted.resource_class}"
@@ -165,18 +161,19 @@ def _backfill(
     made = _value(wanted, wanted.uuid or found.instance_uuid or ids.new(), candidates)
     made = msgspec.structs.replace(made, resource_class=wanted.resource_class or found.resource_class)
     allocations.create(connection, made)
-    refused = _refuse_backfill(connection, made, found)
+    refused = _refuse_backfill(made, found)
     if refused is None:
-        info = {**found.instance_info, "traits": made.traits}
-        ours = {"instance_uuid": made.uuid, "allocation_uuid": made.uuid}
-        nodes.change(connection, found.uuid, instance_info=info, **ours)
-        placement.settle(connection, made.uuid, allocation.State.ACTIVE, found.uuid, None)
-    else:
+        info = msgspec.json.encode(found.instance_info).decode()
+        take = functools.partial(placement.take, wanted=made, node_uuid=found.uuid, instance_info=info)
+        _, refused = engine.attempt(connection, take, "placement")
+    if refused is not None:
+        if not isinstance(refused, errors.IngotError):
+            raise refused
         placement.settle(connection, made.uuid, allocation.State.ERROR, None, refused.message)
     return allocations.get(connection, made.uuid), refused
 
 
-def _refuse_backfill(connection: Connection, made: allocation.Allocation, found: node.Node) -> errors.IngotError | None:
+def _refuse_backfill(made: allocation.Allocation, found: node.Node) -> errors.IngotError | None:
     if found.reservation is not None:
         return node_service.locked(found)
     unfit = _unfit(made, found)
@@ -185,10 +182,6 @@ def _refuse_backfill(connection: Connection, made: allocation.Allocation, found:
         return errors.Conflict(made.failure(reason), hint="Remove that allocation, then send a correct request.")
     if found.instance_uuid not in {None, made.uuid}:
         return errors.Conflict(f"Node {found.uuid} is associated with instance {found.instance_uuid}.", hint="")
-    holder = placement.find_instance(connection, made.uuid)
-    if holder not in {None, found.uuid}:
-        text = f"Instance {made.uuid} is already associated with a node, it cannot be associated with this other node"
-        return errors.Conflict(f"{text} {found.uuid}", hint="Choose another uuid.")
     return None
 
 

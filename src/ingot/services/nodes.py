@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch, secrets, states
-from ingot.services import changes
-from ingot.services.drafts import NodeDraft, convert
+from ingot.services import changes, network_data
+from ingot.services.drafts import NodeDraft, check_properties, convert
 from ingot.store import allocations, chassis, history, nodes
 
 _SEALED = ("driver_info", "instance_info")
@@ -31,7 +31,11 @@ async def create(deps: Deps, body: dict[str, Any], version: int) -> node.Node:
     uuid = (draft.uuid or ids.new()).lower()
     if draft.name is not None:
         _check_name(draft.name, version, f"Cannot create node with invalid name '{draft.name}'")
+    check_properties(draft.properties)
+    if draft.network_data:
+        network_data.check(draft.network_data)
     values = _columns(draft)
+    values.update({name: values[name] or None for name in ("owner", "resource_class")})
     values.update(_interfaces(deps, draft, draft.driver))
     public, sealed = _seal(deps, uuid, values, {})
     state = states.State.ENROLL if version >= 11 else states.State.AVAILABLE
@@ -94,6 +98,8 @@ def _change(
     draft = convert({key: value for key, value in after.items() if key in ROOTS}, NodeDraft, "node")
     if "name" in touched and not (draft.name is None and _removed("name", operations)):
         _check_name(draft.name, version, f"Node {ident}: Cannot change name to invalid name '{draft.name}'")
+    check_properties(draft.properties)
+    _check_assigned(operations, draft)
     values = _columns(draft)
     if reset_interfaces:
         draft = _without_untouched_interfaces(draft, touched)
@@ -111,6 +117,15 @@ def _change(
         allocations.destroy(connection, found.allocation_uuid)
     nodes.change(connection, found.uuid, **changed)
     return found.uuid
+
+
+def _check_assigned(operations: tuple[patch.Operation, ...], draft: NodeDraft) -> None:
+    """Fields that may be removed, but not set to nothing."""
+    given = {operation.root() for operation in operations if operation.op != "remove"}
+    if "network_data" in given:
+        network_data.check(draft.network_data)
+    if "parent_node" in given and not draft.parent_node:
+        raise errors.Invalid("A node needs a parent's name or UUID here.", hint="Remove parent_node instead.")
 
 
 def _check_owner(connection: Connection, found: node.Node, operations: tuple[patch.Operation, ...]) -> None:

@@ -1,7 +1,7 @@
 """Finding a free node for an allocation and giving it to it: the hot statements, compiled once each.
 
 May not: decide what is to be done when there is none. Invariant: a node is taken by one conditional update that
-holds only while it is free, so whoever comes second gets nothing.
+holds only while nobody has it, so whoever comes second gets nothing.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
-from ingot.domain import allocation, states
+from ingot.domain import allocation, errors, states
 from ingot.store import rows
 from ingot.store.schema import allocations, node_traits, nodes
 
 _TAKE = (
     update(nodes)
-    .where(nodes.c.uuid == bindparam("at"), nodes.c.instance_uuid.is_(None))
+    .where(
+        nodes.c.uuid == bindparam("at"),
+        or_(nodes.c.instance_uuid.is_(None), nodes.c.instance_uuid == bindparam("instance_uuid")),
+    )
     .values({name: bindparam(name) for name in ("instance_uuid", "allocation_uuid", "instance_info", "updated_at")})
 )
 _SETTLE = (
@@ -27,7 +31,6 @@ _SETTLE = (
     .where(allocations.c.uuid == bindparam("at"))
     .values({name: bindparam(name) for name in ("node_uuid", "state", "last_error", "updated_at")})
 )
-_HOLDER = select(nodes.c.uuid).where(nodes.c.instance_uuid == bindparam("instance"))
 _LAST = select(func.max(nodes.c.id))
 
 
@@ -38,11 +41,16 @@ class Found(msgspec.Struct, frozen=True):
     instance_info: str
 
 
-def find_free(connection: Connection, wanted: allocation.Allocation, *, traits: bool = True) -> Found | None:
+def last_id(connection: Connection) -> int:
+    """The id of the newest node."""
+    return connection.execute(_LAST).scalar() or 0
+
+
+def find_free(connection: Connection, wanted: allocation.Allocation, last: int, *, traits: bool = True) -> Found | None:
     """A free node as ``wanted``, or None: the one of its name if that will do, else any one, by chance.
 
     By chance, so that a node that fails its tenants is not the first to be given away each time.
-    ``traits`` False: whatever traits it has.
+    ``last``: about the id of the newest node; ``traits`` False: whatever traits it has.
     """
     known: dict[str, Any] = {"resource_class": wanted.resource_class}
     if wanted.owner:
@@ -56,24 +64,29 @@ def find_free(connection: Connection, wanted: allocation.Allocation, *, traits: 
         found = _first(connection, _statement(*shape, "name"), {**known, "name": wanted.name})
         if found is not None:
             return found
-    last: int = connection.execute(_LAST).scalar() or 0
     pivot = random.randint(0, last)  # noqa: S311  chance, not a secret
     found = _first(connection, _statement(*shape, "from"), {**known, "first": pivot})
     return found or _first(connection, _statement(*shape, ""), known)
 
 
-def find_instance(connection: Connection, instance_uuid: str) -> str | None:
-    """The uuid of the node that serves this instance, or None."""
-    return connection.execute(_HOLDER, {"instance": instance_uuid}).scalar()
-
-
 def take(connection: Connection, wanted: allocation.Allocation, node_uuid: str, instance_info: str) -> bool:
-    """Give the node to the allocation, both rows at once; False when it is not free any more."""
+    """Give the node to the allocation, both rows at once; False when another instance has it.
+
+    Raises errors.Conflict when another node serves the instance of this uuid.
+    """
     now = rows.now()
     info: dict[str, Any] = {**msgspec.json.decode(instance_info), "traits": wanted.traits}
     given = {"instance_uuid": wanted.uuid, "allocation_uuid": wanted.uuid, "updated_at": now}
     text = msgspec.json.encode(info).decode()
-    if connection.execute(_TAKE, {"at": node_uuid, "instance_info": text, **given}).rowcount != 1:
+    try:
+        taken = connection.execute(_TAKE, {"at": node_uuid, "instance_info": text, **given}).rowcount
+    except IntegrityError as error:
+        raise errors.Conflict(
+            f"Instance {wanted.uuid} is already associated with a node, it cannot be associated with this other node "
+            f"{node_uuid}",
+            hint="",
+        ) from error
+    if taken != 1:
         return False
     settle(connection, wanted.uuid, allocation.State.ACTIVE, node_uuid, None)
     return True

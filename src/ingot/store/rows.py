@@ -38,6 +38,7 @@ JSON_COLUMNS = frozenset(
         "plugin_data",
         "drivers",
         "steps",
+        "kinds",
         "traits",
         "candidate_nodes",
         "allowable_values",
