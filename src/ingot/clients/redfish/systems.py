@@ -170,7 +170,8 @@ async def get_boot(pool: RedfishPool, target: Target) -> Boot:
 async def set_boot(pool: RedfishPool, target: Target, wanted: Boot) -> None:
     """Change the boot override, each field at the settings resource where that has it, else at the system.
 
-    iDRACs have the mode alone in their settings, Lenovo's and Nokia's none or all (sushy's recorded bodies). Raises ``errors.NotSupported`` for a target that the service does not allow, and for a URL where it takes none.
+    iDRACs have the mode alone in their settings, Lenovo's and Nokia's none or all (sushy's recorded bodies). Raises
+    ``errors.NotSupported`` for a target that the service does not allow, and for a URL where it takes none.
     """
     path = await pool.system_path(target)
     system, etag = await pool.get_with_etag(target, path)
