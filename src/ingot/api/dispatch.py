@@ -175,6 +175,8 @@ def _refused(route: routing.Route, version: int, headers: dict[str, str]) -> wir
 
 
 def _too_early(route: routing.Route) -> wire.Answer:
+    if route.late == routing.UNHEARD_OF:
+        return wire.refusal(404)
     if route.late == 404:
         return wire.fault(404, f"The API is not supported for this version. It begins with 1.{route.since}.")
     if route.late == 405:
