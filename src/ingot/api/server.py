@@ -6,11 +6,13 @@ Invariant: what is not in the table is not served.
 
 from __future__ import annotations
 
+import dataclasses
+
 from ingot.api import dispatch, feed, openapi
 from ingot.api.ext import console as console_page
 from ingot.api.ext import events as live
-from ingot.api.ext import runs, sensors, status
-from ingot.api.routing import MIB, UNHEARD_OF, Handler, Route
+from ingot.api.ext import runs, sensors, status, webhooks
+from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
     agents,
     allocations,
@@ -23,6 +25,7 @@ from ingot.api.v1 import (
     firmware,
     history,
     indicators,
+    inspection_rules,
     management,
     modes,
     nodes,
@@ -42,9 +45,19 @@ from ingot.deps import Deps
 _NODE = "/v1/nodes/{node}"
 _ALLOCATION = "/v1/allocations/{allocation}"
 _PORTGROUP = "/v1/portgroups/{portgroup}"
+_RULES = "/v1/inspection_rules"
 _TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
 _LAMP = f"{_NODE}/management/indicators/{{indicator}}"
+_WEBHOOK = "/ingot/v1/webhooks/{webhook}"
+_BY_PATH = (
+    *(f"{_NODE}/{word}" for word in ("allocation", "bios", "firmware", "history", "inventory", "portgroups", "vifs")),
+    f"{_NODE}/vmedia",
+    "/v1/deploy_templates",
+    "/v1/runbooks",
+    "/v1/volume/",
+)
+"""What below its first microversion is refused as a path that is not there; all else, as its resource refuses."""
 _SET_PROVISION = "baremetal:node:set_provision_state"
 
 
@@ -57,7 +70,7 @@ def _every_method(path: str, handler: Handler, rule: str) -> tuple[Route, ...]:
     )
 
 
-ROUTES: tuple[Route, ...] = (
+_TABLE: tuple[Route, ...] = (
     *(Route(method, "/", root.index, 1, "public", public=True) for method in ("GET", "HEAD")),
     *(Route(method, "/v1", root.show, 1, "public", public=True) for method in ("GET", "HEAD")),
     # nodes
@@ -101,34 +114,33 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", _LAMP, indicators.change, 1, "baremetal:node:set_indicator_state"),
     Route("GET", f"{_NODE}/vendor_passthru/methods", vendor.methods, 1, "baremetal:node:vendor_passthru"),
     *_every_method(f"{_NODE}/vendor_passthru", vendor.call, "baremetal:node:vendor_passthru"),
-    Route("GET", f"{_NODE}/bios", bios.index, 40, "baremetal:node:bios:get", late=UNHEARD_OF),
-    Route("GET", f"{_NODE}/bios/{{setting}}", bios.show, 40, "baremetal:node:bios:get", late=UNHEARD_OF),
-    Route("GET", f"{_NODE}/firmware", firmware.index, 86, "baremetal:node:firmware:get", late=UNHEARD_OF),
+    Route("GET", f"{_NODE}/bios", bios.index, 40, "baremetal:node:bios:get"),
+    Route("GET", f"{_NODE}/bios/{{setting}}", bios.show, 40, "baremetal:node:bios:get"),
+    Route("GET", f"{_NODE}/firmware", firmware.index, 86, "baremetal:node:firmware:get"),
     Route("GET", f"{_NODE}/vmedia", vmedia.show, 93, "baremetal:node:vmedia:get"),
-    Route("POST", f"{_NODE}/vmedia", vmedia.attach, 89, "baremetal:node:vmedia:attach", late=UNHEARD_OF),
-    Route("DELETE", f"{_NODE}/vmedia", vmedia.detach, 89, "baremetal:node:vmedia:detach", late=UNHEARD_OF),
-    Route("GET", f"{_NODE}/vifs", management.list_vifs, 28, "baremetal:node:vif:list", late=UNHEARD_OF),
-    Route("POST", f"{_NODE}/vifs", management.attach_vif, 28, "baremetal:node:vif:attach", late=UNHEARD_OF),
-    Route("DELETE", f"{_NODE}/vifs/{{vif}}", management.detach_vif, 28, "baremetal:node:vif:detach", late=UNHEARD_OF),
+    Route("POST", f"{_NODE}/vmedia", vmedia.attach, 89, "baremetal:node:vmedia:attach"),
+    Route("DELETE", f"{_NODE}/vmedia", vmedia.detach, 89, "baremetal:node:vmedia:detach"),
+    Route("GET", f"{_NODE}/vifs", management.list_vifs, 28, "baremetal:node:vif:list"),
+    Route("POST", f"{_NODE}/vifs", management.attach_vif, 28, "baremetal:node:vif:attach"),
+    Route("DELETE", f"{_NODE}/vifs/{{vif}}", management.detach_vif, 28, "baremetal:node:vif:detach"),
     Route("GET", f"{_NODE}/traits", traits.index, 37, "baremetal:node:traits:list", late=406),
     Route("PUT", f"{_NODE}/traits", traits.replace, 37, "baremetal:node:traits:set", late=406),
     Route("DELETE", f"{_NODE}/traits", traits.clear, 37, "baremetal:node:traits:delete", late=406),
     Route("PUT", f"{_NODE}/traits/{{trait}}", traits.add, 37, "baremetal:node:traits:set", late=405),
     Route("DELETE", f"{_NODE}/traits/{{trait}}", traits.remove, 37, "baremetal:node:traits:delete", late=405),
-    Route("GET", f"{_NODE}/history", history.index, 78, "baremetal:node:history:get", late=UNHEARD_OF),
-    Route("GET", f"{_NODE}/history/{{entry}}", history.show, 78, "baremetal:node:history:get", late=UNHEARD_OF),
-    Route("GET", f"{_NODE}/inventory", history.inventory, 81, "baremetal:node:inventory:get", late=UNHEARD_OF),
+    Route("GET", f"{_NODE}/history", history.index, 78, "baremetal:node:history:get"),
+    Route("GET", f"{_NODE}/history/{{entry}}", history.show, 78, "baremetal:node:history:get"),
+    Route("GET", f"{_NODE}/inventory", history.inventory, 81, "baremetal:node:inventory:get"),
     Route("GET", f"{_NODE}/children", history.children, 83, "baremetal:node:get"),
     Route("GET", f"{_NODE}/ports", ports.index_of_node, 1, "baremetal:port:get"),
     Route("GET", f"{_NODE}/ports/detail", ports.index_of_node_detail, 1, "baremetal:port:get"),
-    Route("GET", f"{_NODE}/portgroups", portgroups.index_of_node, 24, "baremetal:portgroup:get", late=UNHEARD_OF),
+    Route("GET", f"{_NODE}/portgroups", portgroups.index_of_node, 24, "baremetal:portgroup:get"),
     Route(
         "GET",
         f"{_NODE}/portgroups/detail",
         portgroups.index_of_node_detail,
         24,
         "baremetal:portgroup:get",
-        late=UNHEARD_OF,
     ),
     # ports
     Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:list"),
@@ -210,8 +222,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _ALLOCATION, allocations.show, 52, "baremetal:allocation:get"),
     Route("PATCH", _ALLOCATION, allocations.change, 57, "baremetal:allocation:update", late=405),
     Route("DELETE", _ALLOCATION, allocations.destroy, 52, "baremetal:allocation:delete", late=405),
-    Route("GET", f"{_NODE}/allocation", allocations.show_of_node, 52, "baremetal:node:get", late=UNHEARD_OF),
-    Route("DELETE", f"{_NODE}/allocation", allocations.destroy_of_node, 52, "baremetal:node:get", late=UNHEARD_OF),
+    Route("GET", f"{_NODE}/allocation", allocations.show_of_node, 52, "baremetal:node:get"),
+    Route("DELETE", f"{_NODE}/allocation", allocations.destroy_of_node, 52, "baremetal:node:get"),
     Route("GET", "/v1/shards", shards.index, 82, "baremetal:shards:get"),
     # lists of steps
     *(
@@ -221,18 +233,24 @@ ROUTES: tuple[Route, ...] = (
             (steplists.RUNBOOKS, 92, "runbook", "list"),
         )
         for method, below, handler, what, late in (
-            ("GET", "", resource.index, listing, UNHEARD_OF),
+            ("GET", "", resource.index, listing, 404),
             ("POST", "", resource.create, "create", 405),
-            ("GET", "/{ident}", resource.show, "get", UNHEARD_OF),
+            ("GET", "/{ident}", resource.show, "get", 404),
             ("PATCH", "/{ident}", resource.change, "update", 405),
             ("DELETE", "/{ident}", resource.destroy, "delete", 405),
         )
     ),
-    Route("GET", f"{_TRAITS}", steplists.list_traits, 112, "baremetal:runbook:get", late=UNHEARD_OF),
-    Route("PUT", f"{_TRAITS}", steplists.replace_traits, 112, "baremetal:runbook:update", late=UNHEARD_OF),
-    Route("DELETE", f"{_TRAITS}", steplists.remove_traits, 112, "baremetal:runbook:update", late=UNHEARD_OF),
-    Route("PUT", f"{_TRAITS}/{{trait}}", steplists.add_trait, 112, "baremetal:runbook:update", late=UNHEARD_OF),
-    Route("DELETE", f"{_TRAITS}/{{trait}}", steplists.remove_traits, 112, "baremetal:runbook:update", late=UNHEARD_OF),
+    Route("GET", f"{_TRAITS}", steplists.list_traits, 112, "baremetal:runbook:get"),
+    Route("PUT", f"{_TRAITS}", steplists.replace_traits, 112, "baremetal:runbook:update"),
+    Route("DELETE", f"{_TRAITS}", steplists.remove_traits, 112, "baremetal:runbook:update"),
+    Route("PUT", f"{_TRAITS}/{{trait}}", steplists.add_trait, 112, "baremetal:runbook:update"),
+    Route("DELETE", f"{_TRAITS}/{{trait}}", steplists.remove_traits, 112, "baremetal:runbook:update"),
+    Route("GET", _RULES, inspection_rules.index, 96, "baremetal:inspection_rule:get"),
+    Route("POST", _RULES, inspection_rules.create, 96, "baremetal:inspection_rule:create", late=405),
+    Route("DELETE", _RULES, inspection_rules.destroy_all, 96, "baremetal:inspection_rule:delete", late=405),
+    Route("GET", f"{_RULES}/{{rule}}", inspection_rules.show, 96, "baremetal:inspection_rule:get"),
+    Route("PATCH", f"{_RULES}/{{rule}}", inspection_rules.change, 96, "baremetal:inspection_rule:update", late=405),
+    Route("DELETE", f"{_RULES}/{{rule}}", inspection_rules.destroy, 96, "baremetal:inspection_rule:delete", late=405),
     Route("POST", "/v1/events", events.create, 54, "baremetal:events:post"),
     # the ramdisk's agent
     Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True, limited="lookup"),
@@ -252,6 +270,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
     Route("GET", "/ingot/v1/events", live.index, 1, "ingot:events:get"),
+    Route("GET", "/ingot/v1/webhooks", webhooks.index, 1, "ingot:webhook:get"),
+    Route("POST", "/ingot/v1/webhooks", webhooks.create, 1, "ingot:webhook:create"),
+    Route("GET", _WEBHOOK, webhooks.show, 1, "ingot:webhook:get"),
+    Route("PATCH", _WEBHOOK, webhooks.change, 1, "ingot:webhook:update"),
+    Route("DELETE", _WEBHOOK, webhooks.destroy, 1, "ingot:webhook:delete"),
+    Route("GET", f"{_WEBHOOK}/deliveries", webhooks.deliveries, 1, "ingot:webhook:get"),
     Route("GET", "/ingot/v1/nodes/{node}/wait", live.wait, 1, "baremetal:node:get_states"),
     Route("GET", "/ingot/v1/nodes/{node}/run", runs.show_last, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
@@ -265,6 +289,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/nodes/{node}/sel", sensors.events, 1, "ingot:sel:get"),
     Route("DELETE", "/ingot/v1/nodes/{node}/sel", sensors.clear_events, 1, "ingot:sel:clear"),
 )
+ROUTES = tuple(dataclasses.replace(route, by_path=route.path.startswith(_BY_PATH)) for route in _TABLE)
 
 
 def build(deps: Deps) -> dispatch.App:

@@ -34,6 +34,7 @@ _NODE_1 = (
     "target_power_state target_provision_state links ports"
 )
 _STEPLIST = "uuid name steps extra created_at updated_at links"
+_RULE = "uuid description priority sensitive phase conditions actions"
 _ALLOCATION = (
     "uuid candidate_nodes created_at extra last_error links name node_uuid resource_class state traits updated_at"
 )
@@ -179,7 +180,10 @@ TABLE: tuple[Row, ...] = (
     Row("attached virtual media"),
     Row("ports created by node name"),
     Row("power off can be disabled", _node("disable_power_off")),
-    Row("inspection rules"),
+    Row(
+        "inspection rules",
+        {"inspection_rules": tuple(f"{_RULE} created_at updated_at links".split())},
+    ),
     Row("port description", _port("description")),
     Row("escapes in patch paths"),
     Row("filter by conductor groups"),

@@ -12,11 +12,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import bios, errors, firmware, node, power, runs, secrets, states
+from ingot.domain import bios, errors, firmware, inspection_rules, node, power, rule_actions, runs, secrets, states
 from ingot.interfaces.network import VIF
 from ingot.store import allocations, history, nodes, run_logs
 from ingot.store import bios as bios_store
 from ingot.store import firmware as firmware_store
+from ingot.store import inspection_rules as rule_store
 from ingot.store import portgroups as group_store
 from ingot.store import ports as port_store
 from ingot.store import runs as run_store
@@ -138,6 +139,14 @@ class RunJournal:
     async def store_inventory(self, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         """Store what inspection found."""
         await self._deps.store.run(self._store_inventory, inventory, plugin_data)
+
+    async def read_for_rules(self) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
+        """The inspection rules, oldest first, and the node and its ports as they are now."""
+        return await self._deps.store.read(_read_for_rules, self._deps.sealer, self.run.node_uuid)
+
+    async def keep_findings(self, found: rule_actions.Findings, key: str) -> None:
+        """Write what inspection rules changed, and that they were applied: both or neither."""
+        await self._deps.store.run(self._keep_findings, found, key)
 
     async def store_bios(self, settings: list[bios.Setting]) -> None:
         """Keep these firmware settings as the node's."""
@@ -273,6 +282,10 @@ class RunJournal:
         run_store.check(connection, self.lease)
         history.set_inventory(connection, self.run.node_uuid, inventory, plugin_data)
 
+    def _keep_findings(self, connection: Connection, found: rule_actions.Findings, key: str) -> None:
+        run_store.change(connection, self.lease, memo={**self.run.memo, key: True})
+        rule_store.keep(connection, self._deps.sealer, self.run.node_uuid, found)
+
     def _store_bios(self, connection: Connection, settings: list[bios.Setting]) -> None:
         run_store.check(connection, self.lease)
         bios_store.replace(connection, self.run.node_uuid, settings)
@@ -298,6 +311,13 @@ class RunJournal:
 
 def _read_fresh(connection: Connection, uuid: str) -> tuple[node.Node, str | None]:
     return nodes.get(connection, uuid), nodes.get_secrets(connection, uuid)[1]
+
+
+def _read_for_rules(
+    connection: Connection, sealer: Sealer, uuid: str
+) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
+    found = rule_store.list_all(connection, sealer)
+    return found, nodes.get(connection, uuid), port_store.list_of_node(connection, uuid)
 
 
 def _sealed_step(sealer: Sealer, node_uuid: str, step: runs.PlannedStep) -> runs.PlannedStep:

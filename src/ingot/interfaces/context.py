@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ingot.domain import bios, firmware, node, power, runs
+from ingot.domain import bios, firmware, inspection_rules, node, power, rule_actions, runs
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
 
@@ -135,6 +135,14 @@ class Journal(Protocol):
 
     async def store_inventory(self, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         """Store what inspection found."""
+        ...
+
+    async def read_for_rules(self) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
+        """The inspection rules, oldest first, and the node and its ports as they are now."""
+        ...
+
+    async def keep_findings(self, found: rule_actions.Findings, key: str) -> None:
+        """Write what inspection rules changed, and in the same unit ``key`` into the run's memo."""
         ...
 
     async def store_bios(self, settings: list[bios.Setting]) -> None:

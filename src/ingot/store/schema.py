@@ -311,6 +311,21 @@ volume_targets = Table(
     UniqueConstraint("node_uuid", "boot_index"),
 )
 
+inspection_rules = Table(
+    "inspection_rules",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("description", String(255)),
+    Column("priority", Integer, nullable=False),
+    Column("sensitive", Boolean, nullable=False),
+    Column("phase", String(16), nullable=False),
+    # Sealed: conditions and actions.
+    Column("secrets", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+)
+
 chassis = Table(
     "chassis",
     metadata,
