@@ -53,6 +53,7 @@ _WEBHOOK = "/ingot/v1/webhooks/{webhook}"
 _BY_PATH = (
     *(f"{_NODE}/{word}" for word in ("allocation", "bios", "firmware", "history", "inventory", "portgroups", "vifs")),
     f"{_NODE}/vmedia",
+    f"{_NODE}/traits/",
     "/v1/deploy_templates",
     "/v1/runbooks",
     "/v1/volume/",
