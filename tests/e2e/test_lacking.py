@@ -64,7 +64,8 @@ async def test_no_disk_at_all(made: artifacts.Artifacts) -> None:
         await way.start_deploy(world, machine, await proof.make_key(world.folder))
         node = await way.reach(world, machine, "deploy failed")
         assert node["last_error"] == (
-            "deploy.write_image: The ramdisk's agent failed execute_deploy_step: No disk of at least 4 GiB can take the "
-            "image. Disks: none at all: the ramdisk lacks a driver, or there is none. Add one or give a hint. See its log."
+            "deploy.write_image: The ramdisk's agent failed execute_deploy_step: No disk of at least 4 GiB can take "
+            "the image. Disks: none at all: the ramdisk lacks a driver, or there is none. Add one or give a hint. "
+            "See its log."
         )
         assert await way.power(world, machine) == "off"
