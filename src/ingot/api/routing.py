@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from ingot.api import wire
 from ingot.deps import Deps
-from ingot.domain import errors
 
 Handler = Callable[[Deps, wire.Request], Awaitable[wire.Answer]]
 
@@ -21,9 +20,10 @@ MIB = 1024 * 1024
 @dataclass(frozen=True)
 class Route:
     """One line of the route table. ``since``: first microversion; ``public``: open without authentication;
-    ``limit``: bytes a body may have; ``late``: what is answered below ``since`` (404, or 405 or 406 where Ironic does);
-    ``limited``: the agents' call whose rate limit it has; ``asks``: what the rule is about stands in the body or the
-    query, so the handler asks for permission itself (access.require).
+    ``limit``: bytes a body may have; ``late``: what is answered below ``since`` (404, or 405 or 406 where Ironic does),
+    ``by_path``: in the form of a path that is not there; ``limited``: the agents' call whose rate limit it has;
+    ``asks``: what the rule is about stands in the body or the query, so the handler asks for permission itself
+    (access.require).
     """
 
     method: str
@@ -34,6 +34,7 @@ class Route:
     public: bool = False
     limit: int = MIB
     late: int = 404
+    by_path: bool = False
     limited: str = ""
     asks: bool = False
 
@@ -88,7 +89,7 @@ def split(raw_path: bytes) -> tuple[str, ...] | None:
         parts = text.strip("/").split("/") if text.strip("/") else []
         segments = tuple(urllib.parse.unquote(part, errors="strict") for part in parts)
     except UnicodeDecodeError as error:
-        raise errors.Invalid("The path is not valid UTF-8.") from error
+        raise wire.Unreadable("The path is not valid UTF-8.") from error
     return None if "" in segments else segments
 
 

@@ -22,13 +22,22 @@ _RESOURCES: tuple[tuple[str, int], ...] = (
     ("portgroups", 23),
     ("volume", 32),
     ("conductors", 49),
+    ("allocations", 52),
     ("events", 54),
     ("deploy_templates", 55),
+    ("shards", 82),
     ("continue_inspection", 84),
     ("runbooks", 92),
+    ("inspection_rules", 96),
 )
 
 
+_DESCRIBED = {
+    # Double slashes as Ironic sends them.
+    "href": "https://docs.openstack.org//ironic/latest/contributor//webapi.html",
+    "rel": "describedby",
+    "type": "text/html",
+}
 _LINKS = list[dict[str, str]]
 _VERSION = dict[str, str | _LINKS]
 _ROOT = spec.fields(name=str, description=str, default_version=_VERSION, versions=list[_VERSION])
@@ -67,7 +76,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     base = request.href("v1")
     found: dict[str, Any] = {
         "id": "v1",
-        "links": [{"href": f"{base}/", "rel": "self"}],
+        "links": [{"href": f"{base}/", "rel": "self"}, _DESCRIBED],
         "media_types": {"base": "application/json", "type": "application/vnd.openstack.ironic.v1+json"},
         "version": _version(request),
     }

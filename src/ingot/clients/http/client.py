@@ -16,7 +16,7 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
-from yarl import URL
+import yarl
 
 from ingot.clients.http import trust
 from ingot.domain import errors
@@ -57,6 +57,7 @@ class Call(msgspec.Struct, frozen=True):
     body: bytes | Streamed | None = None
     trust: trust.Trust = True
     timeout: float = 30.0
+    proxy: str | None = None
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -81,11 +82,18 @@ class HttpClient:
     """The shared session of one event loop. Make it inside the loop, and ``close`` it there."""
 
     def __init__(self) -> None:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_OPEN, ttl_dns_cache=60)
-        self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True
-        )
+        self._opened: aiohttp.ClientSession | None = None
         self._trust = trust.Contexts()
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        """Made when the first request is sent: a service that talks to nobody needs no HTTP library."""
+        if self._opened is None:
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_OPEN, ttl_dns_cache=60)
+            self._opened = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True
+            )
+        return self._opened
 
     async def send(self, call: Call) -> Reply:
         """Send a request and read the whole answer; redirects are not followed.
@@ -102,11 +110,12 @@ class HttpClient:
         try:
             async with self._session.request(
                 call.method,
-                URL(call.url, encoded=True),
+                yarl.URL(call.url, encoded=True),
                 headers=headers,
                 data=data,
                 ssl=context,
                 timeout=timeout,
+                proxy=call.proxy,
                 allow_redirects=False,
             ) as answer:
                 body = await _read(answer, call.peer)
@@ -133,7 +142,8 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        if self._opened is not None:
+            await self._opened.close()
         await asyncio.sleep(0)  # lets the transports close their sockets
 
 
