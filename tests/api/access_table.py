@@ -143,6 +143,7 @@ ROUTES = """
     GET|POST|PUT|PATCH|DELETE /v1/nodes/{node}/vendor_passthru/{method}
 
 + + + +  - - - - -  - - - - -  - -      readers of the system
+    GET /metrics
     GET /v1/volume
     GET /v1/chassis
     GET /v1/chassis/detail
@@ -161,6 +162,9 @@ ROUTES = """
     PATCH /v1/chassis/{chassis}
 
 + - - -  - - - - -  - - - - -  - -      administrators of the system
+    GET|POST /ingot/v1/webhooks
+    GET|PATCH|DELETE /ingot/v1/webhooks/{webhook}
+    GET /ingot/v1/webhooks/{webhook}/deliveries
     POST /v1/chassis
     DELETE /v1/chassis/{chassis}
     GET /v1/drivers/{driver}/vendor_passthru/methods
@@ -199,6 +203,7 @@ public
     POST /v1/continue_inspection
     GET /ingot/v1/openapi.json
     GET /ingot/v1/health
+    GET /ingot/v1/ready
     GET /ingot/v1/console/{ticket}
     GET /ingot/v1/static/{file}
 """
