@@ -157,14 +157,13 @@ ROUTES = """
     GET /v1/conductors/{hostname}
     GET /v1/deploy_templates
     GET /v1/deploy_templates/{ident}
+    GET /v1/inspection_rules
+    GET /v1/inspection_rules/{rule}
 
 + + - -  - - - - -  - - - - -  - -      members of the system
     PATCH /v1/chassis/{chassis}
 
 + - - -  - - - - -  - - - - -  - -      administrators of the system
-    GET|POST /ingot/v1/webhooks
-    GET|PATCH|DELETE /ingot/v1/webhooks/{webhook}
-    GET /ingot/v1/webhooks/{webhook}/deliveries
     POST /v1/chassis
     DELETE /v1/chassis/{chassis}
     GET /v1/drivers/{driver}/vendor_passthru/methods
@@ -172,7 +171,12 @@ ROUTES = """
     GET|POST|PUT|PATCH|DELETE /v1/drivers/{driver}/vendor_passthru/{method}
     POST /v1/deploy_templates
     PATCH|DELETE /v1/deploy_templates/{ident}
+    POST|DELETE /v1/inspection_rules
+    PATCH|DELETE /v1/inspection_rules/{rule}
     POST /v1/events
+    GET|POST /ingot/v1/webhooks
+    GET|PATCH|DELETE /ingot/v1/webhooks/{webhook}
+    GET /ingot/v1/webhooks/{webhook}/deliveries
 
 + + + +  + + + + +  - - - - +  - -      readers of the project that owns the runbook, and services
     GET /v1/runbooks/{ident}
@@ -196,8 +200,8 @@ ROUTES = """
     POST /v1/allocations
 
 public
-    GET /
-    GET /v1
+    GET|HEAD /
+    GET|HEAD /v1
     GET /v1/lookup
     POST /v1/heartbeat/{node}
     POST /v1/continue_inspection

@@ -132,13 +132,11 @@ class _Call:
         method: str = self._scope["method"]
         routes, values = self._app.router.find(segments)
         route, names = routes.get(method, (None, ()))
-        if route is None or not route.public:
-            caller = await self._app.gate.caller(headers, self._client)
-        else:
-            caller = auth.NOBODY
         if route is None:
+            await self._app.gate.caller(headers, self._client)
             return _no_route(routes)
         self.route = (method, route.path)
+        caller = auth.NOBODY if route.public else await self._app.gate.caller(headers, self._client)
         if refused := _refused(route, version, headers):
             return refused
         if not route.asks:

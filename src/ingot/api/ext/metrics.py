@@ -16,12 +16,12 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /metrics."""
     query.Query(request)
     found = await deps.store.read(statistics.read, deps.clock())
-    families = [*(one.family() for one in counts.ALL), *process.families(), *fleet(found), *_queues(deps)]
-    return wire.Answer(200, metrics.text(families), _TYPE)
+    told = [*(one.family() for one in counts.ALL), *process.families(), *families(found, deps.store.waiting())]
+    return wire.Answer(200, metrics.text(told), _TYPE)
 
 
-def fleet(found: statistics.Numbers) -> list[metrics.Family]:
-    """What the database tells; every provision state is there, so that a graph has no holes."""
+def families(found: statistics.Numbers, queue: int) -> list[metrics.Family]:
+    """What the database tells; every provision state is there. ``queue``: units before its writer."""
     nodes: dict[metrics.Labels, float] = {(state,): found.nodes.get(state, 0) for state in states.State}
     runs: dict[metrics.Labels, float] = {**found.runs}
     overdue, lag = found.overdue, found.webhook_lag
@@ -31,9 +31,5 @@ def fleet(found: statistics.Numbers) -> list[metrics.Family]:
         metrics.gauge("ingot_runs_open", "Open runs, worked on or waiting.", runs, ("kind", "state")),
         metrics.gauge("ingot_run_overdue_seconds", "How long the run due longest waits to be claimed.", {(): overdue}),
         metrics.gauge("ingot_webhook_lag_events", "Events before the webhook that is farthest behind.", {(): lag}),
+        metrics.gauge("ingot_store_queue_units", "Units of work that wait for the database's writer.", {(): queue}),
     ]
-
-
-def _queues(deps: Deps) -> list[metrics.Family]:
-    words = "Units of work that wait for the database's writer."
-    return [metrics.gauge("ingot_store_queue_units", words, {(): deps.store.waiting()})]
