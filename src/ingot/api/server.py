@@ -11,7 +11,7 @@ import dataclasses
 from ingot.api import dispatch, feed, openapi
 from ingot.api.ext import console as console_page
 from ingot.api.ext import events as live
-from ingot.api.ext import runs, sensors, status, webhooks
+from ingot.api.ext import metrics, runs, sensors, status, webhooks
 from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
     agents,
@@ -269,6 +269,8 @@ _TABLE: tuple[Route, ...] = (
     # what Ironic lacks
     Route("GET", "/ingot/v1/openapi.json", openapi.Document(lambda: ROUTES).show, 1, "public", public=True),
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
+    Route("GET", "/ingot/v1/ready", status.ready, 1, "public", public=True),
+    Route("GET", "/metrics", metrics.show, 1, "ingot:metrics:get"),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
     Route("GET", "/ingot/v1/events", live.index, 1, "ingot:events:get"),
     Route("GET", "/ingot/v1/webhooks", webhooks.index, 1, "ingot:webhook:get"),
