@@ -68,10 +68,7 @@ ROUTES = """
     GET|PATCH|DELETE /v1/portgroups/{portgroup}/ports/{below}
     GET /v1/volume/connectors/{ident}
     GET /v1/volume/targets/{ident}
-    GET /ingot/v1/nodes/{node}/run
     GET /ingot/v1/nodes/{node}/wait
-    GET /ingot/v1/nodes/{node}/runs
-    GET /ingot/v1/nodes/{node}/runs/{run}
     GET /ingot/v1/nodes/{node}/sensors
 
 + + + +  + + + + +  - - - - ?  ? ?      readers of system and owner
@@ -79,6 +76,9 @@ ROUTES = """
     GET /v1/nodes/{node}/history/{entry}
     GET /v1/nodes/{node}/inventory
     GET /ingot/v1/nodes/{node}/sel
+    GET /ingot/v1/nodes/{node}/run
+    GET /ingot/v1/nodes/{node}/runs
+    GET /ingot/v1/nodes/{node}/runs/{run}
 
 + + - +  + + + - -  + + + - ?  ? ?      members of system, owner and lessee
     PATCH /v1/nodes/{node}
@@ -143,6 +143,7 @@ ROUTES = """
     GET|POST|PUT|PATCH|DELETE /v1/nodes/{node}/vendor_passthru/{method}
 
 + + + +  - - - - -  - - - - -  - -      readers of the system
+    GET /metrics
     GET /v1/volume
     GET /v1/chassis
     GET /v1/chassis/detail
@@ -206,6 +207,7 @@ public
     POST /v1/continue_inspection
     GET /ingot/v1/openapi.json
     GET /ingot/v1/health
+    GET /ingot/v1/ready
     GET /ingot/v1/console/{ticket}
     GET /ingot/v1/static/{file}
 """
