@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import datetime
 import time
 from collections.abc import AsyncIterator
@@ -187,7 +186,7 @@ async def test_stays_away(site: place.Place) -> None:
         ctx = await site.context("redfish", bmc.info(), **manageable)
         await bmc.server.close()
         ahead = [0.0]
-        later = dataclasses.replace(site.deps, clock=lambda: time.time() + ahead[0])
+        later = stand.with_clock(site.deps, lambda: time.time() + ahead[0])
         async with stand.conductor(later, tools=site.kit):
             await provisioning.request(later, ctx.node.uuid, "inspect", {})
             await parked(site, ctx)
