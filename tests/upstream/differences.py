@@ -87,12 +87,7 @@ INTENDED: tuple[Intended, ...] = (
     Intended(r"^GET /v1/chassis/\S+/nodes\?limit", r"\.next$", "The next page of a chassis' nodes is of that chassis."),
     Intended(r"~1", r".", "Escapes in patch paths work from 1.98 on, as documented."),
     Intended(r"^PATCH .*parent_node.*000001\"", r".", "A node cannot be its own parent."),
+    Intended(r"/v1/nodes/", r"\.driver_internal_info\.", "What a conductor notes of its own work is its own."),
 )
-OPEN: tuple[Intended, ...] = (
-    Intended(
-        r"^GET /v1/? ",
-        r"^body\.(portgroups|volume|allocations|events|inspection_rules|shards)$",
-        "Resources that are being built.",
-    ),
-)
+OPEN: tuple[Intended, ...] = ()
 """Known differences that nobody wants: each is to be mended, and then to be taken out of here."""

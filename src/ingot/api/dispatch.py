@@ -175,11 +175,10 @@ def _refused(route: routing.Route, version: int, headers: dict[str, str]) -> wir
 
 
 def _too_early(route: routing.Route) -> wire.Answer:
-    if route.late == 404:
-        return wire.fault(404, f"The API is not supported for this version. It begins with 1.{route.since}.")
-    if route.late == 405:
-        return wire.refusal(405, f"The API version does not allow this. It begins with 1.{route.since}.")
-    return wire.fault(406, f"Request not acceptable. The minimal required API version should be 1.{route.since}.")
+    if route.late == 406:
+        return wire.fault(406, f"Request not acceptable. The minimal required API version should be 1.{route.since}.")
+    text = f"The API version does not allow this. It begins with 1.{route.since}."
+    return wire.refusal(route.late, text) if route.by_path else wire.fault(route.late, text)
 
 
 def _has_body(scope: wire.Scope) -> bool:

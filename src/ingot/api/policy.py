@@ -162,7 +162,7 @@ ingot:webhook:get                               admin           -               
 ingot:webhook:create                            admin           -               -         -
 ingot:webhook:update                            admin           -               -         -
 ingot:webhook:delete                            admin           -               -         -
-ingot:run:get                                   reader+service  reader+service  reader    -
+ingot:run:get                                   reader+service  reader+service  -         -
 ingot:run:logs                                  member+service  member+service  -         -
 ingot:sensors:get                               reader+service  reader+service  reader    -
 ingot:sel:get                                   reader+service  reader+service  -         -

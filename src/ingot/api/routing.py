@@ -20,9 +20,10 @@ MIB = 1024 * 1024
 @dataclass(frozen=True)
 class Route:
     """One line of the route table. ``since``: first microversion; ``public``: open without authentication;
-    ``limit``: bytes a body may have; ``late``: what is answered below ``since`` (404, or 405 or 406 where Ironic does);
-    ``limited``: the agents' call whose rate limit it has; ``asks``: what the rule is about stands in the body or the
-    query, so the handler asks for permission itself (access.require).
+    ``limit``: bytes a body may have; ``late``: what is answered below ``since`` (404, or 405 or 406 where Ironic does),
+    ``by_path``: in the form of a path that is not there; ``limited``: the agents' call whose rate limit it has;
+    ``asks``: what the rule is about stands in the body or the query, so the handler asks for permission itself
+    (access.require).
     """
 
     method: str
@@ -33,6 +34,7 @@ class Route:
     public: bool = False
     limit: int = MIB
     late: int = 404
+    by_path: bool = False
     limited: str = ""
     asks: bool = False
 

@@ -6,6 +6,8 @@ Invariant: what is not in the table is not served.
 
 from __future__ import annotations
 
+import dataclasses
+
 from ingot.api import dispatch, feed, openapi
 from ingot.api.ext import console as console_page
 from ingot.api.ext import events as live
@@ -48,6 +50,14 @@ _TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
 _LAMP = f"{_NODE}/management/indicators/{{indicator}}"
 _WEBHOOK = "/ingot/v1/webhooks/{webhook}"
+_BY_PATH = (
+    *(f"{_NODE}/{word}" for word in ("allocation", "bios", "firmware", "history", "inventory", "portgroups", "vifs")),
+    f"{_NODE}/vmedia",
+    "/v1/deploy_templates",
+    "/v1/runbooks",
+    "/v1/volume/",
+)
+"""What below its first microversion is refused as a path that is not there; all else, as its resource refuses."""
 _SET_PROVISION = "baremetal:node:set_provision_state"
 
 
@@ -60,7 +70,7 @@ def _every_method(path: str, handler: Handler, rule: str) -> tuple[Route, ...]:
     )
 
 
-ROUTES: tuple[Route, ...] = (
+_TABLE: tuple[Route, ...] = (
     *(Route(method, "/", root.index, 1, "public", public=True) for method in ("GET", "HEAD")),
     *(Route(method, "/v1", root.show, 1, "public", public=True) for method in ("GET", "HEAD")),
     # nodes
@@ -273,6 +283,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/nodes/{node}/sel", sensors.events, 1, "ingot:sel:get"),
     Route("DELETE", "/ingot/v1/nodes/{node}/sel", sensors.clear_events, 1, "ingot:sel:clear"),
 )
+ROUTES = tuple(dataclasses.replace(route, by_path=route.path.startswith(_BY_PATH)) for route in _TABLE)
 
 
 def build(deps: Deps) -> dispatch.App:
