@@ -86,6 +86,11 @@ INTENDED: tuple[Intended, ...] = (
     ),
     Intended(r"^GET /v1/chassis/\S+/nodes\?limit", r"\.next$", "The next page of a chassis' nodes is of that chassis."),
     Intended(r"~1", r".", "Escapes in patch paths work from 1.98 on, as documented."),
+    # port groups, inspection rules
+    Intended(r"^GET /v1/portgroups/a b ", r".", "What can be neither uuid nor name is refused by the resource."),
+    Intended(
+        r"^\w+ /v1/inspection_rules", r"(links\[\d\]\.href|\.next)$", "Links lead to the rule; upstream's lead nowhere."
+    ),
     Intended(r"^PATCH .*parent_node.*000001\"", r".", "A node cannot be its own parent."),
     Intended(r"/v1/nodes/", r"\.driver_internal_info\.", "What a conductor notes of its own work is its own."),
 )

@@ -53,6 +53,8 @@ _WEBHOOK = "/ingot/v1/webhooks/{webhook}"
 _BY_PATH = (
     *(f"{_NODE}/{word}" for word in ("allocation", "bios", "firmware", "history", "inventory", "portgroups", "vifs")),
     f"{_NODE}/vmedia",
+    f"{_NODE}/volume/",
+    f"{_PORTGROUP}/ports",
     "/v1/deploy_templates",
     "/v1/runbooks",
     "/v1/volume/",
