@@ -257,6 +257,12 @@ def get_secrets(connection: Connection, uuid: str) -> tuple[str | None, str | No
     return row.secrets, row.agent_token
 
 
+def list_sealed(connection: Connection, uuids: list[str]) -> list[tuple[node.Node, str | None, str | None]]:
+    """Whole nodes, each with its sealed secrets and the sealed agent token; those that are gone are absent."""
+    found = connection.execute(_WHOLE.where(nodes.c.uuid.in_(uuids)))
+    return [(rows.from_row(row, node.Node), row.secrets, row.agent_token) for row in found]
+
+
 def find_token_told(connection: Connection, uuid: str) -> str | None:
     """The address that was told the agent's token and has not proved it yet."""
     return connection.execute(select(nodes.c.agent_token_told).where(nodes.c.uuid == uuid)).scalar()
