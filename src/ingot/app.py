@@ -59,6 +59,7 @@ async def make_kit(deps: Deps) -> AsyncGenerator[Kit]:
         stack.push_async_callback(agents.close)
         images = ImageCache(settings.data / "images", settings.image_cache_size, fetching=_image_limits(settings))
         boot = await stack.enter_async_context(Netboot(settings, deps.store, images.find_file).running())
+        deps.bus.answer("dhcp_runs", boot.dhcp_runs)
         yield Kit(settings, ipmi, redfish, agents, images, boot)
 
 

@@ -158,6 +158,7 @@ baremetal:events:post                           admin           -               
 # what Ironic lacks
 ingot:states:get                                -               -               -         reader+service
 ingot:events:get                                -               -               -         reader+service
+ingot:metrics:get                               reader+service  -               -         -
 ingot:webhook:get                               admin           -               -         -
 ingot:webhook:create                            admin           -               -         -
 ingot:webhook:update                            admin           -               -         -

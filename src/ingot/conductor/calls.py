@@ -94,8 +94,10 @@ class Calls:
         try:
             await ctx.interface(kind).validate(ctx)
         except errors.NotSupported:
-            # As Ironic says it: neither good nor bad, the node simply has no such interface.
-            return {"result": None, "reason": f"Driver {ctx.node.driver} does not support {kind} (disabled or absent)."}
+            return {
+                "result": False,
+                "reason": f"Driver {ctx.node.driver} does not support {kind} (disabled or absent).",
+            }
         except errors.IngotError as error:
             return {"result": False, "reason": error.sentence()}
         return {"result": True}

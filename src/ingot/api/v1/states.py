@@ -109,7 +109,7 @@ async def _check_steps(deps: Deps, caller: wire.Caller, ident: str, params: dict
 async def validate(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/validate, and GET /v1/nodes/validate?node_uuid=..."""
     asked = query.Query(request, "node_uuid", "node")
-    named = asked.text("node") or asked.text("node_uuid")
+    named = asked.text("node") or asked.uuid("node_uuid")
     ident = request.args.get("node") or named
     if ident is None:
         raise errors.Invalid("Missing mandatory parameter: node", hint="Name the node.")
