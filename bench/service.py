@@ -2,8 +2,8 @@
 
 Run: ./ingot bench service [--rounds N] [--idle SECONDS] [--nodes N]
 
-Starts the service on loopback with an empty data folder. Memory is the proportional set size of the process; idle CPU is its own
-processor time over the idle seconds.
+Starts the service on loopback with an empty data folder. Memory is the proportional set size of the process; idle CPU
+is its own processor time over the idle seconds.
 """
 
 from __future__ import annotations
