@@ -59,7 +59,9 @@ def run(main: Any, line: str, kept: dict[str, str]) -> str:
 def untried(lines: list[str]) -> list[str]:
     """The commands the client has and no line uses."""
     found = importlib.metadata.distribution("python-ironicclient").entry_points
-    names = [each.name.removeprefix("baremetal_").replace("_", " ") for each in found if "openstack.baremetal" in each.group]
+    names = [
+        each.name.removeprefix("baremetal_").replace("_", " ") for each in found if "openstack.baremetal" in each.group
+    ]
     used = [re.sub(r"^(! |\w+ <- )", "", line) + " " for line in lines]
     return [name for name in names if not any(line.startswith(name + " ") for line in used)]
 

@@ -44,4 +44,4 @@ async def test_every_command_works(tmp_path: Path, program: str) -> None:
 
 async def test_every_call_of_openstacksdk_works(tmp_path: Path) -> None:
     said = await put_through(tmp_path, "every_sdk_call.py", [])
-    assert said == "not called: []\n", said
+    assert said.splitlines()[-1] == "not called: []", said
