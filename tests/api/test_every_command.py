@@ -1,5 +1,7 @@
-"""Nothing that clients of others can ask for is left out: every command of `baremetal` and of `openstack baremetal`, and
-every call of openstacksdk's proxy."""
+"""Nothing that clients of others can ask for is left out.
+
+Every command of `baremetal` and of `openstack baremetal`, and every call of openstacksdk's proxy.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ import programs
 from drivers import world
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(300)]
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "outsiders"
 NODES = {"nodes": [{"driver": "fake-hardware", "name": "from-a-file", "ports": [{"address": "52:54:00:12:34:99"}]}]}
 
 

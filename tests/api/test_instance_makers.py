@@ -1,6 +1,7 @@
-"""What makes instances of nodes, unchanged: Nova's driver for bare metal (nova.virt.ironic) and metalsmith, both through
-`ingot serve` from the choice of a node to its end. Nova's images come from Glance, so its machine is imaginary; metalsmith's
-is a simulated one with a BMC and a ramdisk of its own.
+"""What makes instances of nodes, unchanged: Nova's driver for bare metal (nova.virt.ironic) and metalsmith.
+
+Both go through `ingot serve` from the choice of a node to its end. Nova's images come from Glance, so its machine is
+imaginary; metalsmith's is a simulated one with a BMC and a ramdisk of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import programs
 from drivers import world
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(300)]
-UPSTREAM = Path(__file__).parents[1] / "upstream"
+HERE = Path(__file__).parents[1] / "outsiders"
 PLAN = {"ipmi": 1, "first": "127.91.0.1"}
 GOLD: dict[str, Any] = {
     "resource_class": "gold",
@@ -37,7 +38,7 @@ async def offer(opened: world.World, name: str) -> None:
 async def drive(opened: world.World, script: str, *words: str) -> list[dict[str, Any]]:
     """Run one of upstream's programs; the lines of JSON it says."""
     child = await asyncio.create_subprocess_exec(
-        *(programs.upstream("python"), str(UPSTREAM / script), opened.url, *words),
+        *(programs.upstream("python"), str(HERE / script), opened.url, *words),
         cwd=opened.folder,
         env={"PATH": os.environ["PATH"], "HOME": str(opened.folder)},
         stdout=asyncio.subprocess.PIPE,

@@ -1,8 +1,8 @@
 """Every command of `baremetal` (or `openstack baremetal`) in one process, from the lines on standard input.
 
-Runs with the peers' interpreter; starting the client anew for each of its 120 commands would take minutes. A line is the
-words of one command. `NAME <- words` keeps the last word it prints as $NAME; `! words ~ text` has to fail and say text;
-`words ~ text` has to print text. Ends with the list of the commands no line named.
+Runs with the peers' interpreter; starting the client anew for each of its 120 commands would take minutes. A line is
+the words of one command. `NAME <- words` keeps the last word it prints as $NAME; `! words ~ text` has to fail and say
+text; `words ~ text` has to print text. Ends with the list of the commands no line named.
 """
 
 from __future__ import annotations

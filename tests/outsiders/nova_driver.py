@@ -1,4 +1,4 @@
-"""Nova's own baremetal driver, unchanged, against the service of the first argument; the second is an available node's uuid.
+"""Nova's own baremetal driver, unchanged, against a service: its URL and an available node's uuid are the arguments.
 
 Runs with upstream's interpreter (packaging/upstream.txt), as a nova-compute without its queue would: its driver, its
 objects in a database of SQLite in the working directory, and its configuration. Prints what each of the driver's calls
@@ -54,8 +54,9 @@ def make_instance(node: str) -> objects.Instance:
         extra_specs={"resources:CUSTOM_GOLD": "1", "trait:CUSTOM_FAST": "required", "capabilities:boot_mode": "uefi"},
     )  # fmt: skip
     instance = objects.Instance(
-        CTX, uuid=str(uuid.uuid4()), node=node, compute_id=1, host="a-compute", user_id="a-user", project_id="a-project",
-        display_name="srv", hostname="srv", image_ref=str(uuid.uuid4()), config_drive="True", vm_state=vm_states.BUILDING,
+        CTX, uuid=str(uuid.uuid4()), node=node, compute_id=1, host="a-compute", user_id="a-user",
+        project_id="a-project", display_name="srv", hostname="srv", image_ref=str(uuid.uuid4()),
+        config_drive="True", vm_state=vm_states.BUILDING,
         memory_mb=512, vcpus=1, root_gb=4, ephemeral_gb=0, flavor=flavor, old_flavor=None, new_flavor=None,
         system_metadata={"owner_project_name": "a-project", "owner_user_name": "a-user"}, metadata={},
         key_data="ssh-ed25519 AAAA me", key_name="mine", security_groups=objects.SecurityGroupList(objects=[]),

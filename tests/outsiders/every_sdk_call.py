@@ -1,20 +1,19 @@
-"""Every call of openstacksdk's bare metal proxy against the service of the first argument; prints those it did not make.
+"""Every call of openstacksdk's bare metal proxy to the service of the first argument; prints those it did not make.
 
 Runs with the peers' interpreter. Machines are imaginary (`fake-hardware`), the answers are the service's own.
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 import openstack
 from openstack import exceptions
 from openstack.baremetal.v1 import _proxy
+from openstack.utils import iterate_timeout
 
 MADE: set[str] = set()
 
@@ -27,10 +26,8 @@ class Recorded:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
-        if not callable(found):
-            return found
         MADE.add(name)
-        return functools.wraps(found)(lambda *words, **more: found(*words, **more))
+        return found
 
 
 def refused(call: Callable[..., Any], *words: Any, **more: Any) -> str:
@@ -211,10 +208,9 @@ def rules(metal: Any) -> None:
 
 
 def until(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    for _ in iterate_timeout(30, "what was asked for did not come about", wait=0.2):
+        if condition():
+            return
 
 
 def main() -> None:
