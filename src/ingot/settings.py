@@ -84,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """An agent silent for longer is taken for gone."""
     fast_track: bool = True
     """Go on with a ramdisk that is still running instead of booting it again."""
+    verify_bmc_clock: bool = False
+    """Set the clocks of Redfish BMCs right when a node is verified: logs and certificates go by them."""
     automated_clean: bool = True
     """Erase a node's metadata before it becomes available (a node's own field wins)."""
     clean_step_priority_override: tuple[str, ...] = ()

@@ -41,6 +41,7 @@ class Order:
     """A checked request to write an image."""
 
     url: str
+    disk_format: str
     checksum: streamed.Checksum | None
     chunks: dict[str, Any] | None
     configdrive: str
@@ -66,16 +67,17 @@ def order(info: dict[str, Any], drive: str) -> Order:
     urls = fields.texts(info, "urls")
     if not urls:
         raise errors.InvalidCommandParams("image_info lacks urls. Send at least one address.")
-    if fields.text(info, "disk_format") not in ("", "raw"):
+    disk_format = fields.text(info, "disk_format") or "raw"
+    if disk_format not in ("raw", "qcow2"):
         raise errors.InvalidCommandParams(
-            f"The image's format is {info['disk_format']!r} and this agent writes raw images. Let the "
+            f"The image's format is {disk_format!r} and this agent writes raw and qcow2 images. Let the "
             "conductor convert it."
         )
     checksum, chunks = _checksum(info), fields.find_object(info, "ingot_chunks")
     if checksum is None and chunks is None:
         raise errors.InvalidCommandParams("image_info has no checksum. Send os_hash_algo and os_hash_value.")
     partitions = info if fields.text(info, "image_type") == "partition" else None
-    return Order(urls[0], checksum, chunks, drive or fields.text(info, "configdrive"), partitions)
+    return Order(urls[0], disk_format, checksum, chunks, drive or fields.text(info, "configdrive"), partitions)
 
 
 def write(
@@ -126,6 +128,10 @@ def write_to(
     source = transfer.Source(wanted.url, config.http_timeout, config.insecure)
     if wanted.chunks is None:
         assert wanted.checksum is not None
+        if wanted.disk_format == "qcow2":
+            from ingot_agent import unpacked  # only for a conductor that converts nothing
+
+            return unpacked.write(device, source, wanted.checksum, progress)
         quick = streamed.can_zero_quickly(device, roots.sys)
         return streamed.write(device, source, wanted.checksum, progress, quick)
     plan = chunkmap.fetch(wanted.chunks, config.http_timeout, config.insecure)

@@ -26,6 +26,30 @@ class Checksum:
     value: str
 
 
+class Digest:
+    """The checksum of what passes, compared with the promise at the end."""
+
+    def __init__(self, promise: Checksum) -> None:
+        import hashlib  # loads OpenSSL: only when wanted
+
+        self._promise = promise
+        self._found = hashlib.new(promise.algorithm)
+
+    def update(self, view: memoryview) -> None:
+        """Take the next bytes."""
+        self._found.update(view)
+
+    def judge(self) -> None:
+        """Compare. Raises ImageChecksumError."""
+        found = self._found.hexdigest()
+        if found != self._promise.value.lower():
+            raise errors.ImageChecksumError(
+                f"The image has the wrong {self._promise.algorithm} checksum: expected {self._promise.value}, got "
+                f"{found}. "
+                "The image was changed or damaged, or the checksum belongs to another file: correct one of them."
+            )
+
+
 def can_zero_quickly(device: blockdev.Device, sys_root: str) -> bool:
     """Tell whether the disk zeroes ranges without having them sent to it."""
     name = device.path.rpartition("/")[2]
@@ -78,7 +102,7 @@ class _Broken(errors.Unreachable):
         self.moved = moved
 
 
-def _fill(source: transfer.Source, first: wire.Response, reader: transfer.Reader, pipe: transfer.Pipe) -> None:
+def fill(source: transfer.Source, first: wire.Response, reader: transfer.Reader, pipe: transfer.Pipe) -> None:
     """Stream the whole file into the pipe, going on by ranges when the transfer breaks off."""
     patience = transfer.Patience(source, pipe.stopped)
     offset, response = 0, first
@@ -113,7 +137,8 @@ def _again(
             error = another
 
 
-def _first_answer(source: transfer.Source, reader: transfer.Reader) -> wire.Response:
+def first_answer(source: transfer.Source, reader: transfer.Reader) -> wire.Response:
+    """The answer with the whole file, asked for with patience. Raises ImageWriteError."""
     patience = transfer.Patience(source, threading.Event())
     while True:
         try:
@@ -133,7 +158,7 @@ def write(
     """Write the image; gives its size. Raises ImageWriteError, ImageChecksumError, BlockDeviceError."""
     reader = transfer.Reader(source)
     try:
-        response = _first_answer(source, reader)
+        response = first_answer(source, reader)
         total = response.left
         if total is not None and total > device.size:
             raise errors.ImageWriteError(
@@ -143,7 +168,7 @@ def write(
         if sparse:
             _clear(device, total or 0, progress)
         progress.begin("writing the image", total or 0)
-        pipe = transfer.Pipe(_BUFFER, _BUFFERS, lambda pipe: _fill(source, response, reader, pipe))
+        pipe = transfer.Pipe(_BUFFER, _BUFFERS, lambda pipe: fill(source, response, reader, pipe))
         return _drain(device, pipe, checksum, progress, sparse)
     finally:
         reader.close()
@@ -162,9 +187,7 @@ def _drain(
     progress: commands.Progress,
     sparse: bool,
 ) -> int:
-    import hashlib  # loads OpenSSL: only when wanted
-
-    digest, done = hashlib.new(checksum.algorithm), 0
+    digest, done = Digest(checksum), 0
     for piece in pipe.pieces():
         digest.update(piece.view)
         check_room(device, piece)
@@ -175,12 +198,7 @@ def _drain(
         done = piece.offset + len(piece.view)
         progress.add(len(piece.view))
         pipe.give_back(piece)
-    if digest.hexdigest() != checksum.value.lower():
-        raise errors.ImageChecksumError(
-            f"The image has the wrong {checksum.algorithm} checksum: expected {checksum.value}, got "
-            f"{digest.hexdigest()}. "
-            "The image was changed or damaged, or the checksum belongs to another file: correct one of them."
-        )
+    digest.judge()
     return done
 
 

@@ -40,6 +40,10 @@ class Source:
     first_pause: float = _FIRST_PAUSE
 
 
+class NoRanges(errors.ImageWriteError):
+    """The server answers with the whole file where a part was asked for."""
+
+
 class Patience:
     """Counts failures without progress and says how long to pause; ``give_up`` makes the final error."""
 
@@ -111,7 +115,7 @@ class Reader:
         if response.status == 200 and self._version:
             raise errors.ImageWriteError("The image on the server was changed while it was written. Deploy again.")
         if response.status == 200:
-            raise errors.ImageWriteError("The image server ignores ranges. Use a server that knows Range requests.")
+            raise NoRanges("The image server ignores ranges. Use a server that knows Range requests.")
         if response.status >= 500 or response.status in (408, 429):
             raise errors.Unreachable(f"The image server answered {response.status}.")
         raise errors.ImageWriteError(

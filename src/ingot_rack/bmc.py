@@ -26,7 +26,8 @@ class Faults:
 
     Counters (`*_next`) count down with use; times are seconds; rates are 0..1. `reset_next` carries a request out and
     then cuts the connection, so the client cannot know; `power_says` is a lie (on or off), "" is the truth;
-    with `boot_ignored` a boot device is kept but not booted from, with `boot_forgotten` it is taken and not even kept.
+    with `boot_ignored` a boot device is kept but not booted from, with `boot_forgotten` it is taken and not even kept,
+    with `http_uri_forgotten` only the URL to boot from is not kept; with `clock_kept` the BMC's clock cannot be set.
     """
 
     drop_rate: float = 0.0
@@ -49,6 +50,8 @@ class Faults:
     task_fails: int = 0
     bmc_restart_seconds: float = 0.0
     boot_forgotten: bool = False
+    http_uri_forgotten: bool = False
+    clock_kept: bool = False
     sdr_changes_next: int = 0
 
     def change(self, values: Mapping[str, object]) -> None:
@@ -148,6 +151,8 @@ class Bmc:
         """Take a boot override; a fault may have it ignored or forgotten."""
         if self.faults.boot_forgotten:
             return
+        if self.faults.http_uri_forgotten:
+            override = dataclasses.replace(override, http_uri="")
         self.boot_set_at = time.monotonic()
         self._ignored_boot = override if self.faults.boot_ignored else None
         if not self.faults.boot_ignored:

@@ -57,6 +57,7 @@ class Fleet:
         self.bmcs: dict[str, bmc.Bmc] = {}
         self.agents: dict[str, agents.Agent] = {}
         self.addresses: dict[str, str] = {}
+        self.fronts: dict[str, tree.Front] = {}
         self.ports: dict[str, int] = {}
         self._around: agents.Surroundings | None = None
         self._servers: list[ipmi.Server | redfish.Server | agent_server.Server] = []
@@ -69,11 +70,11 @@ class Fleet:
         fronts = {str(ipaddress.ip_address(start + i)): self._add(i, start + i) for i in range(self._count)}
         names = list(fronts)
         ipmi_fronts = {address: fronts[address] for address in names[: self.plan.ipmi]}
-        redfish_fronts = {address: tree.Front(fronts[address]) for address in names[self.plan.ipmi :]}
+        self.fronts = {address: tree.Front(fronts[address]) for address in names[self.plan.ipmi :]}
         if ipmi_fronts:
             await self._listen("ipmi", ipmi.Server(ipmi_fronts, self.plan.ipmi_port))
-        if redfish_fronts:
-            await self._listen("redfish", redfish.Server(redfish_fronts, self.plan.redfish_port))
+        if self.fronts:
+            await self._listen("redfish", redfish.Server(self.fronts, self.plan.redfish_port))
         if self.plan.api:
             await self._start_agents()
         if self._control:
@@ -180,7 +181,7 @@ class Fleet:
             task = asyncio.get_running_loop().create_task(old.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
-        if device in {BootDevice.NETWORK, BootDevice.CD} and self._around:
+        if device in {BootDevice.NETWORK, BootDevice.HTTP, BootDevice.CD} and self._around:
             self.agents[address] = agents.Agent(self._around, self.machines[name], address)
             self.agents[address].start()
 

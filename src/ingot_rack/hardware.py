@@ -39,6 +39,7 @@ class BootDevice(enum.StrEnum):
     DISK = "disk"
     CD = "cd"
     SETUP = "setup"
+    HTTP = "http"
 
 
 class BootMode(enum.StrEnum):
@@ -50,11 +51,15 @@ class BootMode(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BootOverride:
-    """A boot device chosen from outside; mode None means that the machine's firmware decides."""
+    """A boot device chosen from outside; mode None means that the machine's firmware decides.
+
+    ``http_uri``: what UEFI shall fetch when the device is HTTP; empty means the URL that DHCP gives.
+    """
 
     device: BootDevice = BootDevice.NONE
     persistent: bool = False
     mode: BootMode | None = None
+    http_uri: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

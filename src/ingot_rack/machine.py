@@ -17,7 +17,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, cast
 
-from ingot_rack import accel, errors, hardware, places, processes, qemu, qmp
+from ingot_rack import accel, efivars, errors, hardware, places, processes, qemu, qmp
 from ingot_rack.hardware import BootDevice, BootMode, BootOverride, PowerAction, PowerState
 
 COM1 = 0x3F8
@@ -174,6 +174,8 @@ class Machine:
 
     async def _start(self) -> None:
         order = self._next_order()
+        if self._boot.http_uri:
+            await asyncio.to_thread(efivars.boot_from_uri, self.files.variables, self._boot.http_uri)
         argv = qemu.command(self.hull, self.files, order, await accel.choose(), self._media)
         self.files.qmp.unlink(missing_ok=True)
         process = self._process = await self._launch(argv)

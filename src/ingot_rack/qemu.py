@@ -162,6 +162,7 @@ class Files:
 
 def command(hull: Hull, files: Files, order: tuple[BootDevice, ...], accelerator: str, media: Path | None) -> list[str]:
     """The whole argument list."""
+    hull = _for_http(hull) if order[0] is BootDevice.HTTP else hull
     slow = accelerator.startswith("tcg")
     argv = [
         "qemu-system-x86_64",
@@ -195,11 +196,16 @@ def command(hull: Hull, files: Files, order: tuple[BootDevice, ...], accelerator
     for index, disk in enumerate(hull.disks):
         argv += _disk(index, disk, files, ranks.get(BootDevice.DISK))
     for index, nic in enumerate(hull.nics):
-        argv += _nic(index, nic, ranks.get(BootDevice.NETWORK))
+        argv += _nic(index, nic, ranks.get(BootDevice.HTTP, ranks.get(BootDevice.NETWORK)))
     argv += _cd(hull.cd, media, ranks.get(BootDevice.CD))
     if BootDevice.SETUP in order:
         argv += ["-boot", "menu=on,splash-time=600000"]
     return argv
+
+
+def _for_http(hull: Hull) -> Hull:
+    """UEFI's own stack boots over HTTP, not the cards' ROMs, which know PXE only."""
+    return dataclasses.replace(hull, pxe=False, nics=tuple(dataclasses.replace(nic, rom=False) for nic in hull.nics))
 
 
 def _quoted(path: Path) -> str:

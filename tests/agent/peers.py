@@ -16,7 +16,7 @@ import urllib.request
 import zlib
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 TOKEN = "t" * 40
 NODE = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"
@@ -40,7 +40,7 @@ class Served:
         self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
 
-    def __enter__(self) -> Served:
+    def __enter__(self) -> Self:
         self.thread.start()
         return self
 

@@ -248,7 +248,7 @@ def test_missing_image_is_a_sentence(tmp_path: Path, dirty: Path) -> None:
     ("change", "word"),
     [
         ({"urls": []}, "urls"),
-        ({"disk_format": "qcow2"}, "qcow2"),
+        ({"disk_format": "vmdk"}, "vmdk"),
         ({"os_hash_value": ""}, "no checksum"),
         ({"urls": "x"}, "urls"),
     ],

@@ -103,6 +103,18 @@ async def test_uefi_http_boot(made: artifacts.Artifacts, boot_interface: str) ->
         assert secure is (boot_interface == "http")
 
 
+@pytest.mark.parametrize("secure", [False, pytest.param(True, marks=pytest.mark.long)])
+async def test_http_boot_from_the_url_that_redfish_gave(made: artifacts.Artifacts, secure: bool) -> None:
+    wishes = {"firmwares": ("uefi",), "memory_mb": 768, "hardware": {"bmc": "redfish", "secure_boot": secure}}
+    async with way.opened(f"uri-{secure}".lower(), made, **wishes) as world:
+        (machine,) = world.machines
+        inventory = await inspected(world, machine, "redfish-https")
+        assert inventory["boot"]["current_boot_mode"] == "uefi"
+        assert ("secureboot: Secure boot enabled" in way.console(machine)) is secure
+        assert "URI: http://" in way.console(machine), "as edk2 tells what it boots"
+        assert list((world.service.data / "media").iterdir()) == []
+
+
 @pytest.mark.long
 async def test_over_ipv6_alone(made: artifacts.Artifacts) -> None:
     hardware = {"nic_rom": False, "pxe": False}
@@ -113,6 +125,16 @@ async def test_over_ipv6_alone(made: artifacts.Artifacts) -> None:
         assert inventory["interfaces"][0]["ipv6_address"].startswith("fd00:22:8:")
         assert inventory["interfaces"][0]["ipv4_address"] is None
         assert "[fd00:22:8:" in (await way.look(world, machine))["driver_internal_info"]["agent_url"]
+
+
+@pytest.mark.long
+async def test_http_boot_from_the_url_of_redfish_with_anybodys_dhcp(made: artifacts.Artifacts) -> None:
+    wishes = {"firmwares": ("uefi",), "memory_mb": 768, "hardware": {"bmc": "redfish"}}
+    async with way.opened("uri-proxy", made, settings={"dhcp_proxy": "true"}, **wishes) as world:
+        (machine,) = world.machines
+        async with foreign_dhcp(world):
+            await inspected(world, machine, "redfish-https")
+        assert "192.0.2.24" in way.console(machine), "an address of the other server"
 
 
 @pytest.mark.long

@@ -17,7 +17,7 @@ import pytest
 
 from ingot.conductor.calls import Calls
 from ingot.deps import Deps
-from ingot.domain import errors, power, runs
+from ingot.domain import errors, ids, node, power, runs
 from ingot.interfaces import contract, hardware, steps
 from ingot.interfaces.boot import BootInterface
 from ingot.interfaces.context import Context
@@ -26,7 +26,7 @@ from ingot.interfaces.inspect import InspectInterface
 from ingot.interfaces.management import BootChoice, BootDevice, ManagementInterface
 from ingot.interfaces.network import NetworkInterface
 from ingot.interfaces.power import PowerInterface
-from ingot.store import nodes
+from ingot.store import nodes, portgroups, ports
 
 TIMEOUT = 30.0
 KINDS: dict[str, type[contract.Interface]] = {
@@ -186,26 +186,46 @@ class NetworkContract(InterfaceContract):
     async def test_vifs_take_one_port_each_and_give_it_back(self, stage: Stage) -> None:
         ctx = await stage.context()
         assert ctx.network.list_vifs(ctx) == []
-        port, info = ctx.network.choose_port(ctx, {"id": "v1"})
+        port, info = ctx.network.choose_place(ctx, {"id": "v1"})
         assert info["tenant_vif_port_id"] == "v1"
         assert port in ctx.ports
         await stage.deps.bus.call("vif_attach", node_uuid=stage.uuid, vif={"id": "v1"})
         ctx = await stage.context()
         assert ctx.network.list_vifs(ctx) == ["v1"]
         with pytest.raises(errors.Conflict):
-            ctx.network.choose_port(ctx, {"id": "v1"})
+            ctx.network.choose_place(ctx, {"id": "v1"})
         await stage.deps.bus.call("vif_detach", node_uuid=stage.uuid, vif_id="v1")
         ctx = await stage.context()
         assert ctx.network.list_vifs(ctx) == []
         with pytest.raises(errors.Invalid):
             ctx.network.find_vif(ctx, "v1")
 
+    async def test_a_vif_prefers_a_port_group_with_free_ports(self, stage: Stage) -> None:
+        group = node.Portgroup(uuid=ids.new(), node_uuid=stage.uuid)
+        await stage.deps.store.run(portgroups.create, group)
+        ctx = await stage.context()
+        assert ctx.network.choose_place(ctx, {"id": "v"})[0] in ctx.ports
+        await stage.deps.store.run(ports.change, ctx.ports[-1].uuid, portgroup_uuid=group.uuid)
+        await stage.deps.bus.call("vif_attach", node_uuid=stage.uuid, vif={"id": "v"})
+        ctx = await stage.context()
+        assert ctx.portgroups[0].internal_info == {"tenant_vif_port_id": "v"}
+        assert ctx.network.list_vifs(ctx) == ["v"]
+        with pytest.raises(errors.Invalid, match="not enough free physical ports"):
+            ctx.network.choose_place(ctx, {"id": "w", "portgroup_uuid": group.uuid})
+        await stage.deps.bus.call("vif_detach", node_uuid=stage.uuid, vif_id="v")
+        await stage.deps.store.run(ports.change, ctx.ports[-1].uuid, internal_info={"tenant_vif_port_id": "x"})
+        ctx = await stage.context()
+        used = [port for port in ctx.ports if port.portgroup_uuid]
+        assert len(used) == 1
+        with pytest.raises(errors.Invalid, match="not enough free physical ports"):
+            ctx.network.choose_place(ctx, {"id": "v", "portgroup_uuid": group.uuid})
+
     async def test_a_port_can_be_asked_for_by_its_uuid(self, stage: Stage) -> None:
         ctx = await stage.context()
         last = ctx.ports[-1]
-        assert ctx.network.choose_port(ctx, {"id": "v", "port_uuid": last.uuid})[0] == last
+        assert ctx.network.choose_place(ctx, {"id": "v", "port_uuid": last.uuid})[0] == last
         with pytest.raises(errors.Invalid, match="not enough free physical ports"):
-            ctx.network.choose_port(ctx, {"id": "v", "port_uuid": "unknown"})
+            ctx.network.choose_place(ctx, {"id": "v", "port_uuid": "unknown"})
 
 
 class FlowContract(InterfaceContract):

@@ -33,15 +33,15 @@ class OneMethod:
 
     run_agent_step = staticmethod(agent_steps.refuse)
 
-    def __init__(self, kind: str, method: str, args: dict[str, Any]) -> None:
-        self.kind, self.method, self.args = kind, method, args
+    def __init__(self, kind: str, method: str, args: dict[str, Any], more: tuple[Any, ...] = ()) -> None:
+        self.kind, self.method, self.args, self.more = kind, method, args, more
 
     async def plan(self, ctx: StepContext) -> list[runs.PlannedStep]:
         return [runs.PlannedStep("flow", "call", self.args)]
 
     @step()
     async def call(self, ctx: StepContext) -> None:
-        await getattr(ctx.interface(self.kind), self.method)(ctx)
+        await getattr(ctx.interface(self.kind), self.method)(ctx, *self.more)
 
     def success(self, ctx: StepContext) -> Ending:
         return (), {}
@@ -51,9 +51,14 @@ class OneMethod:
 
 
 async def run_method(
-    stage: Stage, kind: str, method: str, args: dict[str, Any] | None = None, params: dict[str, Any] | None = None
+    stage: Stage,
+    kind: str,
+    method: str,
+    args: dict[str, Any] | None = None,
+    params: dict[str, Any] | None = None,
+    more: tuple[Any, ...] = (),
 ) -> runs.Run:
-    """Call a method as a durable run does, by the real engine; the run once it has ended."""
+    """Call a method as a durable run does, by the real engine; the run once it has ended. ``more``: its arguments."""
     now = stage.deps.clock()
     sealed = {"sealed": stage.deps.sealer.seal(stage.uuid, params or {})}
     opened = runs.Run(
@@ -66,7 +71,7 @@ async def run_method(
         deadline=now + TIMEOUT,
     )
     await stage.deps.store.run(run_store.open_run, opened)
-    flow = OneMethod(kind, method, args or {})
+    flow = OneMethod(kind, method, args or {}, more)
     runner = Runner(stage.deps, (await stage.context()).kit, {runs.Kind.POWER: flow})
     task = asyncio.create_task(Claims(stage.deps, runner, "host/1").run())
     try:

@@ -40,6 +40,20 @@ if sys.argv[3] != "hpe-old":  # actions of its own, which sushy does not know
     drive.refresh(force=True)
     assert not drive.inserted
 
+wanted = sushy.BOOT_SOURCE_TARGET_UEFI_HTTP
+if sys.argv[3] not in ("lenovo", "ami"):  # lenovo: no HttpBootUri; ami: no UefiHttp, and the whole Boot object
+    once = sushy.BOOT_SOURCE_ENABLED_ONCE
+    system.set_system_boot_options(wanted, once, http_boot_uri="http://192.0.2.1/a.iso")
+    system.refresh(force=True)
+    assert (system.boot["target"], system.boot["http_boot_uri"]) == (wanted, "http://192.0.2.1/a.iso"), system.boot
+    system.set_system_boot_options(sushy.BOOT_SOURCE_TARGET_PXE, once)
+    system.refresh(force=True)
+    assert system.boot["http_boot_uri"] is None
+assert (wanted in system.get_allowed_system_boot_source_values()) == (sys.argv[3] != "ami")
+system.managers[0].set_datetime("2031-02-03T04:05:06+00:00", "+00:00")
+system.managers[0].refresh(force=True)
+assert system.managers[0].datetime.startswith("2031-02-03T04:05:0"), system.managers[0].datetime
+
 controller = system.storage.get_members()[0]
 assert len(controller.drives) == 4 and controller.drives_max_size_bytes == 500 << 30
 links = {"Drives": [{"@odata.id": d.path} for d in controller.drives[:2]]}

@@ -33,6 +33,7 @@ _READY = 120.0
 _CONFIGURATION = """[DEFAULT]
 auth_strategy = noauth
 rpc_transport = none
+force_raw_images = false
 my_ip = {address}
 state_path = {folder}
 log_file = {folder}/ironic.log
@@ -165,9 +166,10 @@ class Upstream:
         await self.reach(machine, "manageable", 180)
 
     async def deploy(self, machine: world.Machine, key: proof.Key) -> None:
-        """Ask for the artifacts' image, which has to be raw, with host name, key and address; wait until active."""
-        info = {**self.artifacts.image.instance_info(), "image_type": "whole-disk", "image_disk_format": "raw"}
-        info["image_source"] = self.publish(Path(self.artifacts.image.source.removeprefix("file://")))
+        """Ask for the artifacts' image, raw or qcow2, with host name, key and address; wait until active."""
+        path = Path(self.artifacts.image.source.removeprefix("file://"))
+        told = {"image_type": "whole-disk", "image_disk_format": "qcow2" if path.suffix == ".qcow2" else "raw"}
+        info = {**self.artifacts.image.instance_info(), **told, "image_source": self.publish(path)}
         change = {"op": "add", "path": "/instance_info", "value": info}
         await self.call("PATCH", f"/v1/nodes/{machine.name}", [change])
         network = deployment.network(f"{machine.address}/{world.PREFIX}", machine.mac)

@@ -15,9 +15,9 @@ import os
 
 import bcrypt
 
-from ingot.api import limits, policy, wire
+from ingot.api import limits, wire
 from ingot.deps import Deps
-from ingot.domain import errors
+from ingot.domain import errors, roles
 from ingot.services import users as user_service
 from ingot.settings import Settings
 from ingot.store import tokens, users
@@ -27,8 +27,10 @@ REMEMBER = 60.0
 """Seconds a proved password is believed again; a removed user or changed password acts after that at the latest."""
 _KEPT = 1024
 _AT_ONCE = 2
-NOBODY = wire.Caller(None, "")
+NOBODY = wire.Caller(None, roles.held(()))
 """The caller of a route that is open to all."""
+OPERATOR = wire.Caller(None, roles.held(roles.ALL), system=True)
+"""Whoever calls while nobody is asked for a name."""
 # Compared with when there is no such user, so that the time taken does not tell: of the cost that
 # services/users.py gives to real ones, and of a password nobody knows.
 _DUMMY = b"$2b$12$AfhDZd08auI4Qk17YUbCw.xVPIlCywJmn6VQnRX4RKQZ5vvcm.Qg6"
@@ -57,7 +59,7 @@ class Gate:
     async def caller(self, headers: dict[str, str], address: str) -> wire.Caller:
         """Who asks, from ``address``. Raises errors.Unauthorized, errors.TooMany after too many failures."""
         if self._deps.settings.noauth:
-            return wire.Caller(None, "admin")
+            return OPERATOR
         token = _token(headers)
         name, password = ("", token) if token else _credentials(headers.get("authorization", ""))
         key = hmac.digest(self._key, f"{name}\0{password}".encode(), hashlib.sha256)
@@ -85,16 +87,20 @@ class Gate:
             fits = await asyncio.to_thread(bcrypt.checkpw, secret[:72], stored)
         if found is None or not fits or len(secret) > 72:
             raise errors.Unauthorized("Incorrect username or password")
-        return wire.Caller(found.name, found.role), now + REMEMBER
+        return _caller(found, roles.held((found.role,))), now + REMEMBER
 
     async def _prove_token(self, token: str, now: float) -> tuple[wire.Caller, float]:
         found = await self._deps.store.read(tokens.find_caller, user_service.digest(token))
         if found is None or found[0].expires_at <= now:
             hint = "Make a new one: ingot user token create." if found else "Check it, or make a new one."
             raise errors.Unauthorized(f"This token {'has expired' if found else 'is not known'}", hint=hint)
-        known, role = found
-        lower = min(known.role, role, key=policy.rank)
-        return wire.Caller(known.user_name, lower), min(known.expires_at, now + REMEMBER)
+        known, user = found
+        shared = roles.held((known.role,)) & roles.held((user.role,))
+        return _caller(user, shared), min(known.expires_at, now + REMEMBER)
+
+
+def _caller(user: users.User, held: frozenset[str]) -> wire.Caller:
+    return wire.Caller(user.name, held, system=user.project is None, project=user.project)
 
 
 def _token(headers: dict[str, str]) -> str:

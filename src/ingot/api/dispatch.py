@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable
 
-from ingot.api import auth, limits, policy, routing, versions, wire
+from ingot.api import access, auth, limits, routing, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 
@@ -128,7 +128,9 @@ class _Call:
             return _no_route(routes, method)
         if version < route.since:
             return _too_early(route)
-        policy.enforce(route.rule, caller)
+        if not route.asks:
+            ident = values[0] if values else None
+            await access.admit(self._app.deps, caller, route.rule, route.path, ident)
         if route.limited:
             asked = "/".join(values) or self._scope["query_string"].decode("latin-1")
             self._app.limits.admit_agent(route.limited, self._client, asked)

@@ -22,7 +22,8 @@ MIB = 1024 * 1024
 class Route:
     """One line of the route table. ``since``: first microversion; ``public``: open without authentication;
     ``limit``: bytes a body may have; ``late``: what is answered below ``since`` (404, or 405 or 406 where Ironic does);
-    ``limited``: the agents' call whose rate limit it has.
+    ``limited``: the agents' call whose rate limit it has; ``asks``: what the rule is about stands in the body or the
+    query, so the handler asks for permission itself (access.require).
     """
 
     method: str
@@ -34,6 +35,7 @@ class Route:
     limit: int = MIB
     late: int = 404
     limited: str = ""
+    asks: bool = False
 
 
 @dataclass

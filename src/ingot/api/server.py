@@ -23,6 +23,7 @@ from ingot.api.v1 import (
     management,
     modes,
     nodes,
+    portgroups,
     ports,
     root,
     states,
@@ -34,6 +35,7 @@ from ingot.api.v1 import (
 from ingot.deps import Deps
 
 _NODE = "/v1/nodes/{node}"
+_PORTGROUP = "/v1/portgroups/{portgroup}"
 _TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
 _LAMP = f"{_NODE}/management/indicators/{{indicator}}"
@@ -113,13 +115,24 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_NODE}/children", history.children, 83, "baremetal:node:get"),
     Route("GET", f"{_NODE}/ports", ports.index_of_node, 1, "baremetal:port:get"),
     Route("GET", f"{_NODE}/ports/detail", ports.index_of_node_detail, 1, "baremetal:port:get"),
+    Route("GET", f"{_NODE}/portgroups", portgroups.index_of_node, 24, "baremetal:portgroup:get"),
+    Route("GET", f"{_NODE}/portgroups/detail", portgroups.index_of_node_detail, 24, "baremetal:portgroup:get"),
     # ports
-    Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:get"),
+    Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:list"),
     Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create"),
-    Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:get"),
+    Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:list"),
     Route("GET", "/v1/ports/{port}", ports.show, 1, "baremetal:port:get"),
     Route("PATCH", "/v1/ports/{port}", ports.change, 1, "baremetal:port:update"),
     Route("DELETE", "/v1/ports/{port}", ports.destroy, 1, "baremetal:port:delete"),
+    # port groups
+    Route("GET", "/v1/portgroups", portgroups.index, 23, "baremetal:portgroup:list"),
+    Route("POST", "/v1/portgroups", portgroups.create, 23, "baremetal:portgroup:create", asks=True),
+    Route("GET", "/v1/portgroups/detail", portgroups.index_detail, 23, "baremetal:portgroup:list"),
+    Route("GET", _PORTGROUP, portgroups.show, 23, "baremetal:portgroup:get"),
+    Route("PATCH", _PORTGROUP, portgroups.change, 23, "baremetal:portgroup:update"),
+    Route("DELETE", _PORTGROUP, portgroups.destroy, 23, "baremetal:portgroup:delete"),
+    Route("GET", f"{_PORTGROUP}/ports", ports.index_of_portgroup, 24, "baremetal:port:get"),
+    Route("GET", f"{_PORTGROUP}/ports/detail", ports.index_of_portgroup_detail, 24, "baremetal:port:get"),
     # chassis
     Route("GET", "/v1/chassis", chassis.index, 1, "baremetal:chassis:get"),
     Route("POST", "/v1/chassis", chassis.create, 1, "baremetal:chassis:create"),

@@ -34,6 +34,9 @@ _NODE_1 = (
     "target_power_state target_provision_state links ports"
 )
 _STEPLIST = "uuid name steps extra created_at updated_at links"
+_PORTGROUP_23 = (
+    "uuid address name extra internal_info node_uuid standalone_ports_supported created_at updated_at links ports"
+)
 _INTERFACES_31 = "boot console deploy inspect management power raid vendor"
 
 
@@ -92,7 +95,7 @@ TABLE: tuple[Row, ...] = (
     Row("network interface", _node("network_interface")),
     Row("resource class", _node("resource_class"), _node("resource_class")),
     Row("lookup and heartbeat"),
-    Row("port groups", {"portgroup": ("uuid", "address", "name", "extra", "internal_info", "node_uuid", "links")}),
+    Row("port groups", {"portgroup": tuple(_PORTGROUP_23.split())}),
     Row("ports of port groups", {**_node("portgroups"), **_port("portgroup_uuid")}, _port("portgroup")),
     Row("chassis can be unset"),
     Row("port group mode", {"portgroup": ("mode", "properties")}),
@@ -180,7 +183,10 @@ TABLE: tuple[Row, ...] = (
     Row("service without a ramdisk"),
     Row("health", _node("health")),
     Row("abort of wait call-back"),
-    Row("dynamic port groups", _port("available_for_dynamic_portgroup")),
+    Row(
+        "dynamic port groups",
+        {**_port("available_for_dynamic_portgroup"), "portgroup": ("dynamic_portgroup",)},
+    ),
     Row("runbook traits", {"runbooks": ("description", "traits")}),
     Row("project in history", {"history": ("project",)}),
     Row("firmware vendor and model"),

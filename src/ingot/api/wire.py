@@ -48,10 +48,15 @@ class Answer(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. ``name``: None without authentication; ``role``: admin, member or reader."""
+    """Who asks. ``name``: None without authentication; ``roles``: all that are held, implied ones included.
+
+    ``system``: the scope is the whole system; else it is ``project`` (an id), or nothing at all when that is None.
+    """
 
     name: str | None
-    role: str
+    roles: frozenset[str]
+    system: bool = False
+    project: str | None = None
 
 
 @dataclass(frozen=True)

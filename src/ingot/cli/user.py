@@ -15,6 +15,7 @@ import click
 
 from ingot.cli import configuration, options, output
 from ingot.cli.lazy import Entry, LazyGroup
+from ingot.domain import roles
 
 if TYPE_CHECKING:
     from ingot.store.engine import Store
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 
 COMMANDS = {
-    "add": Entry("ingot.cli.user", "add", "Add a user, or change password and role of one."),
+    "add": Entry("ingot.cli.user", "add", "Add a user, or change password, role and scope of one."),
     "list": Entry("ingot.cli.user", "list_users", "List users."),
     "remove": Entry("ingot.cli.user", "remove", "Remove a user with its tokens."),
     "token": Entry("ingot.cli.user_token", "token", "Tokens: create, list, revoke."),
@@ -37,7 +38,11 @@ def user() -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--role", type=click.Choice(["admin", "member", "reader"]), default="admin", show_default=True)
+@click.option("--role", type=click.Choice(roles.ALL), default="admin", show_default=True)
+@click.option(
+    "--scope", type=click.Choice(["system", "project"]), help="Where the role holds: project, if one is given."
+)
+@click.option("--project", metavar="ID", help="The project: what stands in a node's owner and lessee.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--generate", is_flag=True, help="Make a password and print it once.")
 @configuration.source
@@ -45,18 +50,26 @@ def add(
     *,
     name: str,
     role: str,
+    scope: str | None,
+    project: str | None,
     password_stdin: bool,
     generate: bool,
     config: Path | None,
     data_dir: str | None,
     assigned: tuple[str, ...],
 ) -> None:
-    """Add the user NAME, or change the password and role of the one there is."""
+    """Add the user NAME, or change password, role and scope of the one there is.
+
+    Without a project the role holds in the whole system; with one, for the nodes which that project owns or leases.
+    """
     from ingot.services import users
 
+    if (scope or ("project" if project else "system")) != ("project" if project else "system"):
+        raise click.UsageError("Scope project takes --project ID, and scope system takes none.")
     words = secrets.token_urlsafe(15) if generate else _ask(name, password_stdin)
-    run(config, data_dir, assigned, lambda store: users.put(store, name, words, role))
-    click.echo(f"user {name} may call the API as {role}", err=True)
+    run(config, data_dir, assigned, lambda store: users.put(store, name, words, role, project))
+    where = f"project {project}" if project else "the whole system"
+    click.echo(f"user {name} may call the API as {role} of {where}", err=True)
     if generate:
         click.echo(words)
 
@@ -77,8 +90,8 @@ def list_users(as_json: bool, config: Path | None, data_dir: str | None, assigne
     from ingot.store import users
 
     found = run(config, data_dir, assigned, lambda store: store.run(users.list_all))
-    rows = [{"name": one.name, "role": one.role, "created_at": one.created_at} for one in found]
-    output.show_rows(rows, ("name", "role", "created_at"), as_json=as_json)
+    shown = ("name", "role", "project", "created_at")
+    output.show_rows([{key: getattr(one, key) for key in shown} for one in found], shown, as_json=as_json)
 
 
 @click.command()

@@ -13,6 +13,7 @@ import click
 
 from ingot.cli import configuration, options, output
 from ingot.cli import user as users
+from ingot.domain import roles
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -34,14 +35,14 @@ def token() -> None:
 @click.option(
     "--expires", metavar="TIME", callback=_seconds, default="90d", show_default=True, help="As 30m, 12h, 90d."
 )
-@click.option("--role", type=click.Choice(["admin", "member", "reader"]), default="admin", help="What it may at most.")
+@click.option("--role", type=click.Choice(roles.ALL), help="What it may at most; by default what the user may.")
 @click.option("--label", default="", help="What it is for.")
 @configuration.source
 def create(
     *,
     user: str,
     expires: float,
-    role: str,
+    role: str | None,
     label: str,
     config: Path | None,
     data_dir: str | None,

@@ -16,10 +16,11 @@ from ingot.domain import errors, node, secrets
 from ingot.interfaces.context import Context
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.management import BootDevice
-from ingot.store import nodes, ports
+from ingot.interfaces.network import Place
+from ingot.store import nodes, portgroups, ports
 
 T = TypeVar("T")
-_Choice = tuple[node.Port, dict[str, Any]]
+_Choice = tuple[Place, dict[str, Any]]
 _VALIDATED = ("boot", "console", "deploy", "inspect", "management", "network", "power", "raid", "rescue", "storage")
 _ABSENT = ("bios", "firmware")
 
@@ -44,7 +45,7 @@ class Calls:
 
     async def context(self, node_uuid: str, *, exclusive: bool = False) -> Context:
         """The node as drivers see it. Raises errors.Locked if ``exclusive`` and a run holds it."""
-        found, found_ports, sealed, token = await self._deps.store.read(_read, node_uuid)
+        found, found_ports, groups, sealed, token = await self._deps.store.read(_read, node_uuid)
         if exclusive and found.reservation:
             raise errors.Locked(
                 f"Node {node_uuid} is locked by host {found.reservation}, please retry after the current operation "
@@ -54,6 +55,7 @@ class Calls:
         return Context(
             node=found,
             ports=found_ports,
+            portgroups=groups,
             driver_info=secrets.merge(found.driver_info, opened.get("driver_info", {})),
             instance_info=secrets.merge(found.instance_info, opened.get("instance_info", {})),
             agent_token=self._deps.sealer.open(found.uuid, token),
@@ -107,20 +109,26 @@ class Calls:
 
     async def _vif_attach(self, node_uuid: str, vif: dict[str, Any]) -> None:
         ctx = await self.context(node_uuid, exclusive=True)
-        await self._deps.store.run(_change_vif, ctx, ctx.network.choose_port, vif)
+        await self._deps.store.run(_change_vif, ctx, ctx.network.choose_place, vif)
 
     async def _vif_detach(self, node_uuid: str, vif_id: str) -> None:
         ctx = await self.context(node_uuid, exclusive=True)
         await self._deps.store.run(_change_vif, ctx, ctx.network.find_vif, vif_id)
 
 
-def _read(connection: Connection, ident: str) -> tuple[node.Node, list[node.Port], str | None, str | None]:
+def _read(
+    connection: Connection, ident: str
+) -> tuple[node.Node, list[node.Port], list[node.Portgroup], str | None, str | None]:
     found = nodes.get(connection, ident)
-    return found, ports.list_of_node(connection, found.uuid), *nodes.get_secrets(connection, found.uuid)
+    cards, groups = ports.list_of_node(connection, found.uuid), portgroups.list_of_node(connection, found.uuid)
+    return found, cards, groups, *nodes.get_secrets(connection, found.uuid)
 
 
 def _change_vif(connection: Connection, ctx: Context, choose: Callable[[Context, T], _Choice], what: T) -> None:
     """Choose and store in one unit: two calls at once must not both find the same port free."""
-    fresh = dataclasses.replace(ctx, ports=ports.list_of_node(connection, ctx.node.uuid))
-    port, info = choose(fresh, what)
-    ports.change(connection, port.uuid, internal_info=info)
+    uuid = ctx.node.uuid
+    groups = portgroups.list_of_node(connection, uuid)
+    fresh = dataclasses.replace(ctx, ports=ports.list_of_node(connection, uuid), portgroups=groups)
+    place, info = choose(fresh, what)
+    table = portgroups if isinstance(place, node.Portgroup) else ports
+    table.change(connection, place.uuid, internal_info=info)

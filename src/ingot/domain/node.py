@@ -133,6 +133,25 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str | None = None
 
 
+class Portgroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Several ports of a node used as one. ``address``: MAC in lower case, None for the members' own."""
+
+    uuid: str
+    node_uuid: str
+    address: str | None = None
+    name: str | None = None
+    mode: str | None = "active-backup"
+    standalone_ports_supported: bool = True
+    dynamic_portgroup: bool = False
+    physical_network: str | None = None
+    category: str | None = None
+    extra: dict[str, Any] = {}
+    internal_info: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
+    created_at: str | None = None
+    updated_at: str | None = None
+
+
 class Chassis(msgspec.Struct, frozen=True, kw_only=True):
     """A box that groups nodes."""
 

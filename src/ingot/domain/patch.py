@@ -51,6 +51,15 @@ def parse(body: Any, *, escapes: bool) -> tuple[Operation, ...]:
     return found
 
 
+def check_roots(operations: tuple[Operation, ...], roots: tuple[str, ...]) -> None:
+    """Raise errors.Invalid for an operation on a field that is none of ``roots``."""
+    for operation in operations:
+        if operation.root() not in roots:
+            raise errors.Invalid(
+                f"Cannot patch {operation.path}. Only the following can be updated: {', '.join(roots)}"
+            )
+
+
 def _check(operation: Operation, form: re.Pattern[str]) -> None:
     if operation.op not in {"add", "replace", "remove"}:
         raise errors.Invalid(

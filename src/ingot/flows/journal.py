@@ -17,6 +17,7 @@ from ingot.interfaces.network import VIF
 from ingot.store import bios as bios_store
 from ingot.store import firmware as firmware_store
 from ingot.store import history, nodes, run_logs
+from ingot.store import portgroups as group_store
 from ingot.store import ports as port_store
 from ingot.store import runs as run_store
 from ingot.store.seal import Sealer
@@ -246,10 +247,11 @@ class RunJournal:
         sealed = self._deps.sealer.seal(uuid, kept)
         gone = dict.fromkeys(("instance_uuid", "instance_name", "allocation_uuid", "agent_url", "agent_heartbeat_at"))
         nodes.change(connection, uuid, instance_info={}, secrets=sealed, agent_token=None, **gone)
-        for port in port_store.list_of_node(connection, uuid):
-            if VIF in port.internal_info:
-                left = {key: value for key, value in port.internal_info.items() if key != VIF}
-                port_store.change(connection, port.uuid, internal_info=left)
+        for table in (port_store, group_store):
+            for place in table.list_of_node(connection, uuid):
+                if VIF in place.internal_info:
+                    left = {key: value for key, value in place.internal_info.items() if key != VIF}
+                    table.change(connection, place.uuid, internal_info=left)
 
     def _store_inventory(self, connection: Connection, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         run_store.check(connection, self.lease)

@@ -20,7 +20,7 @@ from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.kit import Kit
-from ingot.store import nodes, ports
+from ingot.store import nodes, portgroups, ports
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.run")
@@ -69,7 +69,7 @@ class Runner:
                 return
 
     async def _load(self, lease: run_store.Lease) -> tuple[StepContext, RunJournal]:
-        run, found, found_ports, sealed, token, entries = await self._deps.store.read(_read, lease)
+        run, found, found_ports, groups, sealed, token, entries = await self._deps.store.read(_read, lease)
         opened: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, sealed) or {}
         run = msgspec.structs.replace(run, plan=opened_plan(self._deps.sealer, run))
         journal = RunJournal(self._deps, lease, run, entries)
@@ -78,6 +78,7 @@ class Runner:
         ctx = StepContext(
             node=found,
             ports=found_ports,
+            portgroups=groups,
             driver_info=secrets.merge(found.driver_info, opened.get("driver_info", {})),
             instance_info=secrets.merge(found.instance_info, opened.get("instance_info", {})),
             agent_token=self._deps.sealer.open(lease.node_uuid, token),
@@ -183,12 +184,13 @@ async def _act(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedSte
 
 def _read(
     connection: Connection, lease: run_store.Lease
-) -> tuple[runs.Run, node.Node, list[node.Port], str | None, str | None, list[runs.Entry]]:
+) -> tuple[runs.Run, node.Node, list[node.Port], list[node.Portgroup], str | None, str | None, list[runs.Entry]]:
     sealed, token = nodes.get_secrets(connection, lease.node_uuid)
     return (
         run_store.get(connection, lease.run_id),
         nodes.get(connection, lease.node_uuid),
         ports.list_of_node(connection, lease.node_uuid),
+        portgroups.list_of_node(connection, lease.node_uuid),
         sealed,
         token,
         run_store.journal(connection, lease.run_id),

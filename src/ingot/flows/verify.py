@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ingot.domain import node, runs, states
 from ingot.flows import agent_steps, flow, readings
+from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
 
@@ -12,8 +13,9 @@ class Verify:
     """The verify flow."""
 
     async def plan(self, ctx: StepContext) -> list[runs.PlannedStep]:
-        """Read the power state, then the settings."""
-        return [runs.PlannedStep("flow", "read_power"), runs.PlannedStep("flow", "read_settings")]
+        """Read the power state, then what management verifies, then the settings."""
+        of_management = steps.planned(ctx.management, "management", "verify")
+        return [runs.PlannedStep("flow", "read_power"), *of_management, runs.PlannedStep("flow", "read_settings")]
 
     @step()
     async def read_power(self, ctx: StepContext) -> None:

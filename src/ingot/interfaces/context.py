@@ -31,6 +31,7 @@ class Context:
 
     node: node.Node
     ports: list[node.Port]
+    portgroups: list[node.Portgroup]
     driver_info: dict[str, Any]
     instance_info: dict[str, Any]
     agent_token: str | None

@@ -93,6 +93,10 @@ class ManagementInterface(Interface):
     async def get_boot_device(self, ctx: Context) -> BootChoice:
         """What the machine would boot from."""
 
+    async def set_http_boot(self, ctx: Context, url: str) -> None:
+        """Let the machine's firmware fetch ``url`` at its next boot, and boot what it gets."""
+        raise _lacking(ctx, "give the machine a URL to boot from")
+
     async def get_boot_mode(self, ctx: Context) -> str | None:
         """ "uefi", "bios", or None where the hardware does not tell."""
         return None

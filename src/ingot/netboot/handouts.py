@@ -27,6 +27,7 @@ from ingot.store.engine import Store
 FindImage = Callable[[str, str], Awaitable[Path | None]]
 """Gives the path of a cached image's file ("raw", "chunks") by the image's key, None when there is none."""
 
+_ISO = "application/vnd.efi-iso"
 _BOOT_LIFETIME = 3600.0
 """Seconds a machine has to load kernel and initrd after its script; its firmware asks for a new script then."""
 
@@ -115,7 +116,7 @@ class Handouts:
             plan: dict[str, Any] = found.driver_internal_info.get("boot") or {}
             image = find_iso(self._sources.media / found.uuid) if plan.get("how") == "http" else None
             if image is not None:
-                return FileAnswer(image, "application/vnd.efi-iso")
+                return FileAnswer(image, _ISO)
         return FileAnswer(self._sources.tftp_root / rest, "application/efi" if rest.endswith(".efi") else None)
 
     async def _boot_image(self, rest: str, request: Request) -> FileAnswer | None:
@@ -125,8 +126,8 @@ class Handouts:
         image = find_iso(self._sources.media / uuid)
         if image is None or image.name != name:
             return None
-        self._note(uuid, "has its boot image read by its BMC")
-        return FileAnswer(image, "application/octet-stream")
+        self._note(uuid, "has its boot image read")
+        return FileAnswer(image, _ISO)
 
     async def _image_file(self, rest: str, request: Request) -> FileAnswer | None:
         given, _, asked = rest.partition("/")

@@ -38,7 +38,7 @@ _RESTART_USUAL = 10.0
 _TIDY = 60.0
 """Seconds after which a deleted port is answered no more; rare, since each time DHCP is started anew."""
 
-_CHECKS = {"pxe": pxe.check, "http": media.check, "media": media.check}
+_CHECKS = {"pxe": pxe.check, "http": media.check, "media": media.check, "redfish-https": media.check}
 
 
 class Netboot:
@@ -154,7 +154,10 @@ class Netboot:
                 await self._dnsmasq.wait_ready(_RESTART_USUAL)
 
     def problem(self, how: str) -> str | None:
-        """Why machines cannot boot this way now ("ipxe", "pxe", "http", "http-ipxe", "media"), None if they can."""
+        """Why machines cannot boot this way now, None if they can.
+
+        ``how``: "ipxe", "pxe", "http", "http-ipxe", "media" or "redfish-https".
+        """
         if self._host is None:
             return "Network boot is off: set provision_interface to the interface that machines boot on"
         if self._dnsmasq is not None and not self._dnsmasq.health.running:

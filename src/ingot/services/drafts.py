@@ -82,6 +82,21 @@ class PortDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     local_link_connection: Object | None = None
 
 
+class PortgroupDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A port group as clients write it."""
+
+    node_uuid: str
+    uuid: str | None = None
+    address: str | None = None
+    name: Text | None = None
+    mode: Text | None = None
+    standalone_ports_supported: bool | None = None
+    physical_network: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    category: Annotated[str, msgspec.Meta(max_length=80)] | None = None
+    extra: Object | None = None
+    properties: Object | None = None
+
+
 class ChassisDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A chassis as clients write it."""
 
@@ -100,6 +115,7 @@ _FLAGS = frozenset(
         "pxe_enabled",
         "is_smartnic",
         "available_for_dynamic_portgroup",
+        "standalone_ports_supported",
     }
 )
 _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch, states
+from ingot.interfaces.network import VIF
 from ingot.services import nodes as node_service
+from ingot.services import portgroups as group_service
 from ingot.services.drafts import PortDraft, convert
 from ingot.store import nodes, ports
 
 ROOTS = tuple(name for name in PortDraft.__struct_fields__ if name != "uuid")
 _COLUMNS = tuple(name for name in ROOTS if name not in {"node_uuid", "node_ident"})
 _CONNECTIVITY = frozenset({"address", "local_link_connection", "physical_network", "portgroup_uuid", "pxe_enabled"})
+_GROUP_HAS_NETWORK = 102
 _S = states.State
 _FREE = frozenset({_S.ENROLL, _S.INSPECTING, _S.INSPECT_WAIT, _S.MANAGEABLE})
 _EMPTY: dict[str, Any] = {
@@ -56,7 +60,11 @@ def _create(connection: Connection, draft: PortDraft, version: int) -> node.Port
     owner = _owner(connection, draft)
     node_service.refuse_locked(owner)
     values = _values(draft, version)
-    return ports.create(connection, node.Port(uuid=(draft.uuid or ids.new()).lower(), node_uuid=owner.uuid, **values))
+    fresh = node.Port(uuid=(draft.uuid or ids.new()).lower(), node_uuid=owner.uuid, **values)
+    # A port that does not say whether it boots from the network may join any group, as Ironic lets it.
+    asked = {"portgroup_uuid", "physical_network"} if draft.pxe_enabled is not None else {"physical_network"}
+    group_service.join(connection, owner, fresh, frozenset(asked))
+    return ports.create(connection, fresh)
 
 
 def _owner(connection: Connection, draft: PortDraft) -> node.Node:
@@ -82,6 +90,13 @@ def _change(connection: Connection, ident: str, operations: tuple[patch.Operatio
     values = _values(draft, version)
     changed = {name: value for name, value in values.items() if value != before[name]}
     _check_state(owner, found, changed)
+    if "physical_network" in changed and values["portgroup_uuid"] and version >= _GROUP_HAS_NETWORK:
+        raise errors.Invalid(
+            "physical_network cannot be changed while the port belongs to a portgroup.",
+            hint="Change the port group's.",
+        )
+    after_change = msgspec.structs.replace(found, **changed)
+    group_service.join(connection, owner, after_change, frozenset(changed))
     ports.change(connection, found.uuid, **changed)
     return ports.get(connection, found.uuid)
 
@@ -90,7 +105,7 @@ def _destroy(connection: Connection, uuid: str) -> None:
     found = ports.get(connection, uuid)
     owner = nodes.get(connection, found.node_uuid)
     node_service.refuse_locked(owner)
-    if found.internal_info.get("tenant_vif_port_id") and not owner.maintenance:
+    if found.internal_info.get(VIF) and not owner.maintenance:
         raise errors.Conflict(
             f"Cannot delete the port {uuid} as it has a virtual interface attached.", hint="Detach it first."
         )

@@ -237,6 +237,26 @@ ports = Table(
     Column("updated_at", _TIME),
 )
 
+portgroups = Table(
+    "portgroups",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    Column("address", String(17), unique=True),
+    Column("name", String(255), unique=True),
+    Column("mode", String(255)),
+    Column("standalone_ports_supported", Boolean, nullable=False, server_default="1"),
+    Column("dynamic_portgroup", Boolean, nullable=False, server_default="0"),
+    Column("physical_network", String(64)),
+    Column("category", String(80)),
+    _json("extra"),
+    _json("internal_info"),
+    _json("properties"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+)
+
 chassis = Table(
     "chassis",
     metadata,
@@ -313,6 +333,8 @@ users = Table(
     Column("name", String(255), primary_key=True),
     Column("password_hash", String(255), nullable=False),
     Column("role", String(32), nullable=False),
+    # Where the role holds; null: in the whole system.
+    Column("project", String(255)),
     Column("created_at", _TIME, nullable=False),
 )
 

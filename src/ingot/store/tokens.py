@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, insert, select
 from ingot.domain import errors
 from ingot.store import rows
 from ingot.store.schema import tokens, users
+from ingot.store.users import User, find
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,11 +33,13 @@ def create(connection: Connection, value: Token) -> None:
     connection.execute(insert(tokens).values(rows.to_row(value, tokens, created_at=rows.now())))
 
 
-def find_caller(connection: Connection, digest: str) -> tuple[Token, str] | None:
-    """The token with this digest and its user's role, whether it has ended or not; None when there is none."""
-    statement = select(tokens, users.c.role.label("user_role")).join(users, users.c.name == tokens.c.user_name)
-    row = connection.execute(statement.where(tokens.c.digest == digest)).first()
-    return None if row is None else (rows.from_row(row, Token), str(row.user_role))
+def find_caller(connection: Connection, digest: str) -> tuple[Token, User] | None:
+    """The token with this digest, whether it has ended or not, and whose it is; None when there is none."""
+    row = connection.execute(select(tokens).where(tokens.c.digest == digest)).first()
+    if row is None:
+        return None
+    user = find(connection, row.user_name)
+    return None if user is None else (rows.from_row(row, Token), user)
 
 
 def list_all(connection: Connection, user_name: str | None = None) -> list[Token]:

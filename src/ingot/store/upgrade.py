@@ -13,7 +13,7 @@ from sqlalchemy import exc
 
 from ingot.domain import errors
 
-HEAD = "0011"
+HEAD = "0014"
 """The newest migration; a test compares it with the files."""
 
 

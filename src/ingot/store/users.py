@@ -11,20 +11,21 @@ from ingot.store.schema import users
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who may call the API. ``role``: admin, member or reader."""
+    """Somebody who may call the API. ``role``: one of domain/roles.py; ``project``: where, None: everywhere."""
 
     name: str
     password_hash: str
     role: str = "admin"
+    project: str | None = None
     created_at: str | None = None
 
     def __repr__(self) -> str:
-        return f"User({self.name!r}, role={self.role!r})"
+        return f"User({self.name!r}, role={self.role!r}, project={self.project!r})"
 
 
 def put(connection: Connection, value: User) -> None:
-    """Create the user, or change password and role of the one with this name."""
-    values = {"password_hash": value.password_hash, "role": value.role}
+    """Create the user, or change password, role and project of the one with this name."""
+    values = {"password_hash": value.password_hash, "role": value.role, "project": value.project}
     changed = connection.execute(update(users).where(users.c.name == value.name).values(values))
     if changed.rowcount == 0:
         connection.execute(insert(users).values(name=value.name, created_at=rows.now(), **values))

@@ -33,6 +33,7 @@ TARGETS = {
     BootDevice.DISK: "Hdd",
     BootDevice.CD: "Cd",
     BootDevice.SETUP: "BiosSetup",
+    BootDevice.HTTP: "UefiHttp",
 }
 MODES = {BootMode.BIOS: "Legacy", BootMode.UEFI: "UEFI"}
 _SIMPLE = {
@@ -153,7 +154,11 @@ def boot(front: Front) -> Json:
     mode = MODES[front.part(Firmware).mode]
     target = TARGETS[override.device]
     targets = [*TARGETS.values(), "UsbCd"] if front.shape.usb_cd else list(TARGETS.values())
+    http = front.shape.http_boot if front.bmc.hardware.facts.firmware is BootMode.UEFI else ""
+    if not http:
+        targets.remove("UefiHttp")
     return {
+        **({"HttpBootUri": override.http_uri or None} if http == "uri" else {}),
         "BootSourceOverrideEnabled": enabled,
         "BootSourceOverrideEnabled@Redfish.AllowableValues": ["Disabled", "Once", "Continuous"],
         "BootSourceOverrideTarget": "UsbCd" if front.shape.usb_cd and target == "Cd" else target,
@@ -208,12 +213,15 @@ def _override(front: Front, wanted: Json) -> BootOverride:
     for name, value in wanted.items():
         if name.endswith("@Redfish.AllowableValues"):
             continue
+        if name == "HttpBootUri" and name in present:
+            _check_uri(value)
+            continue
         allowed = present.get(f"{name}@Redfish.AllowableValues")
         if not isinstance(allowed, list):
             raise Refused(400, "PropertyUnknown", name)
         if value not in allowed:
             raise Refused(400, "PropertyValueNotInList", str(value), name)
-    settable = {name for name in present if "@" not in name}
+    settable = {name for name in present if "@" not in name and name != "HttpBootUri"}
     if wanted and front.shape.whole_boot and not settable <= set(wanted):
         raise Refused(400, "PropertyMissing", ", ".join(sorted(settable - set(wanted))))
     return _merged(front, present, wanted)
@@ -229,7 +237,15 @@ def _merged(front: Front, present: Json, wanted: Json) -> BootOverride:
         enabled = "Once"  # DSP0268: a target alone applies to the next boot
     if enabled == "Disabled" or device is BootDevice.NONE:
         return BootOverride()
-    return BootOverride(device, persistent=enabled == "Continuous", mode=front.part(Firmware).mode)
+    uri = str(merged.get("HttpBootUri") or "") if device is BootDevice.HTTP else ""
+    return BootOverride(device, persistent=enabled == "Continuous", mode=front.part(Firmware).mode, http_uri=uri)
+
+
+def _check_uri(value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise Refused(400, "PropertyValueTypeError", str(value), "HttpBootUri")
+    if value and not value.startswith(("http://", "https://")):
+        raise Refused(400, "PropertyValueFormatError", value, "HttpBootUri")
 
 
 async def _patch(request: web.Request, front: Front) -> web.StreamResponse:

@@ -2,6 +2,7 @@
 
 Why: a client that was only ever tried against one faithful service is a client for that service.
 May not: act. Each shape says where its manners were reported, or that nobody reported them: no BMC was recorded.
+Which of them boot over HTTP is nobody's report: all three kinds are there so that a client meets them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ class Shape:
     and Manager the drives are; ``media_by``: "action", "patch" or "hpe" (an action below Oem); ``media_needs`` and
     ``media_refuses``: parameters of an insertion that must, or must not, be given; ``eject_body``: ejecting wants
     a body; ``both_modes``: BIOS and UEFI can be chosen (simulated machines only);
+    ``http_boot``: UefiHttp with HttpBootUri ("uri"), with the URL from DHCP alone ("dhcp"), or not at all ("");
     ``newer_sensors``: Sensors and PowerSubsystem in place of Thermal and Power; ``expands``: $expand is understood;
     ``update_by``: "simple" (SimpleUpdate) or "push" (multipart); ``update_targets``: SimpleUpdate may name Targets;
     ``volumes_on_reset``: volumes are made and deleted at the machine's next start only.
@@ -33,6 +35,7 @@ class Shape:
     whole_boot: bool = False
     action_info: bool = False
     both_modes: bool = False
+    http_boot: str = "uri"
     newer_sensors: bool = False
     expands: bool = False
     update_by: str = "simple"
@@ -84,6 +87,7 @@ SHAPES = {
         media=("Manager",),
         media_by="patch",
         media_needs=("Inserted",),
+        http_boot="dhcp",
     ),
     # X11 and X12: Inserted and WriteProtected are refused, media boots as UsbCd (notes in sushy).
     "supermicro": Shape(
@@ -104,5 +108,7 @@ SHAPES = {
     ),
     # MegaRAC, also in ASRock Rack: a partial Boot object is refused (ironic lists these makers for it). That some want
     # TransferMethod was not checked against a BMC or a document.
-    "ami": Shape(manufacturer="AMI", media=("Manager",), media_needs=("TransferMethod",), whole_boot=True),
+    "ami": Shape(
+        manufacturer="AMI", media=("Manager",), media_needs=("TransferMethod",), whole_boot=True, http_boot=""
+    ),
 }

@@ -30,6 +30,7 @@ _MESSAGES = {
     "PropertyUnknown": "The property {0} is not in the list of valid properties for the resource.",
     "PropertyNotWritable": "The property {0} is a read only property and cannot be assigned a value.",
     "PropertyValueTypeError": "The value {0} for the property {1} is of a different type than the property can accept.",
+    "PropertyValueFormatError": "The value {0} of the property {1} has a format that the property cannot accept.",
     "PropertyValueNotInList": "The value {0} for the property {1} is not in the list of acceptable values.",
     "PropertyMissing": "The property {0} is a required property and must be included in the request.",
     "ActionParameterMissing": "The action {0} requires the parameter {1} to be present in the request body.",

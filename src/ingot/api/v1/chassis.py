@@ -47,11 +47,7 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PATCH /v1/chassis/{chassis}."""
     query.Query(request)
     operations = patch.parse(request.json(), escapes=request.version >= 98)
-    for operation in operations:
-        if operation.root() not in service.ROOTS:
-            raise errors.Invalid(
-                f"Cannot patch {operation.path}. Only the following can be updated: {', '.join(service.ROOTS)}"
-            )
+    patch.check_roots(operations, service.ROOTS)
     found = await service.change(deps, _ident(request), operations)
     return wire.ok(_shown(request, found, versions.fields("chassis", request.version)))
 

@@ -97,11 +97,7 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     if reset is not None:
         versions.require(request.version, 45)
     operations = patch.parse(request.json(), escapes=request.version >= 98)
-    for operation in operations:
-        if operation.root() not in service.ROOTS:
-            raise errors.Invalid(
-                f"Cannot patch {operation.path}. Only the following can be updated: {', '.join(service.ROOTS)}"
-            )
+    patch.check_roots(operations, service.ROOTS)
     _require_body_fields(tuple(operation.root() for operation in operations), request.version)
     uuid = await service.change(deps, node_ident(request), operations, request.version, reset_interfaces=bool(reset))
     return await _show(deps, request, uuid, node_view.view(request.version, None))

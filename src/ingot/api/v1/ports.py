@@ -8,11 +8,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.api import columns, paging, query, versions, wire
-from ingot.api.v1 import nodes
+from ingot.api.v1 import nodes, portgroups
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch
 from ingot.services import ports as service
 from ingot.store import nodes as node_store
+from ingot.store import portgroups as group_store
 from ingot.store import ports as store
 from ingot.store import rows, schema
 from ingot.store.paging import Page
@@ -35,28 +36,37 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
 
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/ports."""
-    return await _collection(deps, request, query.Query(request, *query.PAGING, *_FILTERS), "ports")
+    return await _collection(deps, request, query.Query(request, *query.PAGING, *_FILTERS))
 
 
 async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/ports/detail."""
     known = (name for name in _FILTERS if name not in {"fields", "detail"})
-    asked = query.Query(request, *query.PAGING, *known)
-    return await _collection(deps, request, asked, "ports/detail", detail=True)
+    return await _collection(deps, request, query.Query(request, *query.PAGING, *known), detail=True)
 
 
 async def index_of_node(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/ports."""
-    ident = nodes.node_ident(request)
-    asked = query.Query(request, *_BY_NODE)
-    return await _collection(deps, request, asked, f"nodes/{ident}/ports", ident=ident)
+    within = ("nodes", nodes.node_ident(request))
+    return await _collection(deps, request, query.Query(request, *_BY_NODE), within)
 
 
 async def index_of_node_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/ports/detail."""
-    ident = nodes.node_ident(request)
-    asked = query.Query(request, *query.PAGING)
-    return await _collection(deps, request, asked, f"nodes/{ident}/ports/detail", ident=ident, detail=True)
+    within = ("nodes", nodes.node_ident(request))
+    return await _collection(deps, request, query.Query(request, *query.PAGING), within, detail=True)
+
+
+async def index_of_portgroup(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/portgroups/{portgroup}/ports."""
+    within = ("portgroups", portgroups.group_ident(request))
+    return await _collection(deps, request, query.Query(request, *_BY_NODE), within)
+
+
+async def index_of_portgroup_detail(deps: Deps, request: wire.Request) -> wire.Answer:
+    """GET /v1/portgroups/{portgroup}/ports/detail."""
+    within = ("portgroups", portgroups.group_ident(request))
+    return await _collection(deps, request, query.Query(request, *query.PAGING), within, detail=True)
 
 
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
@@ -71,11 +81,7 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PATCH /v1/ports/{port}."""
     query.Query(request)
     operations = patch.parse(request.json(), escapes=request.version >= 98)
-    for operation in operations:
-        if operation.root() not in service.ROOTS:
-            raise errors.Invalid(
-                f"Cannot patch {operation.path}. Only the following can be updated: {', '.join(service.ROOTS)}"
-            )
+    patch.check_roots(operations, service.ROOTS)
     _require_body_fields(tuple(operation.root() for operation in operations), request.version)
     found = await service.change(deps, _ident(request), operations, request.version)
     return wire.ok(shown(request, found, versions.fields("port", request.version)))
@@ -103,17 +109,28 @@ def shown(request: wire.Request, port: node.Port, names: tuple[str, ...]) -> dic
 
 
 async def _collection(
-    deps: Deps, request: wire.Request, asked: query.Query, path: str, *, ident: str | None = None, detail: bool = False
+    deps: Deps,
+    request: wire.Request,
+    asked: query.Query,
+    within: tuple[str, str] | None = None,
+    *,
+    detail: bool = False,
 ) -> wire.Answer:
+    """One page of ports; ``within``: the resource whose ports they are, and its name or uuid."""
     versions.require_filters("port", asked.names(), request.version)
     names = columns.of_list("port", asked, request.version, _SHORT, detail=detail)
     page = asked.page(_SORTABLE)
     where = _where(asked)
-    of_node = ident or asked.text("node") or asked.uuid("node_uuid")
-    found = await deps.store.read(_list, page, of_node, where, ident is not None)
+    kind, ident = within or ("", "")
+    group = ident if kind == "portgroups" else asked.text("portgroup")
+    if group:
+        where["portgroup_uuid"] = (await deps.store.read(group_store.get, group)).uuid
+    of_node = ident if kind == "nodes" else asked.text("node") or asked.uuid("node_uuid")
+    found = await deps.store.read(_list, page, of_node, where, kind == "nodes")
     body = {"ports": [shown(request, port, names) for port in found]}
     uuids = [each.uuid for each in found]
-    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, columns.repeated(asked)))
+    path = request.href("v1", *(within or ()), "ports", *(("detail",) if detail else ()))
+    return wire.ok(paging.add_next(body, path, page, uuids, columns.repeated(asked)))
 
 
 def _where(asked: query.Query) -> dict[str, Any]:
@@ -122,8 +139,6 @@ def _where(asked: query.Query) -> dict[str, Any]:
         raise errors.Forbidden("Operation not permitted.", hint=f"Give only one of {', '.join(given)}.")
     groups = asked.words("conductor_groups")
     address = asked.text("address")
-    if asked.text("portgroup") is not None:
-        raise errors.NotFound(f"Portgroup {asked.text('portgroup')} could not be found.")
     if groups is not None and (given or address):
         raise errors.Forbidden("Operation not permitted.", hint="conductor_groups stands alone.")
     where: dict[str, Any] = {

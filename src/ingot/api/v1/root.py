@@ -18,6 +18,7 @@ _RESOURCES: tuple[tuple[str, int], ...] = (
     ("drivers", 1),
     ("lookup", 22),
     ("heartbeat", 22),
+    ("portgroups", 23),
     ("conductors", 49),
     ("deploy_templates", 55),
     ("continue_inspection", 84),

@@ -52,11 +52,7 @@ class Resource:
         query.Query(request)
         operations = patch.parse(request.json(), escapes=request.version >= 98)
         change = Change(self.store, self._roots(request.version), lambda body: self._make(body, request.version))
-        for operation in operations:
-            if operation.root() not in change.roots:
-                raise errors.Invalid(
-                    f"Cannot patch {operation.path}. Only the following can be updated: {', '.join(change.roots)}"
-                )
+        patch.check_roots(operations, change.roots)
         found = await deps.store.run(service.change, deps, request.args["ident"], operations, change)
         return wire.ok(self._shown(request, found, None))
 

@@ -18,6 +18,7 @@ from ingot.clients.redfish.resources import Resource, items, link, part, strings
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
 
+_URI = "HttpBootUri"
 CHECK_PAUSES = (0.5, 1.0, 2.0, 4.0)  # some services show a change late
 
 
@@ -143,12 +144,14 @@ class BootMode(StrEnum):
 class Boot(msgspec.Struct, frozen=True):
     """The boot override. In ``set_boot`` None leaves a field as it is; in ``get_boot`` None means not told.
 
-    ``target`` is a plain string when read, because BMCs report targets beyond ours.
+    ``target`` is a plain string when read, because BMCs report targets beyond ours; ``http_uri``: what UEFI HTTP boot
+    shall fetch, in ``set_boot`` None for the URL that DHCP gives.
     """
 
     target: str | None = None
     enabled: BootEnabled | None = None
     mode: BootMode | None = None
+    http_uri: str | None = None
 
 
 async def get_boot(pool: RedfishPool, target: Target) -> Boot:
@@ -160,24 +163,26 @@ async def get_boot(pool: RedfishPool, target: Target) -> Boot:
         text(boot, "BootSourceOverrideTarget"),
         BootEnabled(enabled) if enabled in list(BootEnabled) else None,
         BootMode(mode) if mode in list(BootMode) else None,
+        text(boot, "HttpBootUri"),
     )
 
 
 async def set_boot(pool: RedfishPool, target: Target, wanted: Boot) -> None:
     """Change the boot override, at the settings resource where the service wants changes there.
 
-    Raises ``errors.NotSupported`` for a target that the service does not allow.
+    Raises ``errors.NotSupported`` for a target that the service does not allow, and for a URL where it takes none.
     """
     path = await pool.system_path(target)
     system, etag = await pool.get_with_etag(target, path)
     boot = part(system, "Boot")
     quirk = quirks.find(system.get("Manufacturer"))
-    change = _change(target, wanted, boot, quirk)
     settings = link(part(system, "@Redfish.Settings"), "SettingsObject")
     if settings is not None:
         pending, pending_etag = await pool.get_with_etag(target, settings)
         if "BootSourceOverrideTarget" in part(pending, "Boot"):
             path, etag = settings, pending_etag
+            boot = {**boot, **{name: value for name, value in part(pending, "Boot").items() if name == _URI}}
+    change = {**_change(target, wanted, boot, quirk), **_uri_change(target, wanted, boot)}
     if change:
         await pool.patch(target, path, {"Boot": change}, etag)
         if settings is None and not quirk.boot_unread:
@@ -186,19 +191,47 @@ async def set_boot(pool: RedfishPool, target: Target, wanted: Boot) -> None:
 
 async def _check_boot(pool: RedfishPool, target: Target, path: str, change: Resource) -> None:
     """Read the override until it is as ordered: some services accept one and drop it. Raises ``errors.Misbehaved``."""
-    wanted = change.get("BootSourceOverrideTarget")
-    if wanted is None or change.get("BootSourceOverrideEnabled") == BootEnabled.DISABLED:
+    if change.get("BootSourceOverrideEnabled") == BootEnabled.DISABLED:
         return
-    held: str | None = None
-    for pause in CHECK_PAUSES:
-        held = text(part(await pool.get(target, path), "Boot"), "BootSourceOverrideTarget")
-        if held in (wanted, None) or {held, wanted} == {BootTarget.CD, BootTarget.USB_CD}:  # None: it does not tell
+    wanted = {name: value for name, value in change.items() if value and name in ("BootSourceOverrideTarget", _URI)}
+    told: list[str] = []
+    for pause in CHECK_PAUSES if wanted else ():
+        boot = part(await pool.get(target, path), "Boot")
+        told = [_told(name, boot) for name, value in wanted.items() if not _is_held(name, boot, value)]
+        if not told:
             return
         await asyncio.sleep(pause)
-    raise errors.Misbehaved(
-        f"{target.name} accepted booting from {wanted}, but {sum(CHECK_PAUSES):.0f} s later its override is {held}.",
-        hint="Update the BMC's firmware, or reset the BMC; until then set the boot order at the machine.",
-    )
+    if told:
+        raise errors.Misbehaved(
+            f"{target.name} accepted booting from {wanted.get('BootSourceOverrideTarget')}, "
+            f"but {sum(CHECK_PAUSES):.0f} s later {' and '.join(told)}.",
+            hint="Update the BMC's firmware, or reset the BMC; until then set the boot order at the machine.",
+        )
+
+
+def _told(name: str, boot: Resource) -> str:
+    """What a service holds that was not ordered; a URL is not shown, for it has a pass in it."""
+    if name == _URI:
+        return "it holds another URL" if text(boot, _URI) else "it holds no URL"
+    return f"its override is {text(boot, name)}"
+
+
+def _is_held(name: str, boot: Resource, wanted: object) -> bool:
+    """Whether the service holds what was ordered. One that tells no target is believed; Cd and UsbCd are one."""
+    told = text(boot, name)
+    silent = told is None and name != _URI
+    return silent or told == wanted or {told, wanted} == {BootTarget.CD, BootTarget.USB_CD}
+
+
+def _uri_change(target: Target, wanted: Boot, boot: Resource) -> Resource:
+    """HttpBootUri as wanted; one of an earlier boot is taken back. Source: DSP0268 ComputerSystem, HttpBootUri."""
+    if wanted.http_uri is None:
+        return {_URI: None} if wanted.target and text(boot, _URI) else {}
+    if _URI not in boot:
+        raise errors.NotSupported(
+            f"{target.name} takes no URL to boot from (it has no {_URI}).", hint="Use boot interface http or ipxe."
+        )
+    return {_URI: wanted.http_uri}
 
 
 def _change(target: Target, wanted: Boot, boot: Resource, quirk: quirks.Quirks) -> Resource:

@@ -6,7 +6,7 @@ May not: change a mode that nobody asks for. Invariant: after ``settle`` the nod
 from __future__ import annotations
 
 from ingot.domain import capabilities, errors
-from ingot.interfaces.context import StepContext
+from ingot.interfaces.context import Context, StepContext
 
 
 async def settle(ctx: StepContext) -> None:
@@ -29,6 +29,14 @@ async def settle(ctx: StepContext) -> None:
     if ctx.node.boot_mode != wanted:
         await ctx.journal.change_node(boot_mode=wanted)
         await ctx.refresh()
+
+
+def check_uefi(ctx: Context) -> None:
+    """Raise errors.Invalid where the node is known to boot in BIOS mode, which has no HTTP boot."""
+    if ctx.node.boot_mode == "bios":
+        raise errors.Invalid(
+            f"Node {ctx.node.uuid} boots in BIOS mode, which has no HTTP boot", hint="Use boot interface ipxe or pxe."
+        )
 
 
 async def secure_instance(ctx: StepContext) -> None:

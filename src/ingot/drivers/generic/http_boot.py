@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ingot.domain import errors
-from ingot.drivers.generic import boot_plan
+from ingot.drivers.generic import boot_mode, boot_plan
 from ingot.interfaces.boot import BootInterface
 from ingot.interfaces.context import Context, StepContext
 from ingot.interfaces.management import BootDevice
@@ -18,7 +20,7 @@ class HttpBoot(BootInterface):
 
     async def validate(self, ctx: Context) -> None:
         """UEFI, a card to boot from, a provisioning network to boot on."""
-        _check_mode(ctx)
+        boot_mode.check_uefi(ctx)
         await boot_plan.check(ctx, "http")
 
     async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
@@ -26,7 +28,7 @@ class HttpBoot(BootInterface):
         await ctx.kit.boot.remove_iso(ctx.node.uuid)
         await boot_plan.write_ramdisk(ctx, "http", params)
         await ctx.kit.boot.make_iso(ctx.node.uuid, params)
-        await ctx.management.set_boot_device(ctx, _device(ctx), persistent=False)
+        await _over_http(ctx)
 
     async def resume_ramdisk(self, ctx: StepContext) -> None:
         """Make the image where it is missing: another host may have made it."""
@@ -54,13 +56,13 @@ class HttpIpxeBoot(BootInterface):
 
     async def validate(self, ctx: Context) -> None:
         """UEFI, a card to boot from, a provisioning network to boot on."""
-        _check_mode(ctx)
+        boot_mode.check_uefi(ctx)
         await boot_plan.check(ctx, "http-ipxe")
 
     async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
         """From now on the machine's script loads the ramdisk; boot over HTTP once."""
         await boot_plan.write_ramdisk(ctx, "http-ipxe", params)
-        await ctx.management.set_boot_device(ctx, _device(ctx), persistent=False)
+        await _over_http(ctx)
 
     async def clean_up_ramdisk(self, ctx: StepContext) -> None:
         """From now on the machine's script starts what is on the disk."""
@@ -76,13 +78,9 @@ class HttpIpxeBoot(BootInterface):
         return await boot_plan.explain_silence(ctx, "http-ipxe", since)
 
 
-def _check_mode(ctx: Context) -> None:
-    if ctx.node.boot_mode == "bios":
-        raise errors.Invalid(
-            f"Node {ctx.node.uuid} boots in BIOS mode, which has no HTTP boot", hint="Use boot interface ipxe or pxe."
-        )
-
-
-def _device(ctx: Context) -> BootDevice:
-    """HTTP where the management can ask for it; else the network, whose entries firmware tries in its own order."""
-    return BootDevice.UEFIHTTP if BootDevice.UEFIHTTP in ctx.management.boot_devices else BootDevice.PXE
+async def _over_http(ctx: StepContext) -> None:
+    """HTTP, once, where management and BMC can be told; else the network, whose entries firmware tries in its order."""
+    if BootDevice.UEFIHTTP in ctx.management.boot_devices:
+        with suppress(errors.NotSupported):
+            return await ctx.management.set_boot_device(ctx, BootDevice.UEFIHTTP, persistent=False)
+    return await ctx.management.set_boot_device(ctx, BootDevice.PXE, persistent=False)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
+from typing import Any, cast
+
 from ingot.clients.redfish import indicators, logs, media, secure_boot, sensors, systems
 from ingot.domain import errors
-from ingot.drivers.redfish import target
+from ingot.drivers.redfish import clocks, installing, restart, target
 from ingot.interfaces.context import Context, StepContext
 from ingot.interfaces.management import (
     BootChoice,
@@ -24,6 +28,7 @@ _TARGETS = {
     BootDevice.DISK: systems.BootTarget.HDD,
     BootDevice.CDROM: systems.BootTarget.CD,
     BootDevice.BIOS: systems.BootTarget.BIOS_SETUP,
+    BootDevice.UEFIHTTP: systems.BootTarget.UEFI_HTTP,
 }
 _DEVICES = {boot_target.value: device for device, boot_target in _TARGETS.items()}
 _DEVICES[systems.BootTarget.USB_CD.value] = BootDevice.CDROM
@@ -59,6 +64,12 @@ class RedfishManagement(ManagementInterface):
         """Set the override, with the node's boot mode where it is known."""
         enabled = systems.BootEnabled.CONTINUOUS if persistent else systems.BootEnabled.ONCE
         wanted = systems.Boot(_TARGETS[device].value, enabled, _MODES.get(ctx.node.boot_mode or ""))
+        await systems.set_boot(ctx.kit.redfish, target.of(ctx), wanted)
+
+    async def set_http_boot(self, ctx: Context, url: str) -> None:
+        """Override UefiHttp, once, with HttpBootUri."""
+        once, mode = systems.BootEnabled.ONCE, systems.BootMode.UEFI
+        wanted = systems.Boot(systems.BootTarget.UEFI_HTTP, once, mode, url)
         await systems.set_boot(ctx.kit.redfish, target.of(ctx), wanted)
 
     async def inject_nmi(self, ctx: Context) -> None:
@@ -102,6 +113,34 @@ class RedfishManagement(ManagementInterface):
     async def reset_secure_boot_keys_to_default(self, ctx: StepContext) -> None:
         """Restore the maker's secure boot keys."""
         await secure_boot.reset_keys(ctx.kit.redfish, target.of(ctx), secure_boot.KeyReset.DEFAULT)
+
+    @step(clean=0, abortable=False)
+    async def set_bmc_clock(self, ctx: StepContext) -> None:
+        """Set the BMC's clock to target_datetime (default: now), and its zone to datetime_local_offset where given."""
+        given, offset = ctx.args.get("target_datetime"), ctx.args.get("datetime_local_offset")
+        at = datetime.fromtimestamp(ctx.now(), UTC) if given is None else _time(given)
+        if offset is not None and not re.fullmatch(r"[+-]\d\d:\d\d", str(offset)):
+            raise errors.Invalid(f"datetime_local_offset {offset!r} is not valid", hint="Give it as +02:00.")
+        await clocks.put(ctx, at, offset)
+
+    @step(verify=1)
+    async def verify_bmc_clock(self, ctx: StepContext) -> None:
+        """Set the BMC's clock right where it is more than a second off, if the setting verify_bmc_clock is on."""
+        if ctx.kit.settings.verify_bmc_clock:
+            await clocks.settle(ctx)
+
+    @step(clean=0, service=0, abortable=False)
+    async def update_firmware(self, ctx: StepContext) -> None:
+        """Install the images of the argument firmware_images one after another, restarting the machine where needed."""
+        images = _images(ctx)
+        before: installing.Versions = await ctx.once("before", lambda: installing.versions(ctx))
+        await restart.before(ctx)
+        for number, image in enumerate(images):
+            await installing.install(ctx, [image], f"image {number}")
+            await installing.wait_for_bmc(ctx)
+        now = await installing.versions(ctx)
+        await installing.tell(ctx, before, [name for name in now if now[name] != before.get(name)])
+        await restart.after(ctx)
 
     async def list_media(self, ctx: Context) -> list[Media]:
         """The drives of the system and of its managers; one that can be several kinds is told once for each."""
@@ -164,6 +203,37 @@ async def _lamp(ctx: Context, component: str, name: str) -> indicators.Lamp:
         if (lamp.component, lamp.name) == (component, name):
             return lamp
     raise errors.NotFound(f"There is no indicator {name}@{component}.", hint="See the node's list of indicators.")
+
+
+def _time(given: object) -> datetime:
+    """A time as ISO 8601 has it, UTC where it names no zone. Raises errors.Invalid."""
+    try:
+        at = datetime.fromisoformat(str(given))
+    except ValueError:
+        raise errors.Invalid(
+            f"target_datetime {given!r} is not a time", hint="Give it as 2026-11-21T12:00:00+00:00."
+        ) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _images(ctx: StepContext) -> list[installing.Image]:
+    """The images of the argument firmware_images, in Ironic's shape. Raises errors.Invalid."""
+    given: Any = ctx.args.get("firmware_images")
+    if not isinstance(given, list) or not given:
+        raise errors.Invalid('The step needs the argument firmware_images: [{"url": ..., "checksum": ...}]')
+    found: list[installing.Image] = []
+    for each in cast("list[Any]", given):
+        entry = cast("dict[str, Any]", each) if isinstance(each, dict) else {}
+        if not {"url", "checksum"} <= set(entry) <= {"url", "checksum", "wait", "source"}:
+            raise errors.Invalid(
+                f"Each of firmware_images must have url and checksum (and may have wait), not {each!r}"
+            )
+        if entry.get("source") not in (None, "http", "local"):
+            raise errors.NotSupported(f"ingot serves no firmware from {entry['source']}", hint="Leave source out.")
+        url = installing.check_url(entry["url"], "firmware_images")
+        checksum = installing.check_checksum(entry["checksum"], url)
+        found.append(installing.Image(url=url, checksum=checksum, pause=installing.check_pause(entry.get("wait"))))
+    return found
 
 
 def _kinds(device: BootDevice) -> tuple[media.Kind, ...]:
