@@ -1,4 +1,4 @@
-"""Writes the reference pages that come from code: settings, commands, provision states.
+"""Writes the reference pages that come from code: settings, commands, provision states, routes.
 
 Why: a page kept by hand goes stale. May not: know a fact of its own; words about a setting belong to its docstring,
 those about a command to its help. Invariant: the same code gives the same pages (tests/docs compares them).
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from ingot import settings
+from ingot.api import server, spec
 from ingot.cli import main
 from ingot.domain import states
 
@@ -183,7 +184,37 @@ def _identifier(state: str) -> str:
     return state.replace(" ", "_").replace("-", "_")
 
 
-PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page, "cli.md": cli_page, "states.md": states_page}
+def extensions_page() -> str:
+    """What the API has beyond Ironic's: the routes below /ingot/v1, as the route table and the handlers tell."""
+    return f"""# The API beyond Ironic's
+
+{NOTE.format(source="src/ingot/api/server.py")}
+
+Below `/v1` ingot answers as Ironic does, and no way else; what Ironic lacks is below `/ingot/v1` and has no
+microversions. Every route, also those of `/v1`, is described in OpenAPI 3.1 at `/ingot/v1/openapi.json`, with its
+arguments, bodies, answers and refusals; that document is made of the code that answers.
+
+| route | what it does | rule |
+|---|---|---|
+{_extension_rows()}"""
+
+
+def _extension_rows() -> str:
+    rows: list[str] = []
+    for route in server.ROUTES:
+        told = spec.find(route.handler)
+        if told is not None and not route.path.startswith("/v1") and route.path != "/":
+            who = "everybody" if route.public else f"`{route.rule}`"
+            rows.append(f"| `{route.method} {route.path}` | {told.summary} | {who} |\n")
+    return "".join(rows)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "cli.md": cli_page,
+    "states.md": states_page,
+    "extensions.md": extensions_page,
+}
 
 
 def write() -> None:

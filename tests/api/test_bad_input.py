@@ -28,6 +28,12 @@ BODIES: list[bytes] = [
     b'{"driver":"fake-hardware","name":"\xed\xa0\x80"}',
     b'{"driver":"fake-hardware","name":"a\\u0000b"}',
     b'{"driver":"fake-hardware","owner":"a\\u0000b"}',
+    b'{"driver":"fake-hardware","driver":["x"]}',
+    b'{"driver":"fake-hardware","extra":{"a":' + b"9" * 5000 + b"}}",
+    b'{"driver":"fake-hardware","extra":{"a":1e-999}}',
+    b'{"driver":"fake-hardware","extra":{"\\udfff":"\\ud800\\u0041"}}',
+    b'{"driver":"fake-hardware","extra":{"":{"":""}}}',
+    b'\xef\xbb\xbf{"driver":"fake-hardware"}',
     b'{"driver":"fake-hardware","uuid":"x"}',
     b'{"driver":"fake-hardware","maintenance":[]}',
     b'{"driver":"fake-hardware","maintenance":"perhaps"}',
@@ -111,6 +117,20 @@ async def test_no_body_is_a_server_error(api: Api, method: str, path: str) -> No
         "/v1/nodes/" + "x" * 5000,
         "/v1/nodes/..%2f..%2fetc%2fpasswd",
         "/v1/nodes/n1%0d%0aX-Evil:%201",
+        "/v1/nodes/.",
+        "/v1/nodes/..",
+        "/v1/nodes/%2e%2e/%2e%2e/ingot/v1/health",
+        "/v1/nodes/n1/..;/n2",
+        "/v1/nodes/n1%3Fdetail=1",
+        "/v1/nodes/n1%23",
+        "/v1/nodes/%ed%a0%80",
+        "/v1/nodes/%c0%af",
+        "/ingot/v1/static/..%2f..%2fserver.py",
+        "/ingot/v1/static/%2fetc%2fpasswd",
+        "/ingot/v1/nodes/n1/runs?limit=0",
+        "/ingot/v1/nodes/n1/runs?marker=x",
+        "/ingot/v1/nodes/n1/runs/%00",
+        "/ingot/v1/openapi.json?x=1",
         "/v1/nodes/n1/states/provision/x",
         "/v1/nodes/n1/states/nothing",
         "/v1/nodes/n1/management/boot_device/nothing",
@@ -190,6 +210,50 @@ async def test_a_large_config_drive_is_within_the_limit_of_its_route(api: Api) -
     reply = await api.call("PUT", "/v1/nodes/n1/states/provision", body)
     assert reply.status == 400
     assert "can not be performed" in reply.fault["faultstring"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/xml", "multipart/form-data", "", "a/b; charset=\xff", "x" * 3000]
+)
+async def test_a_body_of_another_content_type_is_read_as_json_or_refused(api: Api, kind: str) -> None:
+    for body in (b"<xml/>", b"driver=fake-hardware", b'{"driver":"fake-hardware"}'):
+        reply = await api.call("POST", "/v1/nodes", body, headers={"Content-Type": kind})
+        assert reply.status == (201 if body.startswith(b"{") else 400), (kind, body, reply.raw)
+
+
+async def test_of_keys_given_twice_the_last_counts_and_nothing_is_left_over(api: Api) -> None:
+    reply = await api.call(
+        "POST", "/v1/nodes", b'{"driver":"fake-hardware","name":"first","name":"second","extra":{"a":1,"a":2}}'
+    )
+    assert (reply.status, reply.body["name"], reply.body["extra"]) == (201, "second", {"a": 2})
+
+
+async def test_large_numbers_come_back_as_they_went(api: Api) -> None:
+    reply = await api.call(
+        "POST", "/v1/nodes", b'{"driver":"fake-hardware","extra":{"a":123456789012345678901234567890}}'
+    )
+    assert b'"a":123456789012345678901234567890' in reply.raw
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Auth-Token", "Authorization", "X-OpenStack-Ironic-API-Version", "Accept", "Host", "X-Forwarded-Host"]
+)
+async def test_no_header_value_splits_an_answer(api: Api, name: str) -> None:
+    for value in (
+        "a%0d%0aX-Evil: 1",
+        "\t\t",
+        "'; DROP TABLE users;--",
+        "\xe9" * 500,
+        "Basic " + "A" * 6000,
+        "Bearer " + "\xff",
+    ):
+        answer = await api.raw(
+            b"GET /v1/nodes HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+            + f"{name}: {value}".encode("latin-1")
+            + b"\r\n\r\n"
+        )
+        assert answer.split(b" ", 2)[1][:1] in {b"2", b"4"}, (value, answer)
+        assert b"\r\nX-Evil" not in answer
 
 
 async def test_chunked_bodies_are_counted(api: Api) -> None:

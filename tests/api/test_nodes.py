@@ -83,7 +83,7 @@ async def test_paging_follows_next_to_the_end(api: Api) -> None:
 async def test_filters(api: Api) -> None:
     await api.node(name="a", owner="o1", lessee="o2", resource_class="gold", description="left rack", shard="s1")
     await api.node(name="b", owner="o2", conductor_group="g", instance_uuid=UUID, maintenance=True)
-    await api.node(name="c", driver="acme", parent_node="a")
+    await api.node(name="c", driver="acme", parent_node="a", owner="o1")
 
     async def names(arguments: str) -> list[str]:
         return [node["name"] for node in (await api.get(f"/v1/nodes?{arguments}"))["nodes"]]

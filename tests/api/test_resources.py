@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ingot.domain import runs
+from ingot.domain import ids, runs
 from ingot.store import conductors, history
 from ingot.store import nodes as node_store
 from ingot.store import runs as run_store
@@ -234,7 +234,32 @@ async def test_provisioning_starts_a_run_that_the_product_shows(api: Api) -> Non
     assert run["plan"][0]["duration"] == pytest.approx(1)
     assert (run["wait"]["what"], run["wait"]["usual"]) == ("the ramdisk's first call", 90.0)
     assert run["progress"] == {"done": 5, "total": 10, "phase": "writing"}
+    assert [(line["step"], line["mark"]) for line in run["journal"]] == [
+        ("power.validate", "started"),
+        ("power.validate", "succeeded"),
+        ("deploy.boot", "started"),
+    ]
+    assert {**await api.get(f"/ingot/v1/nodes/n1/runs/{run['id']}"), "now": run["now"]} == run
     assert [each["id"] for each in (await api.get(f"/ingot/v1/nodes/{made['uuid']}/runs"))["runs"]] == [run["id"]]
+
+
+async def test_runs_are_listed_a_page_at_a_time_and_belong_to_one_node(api: Api) -> None:
+    made, other = await api.node(name="n1"), await api.node(name="n2")
+    for number in range(5):
+        ended = runs.Run(id=ids.new(), node_uuid=made["uuid"], kind=runs.Kind.VERIFY, started_at=float(number // 2))
+        await api.deps.store.run(run_store.open_run, ended)
+        [lease] = await api.deps.store.run(run_store.claim, "here/1", 10.0, 60.0, 1)
+        await api.deps.store.run(run_store.finish, lease, runs.Status.SUCCEEDED, None, 11.0)
+    everything = (await api.get("/ingot/v1/nodes/n1/runs"))["runs"]
+    assert [run["started_at"] for run in everything] == [2.0, 1.0, 1.0, 0.0, 0.0]
+    url, seen = "/ingot/v1/nodes/n1/runs?limit=2", list[dict[str, Any]]()
+    while url:
+        page = await api.get(url)
+        seen += page["runs"]
+        url = page.get("next", "").removeprefix(api.url)
+    assert seen == everything
+    for path in (f"runs/{seen[0]['id']}", f"runs?marker={seen[0]['id']}"):
+        assert (await api.call("GET", f"/ingot/v1/nodes/{other['uuid']}/{path}")).status == 404
 
 
 @pytest.mark.parametrize(

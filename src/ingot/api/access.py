@@ -19,11 +19,20 @@ _SEEN_BY = {
     "nodes": "baremetal:node:get",
     "ports": "baremetal:node:get",
     "portgroups": "baremetal:node:get",
+    "connectors": "baremetal:node:get",
+    "targets": "baremetal:node:get",
     "runbooks": "",
 }
 """The rule that decides whether somebody learns that an object is there, "" where everybody does; by the word its
 addresses begin with."""
-_NAMES = {"nodes": "Node", "ports": "Port", "portgroups": "Portgroup", "runbooks": "Runbook"}
+_NAMES = {
+    "nodes": "Node",
+    "ports": "Port",
+    "portgroups": "Portgroup",
+    "connectors": "Volume connector",
+    "targets": "Volume target",
+    "runbooks": "Runbook",
+}
 
 
 async def admit(deps: Deps, caller: wire.Caller, rule: str, path: str, ident: str | None) -> None:

@@ -116,7 +116,7 @@ baremetal:volume:create                         member+service  manager+service 
 baremetal:volume:update                         member+service  member+service  manager   -
 baremetal:volume:delete                         member+service  manager+service manager   -
 
-# allocations and runbooks: their own owner; a public runbook may be seen and used by all projects
+# allocations and runbooks: their own owner; a public runbook may be seen by all projects
 baremetal:allocation:list                       -               -               -         reader+service
 baremetal:allocation:list_all                   reader+service  -               -         -
 baremetal:allocation:get                        reader+service  reader          -         -
@@ -175,7 +175,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Tenancy(msgspec.Struct, frozen=True):
-    """Whose an object is: project ids, None for nobody's. ``public``: every project may see and use it (runbooks)."""
+    """Whose an object is: project ids, None for nobody's. ``public``: every project may see it (runbooks)."""
 
     owner: str | None
     lessee: str | None = None
@@ -197,7 +197,6 @@ _WIDER = {
     "baremetal:node:delete": "baremetal:node:delete:self_owned_node",
 }
 """Rules of which the other one suffices too; what more it means is said where nodes are made."""
-_PUBLIC = frozenset({"baremetal:runbook:get", "baremetal:runbook:use"})
 
 
 def everywhere(rule: str, caller: wire.Caller) -> bool:
@@ -219,7 +218,7 @@ def allows(rule: str, caller: wire.Caller, tenancy: Tenancy | None = None) -> bo
     found = TABLE.get(rule)
     if found is None or tenancy is None:
         return False
-    if tenancy.public and rule in _PUBLIC:
+    if tenancy.public and rule == "baremetal:runbook:get":
         return True
     project = caller.project
     if project is None:

@@ -15,6 +15,15 @@ MAX_LIMIT = 1000
 PAGING = ("limit", "marker", "sort_key", "sort_dir")
 
 
+class Unexpected(errors.Refused):
+    """Arguments were given that nobody reads here. ``allowed``: those that are."""
+
+    def __init__(self, unknown: list[str], allowed: tuple[str, ...]) -> None:
+        hint = f"Known here: {', '.join(allowed)}." if allowed else "This takes none."
+        super().__init__(f"Unexpected arguments: {', '.join(unknown)}", hint=hint)
+        self.allowed = allowed
+
+
 class Query:
     """Arguments of one request. Raises errors.Invalid at once for names not in ``allowed``."""
 
@@ -24,10 +33,7 @@ class Query:
             self._values.setdefault(name, []).append(value)
         unknown = [name for name in self._values if name not in allowed]
         if unknown:
-            raise errors.Invalid(
-                f"Unexpected arguments: {', '.join(unknown)}",
-                hint=f"Known here: {', '.join(allowed)}." if allowed else "This takes none.",
-            )
+            raise Unexpected(unknown, allowed)
 
     def names(self) -> tuple[str, ...]:
         """The arguments given."""

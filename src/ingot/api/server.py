@@ -6,7 +6,7 @@ Invariant: what is not in the table is not served.
 
 from __future__ import annotations
 
-from ingot.api import dispatch
+from ingot.api import dispatch, openapi
 from ingot.api.ext import console as console_page
 from ingot.api.ext import runs, sensors, status
 from ingot.api.routing import MIB, Handler, Route
@@ -17,6 +17,7 @@ from ingot.api.v1 import (
     conductors,
     console,
     drivers,
+    events,
     firmware,
     history,
     indicators,
@@ -31,6 +32,7 @@ from ingot.api.v1 import (
     traits,
     vendor,
     vmedia,
+    volumes,
 )
 from ingot.deps import Deps
 
@@ -58,9 +60,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/nodes", nodes.index, 1, "baremetal:node:list"),
     Route("POST", "/v1/nodes", nodes.create, 1, "baremetal:node:create"),
     Route("GET", "/v1/nodes/detail", nodes.index_detail, 1, "baremetal:node:list"),
-    Route("GET", "/v1/nodes/validate", states.validate, 1, "baremetal:node:validate"),
+    Route("GET", "/v1/nodes/validate", states.validate, 1, "baremetal:node:validate", asks=True),
     Route("GET", _NODE, nodes.show, 1, "baremetal:node:get"),
-    Route("PATCH", _NODE, nodes.change, 1, "baremetal:node:update"),
+    Route("PATCH", _NODE, nodes.change, 1, "baremetal:node:update", asks=True),
     Route("DELETE", _NODE, nodes.destroy, 1, "baremetal:node:delete"),
     Route("GET", f"{_NODE}/validate", states.validate, 1, "baremetal:node:validate"),
     Route("PUT", f"{_NODE}/maintenance", states.set_maintenance, 1, "baremetal:node:set_maintenance"),
@@ -119,7 +121,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_NODE}/portgroups/detail", portgroups.index_of_node_detail, 24, "baremetal:portgroup:get"),
     # ports
     Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:list"),
-    Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create"),
+    Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create", asks=True),
     Route("GET", "/v1/ports/detail", ports.index_detail, 1, "baremetal:port:list"),
     Route("GET", "/v1/ports/{port}", ports.show, 1, "baremetal:port:get"),
     Route("PATCH", "/v1/ports/{port}", ports.change, 1, "baremetal:port:update"),
@@ -133,6 +135,39 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", _PORTGROUP, portgroups.destroy, 23, "baremetal:portgroup:delete"),
     Route("GET", f"{_PORTGROUP}/ports", ports.index_of_portgroup, 24, "baremetal:port:get"),
     Route("GET", f"{_PORTGROUP}/ports/detail", ports.index_of_portgroup_detail, 24, "baremetal:port:get"),
+    # volumes
+    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:list"),
+    Route("GET", f"{_NODE}/volume", volumes.show_root, 32, "baremetal:volume:get"),
+    *(
+        route
+        for resource in (volumes.CONNECTORS, volumes.TARGETS)
+        for route in (
+            Route("GET", f"/v1/volume/{resource.word}", resource.index, 32, "baremetal:volume:list"),
+            Route("POST", f"/v1/volume/{resource.word}", resource.create, 32, "baremetal:volume:create", asks=True),
+            Route("GET", f"/v1/volume/{resource.word}/{{ident}}", resource.show, 32, "baremetal:volume:get"),
+            Route("PATCH", f"/v1/volume/{resource.word}/{{ident}}", resource.change, 32, "baremetal:volume:update"),
+            Route("DELETE", f"/v1/volume/{resource.word}/{{ident}}", resource.destroy, 32, "baremetal:volume:delete"),
+            Route("GET", f"{_NODE}/volume/{resource.word}", resource.index, 32, "baremetal:volume:get"),
+        )
+    ),
+    # what may only be read below its node or port group
+    *(
+        route
+        for path, since, what in (
+            (f"{_NODE}/ports", 1, "port"),
+            (f"{_NODE}/portgroups", 24, "portgroup"),
+            (f"{_PORTGROUP}/ports", 24, "port"),
+            (f"{_NODE}/volume/connectors", 32, "volume"),
+            (f"{_NODE}/volume/targets", 32, "volume"),
+        )
+        for route in (
+            Route("POST", path, root.malformed, since, f"baremetal:{what}:get"),
+            *(
+                Route(method, f"{path}/{{below}}", root.malformed, since, f"baremetal:{what}:get")
+                for method in ("GET", "PATCH", "DELETE")
+            ),
+        )
+    ),
     # chassis
     Route("GET", "/v1/chassis", chassis.index, 1, "baremetal:chassis:get"),
     Route("POST", "/v1/chassis", chassis.create, 1, "baremetal:chassis:create"),
@@ -161,12 +196,12 @@ ROUTES: tuple[Route, ...] = (
     # lists of steps
     *(
         Route(method, f"/v1/{resource.word}{below}", handler, since, f"baremetal:{rule}:{what}", late=late)
-        for resource, since, rule in (
-            (steplists.TEMPLATES, 55, "deploy_template"),
-            (steplists.RUNBOOKS, 92, "runbook"),
+        for resource, since, rule, listing in (
+            (steplists.TEMPLATES, 55, "deploy_template", "get"),
+            (steplists.RUNBOOKS, 92, "runbook", "list"),
         )
         for method, below, handler, what, late in (
-            ("GET", "", resource.index, "get", 404),
+            ("GET", "", resource.index, listing, 404),
             ("POST", "", resource.create, "create", 405),
             ("GET", "/{ident}", resource.show, "get", 404),
             ("PATCH", "/{ident}", resource.change, "update", 405),
@@ -178,6 +213,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", f"{_TRAITS}", steplists.remove_traits, 112, "baremetal:runbook:update"),
     Route("PUT", f"{_TRAITS}/{{trait}}", steplists.add_trait, 112, "baremetal:runbook:update"),
     Route("DELETE", f"{_TRAITS}/{{trait}}", steplists.remove_traits, 112, "baremetal:runbook:update"),
+    Route("POST", "/v1/events", events.create, 54, "baremetal:events:post"),
     # the ramdisk's agent
     Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True, limited="lookup"),
     Route("POST", "/v1/heartbeat/{node}", agents.heartbeat, 22, "public", public=True, limited="heartbeat"),
@@ -192,10 +228,12 @@ ROUTES: tuple[Route, ...] = (
         limited="lookup",
     ),
     # what Ironic lacks
+    Route("GET", "/ingot/v1/openapi.json", openapi.Document(lambda: ROUTES).show, 1, "public", public=True),
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
-    Route("GET", "/ingot/v1/nodes/{node}/run", runs.show, 1, "ingot:run:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/run", runs.show_last, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/runs/{run}", runs.show, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/logs", runs.logs, 1, "ingot:run:logs"),
     Route("GET", "/ingot/v1/nodes/{node}/runs/{run}/console", console_page.log, 1, "baremetal:node:get_console"),
     Route("POST", "/ingot/v1/nodes/{node}/console", console_page.ticket, 1, "baremetal:node:get_console"),

@@ -34,6 +34,7 @@ _NODE_1 = (
     "target_power_state target_provision_state links ports"
 )
 _STEPLIST = "uuid name steps extra created_at updated_at links"
+_COMMON = ("extra", "created_at", "updated_at", "links")
 _PORTGROUP_23 = (
     "uuid address name extra internal_info node_uuid standalone_ports_supported created_at updated_at links ports"
 )
@@ -104,7 +105,14 @@ TABLE: tuple[Row, ...] = (
     Row("inject NMI"),
     Row("driver types", {"driver": ("type",)}, {"driver": ("type", "detail")}),
     Row("interfaces of nodes", _node(" ".join(f"{name}_interface" for name in _INTERFACES_31.split()))),
-    Row("volumes", _node("volume")),
+    Row(
+        "volumes",
+        {
+            **_node("volume"),
+            "connectors": ("uuid", "node_uuid", "type", "connector_id", *_COMMON),
+            "targets": ("uuid", "node_uuid", "volume_type", "volume_id", "boot_index", "properties", *_COMMON),
+        },
+    ),
     Row("storage interface", _node("storage_interface")),
     Row("physical network of ports", _port("physical_network")),
     Row("config drive on rebuild"),

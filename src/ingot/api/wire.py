@@ -184,6 +184,11 @@ def ok(value: Any, status: int = 200, *headers: tuple[bytes, bytes]) -> Answer:
     return Answer(status, msgspec.json.encode(value), (_JSON, *headers))
 
 
+def ready(body: bytes) -> Answer:
+    """An answer whose body is JSON text already."""
+    return Answer(200, body, (_JSON,))
+
+
 def created(value: Any, location: str) -> Answer:
     """201 with the new object and where it is."""
     return ok(value, 201, (b"location", location.encode()))

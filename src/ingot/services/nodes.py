@@ -64,15 +64,11 @@ def refuse_locked(found: node.Node) -> None:
 
 
 def _create(connection: Connection, fresh: node.Node, sealed: str | None) -> node.Node:
-    _check_links(connection, fresh.uuid, fresh.chassis_uuid, fresh.parent_node)
+    _check_chassis(connection, fresh.chassis_uuid)
     if fresh.parent_node is not None:
-        fresh = _with_parent(connection, fresh)
+        parent = _get_parent(connection, fresh, fresh.parent_node)
+        fresh = msgspec.structs.replace(fresh, parent_node=parent.uuid)
     return nodes.create(connection, fresh, sealed)
-
-
-def _with_parent(connection: Connection, fresh: node.Node) -> node.Node:
-    parent = nodes.find(connection, fresh.parent_node or "")
-    return msgspec.structs.replace(fresh, parent_node=parent.uuid if parent else None)
 
 
 def _change(
@@ -100,9 +96,9 @@ def _change(
     changed = {name: value for name, value in values.items() if value != before[name]}
     changes.check(found, changed)
     changed.update(changes.consequences(found, changed))
-    _check_links(connection, found.uuid, changed.get("chassis_uuid"), changed.get("parent_node"))
+    _check_chassis(connection, changed.get("chassis_uuid"))
     if changed.get("parent_node"):
-        changed["parent_node"] = nodes.get(connection, changed["parent_node"]).uuid
+        changed["parent_node"] = _get_parent(connection, found, changed["parent_node"]).uuid
     if touched & set(_SEALED):
         changed.update(_reseal(connection, deps, found.uuid, values))
     nodes.change(connection, found.uuid, **changed)
@@ -132,15 +128,26 @@ def _check_name(name: str | None, version: int, message: str) -> None:
         raise errors.Invalid(message, hint="Use letters, digits, '.', '_', '~' and '-'; not a UUID.")
 
 
-def _check_links(connection: Connection, uuid: str, chassis_uuid: str | None, parent: str | None) -> None:
+def _check_chassis(connection: Connection, chassis_uuid: str | None) -> None:
     try:
         if chassis_uuid is not None:
             chassis.get(connection, chassis_uuid)
-        if parent is not None and nodes.get(connection, parent).uuid == uuid:
-            raise errors.Invalid(f"Node {uuid} cannot be its own parent.")
     except errors.NotFound as error:
         # The address of this request exists, only a value in its body does not.
         raise errors.Invalid(error.message, hint=error.hint) from error
+
+
+def _get_parent(connection: Connection, child: node.Node, ident: str) -> node.Node:
+    """The node that is to be the child's parent. Raises errors.Invalid, in the same words for one of another owner."""
+    found = nodes.find(connection, ident)
+    if found is None or found.owner != child.owner:
+        raise errors.Invalid(
+            f"Unable to apply the requested parent_node '{ident}'. Requested value was invalid.",
+            hint="Name a node of the same owner.",
+        )
+    if found.uuid == child.uuid:
+        raise errors.Invalid(f"Node {child.uuid} cannot be its own parent.")
+    return found
 
 
 def _columns(draft: NodeDraft) -> dict[str, Any]:

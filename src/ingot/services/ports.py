@@ -68,8 +68,9 @@ def _create(connection: Connection, draft: PortDraft, version: int) -> node.Port
 
 
 def _owner(connection: Connection, draft: PortDraft) -> node.Node:
+    ident = draft.node_uuid or draft.node_ident or ""
     try:
-        return nodes.get(connection, (draft.node_uuid or draft.node_ident or "").lower())
+        return nodes.get(connection, ident.lower() if ids.is_uuid(ident) else ident)
     except errors.NotFound as error:
         raise errors.Invalid(error.message, hint=error.hint) from error
 

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, ins
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node, states
-from ingot.store import rows
+from ingot.store import documents, rows
 from ingot.store.paging import Page, paged
 from ingot.store.schema import node_traits, nodes, ports
 
@@ -97,6 +97,38 @@ def find_by_macs(connection: Connection, addresses: list[str]) -> list[node.Node
     return [get(connection, uuid) for uuid in found.scalars()]
 
 
+def list_documents(connection: Connection, where: Filter, page: Page, document: documents.Document) -> documents.Listed:
+    """One page of nodes as JSON."""
+    found = [nodes.c.uuid, documents.rendering(document)]
+    statement = select(*found).where(*conditions(where))
+    return documents.collect(connection, paged(connection, nodes, statement, page))
+
+
+def get_document(connection: Connection, ident: str, document: documents.Document) -> bytes:
+    """One node by uuid or name as JSON. Raises errors.NotFound."""
+    found = documents.find(connection, document, "nodes", "uuid" if ids.is_uuid(ident) else "name", ident)
+    if found is None:
+        raise errors.NotFound(f"Node {ident} could not be found.")
+    return found
+
+
+_WITH_AGENT = """CASE WHEN agent_url IS NULL THEN driver_internal_info ELSE json_set(driver_internal_info,
+ '$.agent_url', agent_url, '$.agent_version', agent_version, '$.agent_last_heartbeat',
+ strftime('%Y-%m-%dT%H:%M:%f000', ifnull(agent_heartbeat_at, 0), 'unixepoch')) END"""
+_DERIVED = {
+    # What is known of a node's agent beside the stored facts; its token only as asterisks.
+    "driver_internal_info": f"""CASE WHEN agent_token IS NULL THEN {_WITH_AGENT}
+ ELSE json_set({_WITH_AGENT}, '$.agent_secret_token', '******') END""",
+    "traits": """(SELECT json_group_array(trait) FROM
+ (SELECT trait FROM node_traits WHERE node_uuid = nodes.uuid ORDER BY trait))""",
+}
+
+
+def value(name: str) -> str | None:
+    """SQL of the JSON text of a node's field, None when the field is not stored."""
+    return _DERIVED.get(name) or (documents.value(nodes.c[name]) if name in nodes.c else None)
+
+
 def list_rows(connection: Connection, where: Filter, page: Page, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     """Rows as dicts of ``columns`` (JSON columns as unparsed text, booleans as bool), one page of them."""
     statement = paged(connection, nodes, _selection(columns).where(*conditions(where)), page)
@@ -114,9 +146,7 @@ def get_row(connection: Connection, ident: str, columns: tuple[str, ...]) -> dic
 
 @functools.cache
 def _selection(columns: tuple[str, ...]) -> Select[Any]:
-    """Columns of nodes; ``has_agent_token`` says whether a token was given out, never which."""
-    given = nodes.c.agent_token.is_not(None).label("has_agent_token")
-    return select(*(given if name == "has_agent_token" else nodes.c[name] for name in columns))
+    return select(*(nodes.c[name] for name in columns))
 
 
 def list_all(connection: Connection, where: Filter, page: Page) -> list[node.Node]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, node
-from ingot.store import rows
+from ingot.store import rows, tenancy
 from ingot.store.paging import Page, paged
 from ingot.store.schema import nodes, ports
 
@@ -49,7 +49,7 @@ def list_of_node(connection: Connection, node_uuid: str) -> list[node.Port]:
 def list_page(connection: Connection, page: Page, **equal: Any) -> list[node.Port]:
     """One page of ports whose columns equal the given values (None: any).
 
-    ``conductor_groups`` and ``shards`` (lists) select by the port's node.
+    ``conductor_groups`` and ``shards`` (lists) select by the port's node, ``project`` by its owner and lessee.
     """
     statement = select(ports)
     for key, value in equal.items():
@@ -58,6 +58,8 @@ def list_page(connection: Connection, page: Page, **equal: Any) -> list[node.Por
         if key in {"shard", "conductor_group"}:
             owners = select(nodes.c.uuid).where(nodes.c[key].in_(value))
             statement = statement.where(ports.c.node_uuid.in_(owners))
+        elif key == "project":
+            statement = statement.where(ports.c.node_uuid.in_(tenancy.nodes_of(value)))
         elif key == "description_contains":
             statement = statement.where(ports.c.description.contains(value, autoescape=True))
         else:

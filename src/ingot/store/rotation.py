@@ -56,9 +56,9 @@ def alone(folder: Path) -> Generator[None]:
 
 
 def tables() -> list[Table]:
-    """The tables that may hold sealed texts: those whose rows belong to a node."""
+    """The tables that may hold sealed texts: those whose rows belong to a node or have secrets of their own."""
     found = schema.metadata.sorted_tables
-    return [table for table in found if (table is schema.nodes or "node_uuid" in table.c) and _texts(table)]
+    return [table for table in found if {"secrets", "node_uuid"} & set(table.c.keys()) and _texts(table)]
 
 
 def list_sealed(connection: Connection, table: Table) -> list[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, case, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, case, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, runs
@@ -76,9 +76,22 @@ def find_last(connection: Connection, node_uuid: str) -> runs.Run | None:
     return None if row is None else rows.from_row(row, runs.Run)
 
 
-def list_of_node(connection: Connection, node_uuid: str, limit: int = 20) -> list[runs.Run]:
-    """The node's runs, newest first."""
-    statement = select(table).where(table.c.node_uuid == node_uuid).order_by(table.c.started_at.desc()).limit(limit)
+def get_of_node(connection: Connection, node_uuid: str, run_id: str) -> runs.Run:
+    """A run of this node. Raises NotFound, also for a run of another one."""
+    row = connection.execute(select(table).where(table.c.node_uuid == node_uuid, table.c.id == run_id)).first()
+    if row is None:
+        raise errors.NotFound(f"Run {run_id} could not be found.")
+    return rows.from_row(row, runs.Run)
+
+
+def list_of_node(connection: Connection, node_uuid: str, limit: int = 20, marker: str | None = None) -> list[runs.Run]:
+    """The node's runs, newest first; those after the run ``marker``. Raises NotFound for a marker of another node."""
+    statement = select(table).where(table.c.node_uuid == node_uuid)
+    if marker is not None:
+        last = get_of_node(connection, node_uuid, marker)
+        same = and_(table.c.started_at == last.started_at, table.c.id < last.id)
+        statement = statement.where(or_(table.c.started_at < last.started_at, same))
+    statement = statement.order_by(table.c.started_at.desc(), table.c.id.desc()).limit(limit)
     return [rows.from_row(row, runs.Run) for row in connection.execute(statement)]
 
 

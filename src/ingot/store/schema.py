@@ -257,6 +257,38 @@ portgroups = Table(
     Column("updated_at", _TIME),
 )
 
+volume_connectors = Table(
+    "volume_connectors",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    Column("type", String(32), nullable=False),
+    Column("connector_id", String(255), nullable=False),
+    _json("extra"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+    UniqueConstraint("type", "connector_id"),
+)
+
+volume_targets = Table(
+    "volume_targets",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    Column("volume_type", String(64), nullable=False),
+    Column("volume_id", String(255), nullable=False),
+    Column("boot_index", Integer, nullable=False),
+    _json("properties"),
+    # Sealed: the secrets among the properties.
+    Column("secrets", Text),
+    _json("extra"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+    UniqueConstraint("node_uuid", "boot_index"),
+)
+
 chassis = Table(
     "chassis",
     metadata,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Row, Table, delete, insert, select, update
+from sqlalchemy import Connection, Row, Table, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, secrets, steplists
@@ -43,9 +43,12 @@ class StepLists(Generic[T]):
             raise errors.NotFound(f"{self._what.capitalize()} {ident} could not be found.")
         return self._from(sealer, row)
 
-    def list_page(self, connection: Connection, sealer: Sealer, page: Page) -> list[T]:
-        """One page of them."""
-        found = connection.execute(paged(connection, self._table, select(self._table), page))
+    def list_page(self, connection: Connection, sealer: Sealer, page: Page, project: str | None = None) -> list[T]:
+        """One page of them; ``project``: only what it owns and what is public (runbooks)."""
+        statement = select(self._table)
+        if project is not None:
+            statement = statement.where(or_(self._table.c.owner == project, self._table.c.public))
+        found = connection.execute(paged(connection, self._table, statement, page))
         return [self._from(sealer, row) for row in found]
 
     def list_named(self, connection: Connection, sealer: Sealer, names: list[str]) -> list[T]:

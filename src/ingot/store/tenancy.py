@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, false, null, select
 
 from ingot.domain import ids
-from ingot.store.schema import nodes, portgroups, ports, runbooks
+from ingot.store.schema import nodes, portgroups, ports, runbooks, volume_connectors, volume_targets
 
 Found = tuple[str | None, str | None, bool]
 """Owner, lessee, and whether it is everybody's (public)."""
@@ -25,8 +25,10 @@ def find(connection: Connection, kind: str, ident: str) -> Found | None:
 
 
 def _named(table: Table, ident: str) -> ColumnElement[bool]:
-    """By uuid where it reads as one, by name otherwise."""
-    return table.c.uuid == ident.lower() if ids.is_uuid(ident) else table.c.name == ident
+    """By uuid where it reads as one, by name otherwise (volumes have none)."""
+    if ids.is_uuid(ident) or "name" not in table.c:
+        return table.c.uuid == ident.lower()
+    return table.c.name == ident
 
 
 def _node(ident: str) -> Select[Any, Any, Any]:
@@ -47,6 +49,8 @@ _STATEMENTS: dict[str, Callable[[str], Select[Any, Any, Any]]] = {
     "nodes": _node,
     "ports": _of_node(ports),
     "portgroups": _of_node(portgroups),
+    "connectors": _of_node(volume_connectors),
+    "targets": _of_node(volume_targets),
     "runbooks": _runbook,
 }
 

@@ -13,7 +13,7 @@ from sqlalchemy import exc
 
 from ingot.domain import errors
 
-HEAD = "0014"
+HEAD = "0015"
 """The newest migration; a test compares it with the files."""
 
 

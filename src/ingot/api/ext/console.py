@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.api import query, routing, wire
+from ingot.api import query, routing, spec, wire
 from ingot.api.v1 import nodes
 from ingot.consoles.hub import Watcher
 from ingot.deps import Deps
@@ -37,6 +37,7 @@ _TYPED_AT_ONCE = 64 * 1024
 _LOG_BYTES = 1024 * 1024
 
 
+@spec.tells("A link that opens the console of a node for some minutes", answer=spec.fields(url=str))
 async def ticket(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /ingot/v1/nodes/{node}/console: the page's address, whatever the console's type; {"url": ...}."""
     query.Query(request)
@@ -45,6 +46,7 @@ async def ticket(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"url": request.href("ingot", "v1", "console", told)})
 
 
+@spec.tells("A console as a page; the ticket is the right to enter", media="text/html")
 async def page(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /ingot/v1/console/{ticket}."""
     query.Query(request)
@@ -53,19 +55,21 @@ async def page(deps: Deps, request: wire.Request) -> wire.Answer:
     return _file("console.html", (b"cache-control", b"no-store"))
 
 
+@spec.tells("What the console's page is made of", media="*/*")
 async def static(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /ingot/v1/static/{file}: what the page is made of."""
     query.Query(request)
     return _file(request.args["file"], (b"cache-control", b"max-age=3600"))
 
 
+@spec.tells("What the console said in a run", media="text/plain")
 async def log(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /ingot/v1/nodes/{node}/runs/{run}/console: what the console said in that run, "idle": between runs."""
     query.Query(request)
     found = await deps.store.read(node_store.get, nodes.node_ident(request))
     run = request.args["run"]
-    if run != "idle" and (await deps.store.read(run_store.get, run)).node_uuid != found.uuid:
-        raise errors.NotFound(f"Run {run} could not be found.")
+    if run != "idle":
+        await deps.store.read(run_store.get_of_node, found.uuid, run)
     text: str = await deps.bus.call("console_tail", node_uuid=found.uuid, run=run, size=_LOG_BYTES)
     return wire.Answer(200, text.encode(), ((b"content-type", b"text/plain; charset=utf-8"), *_HEADERS))
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.api import query, wire
+from ingot.api import query, spec, wire
 from ingot.deps import Deps
 from ingot.domain import states
 from ingot.store import conductors
 
 
+@spec.tells("Whether this process answers", answer=spec.fields(ready=bool))
 async def health(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /ingot/v1/health: open to all, so it says no more than ready."""
     query.Query(request)
@@ -20,6 +21,7 @@ async def health(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"ready": True})
 
 
+@spec.tells("Provision states, their deadlines and ways out", answer=spec.fields(states=list[dict[str, Any]]))
 async def state_table(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /ingot/v1/states."""
     query.Query(request)

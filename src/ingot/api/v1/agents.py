@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.api import query, versions, wire
+from ingot.api import query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node
@@ -28,12 +28,21 @@ _HEARTBEAT: dict[str, tuple[int, int]] = {
 _INVENTORY_SINCE = 84
 
 
+_WELCOME = spec.fields(node=dict[str, Any], config=dict[str, Any])
+_INSPECTED = spec.fields("uuid", "node", "config", uuid=str, node=dict[str, Any], config=dict[str, Any])
+_BEAT = spec.fields(*(name for name in _HEARTBEAT if name != "callback_url"), **dict.fromkeys(_HEARTBEAT, str | None))
+_FOUND = spec.anything(
+    "What was found", type="object", properties={"inventory": {"type": "object"}}, required=["inventory"]
+)
+
+
 class _Card(msgspec.Struct, frozen=True):
     """The part of a network card's inventory that identifies the machine."""
 
     mac_address: str | None = None
 
 
+@spec.tells("A ramdisk asks which node it runs on", answer=_WELCOME)
 async def lookup(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/lookup?addresses=..&node_uuid=.."""
     asked = query.Query(request, "addresses", "node_uuid")
@@ -45,6 +54,7 @@ async def lookup(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(_welcome(deps, request, found, token))
 
 
+@spec.tells("An agent says that it lives", 202, body=_BEAT)
 async def heartbeat(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/heartbeat/{node}."""
     query.Query(request)
@@ -65,6 +75,7 @@ async def heartbeat(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.accepted()
 
 
+@spec.tells("A ramdisk sends what it found out about its machine", 202, answer=_INSPECTED, body=_FOUND)
 async def continue_inspection(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/continue_inspection; from 1.84 on, and at exactly 1.1 because agents send no version header."""
     if versions.MIN < request.version < _INVENTORY_SINCE:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ingot.api import query, wire
+from ingot.api import query, spec, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.store import bios as store
@@ -28,6 +28,13 @@ _LONG = (
 _REGISTRY = 74
 
 
+class _Setting(store.Record, frozen=True, kw_only=True):
+    """A setting as it is shown; which fields, the microversion and the arguments say."""
+
+    links: list[dict[str, str]]
+
+
+@spec.tells("The firmware settings last read", answer=spec.fields(bios=list[_Setting]))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/bios."""
     names = query.chosen_fields(request, _SHORT, _LONG, since=_REGISTRY)
@@ -35,6 +42,7 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"bios": [_shown(request, request.args["node"], one, names) for one in found]})
 
 
+@spec.tells("One firmware setting, below its name", answer=spec.of(dict[str, _Setting]))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/bios/{setting}: below its name."""
     query.Query(request)

@@ -6,17 +6,19 @@ from typing import Any
 
 import msgspec
 
-from ingot.api import columns, paging, query, versions, wire
+from ingot.api import columns, paging, query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch
 from ingot.services import chassis as service
+from ingot.services import drafts
 from ingot.store import chassis as store
 
 _SHORT = ("uuid", "description", "links")
 _SORTABLE = frozenset({"uuid", "description", "created_at", "updated_at"})
 
 
+@spec.tells("Make a chassis", 201, answer=spec.one("chassis"), body=spec.of(drafts.ChassisDraft))
 async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/chassis."""
     query.Query(request)
@@ -25,16 +27,19 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.created(body, request.href("v1", "chassis", made.uuid))
 
 
+@spec.tells("List chassis, a page at a time", answer=spec.page("chassis", "chassis"))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/chassis."""
     return await _collection(deps, request, query.Query(request, *query.PAGING, "fields", "detail"), "chassis")
 
 
+@spec.tells("List chassis with all their fields", answer=spec.page("chassis", "chassis"))
 async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/chassis/detail."""
     return await _collection(deps, request, query.Query(request, *query.PAGING), "chassis/detail", detail=True)
 
 
+@spec.tells("Show one chassis", answer=spec.one("chassis"))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/chassis/{chassis}."""
     asked = query.Query(request, "fields")
@@ -43,6 +48,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(_shown(request, found, names))
 
 
+@spec.tells("Change fields of a chassis", answer=spec.one("chassis"), body=spec.PATCH)
 async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PATCH /v1/chassis/{chassis}."""
     query.Query(request)
@@ -52,6 +58,7 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(_shown(request, found, versions.fields("chassis", request.version)))
 
 
+@spec.tells("Forget an empty chassis", 204)
 async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/chassis/{chassis}."""
     query.Query(request)
@@ -59,12 +66,14 @@ async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.NO_CONTENT
 
 
+@spec.tells("List the nodes of a chassis", answer=spec.page("nodes", "node"))
 async def index_nodes(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/chassis/{chassis}/nodes."""
     asked = query.Query(request, *query.PAGING, "associated", "instance_uuid", "maintenance", "fields", "detail")
     return await _nodes(deps, request, asked, detail=False)
 
 
+@spec.tells("List the nodes of a chassis with all their fields", answer=spec.page("nodes", "node"))
 async def index_nodes_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/chassis/{chassis}/nodes/detail."""
     asked = query.Query(request, *query.PAGING, "associated", "instance_uuid", "maintenance")

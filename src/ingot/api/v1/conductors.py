@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.api import columns, query, wire
+from ingot.api import columns, query, spec, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.store import conductors as store
@@ -15,6 +15,7 @@ _ALIVE = 60.0
 _SORTABLE = frozenset({"hostname", "conductor_group", "created_at", "updated_at"})
 
 
+@spec.tells("The conductors, and when each was last seen", answer=spec.page("conductors", "conductor"))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/conductors."""
     asked = query.Query(request, *query.PAGING, "fields", "detail")
@@ -23,6 +24,7 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"conductors": [_shown(deps, request, each, names) for each in _page(asked, found)]})
 
 
+@spec.tells("Show one conductor", answer=spec.one("conductor"))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/conductors/{hostname}."""
     asked = query.Query(request, "fields")

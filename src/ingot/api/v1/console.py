@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from ingot.api import query, wire
+from ingot.api import query, spec, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.store import nodes as store
 
+_CONSOLE = spec.fields(console_enabled=bool, console_info=dict[str, str] | None)
 
+
+@spec.tells("Whether a console is served, and where", answer=_CONSOLE)
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/states/console: the link in it opens this console for some minutes, without a password."""
     query.Query(request)
@@ -16,6 +19,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"console_enabled": told is not None, "console_info": told})
 
 
+@spec.tells("Switch the console on or off", 202, body=spec.fields(enabled=bool | str))
 async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/console."""
     enabled = query.truth(query.required(request, "enabled"), "enabled")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.api import query, versions, wire
+from ingot.api import query, spec, versions, wire
 from ingot.api.v1 import node_view
 from ingot.deps import Deps
 from ingot.domain import errors, node
@@ -16,6 +16,7 @@ _KINDS_SINCE = {"storage": 33, "rescue": 38, "bios": 40, "firmware": 86}
 _DYNAMIC = 30
 
 
+@spec.tells("The hardware types of this installation", answer=spec.fields(drivers=list[dict[str, Any]]))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/drivers."""
     asked = query.Query(request, "type", "detail", "fields")
@@ -31,6 +32,7 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"drivers": [_pick(_shown(deps, request, name, detail or bool(fields)), fields) for name in names]})
 
 
+@spec.tells("Show one hardware type", answer=spec.of(dict[str, Any]))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/drivers/{driver}."""
     asked = query.Query(request, "fields")
@@ -39,6 +41,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(_pick(body, asked.words("fields")))
 
 
+@spec.tells("The keys of driver_info that a hardware type knows", answer=spec.of(dict[str, str]))
 async def properties(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/drivers/{driver}/properties."""
     query.Query(request)
@@ -48,6 +51,7 @@ async def properties(deps: Deps, request: wire.Request) -> wire.Answer:
     )
 
 
+@spec.tells("The keys by which a RAID volume is described", answer=spec.of(dict[str, str]))
 async def raid_properties(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/drivers/{driver}/raid/logical_disk_properties."""
     query.Query(request)

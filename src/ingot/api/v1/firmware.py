@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from ingot.api import query, wire
+from ingot.api import query, spec, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors
@@ -16,6 +16,7 @@ _IDENTITY = ("vendor", "model", "serial_number")
 _IDENTITY_SINCE = 114
 
 
+@spec.tells("The firmware versions last read", answer=spec.fields(firmware=list[dict[str, str | None]]))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/firmware."""
     names = query.chosen_fields(request, _NAMES, (*_NAMES, *_IDENTITY), since=1)

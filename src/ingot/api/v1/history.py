@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from ingot.api import paging, query, versions, wire
+from ingot.api import access, paging, query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import node
@@ -23,6 +23,7 @@ _SORTABLE = frozenset({"uuid", "created_at", "severity", "event_type", "user", "
 _EVENT_LENGTH = 255
 
 
+@spec.tells("What happened to a node, oldest first", answer=spec.page("history", "history"))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/history."""
     asked = query.Query(request, *query.PAGING, "detail")
@@ -35,6 +36,7 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(paging.add_next(body, url, page, uuids, {"detail": "True" if detail else None}))
 
 
+@spec.tells("One line of a node's history", answer=spec.one("history"))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/history/{entry}."""
     query.Query(request)
@@ -42,6 +44,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(_shown(request, found.node_uuid, found, detail=True))
 
 
+@spec.tells("What inspection found", answer=spec.fields(inventory=dict[str, Any], plugin_data=dict[str, Any]))
 async def inventory(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/inventory."""
     query.Query(request)
@@ -49,10 +52,12 @@ async def inventory(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"inventory": found, "plugin_data": plugin_data})
 
 
+@spec.tells("The nodes whose parent this node is", answer=spec.fields(children=list[str], links=dict[str, str]))
 async def children(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/children."""
     query.Query(request)
-    uuid, found = await deps.store.read(_children, nodes.node_ident(request))
+    project = access.project_of_list(request.caller, "node")
+    uuid, found = await deps.store.read(_children, nodes.node_ident(request), project)
     link = {"href": f"{request.href('v1', 'nodes')}?parent_node={uuid}", "rel": "children"}
     return wire.ok({"children": found, "links": link})
 
@@ -84,7 +89,7 @@ def _inventory(connection: Connection, ident: str) -> tuple[dict[str, Any], dict
     return history.get_inventory(connection, store.get(connection, ident).uuid)
 
 
-def _children(connection: Connection, ident: str) -> tuple[str, list[str]]:
+def _children(connection: Connection, ident: str, project: str | None) -> tuple[str, list[str]]:
     uuid = store.get(connection, ident).uuid
-    found = store.list_rows(connection, store.Filter(parent_node=uuid), Page(), ("uuid",))
+    found = store.list_rows(connection, store.Filter(parent_node=uuid, project=project), Page(), ("uuid",))
     return uuid, [row["uuid"] for row in found]

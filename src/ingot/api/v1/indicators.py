@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.api import query, wire
+from ingot.api import query, spec, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors
@@ -14,8 +14,10 @@ from ingot.store import nodes as store
 _STATES = ("on", "off", "blinking", "unknown")
 
 
+@spec.tells("The lamps of a machine", answer=spec.fields(indicators=list[dict[str, Any]]))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/management/indicators."""
+    query.Query(request)
     found: dict[str, dict[str, Any]] = await deps.bus.call("indicators", node_uuid=await _uuid(deps, request))
     shown = [
         _shown(request, component, name, lamp) for component, lamps in found.items() for name, lamp in lamps.items()
@@ -23,6 +25,7 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"indicators": shown})
 
 
+@spec.tells("What a lamp does", answer=spec.fields(state=str))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/management/indicators/{name}@{component}."""
     query.Query(request)
@@ -31,6 +34,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"state": await deps.bus.call("get_indicator", node_uuid=uuid, component=component, name=name)})
 
 
+@spec.tells("Switch a lamp", 204, body=spec.fields(state=spec.words(_STATES)))
 async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/management/indicators/{name}@{component}."""
     state = query.required(request, "state")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.api import query, versions, wire
+from ingot.api import query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, ids
@@ -17,6 +17,16 @@ from ingot.store import nodes as store
 _DEVICES = ("pxe", "disk", "cdrom", "bios", "safe", "wanboot", "iscsiboot", "floppy", "uefihttp")
 
 
+_DEVICE = spec.fields("persistent", boot_device=spec.words(_DEVICES), persistent=bool | str | None)
+_VIF = spec.anything(
+    "A virtual interface: its id, and what else the network interface knows",
+    type="object",
+    properties={"id": {"type": "string", "minLength": 1, "maxLength": 255}},
+    required=["id"],
+)
+
+
+@spec.tells("What the machine boots from next", answer=spec.fields(boot_device=str | None, persistent=bool | None))
 async def get_boot_device(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/management/boot_device."""
     query.Query(request)
@@ -24,6 +34,7 @@ async def get_boot_device(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"boot_device": found["boot_device"], "persistent": found["persistent"]})
 
 
+@spec.tells("What the machine can boot from", answer=spec.fields(supported_boot_devices=list[str]))
 async def supported_boot_devices(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/management/boot_device/supported."""
     query.Query(request)
@@ -31,6 +42,7 @@ async def supported_boot_devices(deps: Deps, request: wire.Request) -> wire.Answ
     return wire.ok({"supported_boot_devices": found})
 
 
+@spec.tells("Choose what the machine boots from next", 204, body=_DEVICE)
 async def set_boot_device(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/management/boot_device; by body, or by query as old clients do."""
     asked = query.Query(request, "boot_device", "persistent")
@@ -48,6 +60,7 @@ async def set_boot_device(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.NO_CONTENT
 
 
+@spec.tells("The virtual interfaces attached to a node", answer=spec.fields(vifs=list[dict[str, str]]))
 async def list_vifs(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/vifs."""
     query.Query(request)
@@ -55,6 +68,7 @@ async def list_vifs(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"vifs": [{"id": vif} for vif in found]})
 
 
+@spec.tells("Attach a virtual interface", 204, body=_VIF)
 async def attach_vif(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/nodes/{node}/vifs."""
     query.Query(request)
@@ -73,6 +87,7 @@ async def attach_vif(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.NO_CONTENT
 
 
+@spec.tells("Detach a virtual interface", 204)
 async def detach_vif(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/nodes/{node}/vifs/{vif}."""
     query.Query(request)
@@ -80,6 +95,7 @@ async def detach_vif(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.NO_CONTENT
 
 
+@spec.tells("Interrupt the machine: its system may dump its memory", 204, body=spec.of(dict[str, Any]))
 async def inject_nmi(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/management/inject_nmi."""
     query.Query(request)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.api import query, wire
+from ingot.api import query, spec, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, orders
@@ -18,6 +18,7 @@ from ingot.store import nodes as store
 _BOOT_MODES = ("uefi", "bios")
 
 
+@spec.tells("Ask for a boot mode; it is set later", 202, body=spec.fields(target=spec.words(_BOOT_MODES)))
 async def set_boot_mode(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/boot_mode."""
     target = query.required(request, "target")
@@ -28,12 +29,14 @@ async def set_boot_mode(deps: Deps, request: wire.Request) -> wire.Answer:
     return await _order(deps, request, orders.Order.BOOT_MODE, target)
 
 
+@spec.tells("Ask for Secure Boot on or off; it is set later", 202, body=spec.fields(target=bool | str))
 async def set_secure_boot(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/secure_boot."""
     target = query.truth(query.required(request, "target"), "target")
     return await _order(deps, request, orders.Order.SECURE_BOOT, target)
 
 
+@spec.tells("Say which RAID volumes a node is to have", 204, body=spec.of(dict[str, Any]))
 async def set_raid(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/raid: the body is the wish, {} takes it back."""
     query.Query(request)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection
+import msgspec
 
-from ingot.api import paging, query, versions, wire
-from ingot.api.v1 import node_view
+from ingot.api import access, paging, patch_rules, policy, query, spec, versions, wire
+from ingot.api.v1 import node_view, redaction
 from ingot.deps import Deps
 from ingot.domain import errors, ids, patch, states
+from ingot.services import drafts
 from ingot.services import nodes as service
-from ingot.store import nodes, rows, schema
-from ingot.store.paging import Page
+from ingot.store import documents, nodes, rows, schema
 
 _FILTERS = (*versions.filters_since("node"), "fields")
 SORTABLE = frozenset(column.name for column in schema.nodes.c) - rows.JSON_COLUMNS - {"secrets", "agent_token"}
@@ -24,23 +24,26 @@ _FAULTS = ("power failure", "clean failure", "rescue abort failure", "service fa
 _REPEATED = ("associated", "maintenance", "retired")
 
 
+@spec.tells("Enrol a node", 201, answer=spec.one("node"), body=spec.of(drafts.NodeDraft))
 async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/nodes."""
     query.Query(request)
     body = request.object("node")
     _require_body_fields(tuple(body), request.version)
-    made = await service.create(deps, body, request.version)
+    made = await service.create(deps, {**body, **_owner(request.caller, body)}, request.version)
     answer = await _show(deps, request, made.uuid, node_view.view(request.version, None))
     location = (b"location", request.href("v1", "nodes", made.uuid).encode())
     return wire.Answer(201, answer.body, (*answer.headers, location))
 
 
+@spec.tells("List nodes, a page at a time", answer=spec.page("nodes", "node"))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes."""
     asked = query.Query(request, *query.PAGING, *_FILTERS)
     return await collection(deps, request, asked, "nodes")
 
 
+@spec.tells("List nodes with all their fields", answer=spec.page("nodes", "node"))
 async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/detail, the older form of ?detail=true."""
     asked = query.Query(request, *query.PAGING, *(name for name in _FILTERS if name not in {"fields", "detail"}))
@@ -63,33 +66,36 @@ async def collection(
     if names is not None and wants_detail:
         raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
     if names is not None:
-        what = node_view.chosen(names, request.version)
+        shown = node_view.chosen(names, request.version)
     else:
-        what = node_view.view(request.version, None if wants_detail else (*node_view.SHORT, "links"))
-    where = _filter(deps, asked, chassis_uuid)
+        shown = node_view.view(request.version, None if wants_detail else (*node_view.SHORT, "links"))
+    project = access.project_of_list(request.caller, "node", asked.text("project"))
+    where = _filter(deps, asked, chassis_uuid, project)
     page = asked.page(SORTABLE)
-    found, traits = ([], {}) if where is None else await deps.store.read(_list, where, page, what)
-    uuids = [row["uuid"] for row in found]
-    renderer = node_view.Renderer(deps, request, what)
-    body: dict[str, Any] = {
-        "nodes": [renderer.render(row, traits.get(uuid)) for uuid, row in zip(uuids, found, strict=True)]
-    }
+    found = documents.NOTHING
+    if where is not None:
+        document = node_view.document(deps, request, shown)
+        found = await deps.store.read(nodes.list_documents, where, page, document)
     extra = {name: asked.text(name) for name in _REPEATED}
     if asked.flag("detail"):
         extra["detail"] = "True"
     elif not detail:
-        extra["fields"] = ",".join(names if names is not None else sorted(what.names - {"links"}))
-    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, extra))
+        extra["fields"] = ",".join(names if names is not None else sorted(set(shown) - {"links"}))
+    body = {"nodes": msgspec.Raw(found.array)}
+    answer = wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found.uuids, extra))
+    return await redaction.of_list(deps, request.caller, found.uuids, answer)
 
 
+@spec.tells("Show one node", answer=spec.one("node"))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}."""
     asked = query.Query(request, "fields")
     names = asked.words("fields")
-    what = node_view.view(request.version, None) if names is None else node_view.chosen(names, request.version)
-    return await _show(deps, request, node_ident(request), what)
+    shown = node_view.view(request.version, None) if names is None else node_view.chosen(names, request.version)
+    return await _show(deps, request, node_ident(request), shown)
 
 
+@spec.tells("Change fields of a node", answer=spec.one("node"), body=spec.PATCH)
 async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PATCH /v1/nodes/{node}."""
     asked = query.Query(request, "reset_interfaces")
@@ -99,10 +105,14 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     operations = patch.parse(request.json(), escapes=request.version >= 98)
     patch.check_roots(operations, service.ROOTS)
     _require_body_fields(tuple(operation.root() for operation in operations), request.version)
-    uuid = await service.change(deps, node_ident(request), operations, request.version, reset_interfaces=bool(reset))
+    ident = node_ident(request)
+    await access.require(deps, request.caller, "nodes", ident, *patch_rules.of_node(operations))
+    await _check_owner_moves(deps, request.caller, ident, operations)
+    uuid = await service.change(deps, ident, operations, request.version, reset_interfaces=bool(reset))
     return await _show(deps, request, uuid, node_view.view(request.version, None))
 
 
+@spec.tells("Forget a node", 204)
 async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/nodes/{node}."""
     query.Query(request)
@@ -122,31 +132,46 @@ def known_ident(ident: str, version: int) -> str:
     return ident.lower() if ids.is_uuid(ident) else ident
 
 
+def _owner(caller: wire.Caller, body: dict[str, Any]) -> dict[str, str | None]:
+    """The owner of a new node: who has no role in the whole system owns it. Raises errors.Invalid."""
+    if caller.system:
+        return {}
+    if body.get("owner") and body["owner"] != caller.project:
+        raise errors.Invalid(
+            "Cannot create a node as a project scoped admin with an owner other than your own project.",
+            hint="Leave the owner out.",
+        )
+    return {"owner": caller.project}
+
+
+async def _check_owner_moves(
+    deps: Deps, caller: wire.Caller, ident: str, operations: tuple[patch.Operation, ...]
+) -> None:
+    """Raise errors.Conflict where the node is in use and this caller may not give it another owner then."""
+    rule = "baremetal:node:update_owner_provisioned"
+    if all(each.root() != "owner" for each in operations) or policy.everywhere(rule, caller):
+        return
+    found = await deps.store.read(nodes.get_row, ident, ("uuid", "provision_state"))
+    if found["provision_state"] == states.State.ACTIVE:
+        raise errors.Conflict(
+            f'Cannot update owner of node "{found["uuid"]}" while it is in state "{states.State.ACTIVE}".',
+            hint="Ask an administrator of the whole system.",
+        )
+
+
 def _require_body_fields(names: tuple[str, ...], version: int) -> None:
     first = versions.since("node")
     for name in names:
         versions.require(version, first.get(name, 1))
 
 
-async def _show(deps: Deps, request: wire.Request, ident: str, what: node_view.View) -> wire.Answer:
-    row, traits = await deps.store.read(_read, ident, what)
-    return wire.ok(node_view.Renderer(deps, request, what).render(row, traits))
+async def _show(deps: Deps, request: wire.Request, ident: str, shown: tuple[str, ...]) -> wire.Answer:
+    document = node_view.document(deps, request, shown)
+    answer = wire.ready(await deps.store.peek(nodes.get_document, ident, document))
+    return await redaction.of_one(deps, request.caller, ident, answer)
 
 
-def _read(connection: Connection, ident: str, what: node_view.View) -> tuple[dict[str, Any], list[str]]:
-    row = nodes.get_row(connection, ident, what.columns)
-    return row, nodes.list_traits(connection, row["uuid"]) if "traits" in what.names else []
-
-
-def _list(
-    connection: Connection, where: nodes.Filter, page: Page, what: node_view.View
-) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
-    found = nodes.list_rows(connection, where, page, what.columns)
-    traits = nodes.traits_of(connection, [row["uuid"] for row in found]) if "traits" in what.names else {}
-    return found, traits
-
-
-def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None) -> nodes.Filter | None:
+def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None, project: str | None) -> nodes.Filter | None:
     """The filter of a list; None when nothing can match."""
     if asked.text("conductor") not in {None, node_view.conductor_name(deps)}:
         return None
@@ -170,7 +195,7 @@ def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None) -> nodes.F
         conductor_group=asked.text("conductor_group"),
         owner=asked.text("owner"),
         lessee=asked.text("lessee"),
-        project=asked.text("project"),
+        project=project,
         shard=asked.words("shard"),
         sharded=asked.flag("sharded"),
         retired=asked.flag("retired"),

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from ingot.api import access, columns, paging, query, versions, wire
+from ingot.api import access, columns, paging, query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch
+from ingot.services import drafts
 from ingot.services import portgroups as service
 from ingot.store import nodes as node_store
 from ingot.store import portgroups as store
@@ -24,6 +25,12 @@ _REFUSED_EARLY = ("mode", "properties", "dynamic_portgroup")
 """Fields that cannot be asked for before their microversion; others are newer too, but Ironic never refused them."""
 
 
+@spec.tells(
+    "Join network cards of a node into a port group",
+    201,
+    answer=spec.one("portgroup"),
+    body=spec.of(drafts.PortgroupDraft),
+)
 async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/portgroups."""
     query.Query(request)
@@ -35,29 +42,34 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.created(_shown(request, made, names), request.href("v1", "portgroups", made.uuid))
 
 
+@spec.tells("List port groups, a page at a time", answer=spec.page("portgroups", "portgroup"))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/portgroups."""
     return await _collection(deps, request, query.Query(request, *query.PAGING, *_FILTERS))
 
 
+@spec.tells("List port groups with all their fields", answer=spec.page("portgroups", "portgroup"))
 async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/portgroups/detail."""
     known = (name for name in _FILTERS if name not in {"fields", "detail"})
     return await _collection(deps, request, query.Query(request, *query.PAGING, *known), detail=True)
 
 
+@spec.tells("List the port groups of a node", answer=spec.page("portgroups", "portgroup"))
 async def index_of_node(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/portgroups."""
     asked = query.Query(request, *query.PAGING, "fields", "detail")
     return await _collection(deps, request, asked, nodes.node_ident(request))
 
 
+@spec.tells("List the port groups of a node with all their fields", answer=spec.page("portgroups", "portgroup"))
 async def index_of_node_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/portgroups/detail."""
     asked = query.Query(request, *query.PAGING)
     return await _collection(deps, request, asked, nodes.node_ident(request), detail=True)
 
 
+@spec.tells("Show one port group", answer=spec.one("portgroup"))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/portgroups/{portgroup}."""
     asked = query.Query(request, "fields")
@@ -66,6 +78,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(_shown(request, found, names))
 
 
+@spec.tells("Change fields of a port group", answer=spec.one("portgroup"), body=spec.PATCH)
 async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PATCH /v1/portgroups/{portgroup}."""
     query.Query(request)
@@ -76,6 +89,7 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(_shown(request, found, versions.fields("portgroup", request.version)))
 
 
+@spec.tells("Forget a port group", 204)
 async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/portgroups/{portgroup}."""
     query.Query(request)

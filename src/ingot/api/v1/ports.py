@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from ingot.api import columns, paging, query, versions, wire
+from ingot.api import access, columns, paging, query, spec, versions, wire
 from ingot.api.v1 import nodes, portgroups
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch
+from ingot.services import drafts
 from ingot.services import ports as service
 from ingot.store import nodes as node_store
 from ingot.store import portgroups as group_store
@@ -24,51 +25,61 @@ _SORTABLE = frozenset(column.name for column in schema.ports.c) - rows.JSON_COLU
 _BY_NODE = (*query.PAGING, "fields", "detail")
 
 
+@spec.tells("Register a network card of a node", 201, answer=spec.one("port"), body=spec.of(drafts.PortDraft))
 async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/ports."""
     query.Query(request)
     body = request.object("port")
     _require_body_fields(tuple(body), request.version)
+    on = str(body.get("node_uuid") or body.get("node_ident"))
+    await access.require_on_node(deps, request.caller, on, "baremetal:port:create")
     made = await service.create(deps, body, request.version)
     names = versions.fields("port", request.version)
     return wire.created(shown(request, made, names), request.href("v1", "ports", made.uuid))
 
 
+@spec.tells("List ports, a page at a time", answer=spec.page("ports", "port"))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/ports."""
     return await _collection(deps, request, query.Query(request, *query.PAGING, *_FILTERS))
 
 
+@spec.tells("List ports with all their fields", answer=spec.page("ports", "port"))
 async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/ports/detail."""
     known = (name for name in _FILTERS if name not in {"fields", "detail"})
     return await _collection(deps, request, query.Query(request, *query.PAGING, *known), detail=True)
 
 
+@spec.tells("List the ports of a node", answer=spec.page("ports", "port"))
 async def index_of_node(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/ports."""
     within = ("nodes", nodes.node_ident(request))
     return await _collection(deps, request, query.Query(request, *_BY_NODE), within)
 
 
+@spec.tells("List the ports of a node with all their fields", answer=spec.page("ports", "port"))
 async def index_of_node_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/ports/detail."""
     within = ("nodes", nodes.node_ident(request))
     return await _collection(deps, request, query.Query(request, *query.PAGING), within, detail=True)
 
 
+@spec.tells("List the ports of a port group", answer=spec.page("ports", "port"))
 async def index_of_portgroup(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/portgroups/{portgroup}/ports."""
     within = ("portgroups", portgroups.group_ident(request))
     return await _collection(deps, request, query.Query(request, *_BY_NODE), within)
 
 
+@spec.tells("List the ports of a port group with all their fields", answer=spec.page("ports", "port"))
 async def index_of_portgroup_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/portgroups/{portgroup}/ports/detail."""
     within = ("portgroups", portgroups.group_ident(request))
     return await _collection(deps, request, query.Query(request, *query.PAGING), within, detail=True)
 
 
+@spec.tells("Show one port", answer=spec.one("port"))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/ports/{port}."""
     asked = query.Query(request, "fields")
@@ -77,6 +88,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(shown(request, found, names))
 
 
+@spec.tells("Change fields of a port", answer=spec.one("port"), body=spec.PATCH)
 async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PATCH /v1/ports/{port}."""
     query.Query(request)
@@ -87,6 +99,7 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(shown(request, found, versions.fields("port", request.version)))
 
 
+@spec.tells("Forget a port", 204)
 async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/ports/{port}."""
     query.Query(request)
@@ -120,10 +133,11 @@ async def _collection(
     versions.require_filters("port", asked.names(), request.version)
     names = columns.of_list("port", asked, request.version, _SHORT, detail=detail)
     page = asked.page(_SORTABLE)
-    where = _where(asked)
+    where = {**_where(asked), "project": access.project_of_list(request.caller, "port")}
     kind, ident = within or ("", "")
     group = ident if kind == "portgroups" else asked.text("portgroup")
     if group:
+        await access.require(deps, request.caller, "portgroups", group, "baremetal:portgroup:get")
         where["portgroup_uuid"] = (await deps.store.read(group_store.get, group)).uuid
     of_node = ident if kind == "nodes" else asked.text("node") or asked.uuid("node_uuid")
     found = await deps.store.read(_list, page, of_node, where, kind == "nodes")
@@ -160,7 +174,8 @@ def _list(
     if of_node is None:
         return store.list_page(connection, page, **where)
     owner = node_store.find(connection, of_node)
-    if owner is None:
+    project: str | None = where["project"]
+    if owner is None or (project is not None and project not in {owner.owner, owner.lessee}):
         if must_exist or not ids.is_uuid(of_node):
             raise errors.NotFound(f"Node {of_node} could not be found.")
         return []

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ingot.api import versions
+from ingot.api import spec, versions
 from ingot.domain import errors, states, steplists
 
 _DEPLOYS = frozenset({"active", "deploy", "rebuild"})
@@ -55,6 +55,19 @@ class ConfigDrive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network_data: dict[str, Any] | None = None
     user_data: dict[str, Any] | list[Any] | str | None = None
     vendor_data: dict[str, Any] | None = None
+
+
+SHAPE = spec.fields(
+    *_KEYS,
+    target=spec.words(states.VERBS),
+    configdrive=str | ConfigDrive | None,
+    clean_steps=list[CleanStep] | None,
+    deploy_steps=list[DeployStep] | None,
+    service_steps=list[CleanStep] | None,
+    rescue_password=str | None,
+    disable_ramdisk=bool | None,
+    runbook=str | None,
+)
 
 
 def read(body: dict[str, Any], version: int) -> tuple[str, dict[str, Any]]:

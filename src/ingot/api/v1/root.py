@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.api import query, versions, wire
+from ingot.api import query, spec, versions, wire
 from ingot.deps import Deps
+from ingot.domain import errors
 
 _RESOURCES: tuple[tuple[str, int], ...] = (
     # link name, first microversion
@@ -19,11 +20,19 @@ _RESOURCES: tuple[tuple[str, int], ...] = (
     ("lookup", 22),
     ("heartbeat", 22),
     ("portgroups", 23),
+    ("volume", 32),
     ("conductors", 49),
+    ("events", 54),
     ("deploy_templates", 55),
     ("continue_inspection", 84),
     ("runbooks", 92),
 )
+
+
+_LINKS = list[dict[str, str]]
+_VERSION = dict[str, str | _LINKS]
+_ROOT = spec.fields(name=str, description=str, default_version=_VERSION, versions=list[_VERSION])
+_V1 = spec.of(dict[str, str | dict[str, Any] | list[dict[str, Any]]])
 
 
 def _version(request: wire.Request) -> dict[str, Any]:
@@ -36,6 +45,7 @@ def _version(request: wire.Request) -> dict[str, Any]:
     }
 
 
+@spec.tells("Which versions of the API there are", answer=_ROOT)
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /: which versions there are."""
     query.Query(request)
@@ -50,6 +60,7 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     )
 
 
+@spec.tells("Which resources version 1 has, as links", answer=_V1)
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1: which resources there are."""
     query.Query(request)
@@ -67,3 +78,8 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
                 {"href": f"{request.href(name)}/", "rel": "bookmark"},
             ]
     return wire.ok(found)
+
+
+async def malformed(deps: Deps, request: wire.Request) -> wire.Answer:
+    """What is listed below another resource is made, shown and changed at its own address alone."""
+    raise errors.Invalid("Malformed request URI.", hint="Use the resource's own address, such as /v1/ports.")

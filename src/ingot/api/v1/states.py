@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.api import query, versions, wire
+from ingot.api import access, query, spec, versions, wire
 from ingot.api.v1 import node_view, nodes, provision_body
 from ingot.deps import Deps
 from ingot.domain import errors, power, states
@@ -31,9 +31,13 @@ _FIELDS: dict[str, int] = {
     "boot_mode": 75,
     "secure_boot": 75,
 }
+_STATES = spec.part("node", tuple(_FIELDS))
+_POWER = spec.fields("timeout", target=spec.words(power.Target), timeout=int | str | None)
+_VERDICTS = spec.of(dict[str, dict[str, bool | str | None]])
 _SOFT = frozenset({power.Target.SOFT_OFF, power.Target.SOFT_REBOOT})
 
 
+@spec.tells("The states of a node", answer=_STATES)
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/states."""
     query.Query(request)
@@ -47,6 +51,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(body)
 
 
+@spec.tells("Ask for a power action; it is done later", 202, body=_POWER)
 async def set_power(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/power."""
     query.Query(request)
@@ -66,12 +71,14 @@ async def set_power(deps: Deps, request: wire.Request) -> wire.Answer:
     return _accepted(request)
 
 
+@spec.tells("Send a provision verb; it is done later", 202, body=provision_body.SHAPE)
 async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/provision."""
     query.Query(request)
     body = request.object("provision")
     verb, params = provision_body.read(body, request.version)
     ident = nodes.node_ident(request)
+    await _check_steps(deps, request.caller, ident, params)
     found = await deps.store.read(store.get, ident)
     if verb not in states.VERBS:
         raise errors.Invalid(
@@ -89,6 +96,16 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     return _accepted(request)
 
 
+async def _check_steps(deps: Deps, caller: wire.Caller, ident: str, params: dict[str, Any]) -> None:
+    """Steps and runbooks have rules of their own."""
+    if params.get("runbook"):
+        await access.require(deps, caller, "runbooks", params["runbook"], "baremetal:runbook:use")
+    for key in ("clean_steps", "service_steps"):
+        if params.get(key):
+            await access.require(deps, caller, "nodes", ident, f"baremetal:node:set_provision_state:{key}")
+
+
+@spec.tells("Which interfaces of a node could work as it is described", answer=_VERDICTS)
 async def validate(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/validate, and GET /v1/nodes/validate?node_uuid=..."""
     asked = query.Query(request, "node_uuid", "node")
@@ -96,11 +113,14 @@ async def validate(deps: Deps, request: wire.Request) -> wire.Answer:
     ident = request.args.get("node") or named
     if ident is None:
         raise errors.Invalid("Missing mandatory parameter: node", hint="Name the node.")
-    found = await deps.store.read(store.get, nodes.known_ident(ident, request.version))
+    ident = nodes.known_ident(ident, request.version)
+    await access.require(deps, request.caller, "nodes", ident, "baremetal:node:validate")
+    found = await deps.store.read(store.get, ident)
     verdicts: dict[str, dict[str, Any]] = await deps.bus.call("validate", node_uuid=found.uuid)
     return wire.ok({kind: _verdict(verdict) for kind, verdict in verdicts.items()})
 
 
+@spec.tells("Put a node into maintenance", 202, body=spec.fields("reason", reason=str | None))
 async def set_maintenance(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/maintenance."""
     asked = query.Query(request, "reason")
@@ -113,6 +133,7 @@ async def set_maintenance(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.accepted()
 
 
+@spec.tells("End the maintenance of a node", 202)
 async def clear_maintenance(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/nodes/{node}/maintenance."""
     query.Query(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ingot.api import query, wire
+from ingot.api import query, spec, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors
@@ -18,6 +18,7 @@ class _Traits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     traits: list[str]
 
 
+@spec.tells("The traits of a node", answer=spec.of(_Traits))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/traits."""
     query.Query(request)
@@ -25,6 +26,7 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"traits": found.traits})
 
 
+@spec.tells("Replace the traits of a node", 204, body=spec.of(_Traits))
 async def replace(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/traits."""
     query.Query(request)
@@ -38,6 +40,7 @@ async def replace(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.NO_CONTENT
 
 
+@spec.tells("Take all traits from a node", 204)
 async def clear(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/nodes/{node}/traits."""
     query.Query(request)
@@ -45,6 +48,7 @@ async def clear(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.NO_CONTENT
 
 
+@spec.tells("Give a node a trait", 204)
 async def add(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/traits/{trait}."""
     query.Query(request)
@@ -56,6 +60,7 @@ async def add(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.Answer(204, b"", ((b"location", where.encode()),))
 
 
+@spec.tells("Take a trait from a node", 204)
 async def remove(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/nodes/{node}/traits/{trait}."""
     query.Query(request)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.api import query, wire
+from ingot.api import query, spec, wire
 from ingot.api.v1 import drivers, nodes
 from ingot.deps import Deps
 from ingot.domain import errors, orders
 from ingot.services import orders as service
 from ingot.store import nodes as store
 
+_RESULT = spec.anything("What the method gives")
 
+
+@spec.tells("The vendor methods of a node", answer=spec.of(dict[str, dict[str, Any]]))
 async def methods(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/vendor_passthru/methods."""
     query.Query(request)
@@ -22,6 +25,7 @@ async def methods(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(await deps.bus.call("vendor_methods", node_uuid=found.uuid))
 
 
+@spec.tells("Call a vendor method of a node; 202 when it is done later", answer=_RESULT, body=spec.of(dict[str, Any]))
 async def call(deps: Deps, request: wire.Request) -> wire.Answer:
     """Any method on /v1/nodes/{node}/vendor_passthru/{method}, or with ?method=..."""
     method, body = _read(request)
@@ -34,12 +38,14 @@ async def call(deps: Deps, request: wire.Request) -> wire.Answer:
     return _answer(answer)
 
 
+@spec.tells("The vendor methods of a driver", answer=spec.of(dict[str, dict[str, Any]]))
 async def driver_methods(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/drivers/{driver}/vendor_passthru/methods."""
     query.Query(request)
     return wire.ok(await deps.bus.call("driver_vendor_methods", driver=drivers.known(deps, request)))
 
 
+@spec.tells("Call a vendor method of a driver; 202 when it is done later", answer=_RESULT, body=spec.of(dict[str, Any]))
 async def driver_call(deps: Deps, request: wire.Request) -> wire.Answer:
     """Any method on /v1/drivers/{driver}/vendor_passthru/{method}, or with ?method=..."""
     method, body = _read(request)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import urllib.parse
 from typing import Any
 
-from ingot.api import query, wire
+from ingot.api import query, spec, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, orders
@@ -20,6 +20,15 @@ _SCHEMES = ("http", "https", "nfs", "cifs")
 _SOURCES = ("http", "local", "swift")
 
 
+_MEDIUM = spec.fields(
+    "image_download_source",
+    device_type=spec.words(_DEVICES),
+    image_url=str,
+    image_download_source=spec.words(_SOURCES),
+)
+
+
+@spec.tells("The virtual drives of a machine", answer=spec.of(list[dict[str, Any]]))
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/vmedia."""
     query.Query(request)
@@ -28,6 +37,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok([{**one, "inserted": one["image_url"] is not None} for one in media])
 
 
+@spec.tells("Put an image into a virtual drive; it is done later", 204, body=_MEDIUM)
 async def attach(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/nodes/{node}/vmedia."""
     query.Query(request)
@@ -48,6 +58,7 @@ async def attach(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.NO_CONTENT
 
 
+@spec.tells("Take images out of virtual drives; it is done later", 204)
 async def detach(deps: Deps, request: wire.Request) -> wire.Answer:
     """DELETE /v1/nodes/{node}/vmedia?device_types=cdrom,..."""
     devices = query.Query(request, "device_types").words("device_types") or ()

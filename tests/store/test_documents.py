@@ -1,0 +1,113 @@
+"""Nodes as JSON by the database: equal to what the values are, whatever text they hold, and read without waiting."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingot.domain import errors, ids, node
+from ingot.store import documents, nodes, schema, upgrade
+from ingot.store.engine import Store
+from ingot.store.nodes import Filter
+from ingot.store.paging import Page
+
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
+NAMES = ("uuid", "name", "description", "properties", "maintenance", "secure_boot", "traits", "driver_internal_info")
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    upgrade.upgrade(tmp_path / "ingot.db")
+    made = Store(tmp_path / "ingot.db", patience=0.3)
+    yield made
+    made.close()
+
+
+def document(names: tuple[str, ...] = NAMES, **constants: Any) -> documents.Document:
+    stored = {name: nodes.value(name) for name in names}
+    form = [f'"{name}":%s' for name in stored] + [f'"{k}":{documents.literal(v)}' for k, v in constants.items()]
+    return documents.Document(form="{" + ",".join(form) + "}", values=", ".join(str(sql) for sql in stored.values()))
+
+
+async def add(store: Store, **fields: Any) -> node.Node:
+    return await store.run(nodes.create, node.Node(uuid=ids.new(), driver="fake-hardware", **fields), None)
+
+
+@given(TEXTS, TEXTS, TEXTS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_any_text_comes_out_as_it_went_in(store: Store, description: str, key: str, constant: str) -> None:
+    made = await add(store, description=description, properties={key: [description, 1.5, None, True]})
+    found = json.loads(await store.peek(nodes.get_document, made.uuid, document(ours=constant)))
+    assert found["description"] == description
+    assert found["properties"] == {key: [description, 1.5, None, True]}
+    assert found["ours"] == constant
+    assert (found["name"], found["maintenance"], found["secure_boot"], found["traits"]) == (None, False, None, [])
+
+
+async def test_a_list_is_the_documents_in_order(store: Store) -> None:
+    made = [await add(store, name=f"n{9 - i}", traits=("CUSTOM_B", "CUSTOM_A"), maintenance=i == 3) for i in range(10)]
+    listed = await store.read(nodes.list_documents, Filter(), Page(limit=8, sort_key="name"), document())
+    found = json.loads(listed.array)
+    assert [one["name"] for one in found] == [f"n{i}" for i in range(8)]
+    assert [one["uuid"] for one in found] == listed.uuids
+    assert listed.uuids == [one.uuid for one in reversed(made)][:8]
+    assert found[0]["traits"] == ["CUSTOM_A", "CUSTOM_B"]
+    assert [one["maintenance"] for one in found] == [one["name"] == "n6" for one in found]
+    one = await store.read(nodes.get_document, found[2]["uuid"], document())
+    assert json.loads(one) == found[2]
+    after = Page(sort_key="name", marker=listed.uuids[-1])
+    assert json.loads((await store.read(nodes.list_documents, Filter(), after, document())).array)[0]["name"] == "n8"
+    assert await store.read(nodes.list_documents, Filter(driver="none"), Page(), document()) == documents.NOTHING
+
+
+async def test_an_agent_shows_among_the_internal_facts(store: Store) -> None:
+    made = await add(store, driver_internal_info={"kept": 1})
+    known = {"agent_url": "https://192.0.2.7:9999", "agent_version": None, "agent_heartbeat_at": 1_700_000_000.25}
+    await store.run(nodes.change, made.uuid, **known, agent_token="sealed")
+    found = json.loads(await store.peek(nodes.get_document, made.uuid, document(("driver_internal_info",))))
+    assert found["driver_internal_info"] == {
+        "kept": 1,
+        "agent_url": "https://192.0.2.7:9999",
+        "agent_version": None,
+        "agent_last_heartbeat": "2023-11-14T22:13:20.250000",
+        "agent_secret_token": "******",
+    }
+
+
+async def test_a_peek_sees_what_was_written_and_never_holds_up_the_loop(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(errors.NotFound, match="Node nobody"):
+        await store.peek(nodes.get_document, "nobody", document())
+    await add(store, name="n1")
+    assert json.loads(await store.peek(nodes.get_document, "n1", document()))["name"] == "n1"
+    await store.run(nodes.change, (await store.read(nodes.get, "n1")).uuid, name="n2")
+    assert json.loads(await store.peek(nodes.get_document, "n2", document()))["name"] == "n2"
+    store.close()
+    # A database that another process holds as its own: only that process's end lets anybody read.
+    holder = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('PRAGMA locking_mode=EXCLUSIVE');"
+        " c.execute('BEGIN IMMEDIATE'); c.execute('DELETE FROM users'); c.execute('COMMIT');"
+        " print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", holder, str(tmp_path / "ingot.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        late = Store(tmp_path / "ingot.db", patience=0.3)
+        with pytest.raises(errors.StoreDown, match="locked"):
+            await late.peek(nodes.get_document, "n2", document())
+        other.communicate(timeout=10)
+    assert json.loads(await late.peek(nodes.get_document, "n2", document()))["name"] == "n2"
+    late.close()
+
+
+def test_every_public_column_of_a_node_has_a_json_form() -> None:
+    assert all(nodes.value(column.name) for column in schema.nodes.c)
+    assert nodes.value("conductor") is None
