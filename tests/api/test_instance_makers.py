@@ -59,7 +59,13 @@ async def test_novas_driver_goes_its_whole_way(tmp_path: Path) -> None:
         await opened.call("POST", "/v1/ports", {"node_uuid": made["uuid"], "address": "52:54:00:00:77:01"})
         await offer(opened, "n1")
         told = {each["call"]: each["value"] for each in await drive(opened, "nova_driver.py", made["uuid"])}
-        assert told == {}
+        assert told.pop("names") == {made["uuid"]: made["uuid"]}
+        assert told.pop("inventory") == {"CUSTOM_GOLD": 1}
+        assert told.pop("traits") == ["CUSTOM_FAST"]
+        assert (told.pop("resources"), told.pop("console")) == ("ironic", "not available")
+        assert (told.pop("binding host"), told.pop("volume connector")) == (False, False)
+        assert told.pop("instances") == [1, True]
+        assert len(told) == 13 and all(value is True for value in told.values()), told
         node = await opened.rests("n1")
         assert (node["provision_state"], node["instance_uuid"], node["instance_info"]) == ("available", None, {})
 

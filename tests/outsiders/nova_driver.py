@@ -7,8 +7,10 @@ came to, one line of JSON for each. Invariant: nothing of Nova is replaced, so w
 
 from __future__ import annotations
 
+import http.server
 import json
 import sys
+import threading
 import uuid
 import warnings
 from pathlib import Path
@@ -28,8 +30,25 @@ CTX = context.RequestContext("a-user", "a-project", is_admin=True)
 VIF = str(uuid.uuid4())
 
 
+class Neutron(http.server.BaseHTTPRequestHandler):
+    """A network service without a single port, which Nova asks for security groups when it makes a config drive."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({self.path.split("?")[0].rsplit("/", 1)[1].replace("-", "_"): []}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
 def configure(endpoint: str) -> None:
     """What an operator writes into nova.conf for a compute service of bare metal."""
+    networks = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Neutron)
+    threading.Thread(target=networks.serve_forever, daemon=True).start()
     config.parse_args([], default_config_files=[])
     CONF.set_override("connection", f"sqlite:///{Path.cwd()}/nova.sqlite", "database")
     CONF.set_override("lock_path", str(Path.cwd()), "oslo_concurrency")
@@ -41,6 +60,8 @@ def configure(endpoint: str) -> None:
         "serial_console_state_timeout": 5,
     }.items():
         CONF.set_override(option, value, "ironic")
+    CONF.set_override("auth_type", "none", "neutron")
+    CONF.set_override("endpoint_override", f"http://127.0.0.1:{networks.server_port}", "neutron")
     objects.register_all()
     database.configure(CONF)
     migration.db_sync(database="main")
@@ -111,6 +132,9 @@ class Way:
     def spawn(self) -> None:
         address = next(iter(self.driver.ironic_connection.ports(node=self.node, details=True))).address
         self.vifs = network(address)
+        self.instance.info_cache = objects.InstanceInfoCache(
+            CTX, instance_uuid=self.instance.uuid, network_info=self.vifs
+        )
         self.driver.prepare_for_spawn(self.instance)
         say("reserved", self.driver.instance_exists(self.instance))
         self.driver.prepare_networks_before_block_device_mapping(self.instance, self.vifs)
@@ -120,6 +144,7 @@ class Way:
         self.instance.vm_state = vm_states.ACTIVE
         self.instance.save()
         say("spawned", self.state() == power_state.RUNNING)
+        say("nodes taken", self.driver.get_available_nodes(refresh=True) == [self.node])
         say("instances", (self.driver.get_num_instances(), self.driver.list_instance_uuids() == [self.instance.uuid]))
 
     def live(self) -> None:
@@ -138,7 +163,7 @@ class Way:
         self.driver.attach_interface(CTX, self.instance, self.image, more)
         self.driver.detach_interface(CTX, self.instance, more)
         say("interfaces")
-        self.driver.rescue(CTX, self.instance, self.vifs, self.image, "rescue-secret", None)
+        self.driver.rescue(CTX, self.instance, self.vifs, self.image, "rescue-secret", None, None)
         say("rescued")
         self.driver.unrescue(CTX, self.instance)
         say("unrescued", self.state() == power_state.RUNNING)
