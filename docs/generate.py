@@ -1,4 +1,4 @@
-"""Writes the reference pages that come from code: settings, commands, provision states, routes.
+"""Writes the reference pages that come from code: settings, commands, provision states, routes, rules.
 
 Why: a page kept by hand goes stale. May not: know a fact of its own; words about a setting belong to its docstring,
 those about a command to its help. Invariant: the same code gives the same pages (tests/docs compares them).
@@ -12,9 +12,10 @@ from pathlib import Path
 import click
 
 from ingot import settings
-from ingot.api import server, spec
+from ingot.api import patch_rules, policy, server, spec
 from ingot.cli import main
-from ingot.domain import states
+from ingot.domain import roles, states
+from ingot.store import events, triggers
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs/reference"
@@ -196,7 +197,21 @@ arguments, bodies, answers and refusals; that document is made of the code that 
 
 | route | what it does | rule |
 |---|---|---|
-{_extension_rows()}"""
+{_extension_rows()}
+## Events
+
+What `/ingot/v1/events` tells, as server-sent events whose data is a JSON object: `id`, `at` (epoch seconds), `kind`,
+`node` (UUID), `name` (the node's), and what the kind adds. Everybody sees what they may read: a project's members the
+events of the nodes that their project owned or leased when it happened. The journal keeps the newest {triggers.KEPT}.
+[Watching](../howto/watching.md) has examples.
+
+| kind | what happened |
+|---|---|
+{_event_rows()}"""
+
+
+def _event_rows() -> str:
+    return "".join(f"| `{kind}` | {words} |\n" for kind, words in events.KINDS.items())
 
 
 def _extension_rows() -> str:
@@ -209,11 +224,73 @@ def _extension_rows() -> str:
     return "".join(rows)
 
 
+def access_page() -> str:
+    """The table of rules, the fields of a node that have rules of their own, and the rule of every route."""
+    return f"""# Who may do what
+
+{NOTE.format(source="src/ingot/api/policy.py")}
+
+The rules have Ironic's names and say what its default policy says; those that begin with `ingot:` are of routes that
+Ironic lacks. [Users and authentication](../howto/users-and-auth.md) says how callers get roles.
+
+A column is a kind of caller: one whose role holds in the whole system; one whose project owns the object; one whose
+project leases it, which only nodes can be; anybody, wherever the role holds. A cell is the least role of that caller
+that may: `{" > ".join(roles.LADDER)}`. `{roles.SERVICE}` stands beside them, and where it may it is named. A port, port
+group or volume is owned and leased as its node is. What a caller may not see is answered with 404, as if it were not
+there; what it may see and not do with 403 and a sentence that says who may.
+{_rule_tables()}
+## Fields of a node
+
+A patch has to pass the rule of every field that it touches.
+
+| field | rule |
+|---|---|
+{_field_rows()}
+## Routes
+
+| route | rule |
+|---|---|
+{_rule_rows()}"""
+
+
+def _rule_tables() -> str:
+    parts: list[str] = []
+    head = "\n| rule | system | owner | lessee | anybody |\n|---|---|---|---|---|\n"
+    for block in policy.ROWS.strip().split("\n\n"):
+        lines = [line for line in block.splitlines() if not line.startswith("# rule ")]
+        if lines[0].startswith("# "):
+            parts.append(f"\n## {lines.pop(0)[2:].capitalize()}\n")
+        else:
+            parts.append("\n## For everyone and for nobody\n")
+        parts.append(head + "".join(_rule_row(line) for line in lines))
+    return "".join(parts)
+
+
+def _rule_row(line: str) -> str:
+    name, *cells = line.split()
+    shown = ["" if cell == "-" else cell.replace("+", " or ") for cell in cells]
+    return f"| `{name}` | {' | '.join(shown)} |\n"
+
+
+def _field_rows() -> str:
+    named = "".join(f"| `{field}` | `{rule}` |\n" for field, rule in sorted(patch_rules.NODE_FIELDS.items()))
+    cleaning = f"| `automated_clean`, when it is set to false | `{patch_rules.NO_CLEANING}` |\n"
+    return f"{named}{cleaning}| any other | `{patch_rules.ANY}` |\n"
+
+
+def _rule_rows() -> str:
+    return "".join(
+        f"| `{route.method} {route.path}` | {'everybody' if route.public else f'`{route.rule}`'} |\n"
+        for route in server.ROUTES
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "cli.md": cli_page,
     "states.md": states_page,
     "extensions.md": extensions_page,
+    "access.md": access_page,
 }
 
 

@@ -27,7 +27,7 @@ if not __package__:  # started as a script: become the module of the package thi
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     __package__ = Path(__file__).resolve().parent.name
 
-from . import cpio, extra, modules, packages, prune, squeeze, tree
+from . import cpio, extra, foreign, modules, packages, prune, squeeze, tree
 
 BuildError = packages.BuildError
 Progress = Callable[[str, float], None]
@@ -40,6 +40,7 @@ class Manifest:
 
     variant: str
     key: str
+    architecture: str
     kernel_release: str
     python: str
     sizes: dict[str, int]
@@ -52,6 +53,8 @@ class Manifest:
 @dataclass(frozen=True)
 class _Plan:
     variant: str
+    machine: foreign.Machine
+    environment: dict[str, str]  # in which apt knows the machine's packages
     recipe: dict[str, Any]  # the free-form TOML of recipe.toml
     python: str
     packages: list[packages.Package]
@@ -81,8 +84,8 @@ def _agent_folder() -> Path:
     return Path(spec.origin).parent
 
 
-def _fill(names: list[str], python: str) -> list[str]:
-    return [name.replace("{python}", python) for name in names]
+def _fill(names: list[str], python: str, machine: foreign.Machine) -> list[str]:
+    return [name.format(python=python, arch=machine.name, libraries=machine.libraries) for name in names]
 
 
 def _host_python() -> str:
@@ -101,28 +104,34 @@ def _wanted_kernel_part(name: str) -> bool:
     return name.startswith(("linux-image", "linux-modules"))
 
 
-def _resolve(recipe: dict[str, Any], variant: str, python: str) -> list[packages.Package]:
+def _resolve(
+    recipe: dict[str, Any], variant: str, python: str, machine: foreign.Machine, environment: dict[str, str]
+) -> list[packages.Package]:
     chosen = recipe["variants"][variant]
-    plain = _fill(recipe["packages"] + chosen["packages"], python)
+    plain = _fill(recipe["packages"] + chosen["packages"], python, machine)
     ignored = recipe["ignored"]
-    kernel = chosen["kernel"][packages.distribution()]
-    system = packages.closure(plain, ignored, lambda _: True)
-    return system + packages.closure(kernel, ignored, _wanted_kernel_part)
+    kernel = _fill(chosen["kernel"][packages.distribution()], python, machine)
+    system = packages.closure(plain, ignored, lambda _: True, environment)
+    return system + packages.closure(kernel, ignored, _wanted_kernel_part, environment)
 
 
-def _resolve_once(text: str, recipe: dict[str, Any], variant: str) -> tuple[str, list[packages.Package]]:
+def _resolve_once(
+    text: str, recipe: dict[str, Any], variant: str, machine: foreign.Machine, environment: dict[str, str]
+) -> tuple[str, list[packages.Package]]:
     """Resolve, or give what was resolved from the same recipe and package lists before: apt-cache takes seconds."""
-    stamp = f"{variant}\n{packages.lists_stamp()}\n{text}".encode()
+    lists = f"{packages.lists_stamp()}\n{foreign.stamp(machine, default_cache())}"
+    stamp = f"{variant}\n{lists}\n{text}".encode()
     memory = default_cache() / "plans" / f"{hashlib.blake2b(stamp, digest_size=12).hexdigest()}.json"
     if memory.exists():
         prune.use(memory)
         kept = json.loads(memory.read_text())
-        return kept["python"], [packages.Package(name, version, ()) for name, version in kept["packages"]]
+        return kept["python"], [packages.Package(*one) for one in kept["packages"]]
     python = _host_python()
-    chosen = _resolve(recipe, variant, python)
+    chosen = _resolve(recipe, variant, python, machine, environment)
     memory.parent.mkdir(parents=True, exist_ok=True)
     partial = memory.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps({"python": python, "packages": [[one.name, one.version] for one in chosen]}))
+    listed = [[one.name, one.version, one.architecture] for one in chosen]
+    partial.write_text(json.dumps({"python": python, "packages": listed}))
     partial.replace(memory)
     return python, chosen
 
@@ -131,14 +140,14 @@ def _key(text: str, variant: str, chosen: list[packages.Package]) -> str:
     digest = hashlib.blake2b(digest_size=12)
     digest.update(f"{variant}\n{text}\n".encode())
     for one in chosen:
-        digest.update(f"{one.name}={one.version}\n".encode())
+        digest.update(f"{one.name}={one.version}={one.architecture}\n".encode())
     sources = [*_agent_folder().rglob("*.py"), *_HERE.glob("*.py"), _HERE / "init", _HERE / "dhcp.sh"]
     for source in sorted(sources):
         digest.update(f"{source.name}\n".encode() + source.read_bytes())
     return digest.hexdigest()
 
 
-def _plan(variant: str, folders: Sequence[Path]) -> _Plan:
+def _plan(variant: str, folders: Sequence[Path], machine: foreign.Machine) -> _Plan:
     absent = missing_packages()
     if absent:
         names = " ".join(absent)
@@ -150,25 +159,38 @@ def _plan(variant: str, folders: Sequence[Path]) -> _Plan:
     extras = tuple(extra.read(folder) for folder in folders)
     recipe = extra.merged(recipe, variant, extras)
     text += "".join(one.digest for one in extras)
-    python, chosen = _resolve_once(text, recipe, variant)
-    return _Plan(variant, recipe, python, chosen, extras, _key(text, variant, chosen))
+    environment = foreign.environment(machine, default_cache())
+    python, chosen = _resolve_once(text, recipe, variant, machine, environment)
+    return _Plan(variant, machine, environment, recipe, python, chosen, extras, _key(text, variant, chosen))
 
 
-def _make_root(plan: _Plan, stage: Path, root: Path) -> tuple[Path, list[str]]:
+def _tools(plan: _Plan, work: Path, stage: Path) -> Path:
+    """Unpacked packages of the host's own architecture with the ramdisk's Python: ``stage``, or more beside it."""
+    if plan.machine.native:
+        return stage
+    seeds = [f"{plan.python}-minimal", f"lib{plan.python}-minimal", f"lib{plan.python}-stdlib"]
+    wanted = packages.closure(seeds, plan.recipe["ignored"], lambda _: True)
+    packages.unpack(packages.download(wanted, default_cache() / "packages"), work / "tools")
+    return work / "tools"
+
+
+def _make_root(plan: _Plan, work: Path, stage: Path, root: Path) -> tuple[Path, list[str]]:
     """Fill ``root``; gives the kernel's file and the modules' names."""
-    recipe, chosen = plan.recipe, plan.recipe["variants"][plan.variant]
-    tree.make_skeleton(stage, root, recipe["applets"])
-    tree.add_programs(_fill(recipe["programs"] + chosen["programs"], plan.python), stage, root)
+    recipe, chosen, machine = plan.recipe, plan.recipe["variants"][plan.variant], plan.machine
+    tree.make_skeleton(stage, root, recipe["applets"], machine)
+    programs = _fill(recipe["programs"] + chosen["programs"], plan.python, machine)
+    tree.add_programs(programs, stage, root, machine.libraries)
     (root / "usr/bin/python3").symlink_to(plan.python)
     tree.add_certificates(stage, root)
-    tree.add_python(plan.python, recipe, stage, root)
+    tree.add_python(plan.python, recipe, stage, root, machine.libraries)
     tree.add_agent(_agent_folder(), root)
-    tree.compile_python(plan.python, stage, root)
-    tree.check_imports(plan.python, _agent_folder(), root)
+    tree.compile_python(plan.python, _tools(plan, work, stage), root, foreign.find(None))
+    if machine.native:
+        tree.check_imports(plan.python, _agent_folder(), root, machine)
     kernel = max(stage.glob("boot/vmlinuz-*"))
     release = kernel.name.removeprefix("vmlinuz-")
-    wanted = [name for group in recipe["modules"].values() for name in group]
-    loaded = modules.choose(stage / "usr/lib/modules" / release, wanted)
+    groups = [group for name, group in recipe["modules"].items() if name not in {*foreign.MACHINES} - {machine.name}]
+    loaded = modules.choose(stage / "usr/lib/modules" / release, [name for group in groups for name in group])
     extra.check_modules(plan.extras, loaded)
     modules.install(loaded, root / "usr/lib/modules" / release)
     extra.copy(plan.extras, root)
@@ -178,9 +200,9 @@ def _make_root(plan: _Plan, stage: Path, root: Path) -> tuple[Path, list[str]]:
 def _write(plan: _Plan, folder: Path, work: Path, progress: Progress) -> None:
     stage, root = work / "stage", work / "root"
     progress("unpacking packages", 0.3)
-    packages.unpack(packages.download(plan.packages, default_cache() / "packages"), stage)
+    packages.unpack(packages.download(plan.packages, default_cache() / "packages", plan.environment), stage)
     progress("choosing files and drivers", 0.5)
-    kernel, loaded = _make_root(plan, stage, root)
+    kernel, loaded = _make_root(plan, work, stage, root)
     archive = cpio.archive(root)
     progress("compressing", 0.7)
     shutil.copyfile(kernel, folder / "vmlinuz")
@@ -189,6 +211,7 @@ def _write(plan: _Plan, folder: Path, work: Path, progress: Progress) -> None:
     manifest = Manifest(
         variant=plan.variant,
         key=plan.key,
+        architecture=plan.machine.name,
         kernel_release=kernel.name.removeprefix("vmlinuz-"),
         python=plan.python,
         sizes={name: file.stat().st_size for name, file in files.items()},
@@ -229,14 +252,16 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(**json.loads((folder / "manifest.json").read_text()))
 
 
-def build(variant: str, output: Path, progress: Progress, extras: Sequence[Path] = ()) -> Manifest:
+def build(
+    variant: str, output: Path, progress: Progress, extras: Sequence[Path] = (), architecture: str | None = None
+) -> Manifest:
     """Put ``vmlinuz``, ``initrd`` and ``manifest.json`` into ``output``, from the cache when nothing has changed.
 
-    ``progress`` gets a phase and the part done, 0 to 1; ``extras`` are folders as extra.py describes them. Raises
-    BuildError with a sentence.
+    ``progress`` gets a phase and the part done, 0 to 1; ``extras`` are folders as extra.py describes them;
+    ``architecture``: "amd64" or "arm64", None for the host's own. Raises BuildError with a sentence.
     """
     progress("resolving packages", 0.0)
-    plan = _plan(variant, extras)
+    plan = _plan(variant, extras, foreign.find(architecture))
     progress("downloading packages", 0.1)
     source = _cached(plan, progress)
     output.mkdir(parents=True, exist_ok=True)
@@ -257,10 +282,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build the deploy ramdisk.")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--variant", default="full")
+    parser.add_argument("--arch")
     parser.add_argument("--extra", type=Path, action="append", default=[])
     options = parser.parse_args(arguments)
     try:
-        manifest = build(options.variant, options.output, _say, options.extra)
+        manifest = build(options.variant, options.output, _say, options.extra, options.arch)
     except BuildError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's output
         return 1

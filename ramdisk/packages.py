@@ -16,6 +16,9 @@ from pathlib import Path
 
 from . import prune
 
+Environment = dict[str, str] | None
+"""In which apt runs; None: this process's own."""
+
 
 class BuildError(Exception):
     """The ramdisk cannot be built; the text says what, why and what to do."""
@@ -23,11 +26,15 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Package:
-    """One candidate package: its exact version and the first alternative of each of its dependencies."""
+    """One candidate package: its exact version and the first alternative of each of its dependencies.
+
+    ``architecture``: as its file has it, "all" where it suits every machine.
+    """
 
     name: str
     version: str
-    depends: tuple[str, ...]
+    architecture: str
+    depends: tuple[str, ...] = ()
 
 
 def distribution() -> str:
@@ -56,24 +63,26 @@ def _depends(fields: dict[str, str]) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def show(names: Iterable[str]) -> dict[str, Package]:
-    """Give the candidate of each name the host's package lists know.
+def show(names: Iterable[str], environment: Environment = None) -> dict[str, Package]:
+    """Give the candidate of each name that the package lists of apt in this environment know.
 
     Unknown and virtual names are left out.
     """
     command = ["apt-cache", "show", "--no-all-versions", *sorted(names)]
-    text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    text = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
     found: dict[str, Package] = {}
     for paragraph in text.split("\n\n"):
         lines: list[tuple[str, str]] = re.findall(r"^([A-Za-z-]+): *(.*)$", paragraph, re.MULTILINE)
         fields = dict(lines)
         if "Package" in fields:
             name = fields["Package"]
-            found.setdefault(name, Package(name, fields["Version"], _depends(fields)))
+            found.setdefault(name, Package(name, fields["Version"], fields["Architecture"], _depends(fields)))
     return found
 
 
-def closure(seeds: Iterable[str], ignored: Iterable[str], follow: Callable[[str], bool]) -> list[Package]:
+def closure(
+    seeds: Iterable[str], ignored: Iterable[str], follow: Callable[[str], bool], environment: Environment = None
+) -> list[Package]:
     """Resolve seeds and what they depend on, sorted by name.
 
     ``follow`` says whether a dependency of that name is wanted. Raises BuildError for an unknown seed.
@@ -83,7 +92,7 @@ def closure(seeds: Iterable[str], ignored: Iterable[str], follow: Callable[[str]
     known: dict[str, Package] = {}
     fresh = set(wanted)
     while fresh:
-        found = show(fresh)
+        found = show(fresh, environment)
         missing = (fresh & wanted) - found.keys()
         if missing:
             raise BuildError(
@@ -96,14 +105,14 @@ def closure(seeds: Iterable[str], ignored: Iterable[str], follow: Callable[[str]
     return sorted(known.values(), key=lambda one: one.name)
 
 
-def download(packages: list[Package], store: Path) -> list[Path]:
+def download(packages: list[Package], store: Path, environment: Environment = None) -> list[Path]:
     """Bring the packages into ``store`` (kept between builds) and give their files, in the same order."""
     store.mkdir(parents=True, exist_ok=True)
     missing = [one for one in packages if not _file(one, store).exists()]
     if missing:
         names = [f"{one.name}={one.version}" for one in missing]
         command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *names]
-        done = subprocess.run(command, cwd=store, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=store, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BuildError(
                 f"Downloading the ramdisk's packages failed: {done.stderr.strip()[-300:]} "
@@ -117,8 +126,7 @@ def download(packages: list[Package], store: Path) -> list[Path]:
 
 def _file(package: Package, store: Path) -> Path:
     escaped = package.version.replace(":", "%3a")
-    found = sorted(store.glob(f"{package.name}_{escaped}_*.deb"))
-    return found[0] if found else store / f"{package.name}_{escaped}_absent.deb"
+    return store / f"{package.name}_{escaped}_{package.architecture}.deb"
 
 
 def _unpack_one(file: Path, target: Path) -> None:

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from .foreign import Machine
 from .packages import BuildError
 
 _HERE = Path(__file__).resolve().parent
@@ -36,9 +37,9 @@ def _needed(body: bytes) -> list[str]:
     return [body[start : body.index(b"\0", start)].decode() for start in starts]
 
 
-def _copy_libraries(body: bytes, stage: Path, root: Path) -> None:
+def _copy_libraries(body: bytes, stage: Path, root: Path, libraries: str) -> None:
     for name in _needed(body):
-        target = root / "usr/lib/x86_64-linux-gnu" / name
+        target = root / libraries / name
         if target.exists() or name.startswith("ld-linux"):
             continue
         found = next((one for one in (stage / "usr/lib").rglob(name) if one.exists()), None)
@@ -46,11 +47,11 @@ def _copy_libraries(body: bytes, stage: Path, root: Path) -> None:
             raise BuildError(f"No package of the recipe has the library {name}. Add its package to recipe.toml.")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(found.resolve(), target)
-        _copy_libraries(target.read_bytes(), stage, root)
+        _copy_libraries(target.read_bytes(), stage, root, libraries)
 
 
-def add_programs(programs: Iterable[str], stage: Path, root: Path) -> None:
-    """Copy programs (paths below the root) and every library they link to.
+def add_programs(programs: Iterable[str], stage: Path, root: Path, libraries: str) -> None:
+    """Copy programs (paths below the root) and every library they link to, these into the folder ``libraries``.
 
     Raises BuildError if one is absent.
     """
@@ -63,11 +64,11 @@ def add_programs(programs: Iterable[str], stage: Path, root: Path) -> None:
         target = root / program
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source.resolve(), target)
-        _copy_libraries(target.read_bytes(), stage, root)
+        _copy_libraries(target.read_bytes(), stage, root, libraries)
 
 
-def make_skeleton(stage: Path, root: Path, applets: Iterable[str]) -> None:
-    """Make folders, links, init and its scripts."""
+def make_skeleton(stage: Path, root: Path, applets: Iterable[str], machine: Machine) -> None:
+    """Make folders, links, the program loader, init and its scripts."""
     for folder in (
         "usr/bin",
         "usr/sbin",
@@ -85,8 +86,7 @@ def make_skeleton(stage: Path, root: Path, applets: Iterable[str]) -> None:
     for name in ("bin", "sbin", "lib", "lib64"):
         (root / name).symlink_to(f"usr/{name}")
     (root / "var/run").symlink_to("../run")
-    loader = next((stage / "usr/lib").rglob("ld-linux-x86-64.so.2"))
-    shutil.copy(loader.resolve(), root / "usr/lib64/ld-linux-x86-64.so.2")
+    shutil.copy(find_loader(stage, machine), root / machine.loader)
     for name in applets:
         (root / "usr/bin" / name).symlink_to("busybox")
     (root / "usr/sbin/modprobe").symlink_to("../bin/busybox")  # where the kernel itself looks for it
@@ -105,7 +105,7 @@ def add_certificates(stage: Path, root: Path) -> None:
     (folder / "cert.pem").write_bytes(b"".join(one.read_bytes() for one in authorities))
 
 
-def add_python(python: str, recipe: dict[str, list[str]], stage: Path, root: Path) -> None:
+def add_python(python: str, recipe: dict[str, list[str]], stage: Path, root: Path, libraries: str) -> None:
     """Copy the wanted part of Python's library and its extension modules with their libraries."""
     source, target = stage / "usr/lib" / python, root / "usr/lib" / python
     (target / "lib-dynload").mkdir(parents=True)
@@ -118,7 +118,7 @@ def add_python(python: str, recipe: dict[str, list[str]], stage: Path, root: Pat
     for name in recipe["extensions"]:
         for library in (source / "lib-dynload").glob(f"{name}.cpython-*.so"):
             shutil.copyfile(library, target / "lib-dynload" / library.name)
-            _copy_libraries(library.read_bytes(), stage, root)
+            _copy_libraries(library.read_bytes(), stage, root, libraries)
 
 
 def add_agent(agent: Path, root: Path) -> None:
@@ -128,18 +128,24 @@ def add_agent(agent: Path, root: Path) -> None:
     (target / "main.py").write_text("from ingot_agent import boot\n\nboot.main()\n")
 
 
-def compile_python(python: str, stage: Path, root: Path) -> None:
-    """Turn every .py into byte code, made by the ramdisk's own Python, and drop the source.
+def find_loader(stage: Path, machine: Machine) -> Path:
+    """The program loader among the unpacked packages."""
+    return next((stage / "usr/lib").rglob(Path(machine.loader).name)).resolve()
 
-    The library loses its docstrings; the agent keeps them, for a dataclass without one builds it at each start.
+
+def compile_python(python: str, stage: Path, root: Path, machine: Machine) -> None:
+    """Turn every .py into byte code, made by the Python of ``stage``, and drop the source.
+
+    ``machine``: what ``stage`` is for; it must be this host's. The library loses its docstrings; the agent keeps them,
+    for a dataclass without one builds it at each start.
     """
     environment = {
         "PYTHONHOME": str(stage / "usr"),
-        "LD_LIBRARY_PATH": str(stage / "usr/lib/x86_64-linux-gnu"),
+        "LD_LIBRARY_PATH": str(stage / machine.libraries),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
     }
-    loader = next((stage / "usr/lib").rglob("ld-linux-x86-64.so.2")).resolve()
+    loader = find_loader(stage, machine)
     program = [str(loader), str(stage / "usr/bin" / python), "-S"]
     options = [
         "-m",
@@ -174,13 +180,12 @@ def _imported(folder: Path) -> set[str]:
     return names
 
 
-def check_imports(python: str, agent: Path, root: Path) -> None:
+def check_imports(python: str, agent: Path, root: Path, machine: Machine) -> None:
     """Import everything the agent needs with the ramdisk's own Python and library.
 
     Raises BuildError naming what lacks.
     """
-    loader = root / "usr/lib64/ld-linux-x86-64.so.2"
-    libraries = str(root / "usr/lib/x86_64-linux-gnu")
+    loader, libraries = root / machine.loader, str(root / machine.libraries)
     program = [str(loader), "--library-path", libraries, str(root / "usr/bin" / python), "-S", "-B", "-c"]
     own = {f"ingot_agent.{one.stem}" for one in agent.glob("*.py") if one.stem != "__main__"}
     modules = ", ".join(sorted({*_imported(agent), *own} - {"__future__"}))

@@ -27,7 +27,7 @@ def upstream(name: str) -> str:
     """The path of a program in upstream's environment: python, ironic, ironic-dbsync."""
     python = os.environ.get("INGOT_UPSTREAM_PYTHON")
     if python is None:
-        pytest.fail("INGOT_UPSTREAM_PYTHON is not set; './ingot check --all' makes that environment")
+        pytest.fail("INGOT_UPSTREAM_PYTHON is not set; './ingot check' makes that environment")
     return str(Path(python).with_name(name))
 
 

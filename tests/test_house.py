@@ -18,7 +18,7 @@ from checkout import Source, files, refuse, sources
 
 # --- Exceptions by name. Each entry says why; keep these lists short. ---
 
-LONG_TABLES: dict[str, str] = {}  # files over 400 lines that are one table
+LONG_TABLES = {"src/ingot/store/schema.py": "the tables of the database, and nothing else"}  # files over 400 lines
 GENERATED = "src/ingot/store/migrations/versions/"  # written by Alembic, one table of changes each
 NAMES_ALLOWED = {"src/ingot/bus/base.py": "the contract that memory.py and rabbitmq.py fulfil"}
 ASYNC_STORE = {"src/ingot/store/engine.py": "runs the units of work: the one bridge to asyncio"}

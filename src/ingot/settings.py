@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """More names and addresses of this host for the certificate that ingot makes."""
     noauth: bool = False
     """Answer without asking who calls; accepted on loopback only."""
+    inspection_rules: str | None = None
+    """JSON file with a list of inspection rules that every inspection applies beside those of the API."""
     hostname: str | None = None
     """This conductor's name (default: the machine's)."""
     conductor_group: str = ""

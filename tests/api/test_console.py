@@ -135,7 +135,10 @@ async def test_only_a_ticket_opens_the_page_and_the_socket(api: Api, deps: Deps,
         assert (await api.call("GET", f"/ingot/v1/static/{file}")).status == 404, file
     wrong = link[:-1] + ("A" if link[-1] != "A" else "B")
     assert (await api.call("GET", wrong.removeprefix(api.url))).status == 404
-    for where in (f"{wrong}/socket", f"{api.url}/v1/nodes", link):
+    refused = await api.session.ws_connect(f"{wrong}/socket".replace("http", "ws", 1))
+    assert (await refused.receive()).type == aiohttp.WSMsgType.CLOSE
+    assert refused.close_code == 4404
+    for where in (f"{api.url}/v1/nodes", link):
         with pytest.raises(aiohttp.WSServerHandshakeError):
             await api.session.ws_connect(where.replace("http", "ws", 1))
 

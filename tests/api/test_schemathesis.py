@@ -32,6 +32,7 @@ CONFIG = """
 "path.driver" = "fake-hardware"
 "path.trait" = "CUSTOM_ONE"
 "path.indicator" = "led@chassis"
+"query.timeout" = "1"
 
 [[operations]]
 include-name = "DELETE /v1/nodes/{{node}}"
@@ -67,6 +68,7 @@ def test_every_operation_answers_as_documented(tmp_path: Path) -> None:
                 *(programs.peer("schemathesis"), "run", f"{url}/ingot/v1/openapi.json", "--auth", f"judge:{PASSWORD}"),
                 *("--checks", CHECKS, "--phases", "coverage,fuzzing", "--max-time", str(SECONDS), "--seed", "39"),
                 *("--suppress-health-check", "all", "--no-shrink", "--continue-on-failure", "--warnings", "off"),
+                *("--exclude-path", "/ingot/v1/events"),  # its answer has no end; test_events.py reads it
                 *("--max-examples", "30", "--output-truncate", "false"),
             ],
             capture_output=True,

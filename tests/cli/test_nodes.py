@@ -102,3 +102,25 @@ def test_ports(run: Run, url: str) -> None:
     assert run("port", "delete", made["uuid"], url=url).exit_code == 0
     assert run("port", "show", made["uuid"], url=url).exit_code == 3
     run("node", "delete", "q1", url=url)
+
+
+def test_allocations(run: Run, url: str) -> None:
+    refused = run("allocation", "create", "nothing", "--trait", "CUSTOM_A", "--name", "a1", "--wait", url=url)
+    assert refused.exit_code == 1
+    assert "no available nodes match the resource class nothing" in refused.stderr
+    listed = run("allocation", "list", "--state", "error", url=url).stdout.splitlines()
+    assert listed[1].startswith("a1\terror\tnothing\t")
+    created(run, url, "k1", "--resource-class", "gold")
+    for verb in ("manage", "provide"):
+        assert run("node", verb, "k1", "--wait", url=url).exit_code == 0
+    assert run("node", "power", "k1", "on", "--wait", url=url).exit_code == 0
+    made = run("allocation", "create", "gold", "--candidate", "k1", "--owner", "p", "--json", url=url)
+    assert json.loads(made.stdout)["state"] == "allocating"
+    uuid = json.loads(made.stdout)["uuid"]
+    assert run("allocation", "delete", uuid, url=url).exit_code == 0
+    made = run("allocation", "create", "gold", "--wait", "--json", url=url)
+    held = json.loads(made.stdout)
+    assert held["state"] == "active"
+    assert "node_uuid\t" + held["node_uuid"] in run("allocation", "show", held["uuid"], url=url).stdout
+    assert run("allocation", "delete", "a1", held["uuid"], url=url).exit_code == 0
+    run("node", "delete", "k1", url=url)

@@ -94,8 +94,8 @@ class World:
             assert time.monotonic() < end, f"not within {within} s: {(self.folder / 'serve.log').read_text()[-2000:]}"
             await asyncio.sleep(0.02)
 
-    async def call(self, method: str, path: str, body: Any = None) -> Any:
-        headers = {"X-OpenStack-Ironic-API-Version": "1.82"}
+    async def call(self, method: str, path: str, body: Any = None, version: str = "1.82") -> Any:
+        headers = {"X-OpenStack-Ironic-API-Version": version}
         async with (
             aiohttp.ClientSession() as session,
             session.request(method, self.url + path, json=body, headers=headers) as answer,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from flows import stand, torture
+from flows import stand, test_torture, torture
 from flows.torture import Bench, Scenario, Workshop
 from ingot.domain import errors, runs, states
 from ingot.services import heartbeat, provisioning
@@ -30,29 +30,25 @@ def workshops() -> Iterator[tuple[Workshop, Workshop]]:
         one.close()
 
 
-def is_stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+@pytest.mark.parametrize("name", test_torture.SCENARIOS)
+async def test_a_stopped_owner_is_replaced_and_refused(
+    workshops: tuple[Workshop, Workshop], tmp_path: Path, name: str
+) -> None:
+    """Every flow, at some of its writes; the deployment at all of them."""
+    await rob(workshops, tmp_path, name, 1 if name == "deploy" else 4)
 
 
-async def test_a_stopped_owner_is_replaced_and_refused(workshops: tuple[Workshop, Workshop], tmp_path: Path) -> None:
-    first, second = workshops
-    bench = Bench(tmp_path, second, Scenario(S.AVAILABLE, "active", settings=LEASE))
+@pytest.mark.long
+@pytest.mark.parametrize("name", test_torture.SCENARIOS)
+async def test_the_same_at_every_write(workshops: tuple[Workshop, Workshop], tmp_path: Path, name: str) -> None:
+    await rob(workshops, tmp_path, name, 1)
+
+
+async def rob(workshops: tuple[Workshop, Workshop], folder: Path, name: str, every: int) -> None:
+    scenario = test_torture.SCENARIOS[name]
+    bench = Bench(folder, workshops[0], replace(scenario, settings={**scenario.settings, **LEASE}))
     await bench.set_up()
-    # Before its first write a process holds nothing yet: there is nothing to be stopped with.
-    cases = [(number, after) for number in range(1, bench.writes + 1) for after in (False, True)][1:]
-    for number, after in cases:
-        where = f"stopped {'after' if after else 'before'} write {number}"
-        folder = bench.copy(f"{number}-{after}")
-        job = {"settings": LEASE, "kill_at": number, "kill_after": after, "signal": "SIGSTOP"}
-        pid = first.start(folder, bench.uuid, hostname="slow", **job)
-        await stand.until(lambda pid=pid: is_stopped(pid))
-        assert second.run(folder, bench.uuid, hostname="quick", settings=LEASE)[0] == 0, where
-        os.kill(pid, signal.SIGCONT)
-        assert first.end()[0] == 0, where
-        found = await torture.look(folder, bench.uuid, bench.scenario)
-        assert found.facts() == bench.undisturbed.facts(), where
-        torture.refuse_repeats(bench.undisturbed.effects, found.effects, where)
-        shutil.rmtree(folder)
+    await bench.be_robbed(workshops[1], every=every)
 
 
 async def test_work_goes_on_within_five_seconds_of_a_restart(

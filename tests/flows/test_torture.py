@@ -22,9 +22,12 @@ RESET = {"interface": "bios", "step": "factory_reset"}
 PAUSE = {"interface": "power", "step": "wait", "args": {"seconds": 0.2}}
 SERVE: dict[str, Any] = {"service_steps": [PAUSE, RESET, {"interface": "power", "step": "reboot"}]}
 
+RULES = str(Path(__file__).with_name("rules.json"))
+
 SCENARIOS = {
     "verify": Scenario(S.ENROLL, "manage", fields={"power_state": None}),
     "inspect": Scenario(S.MANAGEABLE, "inspect"),
+    "inspect, with rules": Scenario(S.MANAGEABLE, "inspect", settings={"inspection_rules": RULES}),
     "clean automated": Scenario(S.MANAGEABLE, "provide"),
     "clean manual": Scenario(S.MANAGEABLE, "clean", ERASE),
     "deploy": Scenario(S.AVAILABLE, "active"),

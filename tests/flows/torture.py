@@ -144,7 +144,7 @@ class Bench:
     def __init__(self, root: Path, workshop: Workshop, scenario: Scenario) -> None:
         self.root, self.workshop, self.scenario = root, workshop, scenario
         self.uuid = ""
-        self.writes = self.kills = 0
+        self.writes = self.kills = self.thefts = 0
         self.undisturbed: Outcome
 
     async def set_up(self) -> None:
@@ -174,6 +174,36 @@ class Bench:
         refuse_repeats(self.undisturbed.effects, found.effects, where)
         shutil.rmtree(folder)
 
+    async def steal(self, number: int, thief: Workshop, *, after: bool) -> None:
+        """Stop the owner at write ``number``, let another conductor take the run over, wake the old one, compare."""
+        where = f"stopped {'after' if after else 'before'} write {number} of {self.writes}"
+        folder = self.copy(f"stolen-{number}-{after}")
+        common = {"settings": self.scenario.settings}
+        job = {"kill_at": number, "kill_after": after, "signal": "SIGSTOP"}
+        pid = self.workshop.start(folder, self.uuid, hostname="slow", **job, **common)
+        if await stand.until(lambda: fate(pid), within=60) == STOPPED:
+            self.thefts += 1
+            try:
+                assert thief.run(folder, self.uuid, hostname="quick", **common)[0] == 0, where
+            finally:
+                os.kill(pid, signal.SIGCONT)
+        else:
+            assert self.scenario.waits or (after and number == self.writes), where
+        assert self.workshop.end()[0] == 0, where
+        found = await look(folder, self.uuid, self.scenario)
+        assert found.facts() == self.undisturbed.facts(), where
+        refuse_repeats(self.undisturbed.effects, found.effects, where)
+        shutil.rmtree(folder)
+
+    async def be_robbed(self, thief: Workshop, *, every: int = 1) -> None:
+        """Lose the run before and after every write; or at each ``every``-th write, before and after it in turn."""
+        for number in range(1, self.writes + 1, every):
+            for after in (False, True) if every == 1 else (number // every % 2 == 0,):
+                # Before its first write a process holds nothing yet: there is nothing to be stopped with.
+                if number > 1 or after:
+                    await self.steal(number, thief, after=after)
+        assert self.thefts >= self.writes // every // 2, f"only {self.thefts} thefts at {self.writes} writes"
+
     async def torture(self) -> None:
         """Die at every write."""
         assert self.writes >= 4
@@ -183,6 +213,18 @@ class Bench:
                 if number > 1 or after:  # the first write is the claim: nothing has happened before it
                     await self.disturb(number, after=after)
         assert self.kills >= self.writes, f"only {self.kills} of {2 * self.writes - 1} processes were killed"
+
+
+STOPPED, GONE = "T", "Z"
+
+
+def fate(pid: int) -> str | None:
+    """What became of a process that was to stop itself: STOPPED, or GONE when it ended before; None: not known yet."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return GONE
+    return state if state in (STOPPED, GONE) else None
 
 
 def refuse_repeats(calm: list[str], found: list[str], where: str) -> None:

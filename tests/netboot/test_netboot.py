@@ -99,6 +99,23 @@ async def test_boot_files_and_images_have_addresses_that_only_who_was_told_knows
         assert await get(initrd) == (200, b"x"), "a restart of the service must not end a boot"
 
 
+async def test_an_arm_machine_gets_the_ramdisk_of_its_processor(store: Store, tmp_path: Path, free_port: int) -> None:
+    settings = Settings(data_dir=str(tmp_path), provision_address="127.0.0.1", files_port=free_port)
+    await enrol(store)
+    await boots(store)
+    async with netboot(settings, store).running():
+        script = (await get(f"http://127.0.0.1:{free_port}/boot/ipxe/{KNOWN}"))[1].decode()
+        initrd = next(word for word in script.split() if word.endswith("/initrd"))
+        await store.run(nodes.change, NODE, properties={"cpu_arch": "aarch64"})
+        assert await get(initrd) == (200, b"x"), "the only one there is"
+        (tmp_path / "ramdisk/arm64").mkdir()
+        for name in ("vmlinuz", "initrd"):
+            (tmp_path / "ramdisk/arm64" / name).write_bytes(b"arm")
+        assert await get(initrd) == (200, b"arm")
+        await store.run(nodes.change, NODE, properties={"cpu_arch": "x86_64"})
+        assert await get(initrd) == (200, b"x")
+
+
 async def test_strangers_are_told_no_boot_file(store: Store, tmp_path: Path, free_port: int) -> None:
     settings = Settings(data_dir=str(tmp_path), provision_address="127.0.0.1", files_port=free_port)
     await enrol(store)

@@ -5,7 +5,6 @@ BIOS: GRUB's own installer, in the chroot of the image. UEFI: loader files that 
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from agent import peers
+from agent import peers, rootfs
 from agent.vm import MIB, Frame, Hull, Machine, booted, firmware, order
-from ingot_rack import osimage_disk
 
 pytestmark = [
     pytest.mark.qemu,
@@ -24,21 +22,11 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU on this host"),
     pytest.mark.skipif(shutil.which("grub-mkimage") is None, reason="no GRUB on this host"),
 ]
-UUID = "11111111-2222-3333-4444-555555555555"
-MENU = """set timeout=0
-linux /boot/vmlinuz console=ttyS0 root=UUID=@UUID@ quiet
-initrd /boot/initrd
-boot
-"""
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc && /bin/busybox mount -t proc proc /proc
 echo "the image started: $(/bin/busybox cat /proc/cmdline)"
 /bin/busybox poweroff -f
 """
-
-
-def run(command: list[str], **more: Any) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, **more).stdout
 
 
 def starter(folder: Path) -> Path:
@@ -60,44 +48,6 @@ def starter(folder: Path) -> Path:
     return target
 
 
-def add_grub(tree: Path, folder: Path) -> None:
-    """GRUB's installer from the distribution's package, with its libraries and the host's BIOS modules."""
-    run(["apt-get", "download", "grub2-common"], cwd=folder)
-    run(["dpkg", "-x", str(next(folder.glob("grub2-common_*.deb"))), str(tree)])
-    shutil.copytree("/usr/lib/grub/i386-pc", tree / "usr/lib/grub/i386-pc", dirs_exist_ok=True)
-    for program in ("grub-install", "grub-mkconfig"):
-        (tree / "usr/bin" / program).unlink(missing_ok=True)
-    (tree / "usr/sbin/grub-mkconfig").unlink(missing_ok=True)  # the image brings its menu
-    for name in ("bin", "lib64", "lib"):
-        (tree / name).mkdir(exist_ok=True)
-    shutil.copy(str(shutil.which("busybox")), tree / "bin/sh")
-    listed = run(["ldd", str(tree / "usr/sbin/grub-install")])
-    for library in re.findall(r"(/\S+) \(0x", listed):
-        target = tree / library.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(library, target)
-
-
-def image(folder: Path, kernel: Path, *, uefi: bool) -> bytes:
-    """The root file system: kernel, initial ramdisk, a menu, and what makes it start."""
-    tree = folder / "tree"
-    (tree / "boot/grub").mkdir(parents=True)
-    (tree / "etc").mkdir()
-    shutil.copy(kernel, tree / "boot/vmlinuz")
-    shutil.copy(starter(folder), tree / "boot/initrd")
-    (tree / "boot/grub/grub.cfg").write_text(MENU.replace("@UUID@", UUID))
-    if uefi:
-        (tree / "boot/efi/EFI/BOOT").mkdir(parents=True)
-        osimage_disk.make_efi_loader(tree / "boot/efi/EFI/BOOT/BOOTX64.EFI", UUID, "/boot/grub/grub.cfg")
-        (tree / "boot/efi/EFI/BOOT/BOOTX64.cfg").unlink()
-    else:
-        add_grub(tree, folder)
-    path = folder / "root.img"
-    features = "^metadata_csum_seed,^orphan_file"
-    run(["mke2fs", "-q", "-F", "-t", "ext4", "-O", features, "-U", UUID, "-d", str(tree), str(path), "160m"])
-    return path.read_bytes()
-
-
 def succeed(machine: Machine, name: str, params: dict[str, Any]) -> Any:
     result = machine.client.post(name, params)[1]
     assert result["command_status"] == "SUCCEEDED", result
@@ -112,7 +62,8 @@ def test_a_partition_image_starts_from_its_disk(tmp_path: Path, uefi: bool) -> N
         peers.Images({}) as images,
         booted(tmp_path, api, variant="cloud", frame=frame, uefi=uefi) as machine,
     ):
-        body = image(tmp_path, tmp_path / "ramdisk/vmlinuz", uefi=uefi)
+        parts = rootfs.Parts(tmp_path / "ramdisk/vmlinuz", starter(tmp_path))
+        body = rootfs.make(tmp_path, parts, "uefi" if uefi else "bios").read_bytes()
         chunks = peers.chunk_map(body)
         images.files |= {"/i.raw": body, "/i.map": chunks}
         peers.wait_until(lambda: api.seen.heartbeats, 180, "the heartbeat")
@@ -121,17 +72,17 @@ def test_a_partition_image_starts_from_its_disk(tmp_path: Path, uefi: bool) -> N
         info |= {"image_type": "partition", "root_mb": 300, "swap_mb": 64, "ephemeral_mb": 200}
         succeed(machine, "deploy.execute_deploy_step", wanted)
         uuids = succeed(machine, "standby.get_partition_uuids", {})
-        assert uuids["root uuid"] == UUID
-        loader = {"root_uuid": UUID, "efi_system_part_uuid": uuids["efi system partition uuid"]}
+        assert uuids["root uuid"] == rootfs.UUID
+        loader = {"root_uuid": rootfs.UUID, "efi_system_part_uuid": uuids["efi system partition uuid"]}
         said = succeed(machine, "image.install_bootloader", {**loader, "target_boot_mode": "uefi" if uefi else "bios"})
         assert ("boot entry" if uefi else "grub-install of the image") in said["result"]
         succeed(machine, "standby.sync", {})
     disk, serial = machine.disk, tmp_path / "second"
-    assert "ephemeral0" in run(["blkid", "-p", "-O", str((201 if uefi else 1) * MIB), str(disk)])
+    assert "ephemeral0" in rootfs.run(["blkid", "-p", "-O", str((201 if uefi else 1) * MIB), str(disk)])
     words = Hull(tmp_path / "ramdisk", tmp_path / "none", tmp_path / "blank", serial, frame).command("")
     at = words.index("-kernel")
     words[at : at + 6] = []
     words = [word.replace(str(tmp_path / "blank"), str(disk)) for word in words]
     words += firmware(tmp_path) if uefi else []
     subprocess.run(words, stdin=subprocess.DEVNULL, timeout=240, check=True)
-    assert f"the image started: BOOT_IMAGE=/boot/vmlinuz console=ttyS0 root=UUID={UUID}" in serial.read_text()
+    assert f"the image started: BOOT_IMAGE=/boot/vmlinuz console=ttyS0 root=UUID={rootfs.UUID}" in serial.read_text()

@@ -55,7 +55,7 @@ async def test_any_text_comes_out_as_it_went_in(store: Store, description: str, 
 async def test_a_list_is_the_documents_in_order(store: Store) -> None:
     made = [await add(store, name=f"n{9 - i}", traits=("CUSTOM_B", "CUSTOM_A"), maintenance=i == 3) for i in range(10)]
     listed = await store.read(nodes.list_documents, Filter(), Page(limit=8, sort_key="name"), document())
-    found = json.loads(listed.array)
+    found = json.loads(b"[" + listed.items + b"]")
     assert [one["name"] for one in found] == [f"n{i}" for i in range(8)]
     assert [one["uuid"] for one in found] == listed.uuids
     assert listed.uuids == [one.uuid for one in reversed(made)][:8]
@@ -64,7 +64,8 @@ async def test_a_list_is_the_documents_in_order(store: Store) -> None:
     one = await store.read(nodes.get_document, found[2]["uuid"], document())
     assert json.loads(one) == found[2]
     after = Page(sort_key="name", marker=listed.uuids[-1])
-    assert json.loads((await store.read(nodes.list_documents, Filter(), after, document())).array)[0]["name"] == "n8"
+    rest = await store.read(nodes.list_documents, Filter(), after, document())
+    assert json.loads(b"[" + rest.items + b"]")[0]["name"] == "n8"
     assert await store.read(nodes.list_documents, Filter(driver="none"), Page(), document()) == documents.NOTHING
 
 

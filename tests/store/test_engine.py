@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -166,10 +167,12 @@ def columns(engine: sqlalchemy.Engine, table: str) -> list[tuple[object, ...]]:
     return [*sorted(tuple(row)[1:] for row in found), *uniques, *sorted(tuple(row)[2:] for row in keys)]
 
 
-def test_the_head_is_the_newest_file() -> None:
+def test_the_head_is_the_end_of_the_one_chain() -> None:
     versions = Path(upgrade.__file__).parent / "migrations" / "versions"
-    newest = max(file.name for file in versions.glob("v*.py"))
-    assert newest.startswith(f"v{upgrade.HEAD}_")
+    names = [re.findall(r'^(?:down_)?revision = "?(.*?)"?$', file.read_text(), re.M) for file in versions.glob("v*.py")]
+    before = dict(names)
+    assert len(set(before.values())) == len(before)
+    assert set(before) - set(before.values()) == {upgrade.HEAD}
 
 
 def test_a_newer_database_is_refused_with_the_cure(tmp_path: Path) -> None:

@@ -175,8 +175,8 @@ async def test_traits(store: Store) -> None:
     await add(store)
     assert made.traits == ("A", "B")
     await store.run(nodes.set_traits, made.uuid, ("C", "C"))
-    assert await store.read(nodes.list_traits, made.uuid) == ["C"]
-    assert await store.read(nodes.traits_of, [*map(str, range(1200)), made.uuid]) == {made.uuid: ["C"]}
+    assert (await store.read(nodes.get, made.uuid)).traits == ("C",)
+    assert sorted(one.traits for one in await store.read(nodes.list_all, Filter(), Page())) == [(), ("C",)]
 
 
 async def test_ports(store: Store) -> None:

@@ -21,6 +21,7 @@ _SEEN_BY = {
     "portgroups": "baremetal:node:get",
     "connectors": "baremetal:node:get",
     "targets": "baremetal:node:get",
+    "allocations": "baremetal:allocation:get",
     "runbooks": "",
 }
 """The rule that decides whether somebody learns that an object is there, "" where everybody does; by the word its
@@ -31,6 +32,7 @@ _NAMES = {
     "portgroups": "Portgroup",
     "connectors": "Volume connector",
     "targets": "Volume target",
+    "allocations": "Allocation",
     "runbooks": "Runbook",
 }
 

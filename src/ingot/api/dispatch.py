@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable
 
-from ingot.api import access, auth, limits, routing, versions, wire
+from ingot.api import access, auth, limits, routing, streams, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 
@@ -19,7 +19,9 @@ _RANGE = (
 )
 _USED = tuple((b"x-openstack-ironic-api-version", f"1.{number}".encode()) for number in range(versions.MAX + 1))
 _CLOSE = (b"connection", b"close")
+_IDENTITY = (b"openstack-request-id", b"x-openstack-request-id")
 _LAST_WITH_SUFFIX = 90
+_NOT_JSON = wire.refusal(406, "This client does not accept application/json, and there is nothing else.")
 
 
 Socket = Callable[[Deps, bytes, wire.Receive, wire.Send], Awaitable[None]]
@@ -27,10 +29,11 @@ Socket = Callable[[Deps, bytes, wire.Receive, wire.Send], Awaitable[None]]
 
 
 class App:
-    """The ASGI callable."""
+    """The ASGI callable. ``end`` is to be called when the service stops: answers without an end are ended."""
 
-    def __init__(self, deps: Deps, routes: tuple[routing.Route, ...], socket: Socket) -> None:
+    def __init__(self, deps: Deps, routes: tuple[routing.Route, ...], socket: Socket, end: Callable[[], None]) -> None:
         self.deps = deps
+        self.end = end
         self._socket = socket
         self.router = routing.Router(routes)
         self.limits = limits.Limits(deps.settings.agent_rate, deps.clock)
@@ -55,16 +58,21 @@ class App:
             answer = await wire.guard(call.answer(), request_id)
         except wire.Gone:
             return
-        identity = request_id.encode()
+        if scope["method"] == "OPTIONS" and answer.status != 200:
+            answer, identity = wire.Answer(200, early=True), b""
+        else:
+            identity = request_id.encode()
         headers = [
             *answer.headers,
-            *call.version_headers,
+            *(() if answer.early else call.version_headers),
             (b"content-length", str(len(answer.body)).encode()),
-            (b"openstack-request-id", identity),
-            (b"x-openstack-request-id", identity),
+            *((name, identity) for name in _IDENTITY if identity),
         ]
         if not call.body_read and _has_body(scope):
             headers.append(_CLOSE)
+        if isinstance(answer, wire.Stream):
+            await streams.pour(answer, headers, receive, send)
+            return
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
@@ -87,14 +95,13 @@ class _Call:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         plain = routing.split(scope["raw_path"])
         segments = routing.versioned(plain or ())
-        known = plain is not None and self._is_known(segments)
-        if not known:
+        version = self._choose_version(headers, segments)
+        if isinstance(version, wire.Answer):
+            return version
+        if plain is None or not self._is_known(segments):
             await self._app.gate.caller(headers, self._client)
             return wire.refusal(404)
-        refused = self._choose_version(headers, segments)
-        if isinstance(refused, wire.Answer):
-            return refused
-        return await self._route(headers, segments, refused)
+        return await self._route(headers, segments, version)
 
     def _is_known(self, segments: tuple[str, ...]) -> bool:
         if len(segments) > 1 and segments[0] == "v1":
@@ -107,10 +114,10 @@ class _Call:
         try:
             version = versions.negotiate(headers)
         except versions.Unknown as error:
-            return wire.refusal(406, error.message)
+            return wire.fault(406, error.message) if not segments else wire.refusal(406, error.message)
         except errors.NotAcceptable as error:
             self.version_headers = _RANGE
-            return wire.refusal(406, error.message)
+            return wire.fault(406, error.message) if not segments else wire.refusal(406, error.message, *_RANGE)
         self.version_headers = (*_RANGE, _USED[version])
         return version
 
@@ -125,9 +132,9 @@ class _Call:
         else:
             caller = auth.NOBODY
         if route is None:
-            return _no_route(routes, method)
-        if version < route.since:
-            return _too_early(route)
+            return _no_route(routes)
+        if refused := _refused(route, version, headers):
+            return refused
         if not route.asks:
             ident = values[0] if values else None
             await access.admit(self._app.deps, caller, route.rule, route.path, ident)
@@ -155,14 +162,16 @@ class _Call:
         return await route.handler(deps, request)
 
 
-def _no_route(routes: dict[str, tuple[routing.Route, tuple[str, ...]]], method: str) -> wire.Answer:
+def _no_route(routes: dict[str, tuple[routing.Route, tuple[str, ...]]]) -> wire.Answer:
     if not routes:
         return wire.refusal(404)
-    if method == "OPTIONS":
-        return wire.Answer(200)
-    allow = (b"allow", ", ".join(sorted(routes)).encode())
-    answer = wire.refusal(405, "", allow)
-    return wire.Answer(405, b"", (allow,)) if method == "HEAD" else answer
+    return wire.refusal(405, "", (b"allow", ", ".join(sorted(routes)).encode()))
+
+
+def _refused(route: routing.Route, version: int, headers: dict[str, str]) -> wire.Answer | None:
+    if route.path.startswith("/v1") and not wire.accepts_json(headers.get("accept", "")):
+        return _NOT_JSON
+    return _too_early(route) if version < route.since else None
 
 
 def _too_early(route: routing.Route) -> wire.Answer:

@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 import uvicorn
 
-from ingot.api import auth, server
+from ingot.api import auth, dispatch, server
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.netboot import hostnet
@@ -52,12 +52,14 @@ async def listening(deps: Deps) -> AsyncGenerator[None]:
     """
     auth.check(deps.settings)
     with contextlib.ExitStack() as sockets:
-        servers, identity = await _prepare(deps, sockets)
+        app = server.build(deps)
+        servers, identity = await _prepare(deps, app, sockets)
         tasks = [asyncio.create_task(one.serve(sockets=[sock])) for one, sock in servers]
         fresh = [] if identity is None else [asyncio.create_task(identity.keep_fresh())]
         try:
             yield
         finally:
+            app.end()
             for one, _ in servers:
                 one.should_exit = True
             for task in fresh:
@@ -66,11 +68,10 @@ async def listening(deps: Deps) -> AsyncGenerator[None]:
 
 
 async def _prepare(
-    deps: Deps, sockets: contextlib.ExitStack
+    deps: Deps, app: dispatch.App, sockets: contextlib.ExitStack
 ) -> tuple[list[tuple[_Server, socket.socket]], tls.Identity | None]:
     """The servers with their bound sockets, and what they show to callers of those that speak TLS."""
     settings = deps.settings
-    app = server.build(deps)
     main = sockets.enter_context(_bind(settings.host, settings.port))
     agents = _agents_address(settings, str(main.getsockname()[0]))
     places: list[tuple[Any, str, socket.socket]] = [(app, settings.host, main)]

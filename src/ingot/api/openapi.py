@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document: made of the route table and of what the handlers tell (spec.py) when first asked for.
 
 Which arguments of the query a handler reads, the handler itself says: it is called with one that nobody knows, and its
-refusal names the others. May not: hold a fact about one route. Invariant: every route of the table is in the document.
+refusal names the others. May not: hold a fact about one route. Invariant: every route of the table is in it.
 """
 
 from __future__ import annotations

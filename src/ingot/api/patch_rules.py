@@ -9,6 +9,8 @@ from __future__ import annotations
 from ingot.domain import node, patch
 from ingot.services import drafts
 
+ANY = "baremetal:node:update"
+NO_CLEANING = "baremetal:node:disable_cleaning"
 NODE_FIELDS: dict[str, str] = {
     "name": "baremetal:node:update:name",
     "extra": "baremetal:node:update_extra",
@@ -30,21 +32,21 @@ NODE_FIELDS: dict[str, str] = {
     "driver": "baremetal:node:update:driver_interfaces",
     **dict.fromkeys((f"{kind}_interface" for kind in node.INTERFACES), "baremetal:node:update:driver_interfaces"),
 }
-"""Fields of a node that a rule of their own guards; all others fall to ``baremetal:node:update``."""
+"""Fields of a node that a rule of their own guards; all others fall to ``ANY``."""
 _OF_RUNBOOK = {"owner": "baremetal:runbook:update:owner", "public": "baremetal:runbook:update:public"}
 
 
 def of_node(operations: tuple[patch.Operation, ...]) -> tuple[str, ...]:
     """All rules that a patch of a node has to pass."""
     found = [_of_operation(operation) for operation in operations]
-    return tuple(dict.fromkeys(found or ["baremetal:node:update"]))
+    return tuple(dict.fromkeys(found or [ANY]))
 
 
 def _of_operation(operation: patch.Operation) -> str:
     name = operation.root()
     if name == "automated_clean" and operation.op != "remove" and drafts.flag(operation.value) is False:
-        return "baremetal:node:disable_cleaning"
-    return NODE_FIELDS.get(name, "baremetal:node:update")
+        return NO_CLEANING
+    return NODE_FIELDS.get(name, ANY)
 
 
 def of_runbook(operations: tuple[patch.Operation, ...]) -> tuple[str, ...]:

@@ -157,6 +157,7 @@ baremetal:events:post                           admin           -               
 
 # what Ironic lacks
 ingot:states:get                                -               -               -         reader+service
+ingot:events:get                                -               -               -         reader+service
 ingot:run:get                                   reader+service  reader+service  reader    -
 ingot:run:logs                                  member+service  member+service  -         -
 ingot:sensors:get                               reader+service  reader+service  reader    -

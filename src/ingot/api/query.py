@@ -79,7 +79,8 @@ class Query:
                 f'The sort_key value "{key}" is an invalid field for sorting',
                 hint=f"Sort by: {', '.join(sorted(sortable))}.",
             )
-        direction = self.text("sort_dir") or "asc"
+        given = self.text("sort_dir")
+        direction = "asc" if given is None else given
         if direction not in {"asc", "desc"}:
             raise errors.Invalid(
                 f"Invalid sort direction: {direction}. Acceptable values are 'asc' or 'desc'", hint="Use one of them."

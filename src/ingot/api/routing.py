@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from ingot.api import wire
 from ingot.deps import Deps
-from ingot.domain import errors
 
 Handler = Callable[[Deps, wire.Request], Awaitable[wire.Answer]]
 
@@ -88,7 +87,7 @@ def split(raw_path: bytes) -> tuple[str, ...] | None:
         parts = text.strip("/").split("/") if text.strip("/") else []
         segments = tuple(urllib.parse.unquote(part, errors="strict") for part in parts)
     except UnicodeDecodeError as error:
-        raise errors.Invalid("The path is not valid UTF-8.") from error
+        raise wire.Unreadable("The path is not valid UTF-8.") from error
     return None if "" in segments else segments
 
 

@@ -6,12 +6,14 @@ Invariant: what is not in the table is not served.
 
 from __future__ import annotations
 
-from ingot.api import dispatch, openapi
+from ingot.api import dispatch, feed, openapi
 from ingot.api.ext import console as console_page
+from ingot.api.ext import events as live
 from ingot.api.ext import runs, sensors, status
 from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
     agents,
+    allocations,
     bios,
     chassis,
     conductors,
@@ -21,12 +23,14 @@ from ingot.api.v1 import (
     firmware,
     history,
     indicators,
+    inspection_rules,
     management,
     modes,
     nodes,
     portgroups,
     ports,
     root,
+    shards,
     states,
     steplists,
     traits,
@@ -37,7 +41,9 @@ from ingot.api.v1 import (
 from ingot.deps import Deps
 
 _NODE = "/v1/nodes/{node}"
+_ALLOCATION = "/v1/allocations/{allocation}"
 _PORTGROUP = "/v1/portgroups/{portgroup}"
+_RULES = "/v1/inspection_rules"
 _TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
 _LAMP = f"{_NODE}/management/indicators/{{indicator}}"
@@ -54,8 +60,8 @@ def _every_method(path: str, handler: Handler, rule: str) -> tuple[Route, ...]:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/", root.index, 1, "public", public=True),
-    Route("GET", "/v1", root.show, 1, "public", public=True),
+    *(Route(method, "/", root.index, 1, "public", public=True) for method in ("GET", "HEAD")),
+    *(Route(method, "/v1", root.show, 1, "public", public=True) for method in ("GET", "HEAD")),
     # nodes
     Route("GET", "/v1/nodes", nodes.index, 1, "baremetal:node:list"),
     Route("POST", "/v1/nodes", nodes.create, 1, "baremetal:node:create"),
@@ -136,7 +142,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_PORTGROUP}/ports", ports.index_of_portgroup, 24, "baremetal:port:get"),
     Route("GET", f"{_PORTGROUP}/ports/detail", ports.index_of_portgroup_detail, 24, "baremetal:port:get"),
     # volumes
-    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:list"),
+    Route("GET", "/v1/volume", volumes.show_root, 32, "baremetal:volume:get"),
     Route("GET", f"{_NODE}/volume", volumes.show_root, 32, "baremetal:volume:get"),
     *(
         route
@@ -193,6 +199,15 @@ ROUTES: tuple[Route, ...] = (
     *_every_method(_PASSTHRU, vendor.driver_call, "baremetal:driver:vendor_passthru"),
     Route("GET", "/v1/conductors", conductors.index, 49, "baremetal:conductor:get"),
     Route("GET", "/v1/conductors/{hostname}", conductors.show, 49, "baremetal:conductor:get"),
+    # allocations and shards
+    Route("GET", "/v1/allocations", allocations.index, 52, "baremetal:allocation:list"),
+    Route("POST", "/v1/allocations", allocations.create, 52, "baremetal:allocation:create", late=405),
+    Route("GET", _ALLOCATION, allocations.show, 52, "baremetal:allocation:get"),
+    Route("PATCH", _ALLOCATION, allocations.change, 57, "baremetal:allocation:update", late=405),
+    Route("DELETE", _ALLOCATION, allocations.destroy, 52, "baremetal:allocation:delete", late=405),
+    Route("GET", f"{_NODE}/allocation", allocations.show_of_node, 52, "baremetal:node:get"),
+    Route("DELETE", f"{_NODE}/allocation", allocations.destroy_of_node, 52, "baremetal:node:get"),
+    Route("GET", "/v1/shards", shards.index, 82, "baremetal:shards:get"),
     # lists of steps
     *(
         Route(method, f"/v1/{resource.word}{below}", handler, since, f"baremetal:{rule}:{what}", late=late)
@@ -213,6 +228,12 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", f"{_TRAITS}", steplists.remove_traits, 112, "baremetal:runbook:update"),
     Route("PUT", f"{_TRAITS}/{{trait}}", steplists.add_trait, 112, "baremetal:runbook:update"),
     Route("DELETE", f"{_TRAITS}/{{trait}}", steplists.remove_traits, 112, "baremetal:runbook:update"),
+    Route("GET", _RULES, inspection_rules.index, 96, "baremetal:inspection_rule:get"),
+    Route("POST", _RULES, inspection_rules.create, 96, "baremetal:inspection_rule:create", late=405),
+    Route("DELETE", _RULES, inspection_rules.destroy_all, 96, "baremetal:inspection_rule:delete", late=405),
+    Route("GET", f"{_RULES}/{{rule}}", inspection_rules.show, 96, "baremetal:inspection_rule:get"),
+    Route("PATCH", f"{_RULES}/{{rule}}", inspection_rules.change, 96, "baremetal:inspection_rule:update", late=405),
+    Route("DELETE", f"{_RULES}/{{rule}}", inspection_rules.destroy, 96, "baremetal:inspection_rule:delete", late=405),
     Route("POST", "/v1/events", events.create, 54, "baremetal:events:post"),
     # the ramdisk's agent
     Route("GET", "/v1/lookup", agents.lookup, 22, "public", public=True, limited="lookup"),
@@ -231,6 +252,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/openapi.json", openapi.Document(lambda: ROUTES).show, 1, "public", public=True),
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
+    Route("GET", "/ingot/v1/events", live.index, 1, "ingot:events:get"),
+    Route("GET", "/ingot/v1/nodes/{node}/wait", live.wait, 1, "baremetal:node:get_states"),
     Route("GET", "/ingot/v1/nodes/{node}/run", runs.show_last, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs/{run}", runs.show, 1, "ingot:run:get"),
@@ -247,4 +270,4 @@ ROUTES: tuple[Route, ...] = (
 
 def build(deps: Deps) -> dispatch.App:
     """The ASGI application. Raises errors.Invalid when the settings would serve everyone without asking who it is."""
-    return dispatch.App(deps, ROUTES, console_page.socket)
+    return dispatch.App(deps, ROUTES, console_page.socket, feed.Feed(deps).end)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from ingot.api import versions
-from ingot.domain import errors, node, patch, states, steplists
+from ingot.domain import allocation, errors, inspection_rules, node, patch, states, steplists, volumes
 
 JSON = "application/json"
 _Links = list[dict[str, str]]
@@ -24,14 +24,20 @@ _KINDS: dict[str, type[msgspec.Struct]] = {
     "portgroup": node.Portgroup,
     "chassis": node.Chassis,
     "history": node.HistoryEntry,
+    "allocation": allocation.Allocation,
+    "connectors": volumes.Connector,
+    "targets": volumes.Target,
     "deploy_templates": steplists.DeployTemplate,
     "runbooks": steplists.Runbook,
+    "inspection_rules": inspection_rules.Rule,
 }
 """The values behind resources, which know the types of their fields."""
 _MADE: dict[str, Any] = {
     **dict.fromkeys(("links", "ports", "portgroups", "states", "volume"), _Links),
     "nodes": list[_Links],
     "conductor": str | None,
+    # null of sensitive rules
+    **dict.fromkeys(("actions", "conditions"), list[dict[str, Any]] | None),
 }
 """Fields that no value holds."""
 _REFERENCE = "#/components/schemas/{name}"

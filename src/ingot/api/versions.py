@@ -34,6 +34,10 @@ _NODE_1 = (
     "target_power_state target_provision_state links ports"
 )
 _STEPLIST = "uuid name steps extra created_at updated_at links"
+_RULE = "uuid description priority sensitive phase conditions actions"
+_ALLOCATION = (
+    "uuid candidate_nodes created_at extra last_error links name node_uuid resource_class state traits updated_at"
+)
 _COMMON = ("extra", "created_at", "updated_at", "links")
 _PORTGROUP_23 = (
     "uuid address name extra internal_info node_uuid standalone_ports_supported created_at updated_at links ports"
@@ -132,7 +136,7 @@ TABLE: tuple[Row, ...] = (
     Row("conductors", _node("conductor"), _node("conductor")),
     Row("owner", _node("owner"), _node("owner")),
     Row("description", _node("description")),
-    Row("allocations", _node("allocation_uuid")),
+    Row("allocations", {**_node("allocation_uuid"), "allocation": tuple(_ALLOCATION.split())}),
     Row("smart NICs", _port("is_smartnic")),
     Row("events"),
     Row("deploy templates", {"deploy_templates": tuple(_STEPLIST.split())}),
@@ -140,7 +144,7 @@ TABLE: tuple[Row, ...] = (
     Row("change of allocations"),
     Row("allocation of a given node"),
     Row("vendor data in config drives"),
-    Row("owner of allocations"),
+    Row("owner of allocations", {"allocation": ("owner",)}),
     Row("retired nodes", _node("retired retired_reason")),
     Row("agent tokens"),
     Row("indicators"),
@@ -176,7 +180,10 @@ TABLE: tuple[Row, ...] = (
     Row("attached virtual media"),
     Row("ports created by node name"),
     Row("power off can be disabled", _node("disable_power_off")),
-    Row("inspection rules"),
+    Row(
+        "inspection rules",
+        {"inspection_rules": tuple(f"{_RULE} created_at updated_at links".split())},
+    ),
     Row("port description", _port("description")),
     Row("escapes in patch paths"),
     Row("filter by conductor groups"),
@@ -260,7 +267,7 @@ def negotiate(headers: dict[str, str]) -> int:
     asked = asked.strip()
     if asked.lower() == "latest":
         return MAX
-    match = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,6})", asked)
+    match = re.fullmatch(r"(-?[0-9]{1,4})\.(-?[0-9]{1,6})", asked)
     if match is None:
         raise Unknown("Invalid value for X-OpenStack-Ironic-API-Version header")
     major, minor = int(match[1]), int(match[2])
@@ -283,5 +290,5 @@ def _standard(value: str | None) -> str | None:
     for part in (value or "").split(","):
         words = part.split()
         if words and words[0].lower() == _SERVICE:
-            found = words[1] if len(words) == 2 else "none"
+            found = words[1] if len(words) == 2 else found
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,11 +39,21 @@ class Gone(Exception):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What goes back: status, body and headers beyond the common ones."""
+    """What goes back: status, body and headers beyond the common ones.
+
+    ``early``: made before a resource was reached; such an answer has no version headers.
+    """
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    early: bool = False
+
+
+class Stream(Answer, frozen=True, kw_only=True):
+    """An answer without an end: ``chunks`` are sent as they come, until they end or the client hangs up."""
+
+    chunks: AsyncGenerator[bytes]
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,10 @@ class Request:
         return "/".join((self.base, *(urllib.parse.quote(part, safe="~") for part in parts)))
 
 
+class Unreadable(errors.Refused):
+    """The request cannot be read, or names something that nothing can be called; refused before a resource sees it."""
+
+
 class TooDeep(errors.Refused):
     """Request body JSON is nested too deeply."""
 
@@ -105,17 +119,25 @@ class TooDeep(errors.Refused):
 
 
 def decode(body: bytes) -> Any:
-    """JSON text as a value. Raises errors.Invalid (malformed, bad UTF-8), TooDeep."""
+    """JSON text as a value. Raises errors.Invalid (malformed), Unreadable (bad UTF-8), TooDeep."""
     try:
         found = msgspec.json.decode(body)
     except RecursionError as error:
         raise TooDeep() from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _check_text(body)
         text = f"The request body is not valid JSON: {error}"
         raise errors.Invalid(text, hint="Correct it and send again.") from error
     if body.count(b"{") + body.count(b"[") > _DEPTH and _too_deep(found):
         raise TooDeep()
     return found
+
+
+def _check_text(body: bytes) -> None:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise Unreadable("The request body is not valid UTF-8.") from error
 
 
 def _too_deep(value: Any) -> bool:
@@ -172,6 +194,12 @@ def parse_query(text: bytes) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def accepts_json(accept: str) -> bool:
+    """Whether a client with this Accept header takes JSON; an empty one takes everything."""
+    kinds = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    return not accept.strip() or any(kind in {"*/*", "*", "application/*", "application/json"} for kind in kinds)
+
+
 def base_url(public_url: str | None, scheme: str, host: str, fallback: str) -> str:
     """What links begin with: the setting, or the Host header when it looks like a host, or ``fallback``."""
     if public_url:
@@ -187,6 +215,12 @@ def ok(value: Any, status: int = 200, *headers: tuple[bytes, bytes]) -> Answer:
 def ready(body: bytes) -> Answer:
     """An answer whose body is JSON text already."""
     return Answer(200, body, (_JSON,))
+
+
+def listing(name: str, items: bytes, more: dict[str, Any]) -> Answer:
+    """An answer with the JSON texts ``items``, parted by commas, as the list ``name``, and ``more`` beside it."""
+    rest = b"," + msgspec.json.encode(more)[1:] if more else b"}"
+    return ready(b'{"%b":[%b]%b' % (name.encode(), items, rest))
 
 
 def created(value: Any, location: str) -> Answer:
@@ -211,7 +245,8 @@ def fault(status: int, text: str) -> Answer:
 def refusal(status: int, text: str = "", *headers: tuple[bytes, bytes]) -> Answer:
     """The body of what never reached a resource (no such path, no such version): code, title, description."""
     inner = {"code": status, "title": _TITLES[status], "description": text}
-    return ok({"error_message": msgspec.json.encode(inner).decode()}, status, *headers)
+    body = msgspec.json.encode({"error_message": msgspec.json.encode(inner).decode()})
+    return Answer(status, body, (_JSON, *headers), early=True)
 
 
 def _bare(status: int, text: str) -> Answer:
@@ -240,6 +275,8 @@ def failure(error: errors.IngotError) -> Answer:
             return _bare(413, error.sentence())
         case TooDeep():
             return _bare(400, error.sentence())
+        case Unreadable():
+            return refusal(400, error.sentence())
         case errors.Unauthorized():
             return refusal(401, error.sentence(), (b"www-authenticate", b'Basic realm="Baremetal API"'))
         case errors.TooMany():

@@ -13,23 +13,25 @@ from typing import Any
 from ingot.domain import errors
 
 Answer = Callable[..., Awaitable[Any]]
+NODES = "nodes"
+"""The topic that wakes who works on nodes."""
 
 
 class MemoryBus:
     """Rings and calls inside one event loop."""
 
     def __init__(self) -> None:
-        self._listeners: list[Callable[[str], None]] = []
+        self._listeners: dict[str, list[Callable[[str], None]]] = {}
         self._answers: dict[str, Answer] = {}
 
-    def listen(self, listener: Callable[[str], None]) -> None:
-        """Call ``listener(node_uuid)`` at every ring."""
-        self._listeners.append(listener)
+    def listen(self, listener: Callable[[str], None], topic: str = NODES) -> None:
+        """Call ``listener(uuid)`` at every ring of this topic."""
+        self._listeners.setdefault(topic, []).append(listener)
 
-    def ring(self, node_uuid: str) -> None:
-        """Say that something about this node is worth a look."""
-        for listener in self._listeners:
-            listener(node_uuid)
+    def ring(self, uuid: str, topic: str = NODES) -> None:
+        """Say that something about this node (or whatever the topic names) is worth a look."""
+        for listener in self._listeners.get(topic, ()):
+            listener(uuid)
 
     def answer(self, verb: str, function: Answer) -> None:
         """Let ``function(**payload)`` answer calls of ``verb``."""

@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": Entry("ingot.cli.serve", "serve", "Run the service: API, conductor and network boot."),
     "node": Entry("ingot.cli.node.group", "node", "Enrol, deploy, watch and repair servers."),
     "port": Entry("ingot.cli.port", "port", "The servers' network cards."),
+    "allocation": Entry("ingot.cli.allocation", "allocation", "Some free server of a kind."),
     "user": Entry("ingot.cli.user", "user", "Who may call the API."),
     "config": Entry("ingot.cli.config", "config", "Show the settings and where they come from."),
     "db": Entry("ingot.cli.db", "db", "Upgrade, check, back up the database; a new key for it."),

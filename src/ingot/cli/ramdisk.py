@@ -57,6 +57,12 @@ def ramdisk() -> None:
     help="Folder for vmlinuz and initrd (default: where `serve` looks).",
 )
 @click.option(
+    "--arch",
+    "architecture",
+    type=click.Choice(["amd64", "arm64"]),
+    help="Processor of the servers (default: this host's); another's default folder is one of its name below.",
+)
+@click.option(
     "--extra",
     "extras",
     multiple=True,
@@ -64,13 +70,14 @@ def ramdisk() -> None:
     help="Folder with files, programs, drivers to add (docs/howto/ramdisk.md); repeatable.",
 )
 @options.as_json
-def build(variant: str, folder: Path | None, extras: tuple[Path, ...], as_json: bool) -> None:
+def build(variant: str, folder: Path | None, architecture: str | None, extras: tuple[Path, ...], as_json: bool) -> None:
     """Build kernel and initrd from this host's packages; quick when nothing has changed."""
     module = builder()
-    target = folder or default_folder()
+    foreign = architecture if architecture != module.foreign.host() else None
+    target = folder or default_folder() / (foreign or "")
     with stopping.on_sigterm():
         try:
-            module.build(variant, target, _tell_phase, extras)
+            module.build(variant, target, _tell_phase, extras, architecture)
         except module.BuildError as error:
             raise errors.IngotError(str(error), hint="") from error
     _tell(target, as_json)
@@ -99,7 +106,8 @@ def _tell(folder: Path, as_json: bool) -> None:
         output.show_json({"folder": str(folder), **manifest})
         return
     sizes: dict[str, int] = manifest.get("sizes") or {}
-    facts = {"folder": str(folder), "variant": manifest.get("variant"), "kernel": manifest.get("kernel_release")}
+    facts = {"folder": str(folder), "variant": manifest.get("variant"), "processor": manifest.get("architecture")}
+    facts |= {"kernel": manifest.get("kernel_release")}
     facts |= {name: f"{size / 2**20:.1f} MiB" for name, size in sizes.items()}
     facts |= {"packages": len(manifest.get("packages") or {}), "modules": len(manifest.get("modules") or [])}
     output.show_record(facts)

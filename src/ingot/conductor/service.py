@@ -10,6 +10,7 @@ from ingot.conductor.consoles import Consoles
 from ingot.conductor.hardware_calls import HardwareCalls
 from ingot.conductor.membership import Membership
 from ingot.conductor.periodic.power_sync import PowerSync
+from ingot.conductor.placements import Placements
 from ingot.deps import Deps
 from ingot.domain import ids
 from ingot.flows import catalog
@@ -27,6 +28,7 @@ class Conductor:
         HardwareCalls(deps, calls)
         self._consoles = Consoles(deps, calls)
         self._power_sync = PowerSync(deps, calls)
+        self._placements = Placements(deps)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -37,5 +39,6 @@ class Conductor:
                 group.create_task(self._claims.run())
                 group.create_task(self._consoles.run())
                 group.create_task(self._power_sync.run())
+                group.create_task(self._placements.run())
         finally:
             await self._membership.leave()

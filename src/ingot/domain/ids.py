@@ -36,6 +36,11 @@ def is_name(text: str, *, hostname_only: bool = False) -> bool:
     return bool((_HOSTNAME if hostname_only else _UNRESERVED).fullmatch(text))
 
 
+def is_label(text: str) -> bool:
+    """Whether ``text`` consists of unreserved characters, which is all that an allocation's name needs."""
+    return bool(_UNRESERVED.fullmatch(text))
+
+
 def mac(text: str) -> str:
     """A MAC address in lower case with colons. Raises errors.Invalid when it is none."""
     if not _MAC.fullmatch(text):

@@ -76,7 +76,9 @@ def _check(operation: Operation, form: re.Pattern[str]) -> None:
 
 def apply(document: dict[str, Any], operations: tuple[Operation, ...]) -> dict[str, Any]:
     """A changed copy of ``document``. Raises errors.Invalid naming the operation that does not fit."""
-    result = copy.deepcopy(document)
+    result = dict(document)
+    for root in {operation.root() for operation in operations}.intersection(document):
+        result[root] = copy.deepcopy(document[root])
     for operation in operations:
         *parents, last = operation.keys()
         place: Any = result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.domain import hardware, node, runs, states
-from ingot.flows import agent_steps, flow, readings
+from ingot.flows import agent_steps, flow, readings, rules
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.steps import step
 from ingot.store import rows
@@ -15,8 +15,9 @@ class Inspect:
     """The inspect flow."""
 
     async def plan(self, ctx: StepContext) -> list[runs.PlannedStep]:
-        """The interface inspects, then what it found is applied to the node."""
-        return [runs.PlannedStep("inspect", "inspect"), runs.PlannedStep("flow", "apply")]
+        """The interface inspects, then what it found is applied to the node, then the inspection rules are."""
+        steps = (("inspect", "inspect"), ("flow", "apply"), ("flow", "rules"))
+        return [runs.PlannedStep(interface, name) for interface, name in steps]
 
     @step()
     async def apply(self, ctx: StepContext) -> None:
@@ -31,6 +32,11 @@ class Inspect:
         await ctx.journal.change_node(**columns)
         await ctx.journal.add_ports(hardware.ports(ctx.node.uuid, inventory))
         await readings.refresh_firmware(ctx)
+
+    @step()
+    async def rules(self, ctx: StepContext) -> None:
+        """Apply the inspection rules."""
+        await rules.apply(ctx)
 
     def success(self, ctx: StepContext) -> flow.Ending:
         """Manageable again."""

@@ -12,11 +12,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import bios, errors, firmware, node, runs, secrets, states
+from ingot.domain import bios, errors, firmware, inspection_rules, node, power, rule_actions, runs, secrets, states
 from ingot.interfaces.network import VIF
+from ingot.store import allocations, history, nodes, run_logs
 from ingot.store import bios as bios_store
 from ingot.store import firmware as firmware_store
-from ingot.store import history, nodes, run_logs
+from ingot.store import inspection_rules as rule_store
 from ingot.store import portgroups as group_store
 from ingot.store import ports as port_store
 from ingot.store import runs as run_store
@@ -122,6 +123,15 @@ class RunJournal:
         found, sealed = await self._deps.store.read(_read_fresh, self.run.node_uuid)
         return found, self._deps.sealer.open(found.uuid, sealed)
 
+    async def list_relatives(self) -> list[node.Node]:
+        """The nodes that share the node's power supply."""
+        return await self._deps.store.read(nodes.list_relatives, self.run.node_uuid)
+
+    async def switch_relative(self, uuid: str, target: power.Target, timeout: float) -> None:
+        """Open a power run on another node and ring."""
+        await self._deps.store.run(self._switch_relative, uuid, target, timeout)
+        self._deps.bus.ring(uuid)
+
     async def find_inventory(self) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
         """(time stored, inventory, plugin data) or None."""
         return await self._deps.store.read(history.find_inventory, self.run.node_uuid)
@@ -129,6 +139,14 @@ class RunJournal:
     async def store_inventory(self, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         """Store what inspection found."""
         await self._deps.store.run(self._store_inventory, inventory, plugin_data)
+
+    async def read_for_rules(self) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
+        """The inspection rules, oldest first, and the node and its ports as they are now."""
+        return await self._deps.store.read(_read_for_rules, self._deps.sealer, self.run.node_uuid)
+
+    async def keep_findings(self, found: rule_actions.Findings, key: str) -> None:
+        """Write what inspection rules changed, and that they were applied: both or neither."""
+        await self._deps.store.run(self._keep_findings, found, key)
 
     async def store_bios(self, settings: list[bios.Setting]) -> None:
         """Keep these firmware settings as the node's."""
@@ -242,6 +260,9 @@ class RunJournal:
     def _forget_instance(self, connection: Connection) -> None:
         run_store.check(connection, self.lease)
         uuid = self.run.node_uuid
+        held = allocations.find_of_node(connection, uuid)
+        if held is not None:
+            allocations.destroy(connection, held.uuid)
         kept: dict[str, Any] = self._deps.sealer.open(uuid, nodes.get_secrets(connection, uuid)[0]) or {}
         kept.pop("instance_info", None)
         sealed = self._deps.sealer.seal(uuid, kept)
@@ -253,9 +274,17 @@ class RunJournal:
                     left = {key: value for key, value in place.internal_info.items() if key != VIF}
                     table.change(connection, place.uuid, internal_info=left)
 
+    def _switch_relative(self, connection: Connection, uuid: str, target: power.Target, timeout: float) -> None:
+        run_store.check(connection, self.lease)
+        run_store.open_power(connection, uuid, target, timeout, self._deps.clock())
+
     def _store_inventory(self, connection: Connection, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         run_store.check(connection, self.lease)
         history.set_inventory(connection, self.run.node_uuid, inventory, plugin_data)
+
+    def _keep_findings(self, connection: Connection, found: rule_actions.Findings, key: str) -> None:
+        run_store.change(connection, self.lease, memo={**self.run.memo, key: True})
+        rule_store.keep(connection, self._deps.sealer, self.run.node_uuid, found)
 
     def _store_bios(self, connection: Connection, settings: list[bios.Setting]) -> None:
         run_store.check(connection, self.lease)
@@ -282,6 +311,13 @@ class RunJournal:
 
 def _read_fresh(connection: Connection, uuid: str) -> tuple[node.Node, str | None]:
     return nodes.get(connection, uuid), nodes.get_secrets(connection, uuid)[1]
+
+
+def _read_for_rules(
+    connection: Connection, sealer: Sealer, uuid: str
+) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
+    found = rule_store.list_all(connection, sealer)
+    return found, nodes.get(connection, uuid), port_store.list_of_node(connection, uuid)
 
 
 def _sealed_step(sealer: Sealer, node_uuid: str, step: runs.PlannedStep) -> runs.PlannedStep:

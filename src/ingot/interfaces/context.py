@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ingot.domain import bios, firmware, node, runs
+from ingot.domain import bios, firmware, inspection_rules, node, power, rule_actions, runs
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
 
@@ -121,12 +121,28 @@ class Journal(Protocol):
         """The node's row and the agent's token as they are now."""
         ...
 
+    async def list_relatives(self) -> list[node.Node]:
+        """The nodes that share the node's power: parent and children, but for children with a supply of their own."""
+        ...
+
+    async def switch_relative(self, uuid: str, target: power.Target, timeout: float) -> None:
+        """Ask for a power change of another node, by a run of its own. Raises errors.Locked, Conflict."""
+        ...
+
     async def find_inventory(self) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
         """(time stored, inventory, plugin data) or None."""
         ...
 
     async def store_inventory(self, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         """Store what inspection found."""
+        ...
+
+    async def read_for_rules(self) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
+        """The inspection rules, oldest first, and the node and its ports as they are now."""
+        ...
+
+    async def keep_findings(self, found: rule_actions.Findings, key: str) -> None:
+        """Write what inspection rules changed, and in the same unit ``key`` into the run's memo."""
         ...
 
     async def store_bios(self, settings: list[bios.Setting]) -> None:

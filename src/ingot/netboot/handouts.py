@@ -35,8 +35,8 @@ _BOOT_LIFETIME = 3600.0
 class Sources(msgspec.Struct, frozen=True):
     """Where things are.
 
-    ``ramdisk``: the folder with kernel and initrd; ``media``: that of boot images; ``url``: our file server;
-    ``api_url``: the API; ``kernel_params`` go to every ramdisk.
+    ``ramdisk``: the folder with kernel and initrd, and below it ``arm64`` with those for such machines; ``media``: that
+    of boot images; ``url``: our file server; ``api_url``: the API; ``kernel_params`` go to every ramdisk.
     """
 
     ramdisk: Path
@@ -98,9 +98,10 @@ class Handouts:
             return None
         address = normal_mac(address)
         self._check_pass(f"ramdisk/{address}", given)
-        if await self._store.read(_find_node, address) is not None:
+        found = await self._store.read(_find_node, address)
+        if found is not None:
             self._note(address, f"loaded {name} of the ramdisk")
-        return FileAnswer(self._sources.ramdisk / name)
+        return FileAnswer(ramdisk_folder(self._sources.ramdisk, found) / name)
 
     async def _loader(self, rest: str, request: Request) -> FileAnswer | None:
         """What firmware that boots over HTTP gets: iPXE, as by TFTP, or the boot image of its node.
@@ -144,6 +145,13 @@ class Handouts:
 
     def _note(self, address: str, words: str) -> None:
         self._fetched[address] = (time.time(), words)
+
+
+def ramdisk_folder(folder: Path, found: node.Node | None) -> Path:
+    """Where the ramdisk for a node's processor is: one for ARM64 has a folder of its own, or is the only one."""
+    own = folder / "arm64"
+    arm = found is not None and found.properties.get("cpu_arch") in ("aarch64", "arm64")
+    return own if arm and all((own / name).exists() for name in FILES) else folder
 
 
 def find_iso(folder: Path) -> Path | None:

@@ -89,6 +89,32 @@ def _check_instance(found: node.Node, changed: dict[str, Any]) -> None:
             hint="Remove instance_uuid first.",
         )
 
+    if changed.get("instance_uuid", "") is None and found.allocation_uuid is not None:
+        _check_release(found)
+
+
+def _check_release(found: node.Node) -> None:
+    if not found.maintenance and found.provision_state not in _LOOSE:
+        raise errors.Conflict(
+            f"Node {found.uuid} with an allocation can not have instance_uuid removed unless it is in one of allowed "
+            f"({', '.join(sorted(_LOOSE))}) states or in maintenance mode. Current state is '{found.provision_state}'.",
+            hint="Undeploy it.",
+        )
+
+
+def check_free(found: node.Node, allocation_uuid: str) -> None:
+    """Raise errors.Conflict unless the allocation that holds this node may be taken away."""
+    if found.maintenance:
+        return
+    moving = found.target_provision_state and found.provision_state not in _WHILE_MOVING
+    if moving or found.provision_state == _S.ACTIVE:
+        why = f"in state {found.provision_state} where updates are not allowed" if moving else "active"
+        raise errors.Conflict(
+            f"Cannot remove allocation {allocation_uuid} for node {found.uuid}, because the node is {why} (and "
+            "maintenance mode is off)",
+            hint="Undeploy the node: that removes it.",
+        )
+
 
 def consequences(found: node.Node, changed: dict[str, Any]) -> dict[str, Any]:
     """Columns that change because of others."""

@@ -120,6 +120,8 @@ _FLAGS = frozenset(
 )
 _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
 _FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
+_COUNTS = ("local_gb", "memory_mb")
+"""Properties that other programs calculate with."""
 _UUIDS = ("uuid", "node_uuid", "chassis_uuid", "instance_uuid", "portgroup_uuid")
 
 
@@ -139,6 +141,18 @@ def convert(body: dict[str, Any], kind: type[T], what: str) -> T:
         if isinstance(value, str) and "\0" in value:
             raise errors.Invalid(f"Schema error for {what}: {name} holds a NUL character")
     return found
+
+
+def check_properties(properties: dict[str, Any] | None) -> None:
+    """Raise errors.Invalid when a size in a node's properties is no number, or a negative one."""
+    for name in _COUNTS:
+        value = (properties or {}).get(name)
+        try:
+            wrong = value is not None and int(value) < 0
+        except (ValueError, TypeError, OverflowError):
+            wrong = True
+        if wrong:
+            raise errors.Invalid(f"The property {name} should be a non-negative integer, not {value!r}")
 
 
 def flag(value: Any) -> Any:

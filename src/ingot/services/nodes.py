@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch, secrets, states
-from ingot.services import changes
-from ingot.services.drafts import NodeDraft, convert
-from ingot.store import chassis, history, nodes
+from ingot.services import changes, network_data
+from ingot.services.drafts import NodeDraft, check_properties, convert
+from ingot.store import allocations, chassis, history, nodes
 
 _SEALED = ("driver_info", "instance_info")
 ROOTS = tuple(name for name in NodeDraft.__struct_fields__ if name != "uuid")
@@ -31,7 +31,11 @@ async def create(deps: Deps, body: dict[str, Any], version: int) -> node.Node:
     uuid = (draft.uuid or ids.new()).lower()
     if draft.name is not None:
         _check_name(draft.name, version, f"Cannot create node with invalid name '{draft.name}'")
+    check_properties(draft.properties)
+    if draft.network_data:
+        network_data.check(draft.network_data)
     values = _columns(draft)
+    values.update({name: values[name] or None for name in ("owner", "resource_class")})
     values.update(_interfaces(deps, draft, draft.driver))
     public, sealed = _seal(deps, uuid, values, {})
     state = states.State.ENROLL if version >= 11 else states.State.AVAILABLE
@@ -57,10 +61,15 @@ async def destroy(deps: Deps, ident: str) -> None:
 def refuse_locked(found: node.Node) -> None:
     """Raise errors.Locked while a conductor works on the node."""
     if found.reservation is not None:
-        raise errors.Locked(
-            f"Node {found.uuid} is locked by host {found.reservation}, please retry after the current operation is "
-            "completed."
-        )
+        raise locked(found)
+
+
+def locked(found: node.Node) -> errors.Locked:
+    """The refusal of a node that a conductor works on."""
+    return errors.Locked(
+        f"Node {found.uuid} is locked by host {found.reservation}, please retry after the current operation is "
+        "completed."
+    )
 
 
 def _create(connection: Connection, fresh: node.Node, sealed: str | None) -> node.Node:
@@ -83,11 +92,14 @@ def _change(
     touched = {operation.root() for operation in operations}
     refuse_locked(found)
     changes.check_state(found, operations)
+    _check_owner(connection, found, operations)
     before = {name: getattr(found, name) for name in ROOTS}
     after = patch.apply(before, operations)
     draft = convert({key: value for key, value in after.items() if key in ROOTS}, NodeDraft, "node")
     if "name" in touched and not (draft.name is None and _removed("name", operations)):
         _check_name(draft.name, version, f"Node {ident}: Cannot change name to invalid name '{draft.name}'")
+    check_properties(draft.properties)
+    _check_assigned(operations, draft)
     values = _columns(draft)
     if reset_interfaces:
         draft = _without_untouched_interfaces(draft, touched)
@@ -101,8 +113,30 @@ def _change(
         changed["parent_node"] = _get_parent(connection, found, changed["parent_node"]).uuid
     if touched & set(_SEALED):
         changed.update(_reseal(connection, deps, found.uuid, values))
+    if "instance_uuid" in changed and found.allocation_uuid is not None:
+        allocations.destroy(connection, found.allocation_uuid)
     nodes.change(connection, found.uuid, **changed)
     return found.uuid
+
+
+def _check_assigned(operations: tuple[patch.Operation, ...], draft: NodeDraft) -> None:
+    """Fields that may be removed, but not set to nothing."""
+    given = {operation.root() for operation in operations if operation.op != "remove"}
+    if "network_data" in given:
+        network_data.check(draft.network_data)
+    if "parent_node" in given and not draft.parent_node:
+        raise errors.Invalid("A node needs a parent's name or UUID here.", hint="Remove parent_node instead.")
+
+
+def _check_owner(connection: Connection, found: node.Node, operations: tuple[patch.Operation, ...]) -> None:
+    """A node that an owner's allocation holds stays with its owner."""
+    if found.allocation_uuid is None or not any(each.path == "/owner" and each.op != "remove" for each in operations):
+        return
+    if allocations.get(connection, found.allocation_uuid).owner is not None:
+        raise errors.Conflict(
+            f'Cannot update owner of node "{found.uuid}" while it is allocated to an allocation with an owner.',
+            hint="Remove the allocation first.",
+        )
 
 
 def _reseal(connection: Connection, deps: Deps, uuid: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -145,8 +179,11 @@ def _get_parent(connection: Connection, child: node.Node, ident: str) -> node.No
             f"Unable to apply the requested parent_node '{ident}'. Requested value was invalid.",
             hint="Name a node of the same owner.",
         )
-    if found.uuid == child.uuid:
-        raise errors.Invalid(f"Node {child.uuid} cannot be its own parent.")
+    above: node.Node | None = found
+    while above is not None:
+        if above.uuid == child.uuid:
+            raise errors.Invalid(f"Node {child.uuid} cannot be its own parent, nor below one of its children.")
+        above = nodes.find(connection, above.parent_node) if above.parent_node else None
     return found
 
 

@@ -41,7 +41,6 @@ _NOT_IN_MAINTENANCE = frozenset(
         states.Event.SERVICE,
     }
 )
-_POWER_DEADLINE = 900.0
 
 
 async def request(deps: Deps, ident: str, verb: str, params: dict[str, Any], user: str | None = None) -> None:
@@ -178,9 +177,7 @@ def _request_power(connection: Connection, deps: Deps, uuid: str, target: power.
         )
     if found.disable_power_off and target.result() == power.Power.OFF:
         raise errors.Conflict(f"Power off is disabled for node {uuid}.", hint="Clear disable_power_off first.")
-    params = {"target": target.value, "timeout": timeout}
-    _open(connection, deps, uuid, runs.Kind.POWER, params, _POWER_DEADLINE)
-    nodes.change(connection, uuid, target_power_state=target.result().value, last_error=None)
+    run_store.open_power(connection, uuid, target, timeout, deps.clock())
 
 
 def _open(

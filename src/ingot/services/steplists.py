@@ -9,8 +9,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, patch, secrets, steplists
-from ingot.services import traits
+from ingot.domain import errors, ids, node, patch, secrets, steplists, traits
 from ingot.services.drafts import flag
 from ingot.store import steplists as store
 

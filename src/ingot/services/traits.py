@@ -1,30 +1,14 @@
-"""Traits of nodes: what a scheduler may ask for. Invariant: at most MOST a node, each of a lawful form."""
+"""Traits of nodes: what a scheduler may ask for. Invariant: lawful ones, not too many a node."""
 
 from __future__ import annotations
-
-import re
-from typing import Any
 
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors
+from ingot.domain import traits as rules
 from ingot.services import nodes as service
 from ingot.store import nodes
-
-MOST = 50
-# Standard traits are words of the public list (HW_, COMPUTE_, MISC_ ...); its prefixes are what is checked.
-_FORM = re.compile(r"^(CUSTOM|HW|COMPUTE|STORAGE|MISC|HARDWARE|OWNER|MAGIC)_[A-Z0-9_]+$")
-
-
-def check(trait: Any) -> str:
-    """The trait when its form is lawful. Raises errors.Invalid."""
-    if not isinstance(trait, str) or len(trait) > 255 or not _FORM.match(trait):
-        raise errors.Invalid(
-            f"Schema error for trait: {str(trait)[:300]!r} is no standard trait and does not match ^CUSTOM_[A-Z0-9_]+$",
-            hint="Write it like CUSTOM_GPU.",
-        )
-    return trait
 
 
 async def replace(deps: Deps, ident: str, traits: tuple[str, ...]) -> None:
@@ -64,7 +48,7 @@ def _remove(connection: Connection, ident: str, trait: str) -> None:
 
 def _store(connection: Connection, uuid: str, traits: tuple[str, ...]) -> None:
     wanted = tuple(dict.fromkeys(traits))
-    if len(wanted) > MOST:
-        raise errors.Invalid(f"A node may have {MOST} traits, node {uuid} would have {len(wanted)}.")
+    if len(wanted) > rules.MOST:
+        raise errors.Invalid(f"A node may have {rules.MOST} traits, node {uuid} would have {len(wanted)}.")
     nodes.set_traits(connection, uuid, wanted)
     nodes.change(connection, uuid)

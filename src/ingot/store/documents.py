@@ -24,16 +24,16 @@ class Document(msgspec.Struct, frozen=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """Documents of one page as a JSON array, and the uuids of their rows."""
+    """Documents of one page, parted by commas as inside a JSON array, and the uuids of their rows."""
 
-    array: bytes
+    items: bytes
     uuids: list[str]
 
 
-NOTHING = Listed(array=b"[]", uuids=[])
+NOTHING = Listed(items=b"", uuids=[])
 
 
-_ARRAY: ColumnElement[bytes | None] = literal_column("CAST('[' || group_concat(document) || ']' AS BLOB)")
+_ITEMS: ColumnElement[bytes | None] = literal_column("CAST(group_concat(document) AS BLOB)")
 _UUIDS: ColumnElement[str] = literal_column("group_concat(uuid)")
 
 
@@ -56,7 +56,6 @@ def literal(found: object) -> str:
 
 def find(connection: Connection, document: Document, table: str, column: str, ident: str) -> bytes | None:
     """The document of the one row of ``table`` whose ``column`` is ``ident``, or None."""
-    # Every name in this text is one of the schema's, never a caller's.
     statement = f"SELECT CAST(printf(?, {document.values}) AS BLOB) FROM {table} WHERE {table}.{column} = ?"  # noqa: S608 - names of the schema only
     row = connection.exec_driver_sql(statement, (document.form, ident)).first()
     return None if row is None else row[0]
@@ -70,10 +69,10 @@ def rendering(document: Document) -> TextClause:
 
 
 def collect(connection: Connection, statement: Select[Any]) -> Listed:
-    """All documents of a statement that selects ``uuid`` and a ``rendering``, as one array made in one step.
+    """All documents of a statement that selects ``uuid`` and a ``rendering``, made in one step.
 
     The order of the statement holds: SQLite aggregates an ordered and limited subquery row by row.
     """
     page = statement.subquery()
-    array, uuids = connection.execute(select(_ARRAY, _UUIDS).select_from(page)).one()
-    return NOTHING if array is None else Listed(array=array, uuids=uuids.split(","))
+    items, uuids = connection.execute(select(_ITEMS, _UUIDS).select_from(page)).one()
+    return NOTHING if items is None else Listed(items=items, uuids=uuids.split(","))

@@ -7,10 +7,11 @@ failing unit rolls back alone). May not: know any table. Invariant: ``run`` retu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -26,7 +27,8 @@ _GROUP = 256
 """Units that may share one commit: more delays the first caller without saving much."""
 _READERS = 2
 
-_Unit = tuple[Callable[[Connection], Any], "Future[Any]"]
+_Outcome = tuple[Any, BaseException | None]
+_Unit = tuple[Callable[[Connection], Any], "asyncio.Future[Any]"]
 
 
 class Store:
@@ -56,9 +58,9 @@ class Store:
         """
         if self._closed:
             raise errors.Bug(f"The database {self.path} was used after it was closed")
-        future: Future[T] = Future()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._units.put((lambda connection: unit(connection, *args, **kwargs), future))
-        return await asyncio.wrap_future(future)
+        return await future
 
     async def read(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit that only reads, on one consistent snapshot, beside the writer."""
@@ -110,19 +112,18 @@ class Store:
         ended = False
         while not ended:
             group, ended = self._next_group()
-            waiting = [(unit, future) for unit, future in group if future.set_running_or_notify_cancel()]
+            waiting = [(unit, future) for unit, future in group if not future.cancelled()]
             try:
                 with self._engine.connect() as connection:
                     outcomes = _commit_group(connection, [unit for unit, _ in waiting]) if waiting else []
             except exc.SQLAlchemyError as error:
                 # None of the group is on disk, so nobody may be told it is; the next group gets a fresh connection.
                 outcomes = [(None, self._unreachable(error)) for _ in waiting]
-            for (_, future), (result, failure) in zip(waiting, outcomes, strict=True):
-                if failure is None:
-                    future.set_result(result)
-                else:
-                    operational = isinstance(failure, exc.OperationalError)
-                    future.set_exception(self._unreachable(failure) if operational else failure)
+            told = [
+                (result, self._unreachable(failure) if isinstance(failure, exc.OperationalError) else failure)
+                for result, failure in outcomes
+            ]
+            _tell([future for _, future in waiting], told)
 
     def _unreachable(self, error: exc.SQLAlchemyError) -> errors.StoreDown:
         words = str(error.orig) if isinstance(error, exc.DBAPIError) else str(error)
@@ -166,14 +167,11 @@ def _open_engine(path: Path, patience: float) -> sqlalchemy.Engine:
     return engine
 
 
-_Outcome = tuple[Any, BaseException | None]
-
-
 def _commit_group(connection: Connection, units: list[Callable[[Connection], Any]]) -> list[_Outcome]:
     """Run every unit in its own savepoint and commit once; the outcome of each. Raises when nothing was committed."""
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-        outcomes = [_run_unit(connection, unit) for unit in units]
+        outcomes = [attempt(connection, unit) for unit in units]
         connection.exec_driver_sql("COMMIT")
     except exc.SQLAlchemyError:
         _roll_back(connection)
@@ -181,17 +179,42 @@ def _commit_group(connection: Connection, units: list[Callable[[Connection], Any
     return outcomes
 
 
-def _run_unit(connection: Connection, unit: Callable[[Connection], Any]) -> _Outcome:
-    connection.exec_driver_sql("SAVEPOINT unit")
+def attempt(connection: Connection, unit: Callable[[Connection], Any], name: str = "unit") -> _Outcome:
+    """Run ``unit`` in a savepoint: (its result, None), or (None, what it raised) with all it wrote taken back.
+
+    ``name``: of the savepoint; one within a unit needs another name.
+    """
+    connection.exec_driver_sql(f"SAVEPOINT {name}")
     try:
         result = unit(connection)
-    except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+    except BaseException as error:  # noqa: BLE001 - handed to the caller
         # On a full disk SQLite may have ended the whole transaction: then this raises, and the group is void.
-        connection.exec_driver_sql("ROLLBACK TO unit")
-        connection.exec_driver_sql("RELEASE unit")
+        connection.exec_driver_sql(f"ROLLBACK TO {name}")
+        connection.exec_driver_sql(f"RELEASE {name}")
         return None, error
-    connection.exec_driver_sql("RELEASE unit")
+    connection.exec_driver_sql(f"RELEASE {name}")
     return result, None
+
+
+def _tell(futures: list[asyncio.Future[Any]], outcomes: list[_Outcome]) -> None:
+    """Give each waiting caller its outcome, with one wake-up for each event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Outcome]]] = {}
+    for future, outcome in zip(futures, outcomes, strict=True):
+        loops.setdefault(future.get_loop(), []).append((future, outcome))
+    for loop, settled in loops.items():
+        # A loop that has ended has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle, settled)
+
+
+def _settle(settled: list[tuple[asyncio.Future[Any], _Outcome]]) -> None:
+    for future, (result, failure) in settled:
+        if future.done():
+            continue
+        if failure is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failure)
 
 
 def _roll_back(connection: Connection) -> None:

@@ -18,7 +18,7 @@ KEEP = 300
 def add(connection: Connection, node_uuid: str, event: str, /, *, severity: str = "INFO", **more: Any) -> None:
     """Write one line (``more``: event_type, conductor, user, state, ...) and drop the oldest over KEEP."""
     values = {"uuid": ids.new(), "node_uuid": node_uuid, "created_at": rows.now(), "event": event, **more}
-    connection.execute(insert(node_history).values(severity=severity, **values))
+    connection.execute(insert(node_history), {"severity": severity, **values})
     newest = (
         select(node_history.c.id)
         .where(node_history.c.node_uuid == node_uuid)

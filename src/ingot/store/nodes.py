@@ -7,11 +7,24 @@ sealed text goes in and out as it is.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node, states
@@ -21,7 +34,10 @@ from ingot.store.schema import node_traits, nodes, ports
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which nodes a list shows; None means any. ``project``: owner or lessee."""
+    """Which nodes a list shows; None means any. ``project``: owner or lessee.
+
+    ``parent_node``: whose children; None: nodes that are nobody's. ``include_children`` does away with either.
+    """
 
     associated: bool | None = None
     instance_uuid: str | None = None
@@ -61,12 +77,19 @@ _EXACT = (
 )
 
 
+_TRAITS = """(SELECT json_group_array(trait) FROM
+ (SELECT trait FROM node_traits WHERE node_uuid = nodes.uuid ORDER BY trait))"""
+_WHOLE = select(nodes, literal_column(_TRAITS, String).label("traits"))
+_BY_UUID = _WHOLE.where(nodes.c.uuid == bindparam("ident"))
+_BY_NAME = _WHOLE.where(nodes.c.name == bindparam("ident"))
+
+
 def create(connection: Connection, value: node.Node, secrets: str | None) -> node.Node:
     """Store a new node. Raises errors.Conflict when uuid, name or instance_uuid is taken."""
     created_at = rows.now()
     row = rows.to_row(value, nodes, secrets=secrets, created_at=created_at)
     try:
-        connection.execute(insert(nodes).values(row))
+        connection.execute(insert(nodes), row)
     except IntegrityError as error:
         raise _conflict(connection, value) from error
     if value.traits:
@@ -76,11 +99,8 @@ def create(connection: Connection, value: node.Node, secrets: str | None) -> nod
 
 def find(connection: Connection, ident: str) -> node.Node | None:
     """The node with this uuid or name, or None."""
-    column = nodes.c.uuid if ids.is_uuid(ident) else nodes.c.name
-    row = connection.execute(select(nodes).where(column == ident)).first()
-    if row is None:
-        return None
-    return rows.from_row(row, node.Node, traits=tuple(list_traits(connection, row.uuid)))
+    row = connection.execute(_BY_UUID if ids.is_uuid(ident) else _BY_NAME, {"ident": ident}).first()
+    return None if row is None else rows.from_row(row, node.Node)
 
 
 def get(connection: Connection, ident: str) -> node.Node:
@@ -119,14 +139,27 @@ _DERIVED = {
     # What is known of a node's agent beside the stored facts; its token only as asterisks.
     "driver_internal_info": f"""CASE WHEN agent_token IS NULL THEN {_WITH_AGENT}
  ELSE json_set({_WITH_AGENT}, '$.agent_secret_token', '******') END""",
-    "traits": """(SELECT json_group_array(trait) FROM
- (SELECT trait FROM node_traits WHERE node_uuid = nodes.uuid ORDER BY trait))""",
+    "traits": _TRAITS,
 }
 
 
 def value(name: str) -> str | None:
     """SQL of the JSON text of a node's field, None when the field is not stored."""
     return _DERIVED.get(name) or (documents.value(nodes.c[name]) if name in nodes.c else None)
+
+
+def list_relatives(connection: Connection, uuid: str) -> list[node.Node]:
+    """The parent and the children of a node, but for those pairs of which the child has a power supply of its own."""
+    own = get(connection, uuid)
+    below = connection.execute(select(nodes.c.uuid).where(nodes.c.parent_node == uuid).order_by(nodes.c.id)).scalars()
+    children = [child for child in (get(connection, one) for one in below) if not _has_own_supply(child)]
+    if own.parent_node is None or _has_own_supply(own):
+        return children
+    return [get(connection, own.parent_node), *children]
+
+
+def _has_own_supply(found: node.Node) -> bool:
+    return bool(found.driver_info.get("has_dedicated_power_supply"))
 
 
 def list_rows(connection: Connection, where: Filter, page: Page, columns: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -151,10 +184,8 @@ def _selection(columns: tuple[str, ...]) -> Select[Any]:
 
 def list_all(connection: Connection, where: Filter, page: Page) -> list[node.Node]:
     """One page of whole nodes."""
-    statement = paged(connection, nodes, select(nodes).where(*conditions(where)), page)
-    found: Sequence[Row[Any]] = connection.execute(statement).all()
-    traits = traits_of(connection, [row.uuid for row in found])
-    return [rows.from_row(row, node.Node, traits=tuple(traits.get(row.uuid, ()))) for row in found]
+    statement = paged(connection, nodes, _WHOLE.where(*conditions(where)), page)
+    return [rows.from_row(row, node.Node) for row in connection.execute(statement)]
 
 
 def count(connection: Connection) -> int:
@@ -162,11 +193,21 @@ def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(nodes)).scalar_one()
 
 
+def count_shards(connection: Connection) -> list[tuple[str | None, int]]:
+    """Every shard (None: no shard) with the number of its nodes, the fullest first."""
+    number = func.count(nodes.c.id)
+    statement = select(nodes.c.shard, number).group_by(nodes.c.shard).order_by(number.desc(), nodes.c.shard)
+    return [(row[0], row[1]) for row in connection.execute(statement)]
+
+
+_CHANGE = update(nodes).where(nodes.c.uuid == bindparam("is_uuid"))
+
+
 def change(connection: Connection, uuid: str, /, **values: Any) -> None:
     """Set columns of one node and touch ``updated_at``. Raises NotFound, or Conflict on a taken name."""
     values.setdefault("updated_at", rows.now())
     try:
-        result = connection.execute(update(nodes).where(nodes.c.uuid == uuid).values(rows.encode(values)))
+        result = connection.execute(_CHANGE, {**rows.encode(values), "is_uuid": uuid})
     except IntegrityError as error:
         taken = values.get("name") or values.get("instance_uuid")
         raise errors.Conflict(
@@ -186,9 +227,14 @@ def keep_internal(connection: Connection, uuid: str, values: dict[str, Any]) -> 
 
 def change_if(connection: Connection, uuid: str, expected: dict[str, Any], /, **values: Any) -> bool:
     """Set columns only where ``expected`` columns still hold these values; whether it was done."""
-    wheres = [nodes.c[key].is_(None) if value is None else nodes.c[key] == value for key, value in expected.items()]
-    statement = update(nodes).where(nodes.c.uuid == uuid, *wheres).values(rows.encode(values))
-    return connection.execute(statement).rowcount == 1
+    wheres = [_is(nodes.c[key], value) for key, value in expected.items()]
+    seen = {f"is_{key}": value for key, value in expected.items() if value is not None}
+    found = connection.execute(_CHANGE.where(*wheres), {**rows.encode(values), **seen, "is_uuid": uuid})
+    return found.rowcount == 1
+
+
+def _is(column: Column[Any], value: object) -> ColumnElement[bool]:
+    return column.is_(None) if value is None else column == bindparam(f"is_{column.name}")
 
 
 def move(connection: Connection, uuid: str, seen: states.State, after: states.State, /, **values: Any) -> None:
@@ -216,23 +262,6 @@ def find_token_told(connection: Connection, uuid: str) -> str | None:
     return connection.execute(select(nodes.c.agent_token_told).where(nodes.c.uuid == uuid)).scalar()
 
 
-def list_traits(connection: Connection, uuid: str) -> list[str]:
-    """The traits of one node, sorted."""
-    statement = select(node_traits.c.trait).where(node_traits.c.node_uuid == uuid).order_by(node_traits.c.trait)
-    return list(connection.execute(statement).scalars())
-
-
-def traits_of(connection: Connection, uuids: list[str]) -> dict[str, list[str]]:
-    """The traits of many nodes by uuid; nodes without traits are absent."""
-    found: dict[str, list[str]] = {}
-    for start in range(0, len(uuids), 500):
-        part = uuids[start : start + 500]
-        statement = select(node_traits).where(node_traits.c.node_uuid.in_(part)).order_by(node_traits.c.trait)
-        for row in connection.execute(statement):
-            found.setdefault(row.node_uuid, []).append(row.trait)
-    return found
-
-
 def set_traits(connection: Connection, uuid: str, traits: tuple[str, ...]) -> None:
     """Replace all traits of a node."""
     connection.execute(delete(node_traits).where(node_traits.c.node_uuid == uuid))
@@ -257,10 +286,8 @@ def conditions(where: Filter) -> list[ColumnElement[bool]]:
         found.append(nodes.c.description.contains(where.description_contains, autoescape=True))
     if where.reserved is not None:
         found.append(nodes.c.reservation.is_not(None) if where.reserved else nodes.c.reservation.is_(None))
-    if where.parent_node is not None:
+    if not where.include_children:
         found.append(nodes.c.parent_node == where.parent_node)
-    elif not where.include_children:
-        found.append(nodes.c.parent_node.is_(None))
     return found
 
 

@@ -38,7 +38,9 @@ JSON_COLUMNS = frozenset(
         "plugin_data",
         "drivers",
         "steps",
+        "kinds",
         "traits",
+        "candidate_nodes",
         "allowable_values",
     }
 )

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, and_, case, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ingot.domain import errors, runs
+from ingot.domain import errors, ids, power, runs
 from ingot.store import rows
 from ingot.store.schema import nodes, run_events
 from ingot.store.schema import runs as table
@@ -23,6 +23,7 @@ FAR = 1e12
 """A time that never comes (epoch seconds): the wake time of a run that is being worked on."""
 
 
+_POWER_DEADLINE = 900.0
 _FREE: dict[str, Any] = {"owner": None, "lease_until": 0.0}
 
 
@@ -39,10 +40,27 @@ def open_run(connection: Connection, run: runs.Run) -> None:
     """Store a new open run. Raises errors.Locked when the node already has one."""
     row = rows.to_row(run, table, open_node=run.node_uuid)
     try:
-        connection.execute(insert(table).values(row))
+        connection.execute(insert(table), row)
     except IntegrityError as error:
         refuse_open(connection, run.node_uuid)
         raise errors.NotFound(f"Node {run.node_uuid} could not be found.") from error
+
+
+def open_power(connection: Connection, node_uuid: str, target: power.Target, timeout: float | None, now: float) -> None:
+    """Store a run that changes a node's power, and show where it is going. Raises errors.Locked."""
+    params = {"target": target.value, "timeout": timeout}
+    run = runs.Run(
+        id=ids.new(),
+        node_uuid=node_uuid,
+        kind=runs.Kind.POWER,
+        params=params,
+        wake_at=now,
+        started_at=now,
+        deadline=now + _POWER_DEADLINE,
+    )
+    open_run(connection, run)
+    going = {"target_power_state": target.result().value, "last_error": None, "updated_at": rows.now()}
+    connection.execute(update(nodes).where(nodes.c.uuid == node_uuid).values(going))
 
 
 def refuse_open(connection: Connection, node_uuid: str) -> None:
@@ -182,7 +200,7 @@ def append(connection: Connection, lease: Lease, entry: runs.Entry) -> None:
     """Write one journal line. Raises errors.LostLease when another conductor has the run."""
     check(connection, lease)
     values = {"run_id": lease.run_id, "seq": entry.seq, "step": entry.step, "event": entry.mark}
-    connection.execute(insert(run_events).values(**values, detail=entry.detail, at=entry.at))
+    connection.execute(insert(run_events), {**values, "detail": entry.detail, "at": entry.at})
 
 
 def journal(connection: Connection, run_id: str) -> list[runs.Entry]:

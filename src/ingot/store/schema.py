@@ -107,6 +107,8 @@ nodes = Table(
     Column("agent_token", Text),
     # The address that was told the token and has not proved yet that it knows it; only it may ask again.
     Column("agent_token_told", String(45)),
+    # Free nodes of a resource class, in the order of id: how an allocation finds one among many.
+    Index("ix_nodes_free", "resource_class", "provision_state", "maintenance", "instance_uuid", "id"),
 )
 
 node_traits = Table(
@@ -114,6 +116,26 @@ node_traits = Table(
     metadata,
     Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), primary_key=True),
     Column("trait", String(255), primary_key=True),
+)
+
+allocations = Table(
+    "allocations",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("name", String(255), unique=True),
+    Column("state", String(16), nullable=False),
+    # Unique: a node never serves two allocations, whatever the code above does.
+    Column("node_uuid", _UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), unique=True),
+    Column("resource_class", String(80)),
+    Column("owner", String(255)),
+    _json("traits"),
+    _json("candidate_nodes"),
+    _json("extra"),
+    Column("last_error", Text),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+    Index("ix_allocations_state", "state", "id"),
 )
 
 deploy_templates = Table(
@@ -289,6 +311,21 @@ volume_targets = Table(
     UniqueConstraint("node_uuid", "boot_index"),
 )
 
+inspection_rules = Table(
+    "inspection_rules",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("description", String(255)),
+    Column("priority", Integer, nullable=False),
+    Column("sensitive", Boolean, nullable=False),
+    Column("phase", String(16), nullable=False),
+    # Sealed: conditions and actions.
+    Column("secrets", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+)
+
 chassis = Table(
     "chassis",
     metadata,
@@ -381,4 +418,52 @@ tokens = Table(
     Column("role", String(32), nullable=False),
     Column("created_at", _TIME, nullable=False),
     Column("expires_at", Float, nullable=False),
+)
+
+# Written by triggers (store/triggers.py). Owner and lessee are the node's at that moment: who might see it then.
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("node_uuid", _UUID, nullable=False),
+    Column("owner", String(255)),
+    Column("lessee", String(255)),
+    Column("body", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", _UUID, nullable=False, unique=True),
+    Column("url", String(2048), nullable=False),
+    Column("description", String(255)),
+    Column("kinds", Text, nullable=False, server_default="[]"),
+    Column("enabled", Boolean, nullable=False, server_default="1"),
+    # Sealed: the key by which deliveries are signed.
+    Column("secrets", Text, nullable=False),
+    # The last event that is dealt with, how often the next one was tried, and when to look again (epoch seconds).
+    Column("last_event", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due_at", Float, nullable=False, server_default="0"),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("webhook_uuid", _UUID, ForeignKey("webhooks.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    Column("event_id", Integer, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("duration", Float, nullable=False),
+    Column("status", Integer),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", Text),
 )

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, false, null, select
 
 from ingot.domain import ids
-from ingot.store.schema import nodes, portgroups, ports, runbooks, volume_connectors, volume_targets
+from ingot.store.schema import allocations, nodes, portgroups, ports, runbooks, volume_connectors, volume_targets
 
 Found = tuple[str | None, str | None, bool]
 """Owner, lessee, and whether it is everybody's (public)."""
@@ -45,12 +45,17 @@ def _runbook(ident: str) -> Select[Any, Any, Any]:
     return select(runbooks.c.owner, null(), runbooks.c.public).where(_named(runbooks, ident))
 
 
+def _allocation(ident: str) -> Select[Any, Any, Any]:
+    return select(allocations.c.owner, null(), false()).where(_named(allocations, ident))
+
+
 _STATEMENTS: dict[str, Callable[[str], Select[Any, Any, Any]]] = {
     "nodes": _node,
     "ports": _of_node(ports),
     "portgroups": _of_node(portgroups),
     "connectors": _of_node(volume_connectors),
     "targets": _of_node(volume_targets),
+    "allocations": _allocation,
     "runbooks": _runbook,
 }
 

@@ -12,8 +12,9 @@ import sqlalchemy
 from sqlalchemy import exc
 
 from ingot.domain import errors
+from ingot.store import triggers
 
-HEAD = "0015"
+HEAD = "0017"
 """The newest migration; a test compares it with the files."""
 
 
@@ -39,7 +40,7 @@ def upgrade(path: Path) -> bool:
     present = current(path)
     if present == HEAD:
         return False
-    if present is not None and present > HEAD:
+    if present is not None and present not in _known():
         raise errors.Conflict(
             f"The database {path} is at version {present}, newer than this program knows ({HEAD})",
             hint="Start the newer ingot, or restore a backup made by this version.",
@@ -47,6 +48,11 @@ def upgrade(path: Path) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     _migrate(path)
     return True
+
+
+def _known() -> set[str]:
+    """The migrations there are. They need not be in the order of their numbers."""
+    return {path.name[1:5] for path in (Path(__file__).parent / "migrations/versions").glob("v*.py")}
 
 
 def _migrate(path: Path) -> None:
@@ -63,5 +69,6 @@ def _migrate(path: Path) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        triggers.install(connection)
         connection.exec_driver_sql("COMMIT")
     engine.dispose()

@@ -48,11 +48,15 @@ async def ticket(deps: Deps, request: wire.Request) -> wire.Answer:
 
 @spec.tells("A console as a page; the ticket is the right to enter", media="text/html")
 async def page(deps: Deps, request: wire.Request) -> wire.Answer:
-    """GET /ingot/v1/console/{ticket}."""
+    """GET /ingot/v1/console/{ticket}; to a ticket that is not valid the same page, whose WebSocket is told why."""
     query.Query(request)
-    watcher: Watcher = await deps.bus.call("console_watch", ticket=request.args["ticket"])
-    watcher.leave()
-    return _file("console.html", (b"cache-control", b"no-store"))
+    status = 200
+    try:
+        watcher: Watcher = await deps.bus.call("console_watch", ticket=request.args["ticket"])
+        watcher.leave()
+    except errors.NotFound:
+        status = 404
+    return _file("console.html", (b"cache-control", b"no-store"), status=status)
 
 
 @spec.tells("What the console's page is made of", media="*/*")
@@ -77,18 +81,21 @@ async def log(deps: Deps, request: wire.Request) -> wire.Answer:
 async def socket(deps: Deps, raw_path: bytes, receive: wire.Receive, send: wire.Send) -> None:
     """Serve a WebSocket at /ingot/v1/console/{ticket}/socket: bytes both ways, JSON texts beside them.
 
+    A refusal comes after the handshake: a browser hides from its page what is said instead of one.
+
     Texts to us: {"take": force?}, {"break": true}. Texts from us: {"writes", "watchers", "problem"}.
     """
     await receive()  # the wish to connect
+    segments = routing.split(raw_path) or ()
+    if segments[:3] != _PATH or len(segments) != 5 or segments[4] != "socket":
+        await send({"type": "websocket.close", "code": _REFUSED, "reason": "There is no WebSocket here."})
+        return
+    await send({"type": "websocket.accept"})
     try:
-        segments = routing.split(raw_path) or ()
-        if segments[:3] != _PATH or len(segments) != 5 or segments[4] != "socket":
-            raise errors.NotFound("There is no WebSocket here.")
         watcher: Watcher = await deps.bus.call("console_watch", ticket=segments[3])
     except errors.IngotError as error:
         await send({"type": "websocket.close", "code": _REFUSED, "reason": error.message[:120]})
         return
-    await send({"type": "websocket.accept"})
     speaking = asyncio.create_task(_speak(watcher, send))
     try:
         await _listen(watcher, receive, send)
@@ -136,8 +143,8 @@ async def _obey(watcher: Watcher, message: Any) -> None:
             await watcher.send_break()
 
 
-def _file(name: str, *headers: tuple[bytes, bytes]) -> wire.Answer:
+def _file(name: str, *headers: tuple[bytes, bytes], status: int = 200) -> wire.Answer:
     path = _STATIC / name
     if path.parent != _STATIC or path.suffix not in _KINDS or not path.is_file():
         raise errors.NotFound(f"There is no file {name}.")
-    return wire.Answer(200, path.read_bytes(), ((b"content-type", _KINDS[path.suffix]), *_HEADERS, *headers))
+    return wire.Answer(status, path.read_bytes(), ((b"content-type", _KINDS[path.suffix]), *_HEADERS, *headers))

@@ -5,7 +5,18 @@ const state = document.getElementById("state");
 const take = document.getElementById("take");
 const serialBreak = document.getElementById("break");
 const terminal = new Terminal({ cols: 100, rows: 32, scrollback: 5000, convertEol: false });
-terminal.open(document.getElementById("terminal"));
+const frame = document.getElementById("terminal");
+terminal.open(frame);
+
+// Columns and rows are the machine's business, so the letters follow the window.
+function fit() {
+  const screen = frame.querySelector(".xterm-screen");
+  const room = { wide: frame.clientWidth - 16, high: window.innerHeight - frame.offsetTop - 16 };
+  const scale = Math.min((room.wide - 16) / screen.clientWidth, room.high / screen.clientHeight);
+  terminal.options.fontSize = Math.max(6, Math.min(20, Math.floor(terminal.options.fontSize * scale)));
+}
+fit();
+window.addEventListener("resize", fit);
 
 const place = new URL(window.location.href);
 place.protocol = place.protocol === "https:" ? "wss:" : "ws:";
@@ -29,7 +40,8 @@ socket.onmessage = (event) => {
   serialBreak.disabled = !writes;
 };
 socket.onclose = (event) => {
-  state.textContent = `Ended: ${event.reason || "the connection is gone"}. Ask for the console again.`;
+  const reason = (event.reason || "The connection is gone").replace(/\.$/, "");
+  state.textContent = `Ended. ${reason}. Ask for the console again.`;
   take.disabled = serialBreak.disabled = true;
 };
 terminal.onData((text) => writes && socket.send(encoder.encode(text)));

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 import structlog
 
-from ingot.api import query, wire
+from ingot.api import query, spec, wire
 from ingot.deps import Deps
 from ingot.domain import errors, ids
 
@@ -35,6 +35,7 @@ class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events: Annotated[list[Event], msgspec.Meta(min_length=1)]
 
 
+@spec.tells("Tell of events of network ports", 204, body=spec.of(Events))
 async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/events."""
     query.Query(request)

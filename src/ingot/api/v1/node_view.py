@@ -14,11 +14,11 @@ from ingot.deps import Deps
 from ingot.domain import errors, states
 from ingot.store import documents, nodes
 
-SHORT = ("uuid", "instance_uuid", "maintenance", "power_state", "provision_state", "name")
+SHORT = ("instance_uuid", "maintenance", "power_state", "provision_state", "uuid", "name")
 """What a list shows unless told otherwise."""
 _LINKS = ("links", "ports", "portgroups", "states", "volume")
 _PLACE = "~uuid~"
-_NEVER_CHOSEN = frozenset({"created_at", "updated_at"})
+_NEVER_CHOSEN = frozenset({"created_at", "updated_at", *_LINKS})
 _KEPT = 256
 """Views worked out at a time: clients may ask for any choice of fields."""
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from ingot.api import access, paging, patch_rules, policy, query, spec, versions, wire
 from ingot.api.v1 import node_view, redaction
 from ingot.deps import Deps
 from ingot.domain import errors, ids, patch, states
 from ingot.services import drafts
 from ingot.services import nodes as service
-from ingot.store import documents, nodes, rows, schema
+from ingot.store import chassis, documents, nodes, rows, schema
 
 _FILTERS = (*versions.filters_since("node"), "fields")
-SORTABLE = frozenset(column.name for column in schema.nodes.c) - rows.JSON_COLUMNS - {"secrets", "agent_token"}
+_COLUMNS = frozenset(column.name for column in schema.nodes.c) - rows.JSON_COLUMNS
+SORTABLE = _COLUMNS.intersection(versions.since("node")) - {"chassis_uuid", "allocation_uuid"}
 _FAULTS = ("power failure", "clean failure", "rescue abort failure", "service failure")
 _REPEATED = ("associated", "maintenance", "retired")
+_FLAGS = (*_REPEATED, "sharded", "include_children")
+_NOT_AT_CREATION = frozenset({"protected", "protected_reason"})
 
 
 @spec.tells("Enrol a node", 201, answer=spec.one("node"), body=spec.of(drafts.NodeDraft))
@@ -29,6 +30,11 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/nodes."""
     query.Query(request)
     body = request.object("node")
+    if wrong := sorted(_NOT_AT_CREATION.intersection(body)):
+        raise errors.Invalid(
+            f"Schema error for node: {', '.join(wrong)} can not be set when a node is made",
+            hint="Set it on the active node.",
+        )
     _require_body_fields(tuple(body), request.version)
     made = await service.create(deps, {**body, **_owner(request.caller, body)}, request.version)
     answer = await _show(deps, request, made.uuid, node_view.view(request.version, None))
@@ -60,6 +66,8 @@ async def collection(
     chassis_uuid: str | None = None,
 ) -> wire.Answer:
     """One page of nodes; ``path``: what the link to the next page names."""
+    for name in _FLAGS:
+        asked.flag(name)
     versions.require_filters("node", asked.names(), request.version)
     names = asked.words("fields")
     wants_detail = detail or bool(asked.flag("detail"))
@@ -72,17 +80,21 @@ async def collection(
     project = access.project_of_list(request.caller, "node", asked.text("project"))
     where = _filter(deps, asked, chassis_uuid, project)
     page = asked.page(SORTABLE)
+    _require_body_fields((page.sort_key,), request.version)
+    if where is not None and where.chassis_uuid is not None:
+        await deps.store.read(chassis.get, where.chassis_uuid)
     found = documents.NOTHING
     if where is not None:
         document = node_view.document(deps, request, shown)
         found = await deps.store.read(nodes.list_documents, where, page, document)
-    extra = {name: asked.text(name) for name in _REPEATED}
+    extra = {name: asked.text(name) for name in _REPEATED if asked.flag(name) and not detail}
     if asked.flag("detail"):
         extra["detail"] = "True"
     elif not detail:
-        extra["fields"] = ",".join(names if names is not None else sorted(set(shown) - {"links"}))
-    body = {"nodes": msgspec.Raw(found.array)}
-    answer = wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, found.uuids, extra))
+        short = (name for name in node_view.SHORT if name in shown)
+        extra["fields"] = ",".join(names if names is not None else short)
+    more = paging.add_next({}, request.href("v1", *path.split("/")), page, found.uuids, extra)
+    answer = wire.listing("nodes", found.items, more)
     return await redaction.of_list(deps, request.caller, found.uuids, answer)
 
 
@@ -126,8 +138,10 @@ def node_ident(request: wire.Request) -> str:
 
 
 def known_ident(ident: str, version: int) -> str:
-    """``ident`` if this microversion may name a node so. Raises errors.NotFound."""
-    if not ids.is_uuid(ident) and (version < 5 or not ids.is_name(ident)):
+    """``ident`` if this microversion may name a node so. Raises errors.NotFound, wire.Unreadable."""
+    if not ids.is_uuid(ident) and not ids.is_name(ident):
+        raise wire.Unreadable(f"Expected UUID or name for node: {ident}")
+    if not ids.is_uuid(ident) and version < 5:
         raise errors.NotFound(f"Node {ident} could not be found.")
     return ident.lower() if ids.is_uuid(ident) else ident
 

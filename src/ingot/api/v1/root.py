@@ -26,9 +26,16 @@ _RESOURCES: tuple[tuple[str, int], ...] = (
     ("deploy_templates", 55),
     ("continue_inspection", 84),
     ("runbooks", 92),
+    ("inspection_rules", 96),
 )
 
 
+_DESCRIBED = {
+    # Double slashes as Ironic sends them.
+    "href": "https://docs.openstack.org//ironic/latest/contributor//webapi.html",
+    "rel": "describedby",
+    "type": "text/html",
+}
 _LINKS = list[dict[str, str]]
 _VERSION = dict[str, str | _LINKS]
 _ROOT = spec.fields(name=str, description=str, default_version=_VERSION, versions=list[_VERSION])
@@ -67,7 +74,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     base = request.href("v1")
     found: dict[str, Any] = {
         "id": "v1",
-        "links": [{"href": f"{base}/", "rel": "self"}],
+        "links": [{"href": f"{base}/", "rel": "self"}, _DESCRIBED],
         "media_types": {"base": "application/json", "type": "application/vnd.openstack.ironic.v1+json"},
         "version": _version(request),
     }
@@ -80,6 +87,12 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(found)
 
 
+@spec.tells(
+    "Refused: what is listed here is made, shown and changed at its own address",
+    400,
+    body=spec.anything("Not read"),
+)
 async def malformed(deps: Deps, request: wire.Request) -> wire.Answer:
     """What is listed below another resource is made, shown and changed at its own address alone."""
+    query.Query(request)
     raise errors.Invalid("Malformed request URI.", hint="Use the resource's own address, such as /v1/ports.")

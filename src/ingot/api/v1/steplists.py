@@ -9,9 +9,8 @@ import msgspec
 
 from ingot.api import access, columns, paging, patch_rules, query, spec, versions, wire
 from ingot.deps import Deps
-from ingot.domain import errors, patch, secrets
+from ingot.domain import errors, patch, secrets, traits
 from ingot.services import steplists as service
-from ingot.services import traits as trait_rules
 from ingot.store import steplists as store
 
 _SHORT = ("uuid", "name", "links")
@@ -164,7 +163,7 @@ async def replace_traits(deps: Deps, request: wire.Request) -> wire.Answer:
     given: Any = request.object("body").get("traits")
     if not isinstance(given, list):
         raise errors.Invalid("Schema error for body: traits must be a list", hint='Send {"traits": [...]}.')
-    wanted = [trait_rules.check(one) for one in given]  # pyright: ignore[reportUnknownVariableType]  JSON
+    wanted = [traits.check(one) for one in given]  # pyright: ignore[reportUnknownVariableType]  JSON
     await deps.store.run(service.set_traits, deps, request.args["ident"], wanted, None)
     return wire.NO_CONTENT
 
@@ -175,7 +174,7 @@ async def add_trait(deps: Deps, request: wire.Request) -> wire.Answer:
     query.Query(request)
     if request.object("trait"):
         raise errors.Invalid("No body should be provided when adding a trait")
-    trait = trait_rules.check(request.args["trait"])
+    trait = traits.check(request.args["trait"])
     await deps.store.run(service.set_traits, deps, request.args["ident"], [trait], set[str]())
     where = request.href("v1", "runbooks", request.args["ident"], "traits", trait)
     return wire.Answer(204, b"", ((b"location", where.encode()),))

@@ -1,4 +1,4 @@
-"""``/v1/nodes/{node}/traits``. May not: decide what a lawful trait is (services/traits.py)."""
+"""``/v1/nodes/{node}/traits``. May not: decide what a lawful trait is (domain/traits.py)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ingot.api import query, spec, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors
+from ingot.domain import traits as rules
 from ingot.services import traits as service
 from ingot.store import nodes as store
 
@@ -35,7 +36,7 @@ async def replace(deps: Deps, request: wire.Request) -> wire.Answer:
         given = msgspec.convert(body, _Traits).traits
     except msgspec.ValidationError as error:
         raise errors.Invalid(f"Schema error for body: {error}", hint='Send {"traits": [...]}.') from error
-    checked = tuple(service.check(trait) for trait in given)
+    checked = tuple(rules.check(trait) for trait in given)
     await service.replace(deps, nodes.node_ident(request), checked)
     return wire.NO_CONTENT
 
@@ -54,7 +55,7 @@ async def add(deps: Deps, request: wire.Request) -> wire.Answer:
     query.Query(request)
     if request.object("trait"):
         raise errors.Invalid("No body should be provided when setting a trait")
-    trait = service.check(request.args["trait"])
+    trait = rules.check(request.args["trait"])
     await service.add(deps, nodes.node_ident(request), trait)
     where = request.href("v1", "nodes", request.args["node"], "traits", trait)
     return wire.Answer(204, b"", ((b"location", where.encode()),))

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from sqlalchemy import Connection
 
-from ingot.api import access, columns, paging, policy, query, versions, wire
+from ingot.api import access, columns, paging, policy, query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, ids, patch, secrets, volumes
@@ -25,24 +25,32 @@ _REDACTED = (
 )
 
 
+_ITEM = spec.Owned(lambda resource: spec.one(resource.word))
+_ITEMS = spec.Owned(lambda resource: spec.page(resource.word, resource.word))
+_DRAFT = spec.Owned(lambda resource: spec.of(resource.kind.draft))
+_PLACES = list[dict[str, str]]
+
+
 class Resource(Generic[T]):
     """One of the two. ``word``: its name in addresses and lists; ``short``: what a list shows unless told otherwise."""
 
     def __init__(self, word: str, kind: service.Kind[T], short: tuple[str, ...]) -> None:
-        self.word, self._kind = word, kind
+        self.word, self.kind = word, kind
         self._short = ("uuid", "node_uuid", *short, "links")
         table = schema.metadata.tables[f"volume_{word}"]
         self._sortable = frozenset(column.name for column in table.c) - rows.JSON_COLUMNS - {"secrets"}
 
+    @spec.tells("Register a volume connector or target", 201, answer=_ITEM, body=_DRAFT)
     async def create(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """POST."""
         query.Query(request)
-        body = request.object(self._kind.what)
+        body = request.object(self.kind.what)
         await access.require_on_node(deps, request.caller, str(body.get("node_uuid")), "baremetal:volume:create")
-        made = await service.create(deps, self._kind, body)
+        made = await service.create(deps, self.kind, body)
         where = request.href("v1", "volume", self.word, made.uuid)
         return wire.created(self._shown(request, made, None, visible=True), where)
 
+    @spec.tells("List volume connectors or targets, a page at a time", answer=_ITEMS)
     async def index(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """GET of the collection, or of a node's part of it."""
         asked = query.Query(request, *query.PAGING, "fields", "detail", "node", "project")
@@ -59,36 +67,39 @@ class Resource(Generic[T]):
         url = request.href("v1", *within, "volume", self.word)
         return wire.ok(paging.add_next(body, url, page, [each.uuid for each in found], columns.repeated(asked)))
 
+    @spec.tells("Show a volume connector or target", answer=_ITEM)
     async def show(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """GET of one."""
         names = columns.of_one(self.word, query.Query(request, "fields"), request.version)
-        found = await deps.store.read(self._kind.store.get, deps.sealer, self._uuid(request))
+        found = await deps.store.read(self.kind.store.get, deps.sealer, self._uuid(request))
         return wire.ok(self._shown(request, found, names, visible=_visible(request.caller)))
 
+    @spec.tells("Change fields of a volume connector or target", answer=_ITEM, body=spec.PATCH)
     async def change(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """PATCH of one."""
         query.Query(request)
         operations = patch.parse(request.json(), escapes=request.version >= 98)
-        patch.check_roots(operations, self._kind.roots)
-        found = await service.change(deps, self._kind, self._uuid(request), operations)
+        patch.check_roots(operations, self.kind.roots)
+        found = await service.change(deps, self.kind, self._uuid(request), operations)
         return wire.ok(self._shown(request, found, None, visible=_visible(request.caller)))
 
+    @spec.tells("Forget a volume connector or target", 204)
     async def destroy(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """DELETE of one."""
         query.Query(request)
-        await service.destroy(deps, self._kind, self._uuid(request))
+        await service.destroy(deps, self.kind, self._uuid(request))
         return wire.NO_CONTENT
 
     def _list(
         self, connection: Connection, deps: Deps, page: Page, of_node: str | None, project: str | None
     ) -> list[T]:
         uuid = node_store.get(connection, of_node).uuid if of_node else None
-        return self._kind.store.list_page(connection, deps.sealer, page, node_uuid=uuid, project=project)
+        return self.kind.store.list_page(connection, deps.sealer, page, node_uuid=uuid, project=project)
 
     def _uuid(self, request: wire.Request) -> str:
         uuid = request.args["ident"]
         if not ids.is_uuid(uuid):
-            raise errors.Invalid(f"Expected UUID for {self._kind.what}_uuid: {uuid}")
+            raise errors.Invalid(f"Expected UUID for {self.kind.what}_uuid: {uuid}")
         return uuid.lower()
 
     def _shown(
@@ -107,6 +118,10 @@ CONNECTORS = Resource("connectors", service.CONNECTOR, ("type", "connector_id"))
 TARGETS = Resource("targets", service.TARGET, ("volume_type", "boot_index", "volume_id"))
 
 
+@spec.tells(
+    "Where volume connectors and targets are",
+    answer=spec.fields(links=_PLACES, connectors=_PLACES, targets=_PLACES),
+)
 async def show_root(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/volume and /v1/nodes/{node}/volume: where the two resources are."""
     query.Query(request)

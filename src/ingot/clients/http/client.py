@@ -57,6 +57,7 @@ class Call(msgspec.Struct, frozen=True):
     body: bytes | Streamed | None = None
     trust: trust.Trust = True
     timeout: float = 30.0
+    proxy: str | None = None
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -107,6 +108,7 @@ class HttpClient:
                 data=data,
                 ssl=context,
                 timeout=timeout,
+                proxy=call.proxy,
                 allow_redirects=False,
             ) as answer:
                 body = await _read(answer, call.peer)

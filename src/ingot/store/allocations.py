@@ -1,0 +1,115 @@
+"""Allocations in the database. May not: decide which node is taken (placement.py finds, services choose)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ingot.domain import allocation, errors, ids
+from ingot.store import rows
+from ingot.store.paging import Page, paged
+from ingot.store.schema import allocations, nodes
+
+_INSERT = insert(allocations)
+_WAITING = (
+    select(allocations)
+    .where(allocations.c.state == bindparam("state"))
+    .order_by(allocations.c.id)
+    .limit(bindparam("limit"))
+)
+
+
+def create(connection: Connection, value: allocation.Allocation) -> allocation.Allocation:
+    """Store a new allocation. Raises errors.Conflict when its name or uuid is taken."""
+    made = msgspec.structs.replace(value, created_at=rows.now())
+    try:
+        connection.execute(_INSERT, rows.to_row(made, allocations))
+    except IntegrityError as error:
+        raise _conflict(connection, value) from error
+    return made
+
+
+def find(connection: Connection, ident: str) -> allocation.Allocation | None:
+    """The allocation with this uuid or name, or None."""
+    column = allocations.c.uuid if ids.is_uuid(ident) else allocations.c.name
+    value = ident.lower() if ids.is_uuid(ident) else ident
+    row = connection.execute(select(allocations).where(column == value)).first()
+    return None if row is None else rows.from_row(row, allocation.Allocation)
+
+
+def get(connection: Connection, ident: str) -> allocation.Allocation:
+    """The allocation with this uuid or name. Raises errors.NotFound."""
+    found = find(connection, ident)
+    if found is None:
+        raise errors.NotFound(f"Allocation {ident} could not be found.")
+    return found
+
+
+def find_of_node(connection: Connection, node_uuid: str) -> allocation.Allocation | None:
+    """The allocation that holds this node, or None."""
+    row = connection.execute(select(allocations).where(allocations.c.node_uuid == node_uuid)).first()
+    return None if row is None else rows.from_row(row, allocation.Allocation)
+
+
+def list_page(connection: Connection, page: Page, **equal: str | None) -> list[allocation.Allocation]:
+    """One page of allocations whose columns equal the given values (None: any)."""
+    statement = select(allocations)
+    for key, value in equal.items():
+        if value is not None:
+            statement = statement.where(allocations.c[key] == value)
+    found = connection.execute(paged(connection, allocations, statement, page))
+    return [rows.from_row(row, allocation.Allocation) for row in found]
+
+
+def list_waiting(connection: Connection, limit: int) -> list[allocation.Allocation]:
+    """Allocations that no node was looked for yet, oldest first."""
+    found = connection.execute(_WAITING, {"state": allocation.State.ALLOCATING.value, "limit": limit})
+    return [rows.from_row(row, allocation.Allocation) for row in found]
+
+
+def find_node_uuids(connection: Connection, idents: list[str], project: str | None) -> dict[str, str]:
+    """The uuids of the nodes that these uuids and names mean, by ident; those that mean none are absent.
+
+    ``project``: only nodes that it owns or leases count; None: all do.
+    """
+    known: dict[str, str] = {}
+    wanted = list(dict.fromkeys(idents))
+    for start in range(0, len(wanted), 400):
+        part = wanted[start : start + 400]
+        lower = [ident.lower() for ident in part]
+        statement = select(nodes.c.uuid, nodes.c.name).where(or_(nodes.c.uuid.in_(lower), nodes.c.name.in_(part)))
+        if project is not None:
+            statement = statement.where(or_(nodes.c.owner == project, nodes.c.lessee == project))
+        for row in connection.execute(statement):
+            known[row.uuid] = row.uuid
+            known.setdefault(row.name, row.uuid)
+    return {ident: known.get(ident) or known[ident.lower()] for ident in wanted if {ident, ident.lower()} & set(known)}
+
+
+def change(connection: Connection, uuid: str, /, **values: Any) -> None:
+    """Set columns of one allocation and touch ``updated_at``. Raises NotFound, or Conflict on a taken name."""
+    changed = rows.encode({"updated_at": rows.now(), **values})
+    try:
+        result = connection.execute(update(allocations).where(allocations.c.uuid == uuid).values(changed))
+    except IntegrityError as error:
+        raise errors.Conflict(f"An allocation with name {values.get('name')} already exists.") from error
+    if result.rowcount == 0:
+        raise errors.NotFound(f"Allocation {uuid} could not be found.")
+
+
+def destroy(connection: Connection, uuid: str) -> None:
+    """Remove an allocation; the node it holds, if any, is free again. Raises NotFound."""
+    free: dict[str, Any] = {"allocation_uuid": None, "instance_uuid": None, "updated_at": rows.now()}
+    connection.execute(update(nodes).where(nodes.c.allocation_uuid == uuid).values(free))
+    if connection.execute(delete(allocations).where(allocations.c.uuid == uuid)).rowcount == 0:
+        raise errors.NotFound(f"Allocation {uuid} could not be found.")
+
+
+def _conflict(connection: Connection, value: allocation.Allocation) -> errors.Conflict:
+    taken = select(allocations.c.uuid).where(allocations.c.name == value.name)
+    if value.name is not None and connection.execute(taken).first():
+        return errors.Conflict(f"An allocation with name {value.name} already exists.", hint="Choose another name.")
+    return errors.Conflict(f"An allocation with UUID {value.uuid} already exists.", hint="Choose another one.")

@@ -1,0 +1,81 @@
+"""Upstream beside ingot: the same calls to both, and every difference that nobody intended fails.
+
+One scenario per file of tests/upstream/calls. What may differ, and why, is in tests/upstream/differences.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cli import program
+from upstream import alone, compare, differences, sides
+from upstream.call import Call
+
+pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.timeout(240)]
+
+_CALLS = sorted(path.stem for path in (Path(__file__).parents[1] / "upstream" / "calls").glob("*.py"))
+_SHOWN = 25
+
+
+class Pair:
+    """Both services, and which intended differences were seen."""
+
+    def __init__(self, theirs: sides.Side, ours: sides.Side) -> None:
+        self.theirs, self.ours = theirs, ours
+        self.seen: set[differences.Intended] = set()
+        self.done: set[str] = set()
+
+    def differ(self, calls: list[Call]) -> list[str]:
+        """What differs and should not, one text a call."""
+        with ThreadPoolExecutor(2) as pool:
+            left, right = pool.map(lambda side: side.run(calls), (self.theirs, self.ours))
+        texts: list[str] = []
+        for call, theirs, ours in zip(calls, left, right, strict=True):
+            found = [one for one in compare.compare(call, theirs, ours) if not self._intended(one)]
+            if found:
+                lines = "\n  ".join(map(str, found))
+                texts.append(f"{call}\n  {lines}\n  upstream: {theirs}\n  ingot: {ours}")
+        return texts
+
+    def _intended(self, found: compare.Found) -> bool:
+        entries = [entry for entry in (*differences.INTENDED, *differences.OPEN) if entry.covers(found)]
+        self.seen.update(entries)
+        return bool(entries)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    options = ("--noauth", "--set", "power_sync_interval=0", "--set", "hostname=here", "--set", "agent_rate=0")
+    folder = tmp_path_factory.mktemp("upstream")
+    with (
+        program.serving(tmp_path_factory.mktemp("ingot"), *options) as url,
+        alone.serving(folder, program.free_port()) as port,
+    ):
+        theirs, ours = sides.Side("upstream", port), sides.Side("ingot", int(url.rpartition(":")[2]))
+        yield Pair(theirs, ours)
+        theirs.close()
+        ours.close()
+
+
+@pytest.mark.parametrize("name", _CALLS)
+def test_ingot_answers_as_upstream_does(pair: Pair, name: str) -> None:
+    calls: list[Call] = importlib.import_module(f"upstream.calls.{name}").CALLS
+    texts = pair.differ(calls)
+    pair.done.add(name)
+    if texts and (report := os.environ.get("INGOT_DIFFERENCES")):
+        Path(report, f"{name}.txt").write_text("\n\n".join(texts))
+    shown = "\n\n".join(texts[:_SHOWN])
+    assert not texts, f"{len(texts)} of {len(calls)} calls differ; the first {_SHOWN}:\n\n{shown}"
+
+
+def test_every_intended_difference_still_exists(pair: Pair) -> None:
+    if pair.done != set(_CALLS):
+        pytest.skip("only some of the calls were made")
+    stale = [entry.reason for entry in (*differences.INTENDED, *differences.OPEN) if entry not in pair.seen]
+    assert not stale, f"differences.py lists what no longer differs: {stale}"

@@ -1,0 +1,98 @@
+"""What differs between two answers to the same call, after what cannot be equal was made equal.
+
+May not: know a resource. Invariant: a difference is a path and two values, the shortest that say it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from upstream.call import Call
+from upstream.sides import Answer
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_FIXED = re.compile(r"0000[0-9a-f]{4}-0000-4000-8000-[0-9a-f]{12}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?(\+00:00)?")
+_UNJUDGED = frozenset({"date", "server", "connection", "content-length", "transfer-encoding", "keep-alive"})
+_PRESENT = frozenset({"openstack-request-id", "x-openstack-request-id"})
+_TEXTS = frozenset({"faultstring", "description"})
+_MISSING = "(missing)"
+
+
+@dataclass(frozen=True)
+class Found:
+    """One difference: ``what`` is a path into the answer, such as ``status`` or ``body.nodes[0].name``."""
+
+    call: Call
+    what: str
+    upstream: Any
+    ingot: Any
+
+    def __str__(self) -> str:
+        return f"{self.what}: upstream {_short(self.upstream)}, ingot {_short(self.ingot)}"
+
+
+def compare(call: Call, theirs: Answer, ours: Answer) -> list[Found]:
+    """All differences of one call."""
+    expected = call.crash if call.crash and theirs.status >= 500 else theirs.status
+    if call.crash:
+        pairs = [("crash", theirs.status >= 500, True), ("status", expected, ours.status)]
+        return [Found(call, what, left, right) for what, left, right in pairs if left != right]
+    found: list[tuple[str, Any, Any]] = []
+    _diff("status", theirs.status, ours.status, found)
+    _diff("header", _headers(theirs), _headers(ours), found)
+    _diff("body", _body(theirs), _body(ours), found)
+    return [Found(call, *one) for one in found]
+
+
+def _headers(answer: Answer) -> dict[str, str]:
+    found = {name: value for name, value in answer.headers.items() if name not in _UNJUDGED}
+    return {name: "(present)" if name in _PRESENT else _plain(value) for name, value in found.items()}
+
+
+def _body(answer: Answer) -> Any:
+    if not answer.raw:
+        return None
+    try:
+        parsed = json.loads(answer.raw)
+    except ValueError:
+        return answer.raw.decode(errors="replace")
+    if isinstance(parsed, dict) and isinstance(parsed.get("error_message"), str):
+        try:
+            inner = json.loads(parsed["error_message"])
+            return {"error_message": {key: "(text)" if key in _TEXTS else inner[key] for key in inner}}
+        except ValueError:
+            return parsed
+    return _normal(parsed)
+
+
+def _normal(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _normal(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_normal(below) for below in value]
+    return _plain(value) if isinstance(value, str) else value
+
+
+def _plain(text: str) -> str:
+    """The text without what each side makes for itself: times and uuids."""
+    return _UUID.sub(lambda one: one[0] if _FIXED.match(one[0]) else "(uuid)", _TIME.sub("(time)", text))
+
+
+def _diff(path: str, left: Any, right: Any, found: list[tuple[str, Any, Any]]) -> None:
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in sorted({*left, *right}, key=str):
+            _diff(f"{path}.{key}", left.get(key, _MISSING), right.get(key, _MISSING), found)
+    elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        for index, (one, other) in enumerate(zip(left, right, strict=True)):
+            _diff(f"{path}[{index}]", one, other, found)
+    elif type(left) is not type(right) or left != right:
+        found.append((path, left, right))
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 300 else f"{text[:297]}..."
