@@ -1,130 +1,174 @@
-"""What one API request costs the service: its CPU, the rate, and how long clients wait, at 1 and 8 connections.
+"""What one API request costs the service: its CPU, the rate, and how long clients wait; upstream's service beside it.
 
-Run: ./ingot bench api [--nodes N] [--requests N]      Speaks only the wire, to a service on loopback with SQLite.
-CPU is the service process's own (user and system) per request; the clients run in a process of their own.
+Run: ./ingot bench api [--nodes N ...] [--rounds N] [--seconds S] [--alone] [--lists N]     Speaks only the wire, to
+services on loopback with SQLite and no authentication, both up all the time and measured in turns. CPU is that of the
+service's own processes (user and system) per request; the clients are in another process (bench/load.py). The table
+has medians of the rounds. --alone leaves upstream out; --lists 100000 measures our lists with so many nodes.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
+import itertools
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable
-from itertools import count
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import service
+import upstream_service
 
-HEADERS = {"X-OpenStack-Ironic-API-Version": "1.95", "Content-Type": "application/json"}
-CONNECTIONS = (1, 8)
-
-
-class Request(NamedTuple):
-    method: str
-    path: str
-    body: object = None
+CONNECTIONS = (1, 8, 64)
+LOAD = Path(__file__).with_name("load.py")
+NODE = {"driver": "fake-hardware", "properties": {"cpus": 8, "memory_mb": 65536}}
+FIGURES = ("CPU, ms", "rate, 1/s", "p50, ms", "p99, ms")
+_MOST = 1_000_000
 
 
 class Kind(NamedTuple):
-    """One kind of request: how each is made from its number, and how many of them make a measurement."""
+    """One kind of request; {number} in path and body is the request's number, up to ``nodes`` if ``wraps``."""
 
     name: str
-    make: Callable[[int], Request]
-    requests: int
+    method: str
+    path: str
+    body: object = None
+    wraps: bool = True
+
+
+class Service(NamedTuple):
+    """One service under load."""
+
+    name: str
+    pid: int
+    port: int
+
+
+LISTS = [
+    Kind("list, 1,000 a page", "GET", "/v1/nodes?limit=1000"),
+    Kind("list, two fields", "GET", "/v1/nodes?limit=1000&fields=uuid,name"),
+    Kind("list, detail", "GET", "/v1/nodes/detail?limit=1000"),
+    Kind("list, filtered to none", "GET", "/v1/nodes?provision_state=active"),
+]
+KINDS = [
+    Kind("get one", "GET", "/v1/nodes/n{number}"),
+    Kind("patch", "PATCH", "/v1/nodes/n{number}", [{"op": "add", "path": "/extra/rack", "value": "r{number}"}]),
+    *LISTS,
+    Kind("create", "POST", "/v1/nodes", {**NODE, "name": "x{number}"}, wraps=False),
+]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nodes", type=int, default=1000)
-    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1000])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--lists", type=int, default=0)
     wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, service.served(Path(folder)) as (pid, port):
-        fill(port, wanted.nodes)
-        rows = [
-            measure(pid, port, kind, lanes) for kind in kinds(wanted.nodes, wanted.requests) for lanes in CONNECTIONS
+    rows: list[dict[str, Any]] = []
+    for nodes in wanted.nodes:
+        rows += compare(nodes, KINDS, wanted, alone=wanted.alone)
+    if wanted.lists:
+        rows += compare(wanted.lists, LISTS, wanted, alone=True)
+    print(table(rows), file=sys.stderr)
+    print(json.dumps({"command": f"./ingot bench api {' '.join(sys.argv[1:])}".strip(), "requests": rows}, indent=1))
+
+
+def compare(nodes: int, kinds: list[Kind], wanted: argparse.Namespace, *, alone: bool) -> list[dict[str, Any]]:
+    """One row for each kind and number of connections: the figures of each service and upstream's over ours."""
+    with ExitStack() as stack:
+        places = [("ingot", service.served)] + ([] if alone else [("upstream", upstream_service.served)])
+        services = [
+            Service(name, *stack.enter_context(served(Path(stack.enter_context(tempfile.TemporaryDirectory())))))
+            for name, served in places
         ]
-    print(json.dumps({"nodes": wanted.nodes, "requests": rows}, indent=2))
+        fresh = itertools.count()
+        for each in services:
+            fill(each, nodes)
+        rows: list[dict[str, Any]] = []
+        for kind, connections in itertools.product(kinds, CONNECTIONS):
+            found: dict[str, list[dict[str, float]]] = {each.name: [] for each in services}
+            for _ in range(wanted.rounds):
+                for each in services:
+                    first = next(fresh) * _MOST if not kind.wraps else 0
+                    load = plan(kind, connections, wanted.seconds, first, nodes)
+                    found[each.name].append(measure(each, load))
+            rows.append(row(nodes, kind, connections, found))
+            print(".", end="", file=sys.stderr, flush=True)
+    return rows
 
 
-def fill(port: int, nodes: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    for number in range(nodes):
-        body = {"driver": "fake-hardware", "name": f"n{number}", "properties": {"cpus": 8, "memory_mb": 65536}}
-        send(connection, Request("POST", "/v1/nodes", body))
+def fill(target: Service, nodes: int) -> None:
+    """Make the nodes n0, n1, ... over eight connections."""
+    kind = Kind("fill", "POST", "/v1/nodes", {**NODE, "name": "n{number}"})
+    run(target, {**plan(kind, 8, 7200.0, 0, nodes), "most": nodes})
 
 
-def kinds(nodes: int, requests: int) -> list[Kind]:
-    new = count()
+def plan(kind: Kind, connections: int, seconds: float, first: int, nodes: int) -> dict[str, Any]:
+    found = {"connections": connections, "seconds": seconds, "method": kind.method, "path": kind.path, "first": first}
+    found |= {"most": _MOST, "wrap": nodes if kind.wraps else 0}
+    return found if kind.body is None else {**found, "body": kind.body}
 
-    def got(number: int) -> Request:
-        return Request("GET", f"/v1/nodes/n{number % nodes}")
 
-    def patched(number: int) -> Request:
-        change = {"op": "add", "path": "/extra/rack", "value": f"r{number}"}
-        return Request("PATCH", f"/v1/nodes/n{number % nodes}", [change])
+def measure(target: Service, load: dict[str, Any]) -> dict[str, float]:
+    run(target, {**load, "most": 8, "first": load["first"] + _MOST // 2})
+    before = service.cpu(target.pid)
+    found = run(target, load)
+    spent = service.cpu(target.pid) - before
+    waits: list[float] = sorted(found["waits"])
+    values = (
+        spent / len(waits) * 1000,
+        len(waits) / found["seconds"],
+        statistics.median(waits) * 1000,
+        waits[int(len(waits) * 0.99)] * 1000,
+    )
+    return dict(zip(FIGURES, values, strict=True))
 
-    def created(_: int) -> Request:
-        return Request("POST", "/v1/nodes", {"driver": "fake-hardware", "name": f"x{next(new)}"})
 
-    few = max(20, requests // 50)
-    return [
-        Kind("get one", got, requests),
-        Kind("patch", patched, requests),
-        Kind("list, 1,000 a page", page("/v1/nodes?limit=1000"), few),
-        Kind("list, two fields", page("/v1/nodes?limit=1000&fields=uuid,name"), few),
-        Kind("list, detail", page("/v1/nodes/detail?limit=1000"), few),
-        Kind("create", created, requests),
+def run(target: Service, load: dict[str, Any]) -> dict[str, Any]:
+    """Have the load generator do this. Raises SystemExit when anything but success was answered."""
+    text = json.dumps({**load, "port": target.port})
+    done = subprocess.run([sys.executable, LOAD], input=text, capture_output=True, text=True, timeout=7300, check=False)
+    if done.returncode:
+        raise SystemExit(f"{target.name}, {load['method']} {load['path']}: {done.stderr[-600:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    if found["refused"]:
+        raise SystemExit(f"{target.name}, {load['method']} {load['path']} was answered {found['refused'][:5]}")
+    return found
+
+
+def row(nodes: int, kind: Kind, connections: int, found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    made: dict[str, Any] = {"nodes": nodes, "request": kind.name, "connections": connections}
+    for name, rounds in found.items():
+        made[name] = {figure: round(statistics.median(each[figure] for each in rounds), 2) for figure in FIGURES}
+    if "upstream" in found:
+        ours, theirs = made["ingot"], made["upstream"]
+        made["ratio"] = {
+            "CPU": round(theirs["CPU, ms"] / ours["CPU, ms"], 1),
+            "rate": round(ours["rate, 1/s"] / theirs["rate, 1/s"], 1),
+        }
+    return made
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as a table: ours, upstream's, and how many times better ours is."""
+    lines = [
+        f"\n{'request':<24}{'nodes':>7}{'conn':>5}  " + "".join(f"{figure:>20}" for figure in FIGURES) + "  better"
     ]
-
-
-def page(path: str) -> Callable[[int], Request]:
-    return lambda _: Request("GET", path)
-
-
-def measure(pid: int, port: int, kind: Kind, lanes: int) -> dict[str, object]:
-    """``kind.requests`` requests over ``lanes`` connections, after a short warm-up."""
-    waits: list[float] = []
-
-    def lane(first: int, step: int, last: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        for number in range(first, last, step):
-            begun = time.perf_counter()
-            send(connection, kind.make(number))
-            waits.append(time.perf_counter() - begun)
-        connection.close()
-
-    lane(0, 1, 10)
-    waits.clear()
-    threads = [threading.Thread(target=lane, args=(first, lanes, kind.requests)) for first in range(lanes)]
-    before, begun = service.cpu(pid), time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    wall, spent = time.perf_counter() - begun, service.cpu(pid) - before
-    ordered = sorted(waits)
-    return {
-        "request": kind.name,
-        "connections": lanes,
-        "CPU, ms": round(spent / len(waits) * 1000, 2),
-        "rate, 1/s": round(len(waits) / wall),
-        "p50, ms": round(statistics.median(ordered) * 1000, 2),
-        "p99, ms": round(ordered[int(len(ordered) * 0.99)] * 1000, 2),
-    }
-
-
-def send(connection: http.client.HTTPConnection, request: Request) -> None:
-    body = None if request.body is None else json.dumps(request.body)
-    connection.request(request.method, request.path, body, HEADERS)
-    answer = connection.getresponse()
-    text = answer.read()
-    if answer.status >= 300:
-        raise SystemExit(f"{request.method} {request.path}: {answer.status} {text[:300]!r}")
+    for each in rows:
+        pairs = [
+            " / ".join(f"{each[name][figure]:g}" for name in ("ingot", "upstream") if name in each)
+            for figure in FIGURES
+        ]
+        ratio = each.get("ratio")
+        better = f"  {ratio['CPU']:g}x CPU, {ratio['rate']:g}x rate" if ratio else ""
+        head = f"{each['request']:<24}{each['nodes']:>7}{each['connections']:>5}  "
+        lines.append(head + "".join(f"{pair:>20}" for pair in pairs) + better)
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import socket
 import ssl
 import urllib.parse
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
@@ -26,8 +26,10 @@ from ingot.domain import errors
 from ingot.netboot import hostnet
 from ingot.netboot import service as netboot
 from ingot.settings import Settings
-from ingot.tls import server as tls
 from ingot.tls import wanted
+
+if TYPE_CHECKING:
+    from ingot.tls import server as tls
 
 _log = structlog.get_logger("ingot.api")
 _AGENT_PATHS = ("/v1/lookup", "/v1/heartbeat/", "/v1/continue_inspection")
@@ -78,7 +80,7 @@ async def _prepare(
     if agents is not None:
         places.append((_only_agents(app), agents, sockets.enter_context(_bind(agents, settings.port))))
     secured = any(wanted.is_wanted(settings, address) for _, address, _ in places)
-    identity = await asyncio.to_thread(tls.Identity, settings, _names(settings)) if secured else None
+    identity = await _identity(settings) if secured else None
     servers = [
         (_server(one, identity.context if identity and wanted.is_wanted(settings, address) else None), sock)
         for one, address, sock in places
@@ -86,6 +88,12 @@ async def _prepare(
     url = f"{wanted.scheme(settings, settings.host)}://{settings.host}:{settings.port}"
     _log.info("API ready", url=url, agents_on=agents)
     return servers, identity
+
+
+async def _identity(settings: Settings) -> tls.Identity:
+    from ingot.tls import server as tls
+
+    return await asyncio.to_thread(tls.Identity, settings, _names(settings))
 
 
 def _names(settings: Settings) -> list[str]:
@@ -102,7 +110,7 @@ def _server(app: Any, context: ssl.SSLContext | None) -> _Server:
         ssl_context_factory=None if context is None else _giving(context),
         loop="none",
         http="httptools",
-        ws="wsproto",
+        ws=_websocket,  # pyright: ignore[reportArgumentType] # called to make a protocol, as a class would be
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -111,6 +119,13 @@ def _server(app: Any, context: ssl.SSLContext | None) -> _Server:
         timeout_graceful_shutdown=5,
     )
     return _Server(config)
+
+
+def _websocket(**given: Any) -> asyncio.Protocol:
+    """What speaks WebSocket on a connection; imported when the first one comes."""
+    from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+
+    return WSProtocol(**given)
 
 
 def _giving(context: ssl.SSLContext) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:

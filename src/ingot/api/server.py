@@ -9,7 +9,7 @@ from __future__ import annotations
 from ingot.api import dispatch, feed, openapi
 from ingot.api.ext import console as console_page
 from ingot.api.ext import events as live
-from ingot.api.ext import runs, sensors, status
+from ingot.api.ext import runs, sensors, status, webhooks
 from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
     agents,
@@ -47,6 +47,7 @@ _RULES = "/v1/inspection_rules"
 _TRAITS = "/v1/runbooks/{ident}/traits"
 _PASSTHRU = "/v1/drivers/{driver}/vendor_passthru"
 _LAMP = f"{_NODE}/management/indicators/{{indicator}}"
+_WEBHOOK = "/ingot/v1/webhooks/{webhook}"
 _SET_PROVISION = "baremetal:node:set_provision_state"
 
 
@@ -253,6 +254,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
     Route("GET", "/ingot/v1/events", live.index, 1, "ingot:events:get"),
+    Route("GET", "/ingot/v1/webhooks", webhooks.index, 1, "ingot:webhook:get"),
+    Route("POST", "/ingot/v1/webhooks", webhooks.create, 1, "ingot:webhook:create"),
+    Route("GET", _WEBHOOK, webhooks.show, 1, "ingot:webhook:get"),
+    Route("PATCH", _WEBHOOK, webhooks.change, 1, "ingot:webhook:update"),
+    Route("DELETE", _WEBHOOK, webhooks.destroy, 1, "ingot:webhook:delete"),
+    Route("GET", f"{_WEBHOOK}/deliveries", webhooks.deliveries, 1, "ingot:webhook:get"),
     Route("GET", "/ingot/v1/nodes/{node}/wait", live.wait, 1, "baremetal:node:get_states"),
     Route("GET", "/ingot/v1/nodes/{node}/run", runs.show_last, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),

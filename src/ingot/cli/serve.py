@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ingot.cli import configuration, exits
+from ingot.cli import configuration, exits, sparing
 from ingot.domain import errors
 
 
@@ -35,6 +35,7 @@ def serve(
     """Run the service until SIGTERM or Ctrl-C: API, conductor and network boot in one process."""
     try:
         settings = configuration.load(config, assigned, host=host, port=port, noauth=noauth, data_dir=data_dir)
+        sparing.spare()
         from ingot import app
 
         app.serve(settings, only)

@@ -11,6 +11,7 @@ from ingot.conductor.hardware_calls import HardwareCalls
 from ingot.conductor.membership import Membership
 from ingot.conductor.periodic.power_sync import PowerSync
 from ingot.conductor.placements import Placements
+from ingot.conductor.webhooks import Webhooks
 from ingot.deps import Deps
 from ingot.domain import ids
 from ingot.flows import catalog
@@ -28,6 +29,7 @@ class Conductor:
         HardwareCalls(deps, calls)
         self._consoles = Consoles(deps, calls)
         self._power_sync = PowerSync(deps, calls)
+        self._webhooks = Webhooks(deps)
         self._placements = Placements(deps)
 
     async def run(self) -> None:
@@ -39,6 +41,7 @@ class Conductor:
                 group.create_task(self._claims.run())
                 group.create_task(self._consoles.run())
                 group.create_task(self._power_sync.run())
+                group.create_task(self._webhooks.run())
                 group.create_task(self._placements.run())
         finally:
             await self._membership.leave()

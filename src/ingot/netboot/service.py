@@ -23,7 +23,6 @@ from ingot.settings import Settings
 from ingot.store import ports, seal
 from ingot.store.engine import Store
 from ingot.store.paging import Page
-from ingot.tls import server as tls
 from ingot.tls import wanted
 
 _log = structlog.get_logger("ingot.netboot")
@@ -85,6 +84,8 @@ class Netboot:
         """The kernel parameters by which a ramdisk's agent finds the API and knows it again."""
         found = {"ipa-api-url": self.api_url()}
         if self._scheme == "https":
+            from ingot.tls import server as tls
+
             found["ipa-ca"] = tls.authority_of(self._settings).parameter()
         return found
 

@@ -13,8 +13,8 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import allocation, errors, ids, node, patch, states
-from ingot.services import changes, drafts, traits
+from ingot.domain import allocation, errors, ids, node, patch, states, traits
+from ingot.services import changes, drafts
 from ingot.services import nodes as node_service
 from ingot.store import allocations, engine, nodes, placement
 

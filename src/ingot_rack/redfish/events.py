@@ -48,6 +48,8 @@ async def _create(request: web.Request, front: Front) -> web.StreamResponse:
     for name in ("Destination", "Protocol"):
         if not body.get(name):
             raise Refused(400, "PropertyMissing", name)
+    if body["Protocol"] != "Redfish":
+        raise Refused(400, "PropertyValueNotInList", str(body["Protocol"]), "Protocol")
     table = front.part(Subscriptions)
     table.count += 1
     number = str(table.count)

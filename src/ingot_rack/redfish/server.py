@@ -18,8 +18,10 @@ from typing import cast
 from aiohttp import web
 
 from ingot_rack.redfish import (
+    accounts,
     bios,
     computer,
+    documents,
     eventlog,
     events,
     inside,
@@ -40,10 +42,12 @@ from ingot_rack.redfish.wire import BODY_LIMIT, SHAPE, Json, Refused, answer, no
 
 log = logging.getLogger(__name__)
 
-_ROOMS = (bios, computer, eventlog, events, inside, managers, media, secureboot, sensing, storage, tasks, updates)
+_ROOMS = (
+    *(accounts, bios, computer, documents, eventlog, events, inside),
+    *(managers, media, secureboot, sensing, storage, tasks, updates),
+)
 _BY_MACHINE = (inside.numbered, eventlog.numbered, events.numbered, storage.numbered, tasks.numbered)
 HANG_SECONDS = 120.0
-_OPEN = {"/redfish", "/redfish/v1", "/redfish/v1/", "/redfish/v1/odata"}
 _SESSIONS = f"{tree.ROOT}/SessionService/Sessions"
 
 
@@ -113,19 +117,20 @@ class Server:
 
     async def _route(self, request: web.Request, front: Front, table: sessions.Sessions) -> web.StreamResponse:
         path = naming.ours(request.path.rstrip("/") or "/", front.shape)
-        if path == _SESSIONS and request.method == "POST":
+        documents.check_version(request, expands=front.shape.expands)
+        if path.removesuffix("/Members") == _SESSIONS and request.method == "POST":
             return await _log_in(request, table)
-        if request.path not in _OPEN:
+        if request.path not in documents.OPEN:
             table.check(request.headers.get("X-Auth-Token"), request.headers.get("Authorization"))
         if path.startswith(_SESSIONS):
             return _session(request, table, path.removeprefix(_SESSIONS).strip("/"))
         views = self._find(path, front)
         view = views.get("GET" if request.method == "HEAD" else request.method)
         if view is None:
-            raise Refused(405, "OperationNotAllowed")
+            raise Refused(405, "OperationNotAllowed", allow=_allowed(views))
         response = await view(request, front)
         if "GET" in views:
-            response.headers["Allow"] = ", ".join(["HEAD", *views])  # DSP0266 section "Response headers"
+            response.headers["Allow"] = _allowed(views)
         if "$expand" in request.query and front.shape.expands and isinstance(response, web.Response):
             return await self._expanded(request, front, response)
         return response
@@ -150,13 +155,15 @@ class Server:
         return answer(body)
 
 
+def _allowed(views: Views) -> str:
+    """What may be asked for here. Source: DSP0266 section "Response headers"."""
+    return ", ".join([*(["HEAD"] if "GET" in views else []), *views])
+
+
 def _routes() -> dict[str, Views]:
     """The route table: everything served, except sessions and what differs by machine."""
     root = tree.ROOT
     table: dict[str, Views] = {
-        "/redfish": shown(lambda _: {"v1": "/redfish/v1/"}),
-        root: shown(tree.root),
-        f"{root}/odata": shown(lambda _: {"@odata.context": "/redfish/v1/$metadata", "value": []}),
         f"{root}/SessionService": shown(lambda _: tree.session_service()),
     }
     for room in _ROOMS:

@@ -25,6 +25,7 @@ _PARTS = (
     "Managers",
     "Chassis",
     "SessionService",
+    "AccountService",
     "Registries",
     "TaskService",
     "UpdateService",

@@ -36,6 +36,7 @@ _MESSAGES = {
     "ActionParameterMissing": "The action {0} requires the parameter {1} to be present in the request body.",
     "ActionParameterNotSupported": "The parameter {0} for the action {1} is not supported on the target resource.",
     "ActionParameterValueNotInList": "The value {0} for the parameter {1} in the action {2} is not acceptable.",
+    "QueryNotSupported": "Querying is not supported by the implementation.",
     "PreconditionFailed": "The ETag supplied did not match the ETag required to change this resource.",
     "SessionLimitExceeded": "The session establishment failed: too many sessions are open at the same time.",
     "ServiceTemporarilyUnavailable": "The service is temporarily unavailable.  Retry in {0} seconds.",
@@ -50,10 +51,11 @@ _MESSAGES = {
 class Refused(Exception):
     """A request that is answered with an error body."""
 
-    def __init__(self, status: int, message: str, *arguments: str) -> None:
+    def __init__(self, status: int, message: str, *arguments: str, allow: str = "") -> None:
         self.status = status
         self.message = message
         self.arguments = arguments
+        self.allow = allow
         super().__init__(f"{status} {message}")
 
     def response(self) -> web.Response:
@@ -73,14 +75,22 @@ class Refused(Exception):
             headers["WWW-Authenticate"] = 'Basic realm="BMC"'
         if self.status == 503:
             headers["Retry-After"] = self.arguments[0] if self.arguments else "5"
+        if self.allow:
+            headers["Allow"] = self.allow
         return web.json_response({"error": error}, status=self.status, headers=headers)
 
 
 def answer(body: Json, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A resource with its ETag."""
     text = json.dumps(body)
-    extra = {"ETag": etag(body), **_HEADERS, **(headers or {})}
+    extra = {"ETag": etag(body), **_described(body), **_HEADERS, **(headers or {})}
     return web.Response(text=text, status=status, headers=extra, content_type="application/json")
+
+
+def _described(body: Json) -> dict[str, str]:
+    """Where a resource's schema is. Source: DSP0266 section "Link header"."""
+    kind = str(body.get("@odata.type", "")).removeprefix("#").rpartition(".")[0]
+    return {"Link": f"<http://redfish.dmtf.org/schemas/v1/{kind}.json>; rel=describedby"} if kind else {}
 
 
 def no_content() -> web.Response:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
 
 import msgspec
 
@@ -96,13 +95,7 @@ def _frame(item: feed.Item) -> bytes:
             return b": nothing new\n\n"
         text = msgspec.json.encode({"id": item.id, "reason": item.reason or None})
         return b"id: %d\nevent: %s\ndata: %s\n\n" % (item.id, item.word.encode(), text)
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (item.id, item.kind.encode(), shown(item))
-
-
-def shown(event: journal.Event) -> bytes:
-    """An event as JSON text without line breaks."""
-    head: dict[str, Any] = {"id": event.id, "at": event.at, "kind": event.kind, "node": event.node_uuid}
-    return msgspec.json.encode({**head, **msgspec.json.decode(event.body)})
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (item.id, item.kind.encode(), journal.shown(item))
 
 
 def _last(text: str | None) -> int | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
-from yarl import URL
+import yarl
 
 from ingot.clients.http import trust
 from ingot.domain import errors
@@ -82,11 +82,18 @@ class HttpClient:
     """The shared session of one event loop. Make it inside the loop, and ``close`` it there."""
 
     def __init__(self) -> None:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_OPEN, ttl_dns_cache=60)
-        self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True
-        )
+        self._opened: aiohttp.ClientSession | None = None
         self._trust = trust.Contexts()
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        """Made when the first request is sent: a service that talks to nobody needs no HTTP library."""
+        if self._opened is None:
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_OPEN, ttl_dns_cache=60)
+            self._opened = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True
+            )
+        return self._opened
 
     async def send(self, call: Call) -> Reply:
         """Send a request and read the whole answer; redirects are not followed.
@@ -103,7 +110,7 @@ class HttpClient:
         try:
             async with self._session.request(
                 call.method,
-                URL(call.url, encoded=True),
+                yarl.URL(call.url, encoded=True),
                 headers=headers,
                 data=data,
                 ssl=context,
@@ -135,7 +142,8 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        if self._opened is not None:
+            await self._opened.close()
         await asyncio.sleep(0)  # lets the transports close their sockets
 
 

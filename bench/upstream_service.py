@@ -1,0 +1,85 @@
+"""Upstream's service beside ours: one process with SQLite, no authentication, hardware that is only pretended.
+
+Every setting is its default but those that a machine without hardware needs, and what favours it: automated cleaning
+off. Its programs are those of packaging/upstream.txt ($INGOT_UPSTREAM_PYTHON; `./ingot bench` makes that environment).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import service
+
+_CONFIGURATION = """[DEFAULT]
+auth_strategy = noauth
+rpc_transport = none
+my_ip = 127.0.0.1
+host = bench
+state_path = {folder}
+log_file = {folder}/ironic.log
+enabled_hardware_types = fake-hardware
+{interfaces}
+[database]
+connection = sqlite:///{folder}/ironic.sqlite
+[api]
+host_ip = 127.0.0.1
+port = {port}
+[conductor]
+automated_clean = false
+[service_catalog]
+auth_type = none
+endpoint_override = http://127.0.0.1:{port}
+[oslo_concurrency]
+lock_path = {folder}/locks
+"""
+_FAKES = ("boot", "deploy", "management", "power")
+_NONES = ("inspect", "raid", "bios", "firmware", "vendor", "console", "rescue")
+_READY = 90.0
+
+
+@contextmanager
+def served(folder: Path) -> Generator[tuple[int, int]]:
+    """Upstream's service on loopback, its data in ``folder``: (its pid, its port)."""
+    programs = Path(os.environ["INGOT_UPSTREAM_PYTHON"]).parent
+    port = service.free_port()
+    lines = [f"enabled_{kind}_interfaces = fake" for kind in _FAKES]
+    lines += [f"enabled_{kind}_interfaces = no-{kind}" for kind in _NONES]
+    lines += ["enabled_network_interfaces = noop", "enabled_storage_interfaces = noop"]
+    configuration = folder / "ironic.conf"
+    configuration.write_text(_CONFIGURATION.format(folder=folder, port=port, interfaces="\n".join(lines)))
+    chosen = f"--config-file={configuration}"
+    subprocess.run([programs / "ironic-dbsync", chosen, "create_schema"], check=True, capture_output=True, timeout=180)
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen([programs / "ironic", chosen], stdout=quiet, stderr=quiet) as process:
+        try:
+            _wait_ready(port, process)
+            yield process.pid, port
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Ready means that its conductor has told the database which drivers it has."""
+    deadline = time.monotonic() + _READY
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/v1/drivers")
+            if json.loads(connection.getresponse().read()).get("drivers"):
+                return
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.1)  # noqa: TID251  looking for the moment it answers
+    raise SystemExit(f"upstream's service did not answer within {_READY:.0f} s")
