@@ -7,13 +7,16 @@ imaginary; metalsmith's is a simulated one with a BMC and a ramdisk of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 import programs
 from drivers import world
@@ -33,6 +36,19 @@ async def offer(opened: world.World, name: str) -> None:
     await opened.call("PUT", f"/v1/nodes/{name}/traits", {"traits": ["CUSTOM_FAST"]})
     node = await opened.bring(name, "manage", "provide")
     assert node["provision_state"] == "available", node["last_error"]
+
+
+@contextlib.asynccontextmanager
+async def served(image: Path) -> AsyncGenerator[str]:
+    """The URL of an image on a web server, whence metalsmith tells the service to fetch it."""
+    app = web.Application()
+    app.router.add_static("/", image.parent)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/{image.name}"
+    await runner.cleanup()
 
 
 async def drive(opened: world.World, script: str, *words: str) -> list[dict[str, Any]]:
@@ -75,7 +91,8 @@ async def test_metalsmith_goes_its_whole_way(tmp_path: Path) -> None:
         name = await opened.enrol(**GOLD)
         await offer(opened, name)
         checksum = hashlib.sha256(opened.image.read_bytes()).hexdigest()
-        (told,) = await drive(opened, "metalsmith_way.py", f"file://{opened.image}", checksum)
+        async with served(opened.image) as url:
+            (told,) = await drive(opened, "metalsmith_way.py", url, checksum)
         assert told == {"state": "active", "shown": True, "host": "srv", "listed": ["srv"], "after": []}
         node = await opened.rests(name)
         assert (node["provision_state"], node["instance_uuid"], node["allocation_uuid"]) == ("available", None, None)

@@ -14,6 +14,7 @@ import logging
 import re
 import shlex
 import sys
+import threading
 from typing import Any
 
 
@@ -49,6 +50,11 @@ def run(main: Any, line: str, kept: dict[str, str]) -> str:
     words = words if arrow else rest
     words, _, wanted = words.partition(" ~ ")
     code, said = call(main, shlex.split(words))
+    for _ in range(20):  # what a request brings about may take the service a moment
+        if code or wanted.strip() in said:
+            break
+        threading.Event().wait(0.5)
+        code, said = call(main, shlex.split(words))
     if bool(code) != fails or wanted.strip() not in said:
         return f"{line}\n  ended with {code}: {said.strip()[-600:]}\n"
     if arrow:

@@ -167,12 +167,14 @@ def allocations(metal: Any, of: Any) -> None:
     refused(metal.create_allocation, name="a1", resource_class="gold")
     metal.set_node_provision_state(of, "active", config_drive={"meta_data": {"name": "x"}}, wait=True, timeout=30)
     metal.set_node_provision_state(of, "rescue", rescue_password="secret", wait=True, timeout=30)
-    metal.set_node_provision_state(of, "unrescue", wait=True, timeout=30)
+    metal.set_node_provision_state(of, "unrescue")
+    metal.wait_for_nodes_provision_state([of], "active", timeout=30)
     metal.set_node_provision_state(of, "rebuild", wait=True, timeout=30)
     metal.set_node_provision_state(of, "deleted", wait=True, timeout=30)
     lost = metal.create_allocation(name="a2", resource_class="nobody-has-it")
-    until(lambda: metal.get_allocation(lost.id).state == "error")
+    metal.wait_for_status(lost, "error", failures=["active"], attribute="state", wait=30)
     metal.delete_allocation(lost)
+    metal.wait_for_delete(lost, wait=30)
 
 
 def templates(metal: Any) -> None:

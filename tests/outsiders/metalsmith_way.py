@@ -1,6 +1,6 @@
 """metalsmith, unchanged: takes a node by an allocation, deploys it and gives it back. Runs with upstream's interpreter.
 
-Arguments: the service's URL, the image's URL (file://), its SHA-256.
+Arguments: the service's URL, the image's URL, its SHA-256.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main() -> None:
     node = smith.reserve_node(resource_class="gold", traits=["CUSTOM_FAST"], hostname="srv")
     instance = smith.provision_node(
         node,
-        sources.FileWholeDiskImage(image, checksum),
+        sources.HttpWholeDiskImage(image, checksum=checksum),
         root_size_gb=4,
         config=instance_config.GenericConfig(ssh_keys=["ssh-ed25519 AAAA me"]),
         wait=60,
