@@ -35,10 +35,8 @@ def make_deps(settings: Settings) -> Deps:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = data / "ingot.db"
     upgrade.upgrade(path)
-    key = data / seal.KEY_FILE
-    if not key.exists():
-        seal.load_key(key)
-    return Deps(settings, Store(path), seal.Sealer(seal.KeyFile(key)), Registry(settings.drivers), MemoryBus())
+    sealer = seal.Sealer(seal.open_keys(data / seal.KEY_FILE))
+    return Deps(settings, Store(path), sealer, Registry(settings.drivers), MemoryBus())
 
 
 @asynccontextmanager
@@ -60,6 +58,7 @@ async def make_kit(deps: Deps) -> AsyncGenerator[Kit]:
         stack.push_async_callback(agents.close)
         images = ImageCache(settings.data / "images", settings.image_cache_size, fetching=_image_limits(settings))
         boot = await stack.enter_async_context(Netboot(settings, deps.store, images.find_file).running())
+        deps.bus.answer("dhcp_runs", boot.dhcp_runs)
         yield Kit(settings, ipmi, redfish, agents, images, boot)
 
 

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 
-from ingot_agent import blockdev, commands, efiboot, errors, filesystems, partition, programs, settings
+from ingot_agent import blockdev, commands, efiboot, errors, filesystems, firmware, partition, programs, settings
 
 _INSTALLERS = ("grub-install", "grub2-install")
 _BINDS = ("dev", "proc", "sys", "run")
@@ -40,8 +40,7 @@ def install(disk: str, root_uuid: str, roots: settings.Roots, progress: commands
             return _by_bios(disk, folder, roots)
         done = _by_uefi(esp.node, esp.found, folder, roots)
     os.sync()
-    with blockdev.opened(disk, exclusive=False) as device:
-        return f"{done}; {efiboot.install(device, roots)}"
+    return f"{done}; {firmware.install(disk, roots)}"
 
 
 def _by_bios(disk: str, folder: str, roots: settings.Roots) -> str:

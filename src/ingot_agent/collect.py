@@ -20,6 +20,7 @@ _COMMANDS = {
     "mounts": ["cat", "/proc/mounts"],
     "partitions": ["cat", "/proc/partitions"],
     "memory": ["cat", "/proc/meminfo"],
+    "arrays": ["cat", "/proc/mdstat"],
 }
 _SECRET = re.compile(rb"(ipa-agent-token=)\S+")
 

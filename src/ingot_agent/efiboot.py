@@ -1,7 +1,7 @@
-"""Make the firmware start the operating system on a disk: a UEFI boot entry, first in the order.
+"""Make the firmware start the operating system on a disk (or on one of several): UEFI boot entries, first in the order.
 
 Why: written straight into efivarfs, it needs no tool. May not: touch entries it did not make, except stale
-ones on request. Invariant: after ``install`` exactly one entry named ``LABEL`` is there and it comes first.
+ones on request. Invariant: after ``install`` each disk has exactly one entry of ours, and these come first.
 Source: UEFI specification 2.10, 3.1.3 (load options), 10.3 (device paths);
 Documentation/filesystems/efivarfs.rst.
 """
@@ -16,6 +16,7 @@ import struct
 from ingot_agent import blockdev, errors, gpt, log, partition, programs, settings
 
 LABEL = "ingot"
+_OWN = re.compile(rf"{LABEL}(-\d+)?")
 _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _ATTRIBUTES = struct.pack("<I", 7)  # kept, seen by boot services and the operating system
 _GETFLAGS, _SETFLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
@@ -139,14 +140,27 @@ def _loader(disk: str, number: int, roots: settings.Roots) -> str:
     return "\\" + found.replace("/", "\\")
 
 
-def install(device: blockdev.Device, roots: settings.Roots) -> str:
-    """Make the entry for the disk's EFI system partition; says what was done.
+def install(devices: list[blockdev.Device], roots: settings.Roots) -> str:
+    """Make an entry for the EFI system partition of each of these disks, in their order; says what was done.
 
     Raises ImageWriteError when the image cannot start under UEFI, BlockDeviceError when the firmware refuses.
     """
     folder = f"{roots.sys}/firmware/efi/efivars"
     if not os.path.isdir(folder) or not os.listdir(folder):
         return "the firmware shows no variables; it will use the default loader"
+    options: list[bytes] = []
+    loaders: list[str] = []
+    for index, device in enumerate(devices, 1):
+        esp = find_esp(device)
+        loaders.append(_loader(device.path, esp.number, roots))
+        options.append(load_option(LABEL if index == 1 else f"{LABEL}-{index}", esp, loaders[-1]))
+    numbers = replace_entries(Variables(folder), options)
+    made = zip(numbers, loaders, devices, strict=True)
+    return "; ".join(f"boot entry Boot{number:04X} starts {loader} of {disk.path}" for number, loader, disk in made)
+
+
+def find_esp(device: blockdev.Device) -> gpt.Partition:
+    """The disk's EFI system partition. Raises ImageWriteError."""
     table = gpt.find(device)
     esp = next((one for one in table.partitions if one.kind == gpt.ESP), None) if table else None
     if esp is None:
@@ -154,25 +168,24 @@ def install(device: blockdev.Device, roots: settings.Roots) -> str:
             "The machine started by UEFI and the image has no EFI system partition. "
             "Use an image that starts under UEFI, or set the node's boot mode to bios."
         )
-    loader = _loader(device.path, esp.number, roots)
-    variables = Variables(folder)
-    number = replace_entry(variables, load_option(LABEL, esp, loader))
-    return f"boot entry Boot{number:04X} starts {loader}"
+    return esp
 
 
-def replace_entry(variables: Variables, option: bytes) -> int:
-    """Put our entry first, in place of an earlier one of ours; gives its number."""
+def replace_entries(variables: Variables, options: list[bytes]) -> list[int]:
+    """Put our entries first, in place of earlier ones of ours; gives their numbers."""
     entries = variables.entries()
-    own = [number for number, label in entries.items() if label == LABEL]
-    number = own[0] if own else next(one for one in range(0x10000) if one not in entries)
-    if variables.read(f"Boot{number:04X}") != option:
-        variables.write(f"Boot{number:04X}", option)
-    for stale in own[1:]:
+    own = [number for number, label in entries.items() if _OWN.fullmatch(label)]
+    fresh = [one for one in range(len(entries) + len(options)) if one not in entries]
+    numbers = [*own, *fresh][: len(options)]
+    for number, option in zip(numbers, options, strict=True):
+        if variables.read(f"Boot{number:04X}") != option:
+            variables.write(f"Boot{number:04X}", option)
+    for stale in own[len(options) :]:
         variables.remove(f"Boot{stale:04X}")
-    others = [one for one in variables.order() if one != number and one not in own]
-    if variables.order() != [number, *others]:
-        variables.set_order([number, *others])
-    return number
+    others = [one for one in variables.order() if one not in numbers and one not in own]
+    if variables.order() != [*numbers, *others]:
+        variables.set_order([*numbers, *others])
+    return numbers
 
 
 def clean(roots: settings.Roots, patterns: list[str] | None = None) -> str:

@@ -18,9 +18,9 @@ from ingot_agent import (
     collect,
     commands,
     disks,
-    efiboot,
     errors,
     fields,
+    firmware,
     hints,
     image,
     inventory,
@@ -108,8 +108,7 @@ def _install_bootloader(context: Context) -> commands.Function:
         if root_uuid:
             return bootloader.install(disk, root_uuid, context.roots, progress, uefi=uefi)
         progress.begin("making the boot entry")
-        with blockdev.opened(disk, exclusive=False) as device:
-            done = efiboot.install(device, context.roots)
+        done = firmware.install(disk, context.roots)
         os.sync()
         return done
 

@@ -19,9 +19,9 @@ from ingot_agent import (
     commands,
     configdrive,
     disks,
-    efiboot,
     errors,
     fields,
+    firmware,
     gpt,
     hints,
     layout,
@@ -110,8 +110,7 @@ def write(
             finish(device, drive, progress)
         if uefi:
             progress.begin("making the boot entry")
-            with blockdev.opened(disk.name, exclusive=False) as device:
-                log.line(efiboot.install(device, roots))
+            log.line(firmware.install(disk.name, roots))
     name = wanted.url.partition("?")[0].rpartition("/")[2]
     where = f"a partition of {disk.name}" if wish else disk.name
     return f"image ({name}) of {size} bytes written to {where}"

@@ -84,12 +84,12 @@ def erase_pstore(roots: settings.Roots) -> str:
 
 
 def killed_by_memory(roots: settings.Roots) -> str:
-    """Why an earlier agent of this boot was killed, if the kernel's log says: what it killed for want of memory."""
+    """What the kernel ended in this boot for want of memory, by its log: an earlier agent before all others."""
     try:
         descriptor = os.open(f"{roots.dev}/kmsg", os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return ""
-    found = ""
+    own, found = sysfile.read(f"{roots.proc}/self/comm"), ""
     with os.fdopen(descriptor, "rb", buffering=0) as log:
         while True:
             try:
@@ -99,7 +99,8 @@ def killed_by_memory(roots: settings.Roots) -> str:
             if not record:
                 break
             match = re.search(rb"Out of memory: Killed process \d+ \(([^)]*)\)", record)
-            found = match.group(1).decode("ascii", "replace") if match else found
+            if match and found != own:
+                found = match.group(1).decode("ascii", "replace")
     return found
 
 

@@ -32,6 +32,8 @@ from ingot_agent import (
 _LINUX_RAID = gpt.guid("a19d880f-05fc-4d3b-a006-743f0f84911e")
 _MAGIC = 0xA92B4EFC
 _WIPED = 1 << 20
+ESP_NAME = "efi-start"
+"""The partition on each disk of an array that the firmware starts from (firmware.py)."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,16 @@ def arrays(roots: settings.Roots) -> dict[str, list[str]]:
         for one in names
         if sysfile.number(f"{roots.sys}/block/{one}/size")
     }
+
+
+def disks_of(array: str, roots: settings.Roots) -> list[str]:
+    """The disks behind a running array whose members are partitions, in their order; none of what is no array."""
+    found: list[str] = []
+    for part in arrays(roots).get(array, []):
+        folder = os.path.dirname(os.path.realpath(f"{roots.sys}/class/block/{os.path.basename(part)}"))
+        disk = part if folder.endswith("/block") else f"{roots.dev}/{os.path.basename(folder)}"
+        found += [disk] if disk not in found else []
+    return found
 
 
 def assemble(roots: settings.Roots) -> None:
@@ -219,6 +231,7 @@ def _remove_partitions(disk: disks.Disk, paths: set[str]) -> None:
         if not paths & set(own.values()):
             return
         gone = {number for number, path in own.items() if path in paths}
+        gone |= {one.number for one in table.partitions if one.name == ESP_NAME}
         left = partitioning.without(table, gone)
         if left.partitions:
             gpt.write(device, left)

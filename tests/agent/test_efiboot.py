@@ -54,16 +54,27 @@ def test_our_entry_comes_first_and_only_once(tmp_path: Path) -> None:
         tmp_path, {0: other("PXE"), 1: other("ingot"), 2: other("ingot"), 3: other("Shell")}, [0, 2, 1, 3]
     )
     option = efiboot.load_option(efiboot.LABEL, partition(), "\\X")
-    assert efiboot.replace_entry(store, option) == 1
-    assert efiboot.replace_entry(store, option) == 1
+    assert efiboot.replace_entries(store, [option]) == [1]
+    assert efiboot.replace_entries(store, [option]) == [1]
     assert store.order() == [1, 0, 3]
     assert store.entries() == {0: "PXE", 1: "ingot", 3: "Shell"}
-    assert store.read("Boot0001") == option
+
+
+def test_a_mirror_has_an_entry_for_each_disk(tmp_path: Path) -> None:
+    store = variables(tmp_path, {0: other("PXE"), 1: other("ingot"), 2: other("ingots")}, [0, 2, 1])
+    options = [efiboot.load_option(name, partition(), "\\X") for name in ("ingot", "ingot-2")]
+    assert efiboot.replace_entries(store, options) == [1, 3]
+    assert efiboot.replace_entries(store, options) == [1, 3]
+    assert store.order() == [1, 3, 0, 2]
+    assert store.entries() == {0: "PXE", 1: "ingot", 2: "ingots", 3: "ingot-2"}
+    assert efiboot.replace_entries(store, options[:1]) == [1]
+    assert store.entries() == {0: "PXE", 1: "ingot", 2: "ingots"}
+    assert store.read("Boot0001") == options[0]
 
 
 def test_first_free_number_is_taken(tmp_path: Path) -> None:
     store = variables(tmp_path, {0: other("PXE"), 2: other("Shell")}, [2, 0])
-    assert efiboot.replace_entry(store, other("ingot")) == 1
+    assert efiboot.replace_entries(store, [other("ingot")]) == [1]
     assert store.order() == [1, 2, 0]
 
 
@@ -82,4 +93,4 @@ def test_image_without_esp_is_refused_on_uefi(tmp_path: Path) -> None:
     disk = machines.add_disk(roots, "vda", 64 << 20)
     subprocess.run(["sgdisk", "-n", "1:2048:0", str(disk)], check=True, capture_output=True)
     with blockdev.opened(str(disk)) as device, pytest.raises(errors.ImageWriteError, match="no EFI system partition"):
-        efiboot.install(device, roots)
+        efiboot.install([device], roots)

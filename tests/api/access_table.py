@@ -68,10 +68,7 @@ ROUTES = """
     GET|PATCH|DELETE /v1/portgroups/{portgroup}/ports/{below}
     GET /v1/volume/connectors/{ident}
     GET /v1/volume/targets/{ident}
-    GET /ingot/v1/nodes/{node}/run
     GET /ingot/v1/nodes/{node}/wait
-    GET /ingot/v1/nodes/{node}/runs
-    GET /ingot/v1/nodes/{node}/runs/{run}
     GET /ingot/v1/nodes/{node}/sensors
 
 + + + +  + + + + +  - - - - ?  ? ?      readers of system and owner
@@ -79,6 +76,9 @@ ROUTES = """
     GET /v1/nodes/{node}/history/{entry}
     GET /v1/nodes/{node}/inventory
     GET /ingot/v1/nodes/{node}/sel
+    GET /ingot/v1/nodes/{node}/run
+    GET /ingot/v1/nodes/{node}/runs
+    GET /ingot/v1/nodes/{node}/runs/{run}
 
 + + - +  + + + - -  + + + - ?  ? ?      members of system, owner and lessee
     PATCH /v1/nodes/{node}
@@ -143,6 +143,7 @@ ROUTES = """
     GET|POST|PUT|PATCH|DELETE /v1/nodes/{node}/vendor_passthru/{method}
 
 + + + +  - - - - -  - - - - -  - -      readers of the system
+    GET /metrics
     GET /v1/volume
     GET /v1/chassis
     GET /v1/chassis/detail
@@ -156,6 +157,8 @@ ROUTES = """
     GET /v1/conductors/{hostname}
     GET /v1/deploy_templates
     GET /v1/deploy_templates/{ident}
+    GET /v1/inspection_rules
+    GET /v1/inspection_rules/{rule}
 
 + + - -  - - - - -  - - - - -  - -      members of the system
     PATCH /v1/chassis/{chassis}
@@ -168,7 +171,12 @@ ROUTES = """
     GET|POST|PUT|PATCH|DELETE /v1/drivers/{driver}/vendor_passthru/{method}
     POST /v1/deploy_templates
     PATCH|DELETE /v1/deploy_templates/{ident}
+    POST|DELETE /v1/inspection_rules
+    PATCH|DELETE /v1/inspection_rules/{rule}
     POST /v1/events
+    GET|POST /ingot/v1/webhooks
+    GET|PATCH|DELETE /ingot/v1/webhooks/{webhook}
+    GET /ingot/v1/webhooks/{webhook}/deliveries
 
 + + + +  + + + + +  - - - - +  - -      readers of the project that owns the runbook, and services
     GET /v1/runbooks/{ident}
@@ -192,13 +200,14 @@ ROUTES = """
     POST /v1/allocations
 
 public
-    GET /
-    GET /v1
+    GET|HEAD /
+    GET|HEAD /v1
     GET /v1/lookup
     POST /v1/heartbeat/{node}
     POST /v1/continue_inspection
     GET /ingot/v1/openapi.json
     GET /ingot/v1/health
+    GET /ingot/v1/ready
     GET /ingot/v1/console/{ticket}
     GET /ingot/v1/static/{file}
 """

@@ -51,7 +51,17 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    options = ("--noauth", "--set", "power_sync_interval=0", "--set", "hostname=here", "--set", "agent_rate=0")
+    options = (
+        "--noauth",
+        "--set",
+        "power_sync_interval=0",
+        "--set",
+        "hostname=here",
+        "--set",
+        "agent_rate=0",
+        "--set",
+        "drivers=fake-hardware",
+    )
     folder = tmp_path_factory.mktemp("upstream")
     with (
         program.serving(tmp_path_factory.mktemp("ingot"), *options) as url,

@@ -182,6 +182,13 @@ async def test_runbooks_belong_to_projects_and_some_to_all(many: World) -> None:
     assert (refused.status, "runbook:use" in refused.fault["faultstring"]) == (403, True)
 
 
+async def test_history_names_who_asked(many: World) -> None:
+    asked = await many.call(OWNER, "member", "PUT", "/v1/nodes/n1/states/provision", {"target": "manage"})
+    assert asked.status == 202
+    [line] = (await many.seen(OWNER, "reader", "/v1/nodes/n1/history?detail=true"))["history"]
+    assert (line["user"], line["project"]) == (f"member of {OWNER}", OWNER)
+
+
 async def test_a_refusal_says_who_may(many: World) -> None:
     refused = await many.call(LESSEE, "reader", "PUT", "/v1/nodes/n1/states/power", {"target": "power on"})
     assert refused.status == 403

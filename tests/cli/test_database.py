@@ -74,6 +74,21 @@ def test_a_user_is_stored_as_a_hash(run: Run, data: Path) -> None:
     assert "hash" not in json.dumps(listed)
 
 
+def test_a_role_holds_in_the_system_or_in_a_project(run: Run, data: Path) -> None:
+    def add(*more: str) -> int:
+        return run("user", "add", "ann", "--generate", "--role", "manager", *more, "--data-dir", str(data)).exit_code
+
+    def listed() -> list[dict[str, str | None]]:
+        return json.loads(run("user", "list", "--json", "--data-dir", str(data)).stdout)
+
+    assert add("--project", "physics") == 0
+    assert [(one["role"], one["project"]) for one in listed()] == [("manager", "physics")]
+    assert add("--scope", "system") == 0
+    assert [(one["role"], one["project"]) for one in listed()] == [("manager", None)]
+    assert (add("--scope", "project"), add("--scope", "system", "--project", "physics")) == (2, 2)
+    assert add("--project", "x" * 256) == 1
+
+
 @pytest.mark.parametrize("words", ["\n", "seven77\n", "x" * 73 + "\n", "nul\0nul-nul\n"])
 def test_bad_passwords_are_refused(run: Run, data: Path, words: str) -> None:
     result = run("user", "add", "ann", "--password-stdin", "--data-dir", str(data), stdin=words)

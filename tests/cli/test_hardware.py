@@ -66,6 +66,20 @@ def test_bios_is_shown_changed_and_reset(run: Run, url: str, node: str) -> None:
     assert {one["name"]: one["value"] for one in parsed(run, url, "bios", node)}["QuietBoot"] == "Disabled"
 
 
+def test_software_raid_is_asked_for_as_such(run: Run, url: str) -> None:
+    told = ("--name", "soft", "--driver-info", "ipmi_address=127.0.0.1")
+    assert run("node", "create", "--driver", "ipmi", *told, url=url).exit_code == 0
+    refused = run("node", "raid", "soft", "--volume", "1:MAX", url=url)
+    assert "no-raid" in refused.output
+    assert run("node", "set", "soft", "raid_interface=agent", url=url).exit_code == 0
+    refused = run("node", "raid", "soft", "--volume", "5:MAX", url=url)
+    assert "the first logical disk must be RAID 1" in refused.output
+    assert run("node", "raid", "soft", "--volume", "1:100", "--volume", "5:MAX", url=url).exit_code == 0
+    wanted = parsed(run, url, "raid", "soft")["target_raid_config"]["logical_disks"]
+    assert wanted[0] == {"controller": "software", "raid_level": "1", "size_gb": 100}
+    assert run("node", "delete", "soft", url=url).exit_code == 0
+
+
 def test_firmware_and_volumes(run: Run, url: str, node: str) -> None:
     assert run("node", "firmware", node, "--update", "bmc=http://192.0.2.1/3.3", "--wait", url=url).exit_code == 0
     assert ["bmc", "3.3", "1.0", "3.3"] in [line[:4] for line in lines(run, url, "firmware", node)]

@@ -7,8 +7,9 @@ import contextlib
 import dataclasses
 import os
 import shutil
+import signal
 import struct
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
@@ -63,12 +64,39 @@ async def inspected(world: World, machine: Machine, boot_interface: str) -> way.
     return found
 
 
-async def test_pxelinux(made: artifacts.Artifacts) -> None:
+async def test_pxelinux_whose_files_a_conductor_took_with_it(made: artifacts.Artifacts) -> None:
+    """Before the machine asks for them the conductor dies, and with it its files: the next one writes them again."""
     async with way.opened("pxe", made, firmwares=("bios",)) as world:
         (machine,) = world.machines
-        inventory = await inspected(world, machine, "pxe")
+        await way.enrol(world, machine, boot_interface="pxe")
+        files = world.service.data / "dnsmasq" / "tftp" / machine.mac.replace(":", "-")
+        await way.ask(world, machine, "inspect")
+        await way.reach(world, machine, "inspect wait", within=300)
+        with stopped(machine):
+            assert "PXELINUX" not in way.console(machine)
+            await world.service.kill()
+            shutil.rmtree(files)
+            await world.restart()
+
+            async def written() -> bool:
+                return (files / "pxelinux.cfg").exists()
+
+            await way.until(world, machine, "its files written anew", written, within=60)
+        await way.reach(world, machine, "manageable", within=300)
+        inventory = (await world.call("GET", f"/v1/nodes/{machine.name}/inventory"))["inventory"]
         assert inventory["boot"]["current_boot_mode"] == "bios"
-        assert "PXELINUX" in way.console(machine)
+        assert way.console(machine).count("PXELINUX") == 1
+
+
+@contextlib.contextmanager
+def stopped(machine: Machine) -> Generator[None]:
+    """The machine does nothing meanwhile, as if its firmware took long."""
+    pid = int((machine.serial_log.parent / "qemu.pid").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 async def test_secure_boot_by_shim_and_grub(made: artifacts.Artifacts) -> None:

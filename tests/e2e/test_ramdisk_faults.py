@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 import aiohttp
@@ -49,5 +51,40 @@ async def test_what_is_seen_is_told_while_it_is_waited_for(tmp_path: Path) -> No
             assert answer.status == 200
         silent = "asked for its boot script and was told to load the ramdisk"
         await way.until(place, machine, silent, lambda: told(silent), within=60)
+        await way.ask(place, machine, "abort")
+        await way.reach(place, machine, "inspect failed", within=60)
+
+
+async def test_the_last_line_of_its_console_is_told(tmp_path: Path) -> None:
+    async with stand.opened(tmp_path, agents=False, ramdisk_timeout="600") as place:
+        (machine, _) = place.machines
+        port = stand.free_port()
+        await place.enrol(machine, ipmi_terminal_port=port)
+        patch = [{"op": "add", "path": "/console_interface", "value": "ipmitool-socat"}]
+        await place.call("PATCH", f"/v1/nodes/{machine.name}", patch)
+        await place.call("PUT", f"/v1/nodes/{machine.name}/states/console", {"enabled": True})
+
+        async def served() -> bool:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return True
+            return False
+
+        await way.until(place, machine, "its console served", served, within=60)
+        await way.ask(place, machine, "manage")
+        await way.reach(place, machine, "manageable")
+        await way.ask(place, machine, "inspect")
+        await way.reach(place, machine, "inspect wait")
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\r\n\x1b[1;31mKernel panic\x1b[0m - not syncing: VFS: Unable to mount root fs\r\n\x1b[2J \r\n")
+
+        async def told() -> bool:
+            run = await way.run_of(place, machine)
+            words = '; its console says "Kernel panic - not syncing: VFS: Unable to mount root fs"'
+            return words in str(run["reason"])
+
+        await way.until(place, machine, "the panic", told, within=60)
+        writer.close()
         await way.ask(place, machine, "abort")
         await way.reach(place, machine, "inspect failed", within=60)

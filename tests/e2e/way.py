@@ -42,11 +42,15 @@ class Place(Protocol):
     async def call(self, method: str, path: str, body: Any = None) -> Any: ...
 
 
-async def built(folder: Path, image: str) -> artifacts.Artifacts:
-    """Ramdisk (a copy in ``folder``) and image, from the caches when nothing has changed; skips without root."""
+async def built(folder: Path, image: str, *extras: Path) -> artifacts.Artifacts:
+    """Ramdisk (a copy in ``folder``, with ``extras``) and image, from the caches when nothing has changed.
+
+    Skips without root.
+    """
     if os.geteuid() != 0:
         pytest.skip("a rack's network needs root")
     words = ["ramdisk", "build", "--output", str(folder), "--json"]
+    words += [word for extra in extras for word in ("--extra", str(extra))]
     ramdisk = await children.build(words, print)
     system = await children.build(["rack", "image", image, "--json"], print)
     path = Path(system["path"])

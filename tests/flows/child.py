@@ -77,7 +77,8 @@ async def work(job: dict[str, Any]) -> int:
     deps = dataclasses.replace(deps, store=store)
     wait = {"ended": stand.ended, "parked": stand.parked}[job.get("until", "ended")]
     task = asyncio.create_task(Conductor(deps, stand.kit(deps), job.get("hostname", "host")).run())
-    ready = asyncio.create_task(wait(deps, job["node"], job.get("within", 20.0)))
+    # A machine busy with other work may stop for long: patience that ends is a fault of the product, or of nobody.
+    ready = asyncio.create_task(wait(deps, job["node"], job.get("within", 120.0)))
     await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         task.result()

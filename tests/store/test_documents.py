@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection, select
 
 from ingot.domain import errors, ids, node
 from ingot.store import documents, nodes, schema, upgrade
 from ingot.store.engine import Store
 from ingot.store.nodes import Filter
-from ingot.store.paging import Page
+from ingot.store.paging import Page, paged
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
 NAMES = ("uuid", "name", "description", "properties", "maintenance", "secure_boot", "traits", "driver_internal_info")
@@ -112,3 +113,25 @@ async def test_a_peek_sees_what_was_written_and_never_holds_up_the_loop(store: S
 def test_every_public_column_of_a_node_has_a_json_form() -> None:
     assert all(nodes.value(column.name) for column in schema.nodes.c)
     assert nodes.value("conductor") is None
+
+
+@pytest.mark.parametrize(
+    ("where", "page", "index"),
+    [
+        (Filter(), Page(), "nodes"),
+        (Filter(provision_state="active"), Page(), "ix_nodes_provision_state"),
+        (Filter(owner="ada"), Page(), "ix_nodes_owner"),
+        (Filter(project="ada"), Page(), "ix_nodes_lessee"),
+        (Filter(), Page(sort_key="name"), "sqlite_autoindex_nodes_2"),
+        (Filter(), Page(sort_key="provision_state", descending=True), "ix_nodes_provision_state"),
+    ],
+)
+async def test_a_list_reads_by_the_index_that_selects_most(store: Store, where: Filter, page: Page, index: str) -> None:
+    def plan(connection: Connection) -> list[str]:
+        statement = paged(connection, schema.nodes, select(schema.nodes.c.uuid).where(*nodes.conditions(where)), page)
+        compiled = statement.compile(connection, compile_kwargs={"literal_binds": True})
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")]
+
+    found = await store.read(plan)
+    assert not [line for line in found if "TEMP B-TREE" in line and not where.project]
+    assert any(index in line.split() for line in found), found

@@ -18,6 +18,8 @@ from upstream.call import Call
 HOST = "api.example:6385"
 _VERSION = "X-OpenStack-Ironic-API-Version"
 _SETTLED = 40.0
+ALLOCATIONS = "allocations"
+"""What ``Call.until`` says to wait for the search for nodes."""
 _MOVING = {"verifying", "cleaning", "deploying", "inspecting", "rescuing", "unrescuing", "deleting", "adopting"}
 _MOVING |= {"rebuild", "undeploying", "servicing"}
 
@@ -79,9 +81,14 @@ class Side:
         return Answer(reply.status, {name.lower(): value for name, value in reply.getheaders()}, raw)
 
     def _settle(self, node: str) -> None:
-        """Wait until nothing works on the node."""
+        """Wait until nothing works on the node, and no allocation looks for one any more."""
         deadline = time.monotonic() + _SETTLED
         pause = threading.Event()
+        while node == ALLOCATIONS:
+            if not self._listed("allocations?state=allocating"):
+                return
+            assert time.monotonic() < deadline, f"{self.name}: an allocation is still waiting for a node"
+            pause.wait(0.05)
         fields = "provision_state,reservation,target_power_state"
         while True:
             found = json.loads(self.send(Call("GET", f"/v1/nodes/{node}?fields={fields}")).raw)

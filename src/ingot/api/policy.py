@@ -158,11 +158,12 @@ baremetal:events:post                           admin           -               
 # what Ironic lacks
 ingot:states:get                                -               -               -         reader+service
 ingot:events:get                                -               -               -         reader+service
+ingot:metrics:get                               reader+service  -               -         -
 ingot:webhook:get                               admin           -               -         -
 ingot:webhook:create                            admin           -               -         -
 ingot:webhook:update                            admin           -               -         -
 ingot:webhook:delete                            admin           -               -         -
-ingot:run:get                                   reader+service  reader+service  reader    -
+ingot:run:get                                   reader+service  reader+service  -         -
 ingot:run:logs                                  member+service  member+service  -         -
 ingot:sensors:get                               reader+service  reader+service  reader    -
 ingot:sel:get                                   reader+service  reader+service  -         -

@@ -15,14 +15,17 @@ from ingot.deps import Deps
 Handler = Callable[[Deps, wire.Request], Awaitable[wire.Answer]]
 
 MIB = 1024 * 1024
+OWN = frozenset({"ingot", "metrics"})
+"""First words of paths that are not Ironic's and have no microversions."""
 
 
 @dataclass(frozen=True)
 class Route:
     """One line of the route table. ``since``: first microversion; ``public``: open without authentication;
-    ``limit``: bytes a body may have; ``late``: what is answered below ``since`` (404, or 405 or 406 where Ironic does);
-    ``limited``: the agents' call whose rate limit it has; ``asks``: what the rule is about stands in the body or the
-    query, so the handler asks for permission itself (access.require).
+    ``limit``: bytes a body may have; ``late``: what is answered below ``since`` (404, or 405 or 406 where Ironic does),
+    ``by_path``: in the form of a path that is not there; ``limited``: the agents' call whose rate limit it has;
+    ``asks``: what the rule is about stands in the body or the query, so the handler asks for permission itself
+    (access.require).
     """
 
     method: str
@@ -33,6 +36,7 @@ class Route:
     public: bool = False
     limit: int = MIB
     late: int = 404
+    by_path: bool = False
     limited: str = ""
     asks: bool = False
 
@@ -93,6 +97,6 @@ def split(raw_path: bytes) -> tuple[str, ...] | None:
 
 def versioned(segments: tuple[str, ...]) -> tuple[str, ...]:
     """The path with ``v1`` in front, which clients may leave out."""
-    if not segments or segments[0] in {"v1", "ingot"}:
+    if not segments or segments[0] in {"v1", *OWN}:
         return segments
     return ("v1", *segments)

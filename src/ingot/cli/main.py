@@ -24,6 +24,7 @@ COMMANDS = {
     "allocation": Entry("ingot.cli.allocation", "allocation", "Some free server of a kind."),
     "user": Entry("ingot.cli.user", "user", "Who may call the API."),
     "config": Entry("ingot.cli.config", "config", "Show the settings and where they come from."),
+    "keys": Entry("ingot.cli.keys", "keys", "New keys for URLs and for the certificate authority."),
     "db": Entry("ingot.cli.db", "db", "Upgrade, check, back up the database; a new key for it."),
     "driver": Entry("ingot.cli.driver", "driver", "List the drivers, and begin a new one."),
     "ramdisk": Entry("ingot.cli.ramdisk", "ramdisk", "Build the deploy ramdisk."),

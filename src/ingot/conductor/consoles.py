@@ -157,7 +157,7 @@ class Consoles:
         return Console(uuid, open_line, logs.Log(self._folder(uuid), run_of))
 
     def _folder(self, uuid: str) -> Path:
-        return self._deps.settings.data / "consoles" / uuid
+        return logs.folder_of(self._deps.settings.data, uuid)
 
 
 def _style(found: node.Node) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,6 +17,10 @@ KEEP = 20
 FLUSH = 0.5
 IDLE = "idle"
 """The log of the time between runs."""
+
+_LAST, _SHOWN = 4096, 160
+_CONTROLS = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])|[\x00-\x08\x0e-\x1f\x7f]")
+_BREAKS = re.compile(r"[\r\n\v\f]+")
 
 RunOf = Callable[[], Awaitable[str | None]]
 
@@ -54,6 +59,18 @@ class Log:
             # A full disk costs the log, never the console.
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(_append, self._folder, run or IDLE, piece)
+
+
+def folder_of(data: Path, node_uuid: str) -> Path:
+    """Where a node's logs are, below the data directory."""
+    return data / "consoles" / node_uuid
+
+
+def last_line(folder: Path, run: str) -> str | None:
+    """The last line with words that the console said in a run, without colours and cursors; None if there is none."""
+    text = _CONTROLS.sub("", tail(folder, run, _LAST).decode(errors="replace"))
+    lines = [" ".join(line.split()) for line in _BREAKS.split(text)]
+    return next((line[-_SHOWN:] for line in reversed(lines) if any(map(str.isalnum, line))), None)
 
 
 def tail(folder: Path, run: str, size: int) -> bytes:

@@ -20,7 +20,8 @@ Invariant: each class's docstring is its default message, and each error has a `
     |   |-- TimedOut           a deadline passed while waiting
     |   `-- StoreDown          the database cannot be written or read just now
     |-- Misbehaved         a peer answered, but with nonsense or a failure
-    |   `-- AccessDenied       a peer refused our credentials
+    |   |-- AccessDenied       a peer refused our credentials
+    |   `-- Untrusted          a peer's TLS certificate proves nothing to us
     |-- Aborted            an operator asked a run to stop
     |-- LostLease          another conductor owns the run now; this worker must drop it silently
     `-- Bug                ingot itself is wrong
@@ -142,6 +143,12 @@ class AccessDenied(Misbehaved):
     """A peer refused the user name or password."""
 
     default_hint = "Correct the credentials in driver_info."
+
+
+class Untrusted(Misbehaved):
+    """The peer's TLS certificate is not trusted."""
+
+    default_hint = "Give the CA that signed it as verify_ca, or put a trusted certificate on it."
 
 
 class Aborted(IngotError):

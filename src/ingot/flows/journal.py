@@ -22,6 +22,7 @@ from ingot.store import portgroups as group_store
 from ingot.store import ports as port_store
 from ingot.store import runs as run_store
 from ingot.store.seal import Sealer
+from ingot.telemetry import counts
 
 _STEP_FIELDS = {
     runs.Kind.CLEAN: "clean_step",
@@ -75,6 +76,7 @@ class RunJournal:
     ) -> None:
         """Close the run and move the node by ``events``, one after another, setting other node columns."""
         await self._deps.store.run(self._finish, status, events, reason, node)
+        counts.RUNS.count(self.run.kind, status)
 
     # --- what steps may do --------------------------------------------------------------------------------------
 

@@ -150,7 +150,8 @@ async def _look(ctx: StepContext, name: str, command_id: str) -> CommandResult |
                 f"The machine was rebooted in the middle of {name}: its agent is gone and it {sign}",
                 hint="Look at the machine's console and event log, then start the operation again.",
             ) from error
-        if not isinstance(error, errors.Unreachable):
+        # An agent that was started anew has a certificate of its own, which its next heartbeat brings.
+        if not isinstance(error, errors.Unreachable | errors.Untrusted):
             raise
         silent = ctx.now() - heard
         if silent < ctx.kit.settings.heartbeat_timeout:

@@ -26,9 +26,11 @@ from ingot.store.paging import Page
 from ingot.tls import wanted
 
 _log = structlog.get_logger("ingot.netboot")
-_MEDIA_LIFETIME = 6 * 3600.0
+URL_KEY = "url.key"
+"""Name, in the data directory, of the file of keys for passes."""
+_MEDIA_LIFETIME = passes.LONGEST
 """Seconds a BMC can read a boot image: many read it piece by piece as long as the ramdisk starts."""
-_IMAGE_LIFETIME = 6 * 3600.0
+_IMAGE_LIFETIME = passes.LONGEST
 """Seconds an order's image can be fetched: longer than a write may take (drivers/generic/direct.py)."""
 _ANY = ("0.0.0.0", "::")
 _ALL = 1_000_000
@@ -50,7 +52,7 @@ class Netboot:
         self._files = FileServer()
         self._network = _plan_network(settings)
         self._host = host(settings)
-        self._passes = passes.Passes(seal.load_key(settings.data / "url.key"))
+        self._passes = passes.Passes(seal.open_keys(settings.data / URL_KEY))
         self._dnsmasq: dnsmasq.Dnsmasq | None = None
         self._tftp_root = settings.data / "dnsmasq" / "tftp"
         self._media = settings.data / "media"
@@ -92,6 +94,10 @@ class Netboot:
     def image_url(self, key: str, file: str) -> str:
         """A cached image's ``raw`` data or its ``chunks`` map, as the ramdisk reaches it, for some hours."""
         return f"{self._files_url}/images/{self._passes.give(f'image/{key}', _IMAGE_LIFETIME)}/{key}/{file}"
+
+    async def dhcp_runs(self) -> bool:
+        """Whether dnsmasq serves; true where the settings want none."""
+        return self._dnsmasq is None or self._dnsmasq.health.running
 
     async def admit(self, addresses: list[str]) -> None:
         """Answer these MAC addresses from now on."""

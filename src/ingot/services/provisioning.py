@@ -43,11 +43,13 @@ _NOT_IN_MAINTENANCE = frozenset(
 )
 
 
-async def request(deps: Deps, ident: str, verb: str, params: dict[str, Any], user: str | None = None) -> None:
+async def request(
+    deps: Deps, ident: str, verb: str, params: dict[str, Any], user: str | None = None, project: str | None = None
+) -> None:
     """Ask for a provision verb on a node; returns once the request is durable, the work goes on by itself.
 
     ``params``: configdrive, clean_steps, deploy_steps, service_steps, disable_ramdisk, rescue_password (free-form as
-    the API takes them). A rescue password is hashed here and kept nowhere in clear.
+    the API takes them). A rescue password is hashed here and kept nowhere in clear. ``user``, ``project``: who asks.
     Raises errors.NotFound, Locked (a run holds the node), Invalid (not possible from this state), Forbidden
     (protected), NotSupported.
     """
@@ -58,7 +60,7 @@ async def request(deps: Deps, ident: str, verb: str, params: dict[str, Any], use
     if event in {states.Event.DEPLOY, states.Event.REBUILD}:
         params = await _with_templates(deps, found, params)
     asked = {"verb": verb, "sealed": deps.sealer.seal(found.uuid, params)}
-    await deps.store.run(_request, deps, found.uuid, _Request(event, asked, params.get("configdrive"), user))
+    await deps.store.run(_request, deps, found.uuid, _Request(event, asked, params.get("configdrive"), user, project))
     deps.bus.ring(found.uuid)
 
 
@@ -76,6 +78,7 @@ class _Request(NamedTuple):
     params: dict[str, Any]
     configdrive: Any
     user: str | None
+    project: str | None
 
 
 async def _with_templates(deps: Deps, found: node.Node, params: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +123,8 @@ def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> 
 
 def _tell(connection: Connection, found: node.Node, asked: _Request) -> None:
     text = f'Asked for "{asked.params["verb"]}".'
-    history.add(connection, found.uuid, text, event_type="provisioning", user=asked.user, state=found.provision_state)
+    more: dict[str, Any] = {"user": asked.user, "project": asked.project, "state": found.provision_state}
+    history.add(connection, found.uuid, text, event_type="provisioning", **more)
 
 
 def _keep_configdrive(connection: Connection, deps: Deps, found: node.Node, configdrive: Any) -> None:

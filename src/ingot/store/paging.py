@@ -43,5 +43,6 @@ def _after(connection: Connection, table: Table, page: Page) -> ColumnElement[bo
         same = key.is_(None) & ids_after
         return same if page.descending else or_(same, key.is_not(None))
     seen = literal(marker.key, key.type)  # SQL knows no "> true", only a parameter that is true
-    beyond = (key < seen) | key.is_(None) if page.descending else key > seen
-    return or_(beyond, (key == seen) & ids_after)
+    if page.descending:
+        return or_((key < seen) | key.is_(None), (key == seen) & ids_after)
+    return (key >= seen) & or_(key > seen, ids_after)  # so an index on the key begins at the marker

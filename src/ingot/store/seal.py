@@ -52,6 +52,10 @@ class KeyFile:
             raise errors.Invalid(f"The file {self._path} holds no key", hint="Restore it from your backup.")
         return self._keys
 
+    def changed_at(self) -> float:
+        """When the file was written (epoch seconds), as of the last ``keys``."""
+        return self._seen[1] / 1e9 if self._seen else 0.0
+
 
 class Sealer:
     """Seals and opens JSON values with one 32-byte key, or with those of a file."""
@@ -100,6 +104,19 @@ def _decrypt(cipher: AESGCM, node_uuid: str, text: str) -> bytes | None:
         return cipher.decrypt(raw[:12], raw[12:], node_uuid.encode())
     except (InvalidTag, ValueError):
         return None
+
+
+def open_keys(path: Path) -> KeyFile:
+    """The keys in ``path``; one is made, mode 0600, where there is none."""
+    if not path.exists():
+        create_file(path, AESGCM.generate_key(256))
+    return KeyFile(path)
+
+
+def replace_key(path: Path, *, at_once: bool) -> None:
+    """Put a new key first; the present one stays behind it unless ``at_once``. Raises errors.Invalid."""
+    present = b"" if at_once else open_keys(path).keys()[0]
+    replace_file(path, AESGCM.generate_key(256) + present)
 
 
 def load_key(path: Path) -> bytes:

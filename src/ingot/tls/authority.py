@@ -26,6 +26,8 @@ FOLDER = "tls"
 CA_FILE = "ca.pem"
 _KEY_FILE = "ca.key"
 _SERVER_FILE = "server.pem"
+_BRIDGE_FILE = "bridge.pem"
+_CA_NAME = "ingot CA"
 _CA_LIFETIME = datetime.timedelta(days=3650)
 _LIFETIME = datetime.timedelta(days=397)
 """Of a server certificate; some clients refuse one that is valid for longer."""
@@ -81,28 +83,45 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(found), critical=False)
             .sign(self._key(), hashes.SHA256())
         )
-        seal.replace_file(self.server_file, _pem(key) + signed.public_bytes(serialization.Encoding.PEM))
+        seal.replace_file(self.server_file, _pem(key) + b"".join(map(_as_pem, (signed, *self._bridges()))))
         return True
 
+    def rotate(self, *, at_once: bool = False) -> None:
+        """Replace key and certificate, and sign this host's certificate anew.
+
+        The old key signs the new one first (``bridge.pem``, which servers show), so that who trusts the old certificate
+        goes on doing so until that ends; not with ``at_once``. A kill leaves the old or the new authority.
+        """
+        old_key, old = self._key(), self.certificate()
+        key = ec.generate_private_key(ec.SECP256R1())
+        bridges = b"" if at_once else _bridge(key, old_key, old) + b"".join(map(_as_pem, self._bridges()[:1]))
+        seal.replace_file(self._folder / _BRIDGE_FILE, bridges)
+        seal.replace_file(self._folder / _KEY_FILE, _pem(key))
+        seal.replace_file(self.ca_file, _as_pem(_own(key)), mode=0o644)
+        if self.server_file.exists():
+            self.issue(_names(read(self.server_file)))
+
+    def _bridges(self) -> list[x509.Certificate]:
+        """The certificates of this authority by those before it, newest first; those of no use are left out."""
+        file = self._folder / _BRIDGE_FILE
+        text = file.read_bytes() if file.exists() else b""
+        found = x509.load_pem_x509_certificates(text) if text else []
+        return found if found and found[0].public_key() == self.certificate().public_key() else []
+
     def _make(self) -> None:
-        """The key first, then a certificate of it: a kill between the two is mended by the next start."""
-        if self.ca_file.exists():
+        """The key first, then a certificate of it: a kill between the two is mended by the next look."""
+        if self.ca_file.exists() and not self._is_new():
             return
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         seal.create_file(self._folder / _KEY_FILE, _pem(ec.generate_private_key(ec.SECP256R1())))
-        key = self._key()
-        now = datetime.datetime.now(datetime.UTC)
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ingot CA")])
-        usage = dict.fromkeys(
-            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
-        ) | dict.fromkeys(("encipher_only", "decipher_only", "digital_signature"), False)
-        certificate = (
-            _builder("ingot CA", name, key.public_key(), now, now + _CA_LIFETIME)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        seal.create_file(self.ca_file, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+        seal.replace_file(self.ca_file, _as_pem(_own(self._key())), mode=0o644)
+
+    def _is_new(self) -> bool:
+        """Whether the key is of another authority than the certificate; a key kept elsewhere is not missed."""
+        try:
+            return self._key().public_key() != read(self.ca_file).public_key()
+        except errors.Invalid:
+            return False
 
     def _key(self) -> ec.EllipticCurvePrivateKey:
         path = self._folder / _KEY_FILE
@@ -123,12 +142,54 @@ def read(path: Path) -> x509.Certificate:
         raise errors.Invalid(f"The file {path} holds no certificate", hint="Restore or name another one.") from error
 
 
+def _own(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """An authority's certificate by itself."""
+    now = datetime.datetime.now(datetime.UTC)
+    builder = _builder(_CA_NAME, _subject(_CA_NAME), key.public_key(), now, now + _CA_LIFETIME)
+    return _signing(builder).sign(key, hashes.SHA256())
+
+
+def _bridge(key: ec.EllipticCurvePrivateKey, old_key: ec.EllipticCurvePrivateKey, old: x509.Certificate) -> bytes:
+    """The new authority's certificate by the old one, as long as that lasts.
+
+    Both have one name, so it does not count against the old one's path length (RFC 5280 section 4.2.1.9).
+    """
+    end = old.not_valid_after_utc + _CLOCKS
+    builder = _builder(_CA_NAME, old.subject, key.public_key(), datetime.datetime.now(datetime.UTC), end)
+    identity = x509.AuthorityKeyIdentifier.from_issuer_public_key(old_key.public_key())
+    return _as_pem(_signing(builder).add_extension(identity, critical=False).sign(old_key, hashes.SHA256()))
+
+
+def _signing(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    """What makes a certificate an authority's, of servers alone."""
+    usage = dict.fromkeys(
+        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
+    ) | dict.fromkeys(("encipher_only", "decipher_only", "digital_signature"), False)
+    return builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).add_extension(
+        x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True
+    )
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _as_pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    """The host names and addresses a certificate is for."""
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))]
+
+
 def _builder(
     name: str, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime.datetime, end: datetime.datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .subject_name(_subject(name))
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())

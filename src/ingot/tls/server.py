@@ -19,7 +19,7 @@ from ingot.settings import Settings
 from ingot.tls import authority
 
 _log = structlog.get_logger("ingot.tls")
-_LOOK_EVERY = 3600.0
+_LOOK_EVERY = 5.0
 
 
 def authority_of(settings: Settings) -> authority.Authority:
@@ -43,7 +43,7 @@ class Identity:
             self.context.sni_callback = self._choose
 
     async def keep_fresh(self) -> None:
-        """Renew what ends within a month, and read the operator's files again when they change. Runs for ever."""
+        """Renew what ends within a month, and read files again that were replaced. Runs for ever."""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             try:
@@ -59,10 +59,10 @@ class Identity:
         _read(self.context, own, own)
         if self._given is not None:
             _read(self._by_name, *self._given)
-            self._changed_at = self._stamp()
+        self._changed_at = self._stamp()
 
     def _stamp(self) -> float:
-        return sum(path.stat().st_mtime for path in self._given or ())
+        return sum(path.stat().st_mtime for path in (self._authority.server_file, *(self._given or ())))
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         if name is not None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cli import program
 from drivers import world
 from ingot_rack import agents
 from ingot_rack.hardware import BootDevice
@@ -121,3 +122,7 @@ async def test_the_ramdisks_logs_are_kept_with_a_failed_run(slow: world.World) -
     assert shown["runs"][0]["id"] == kept["run"]
     same = await slow.call("GET", f"/ingot/v1/nodes/{name}/logs?run={kept['run']}")
     assert same == kept
+    told = await asyncio.to_thread(program.run_here, "node", "logs", name, url=slow.url)
+    assert told.output == "==> agent <==\nthe disk clicked\n"
+    told = await asyncio.to_thread(program.run_here, "node", "logs", name, "--file", "dmesg", url=slow.url)
+    assert "The bundle has no file 'dmesg'. It has: agent." in told.output

@@ -42,7 +42,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/states."""
     query.Query(request)
     names = tuple(name for name, first in _FIELDS.items() if first <= request.version)
-    row = await deps.store.read(store.get_row, nodes.node_ident(request), names)
+    row = await deps.store.peek(store.get_row, nodes.node_ident(request), names)
     body: dict[str, Any] = {name: row[name] for name in names}
     for name in ("raid_config", "target_raid_config"):
         if name in body:
@@ -92,7 +92,7 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     if params.get("runbook"):
         by_name = request.version < steplists.TRAITS_SINCE
         params = await steplists.with_runbook(deps, found, verb, params, by_name=by_name)
-    await provisioning.request(deps, found.uuid, verb, params, request.caller.name)
+    await provisioning.request(deps, found.uuid, verb, params, request.caller.name, request.caller.project)
     return _accepted(request)
 
 
@@ -109,7 +109,7 @@ async def _check_steps(deps: Deps, caller: wire.Caller, ident: str, params: dict
 async def validate(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/validate, and GET /v1/nodes/validate?node_uuid=..."""
     asked = query.Query(request, "node_uuid", "node")
-    named = asked.text("node") or asked.text("node_uuid")
+    named = asked.text("node") or asked.uuid("node_uuid")
     ident = request.args.get("node") or named
     if ident is None:
         raise errors.Invalid("Missing mandatory parameter: node", hint="Name the node.")

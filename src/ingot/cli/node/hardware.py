@@ -89,7 +89,9 @@ def raid(
     """Show the RAID volumes of the node NAME and those it is to have; say which, make them, remove them."""
     client, limit = api.from_environment(url), timeout if wait else None
     if wanted:
-        target = {"logical_disks": [_volume(one) for one in wanted]}
+        by_agent = client.get(api.node_path(name), fields="raid_interface")["raid_interface"] == "agent"
+        more = {"controller": "software"} if by_agent else {}
+        target = {"logical_disks": [{**_volume(one), **more} for one in wanted]}
         client.call("PUT", api.node_path(name, "states", "raid"), target)
     if delete:
         _clean(name, url, limit, "raid", "delete_configuration", {})

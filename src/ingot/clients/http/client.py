@@ -190,9 +190,6 @@ def failure(call: Call, error: Exception) -> errors.IngotError:
             return errors.Unreachable(f"{call.peer} closed the connection before its answer was complete.")
 
 
-def _untrusted(peer: str, reason: Exception) -> errors.Misbehaved:
+def _untrusted(peer: str, reason: Exception) -> errors.Untrusted:
     why = reason.verify_message if isinstance(reason, ssl.SSLCertVerificationError) else str(reason)
-    return errors.Misbehaved(
-        f"The TLS certificate of {peer} is not trusted: {why}.",
-        hint="Give the CA that signed it as verify_ca, or put a trusted certificate on it.",
-    )
+    return errors.Untrusted(f"The TLS certificate of {peer} is not trusted: {why}.")

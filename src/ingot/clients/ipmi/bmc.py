@@ -14,6 +14,7 @@ from ingot.clients.ipmi.session import NoWay, Session
 from ingot.clients.ipmi.target import Target
 from ingot.clients.ipmi.transport import Transports
 from ingot.domain import errors
+from ingot.telemetry import counts
 
 KEPT_TRIES = (1.0, 1.5)  # a kept session that stays silent this long counts as lost
 DEADLINE = 20.0  # for logging in, beside the time that telling slow from dead takes
@@ -59,6 +60,10 @@ class Bmc:
 
     async def command(self, target: Target, asked: codec.Request) -> bytes:
         """Completion code + data of one command; b"" for one sent only once that got no answer."""
+        with counts.BMC_CALLS.timed("ipmi"):
+            return await self._command(target, asked)
+
+    async def _command(self, target: Target, asked: codec.Request) -> bytes:
         came = self._transports.loop.time()
         self.used = came
         async with self._lock:

@@ -20,6 +20,7 @@ from ingot.clients.http.client import Call, HttpClient, Reply, Streamed
 from ingot.clients.redfish import complaints
 from ingot.clients.redfish.target import AuthType, Target
 from ingot.domain import errors
+from ingot.telemetry import counts
 
 PATIENCE = 20.0  # for a BMC that says that it is busy
 CONNECT_PATIENCE = 3.0  # for one that resets or refuses connections, where a person or the power sync waits
@@ -61,6 +62,10 @@ class Service:
 
     async def request(self, target: Target, method: str, path: str, body: bytes | None, etag: str | None) -> Reply:
         """Send with authentication, log in again on 401, be patient while the BMC is busy."""
+        with counts.BMC_CALLS.timed("redfish"):
+            return await self._request(target, method, path, body, etag)
+
+    async def _request(self, target: Target, method: str, path: str, body: bytes | None, etag: str | None) -> Reply:
         async with self._lock:
             headers = {"If-Match": etag} if etag else {}
             reply = await self._patiently(target, method, path, body, headers)

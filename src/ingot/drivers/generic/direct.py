@@ -6,8 +6,10 @@ a key that it recognises.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from ingot.consoles import logs
 from ingot.domain import errors, hardware, power
 from ingot.drivers.generic import boot_mode, writing
 from ingot.images import partitions, source
@@ -46,7 +48,7 @@ class DirectDeploy(DeployInterface):
                 _BOOT_USUAL,
                 poll=15.0,
                 on_agent=True,
-                explain=lambda: ctx.boot.explain_silence(ctx, booted_at),
+                explain=lambda: _explain_silence(ctx, booted_at),
                 hint="Look at the machine's console.",
             ),
         )
@@ -186,6 +188,13 @@ async def _kexec(ctx: StepContext) -> bool:
         return False
     await ctx.journal.note(f"Started without the firmware: {told.get('result')}")
     return True
+
+
+async def _explain_silence(ctx: StepContext, since: float) -> str | None:
+    """What the network saw of the machine since then, and the last line of its console where that is logged."""
+    seen = await ctx.boot.explain_silence(ctx, since)
+    said = await asyncio.to_thread(logs.last_line, logs.folder_of(ctx.kit.settings.data, ctx.node.uuid), ctx.run.id)
+    return "; ".join(filter(None, (seen, said and f'its console says "{said}"'))) or None
 
 
 async def _switch(ctx: StepContext, target: power.Target) -> None:

@@ -1,0 +1,73 @@
+"""Machines that lack something: memory in the middle of the work, or any disk at all. The node's error says so."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from e2e import way
+from ingot.cli import deployment
+from ingot.cli.demo import artifacts, proof
+
+pytestmark = [pytest.mark.qemu, pytest.mark.long, pytest.mark.timeout(900)]
+
+SIZE, RATE = 64 << 20, 1 << 20
+# Takes all memory as soon as the disk is written to, and gives it back when the kernel has ended the agent for it.
+GREEDY = """#!/bin/sh
+written() { busybox awk '$3 == "vda" { print $10 }' /proc/diskstats; }
+hog() {
+    until [ "$(written)" -gt 8192 ]; do sleep 0.2; done
+    agent=$(busybox pidof python3)
+    busybox mkdir -p /hog && mount -t tmpfs -o size=100% hog /hog
+    (while :; do busybox dd if=/dev/zero of=/hog/$((count += 1)) bs=64k count=64 2>/dev/null; done) &
+    while kill -0 $agent 2>/dev/null; do sleep 0.1; done
+    kill $!
+    umount -l /hog
+}
+hog &
+"""
+
+
+async def test_out_of_memory_in_the_middle_of_the_write(tmp_path: Path) -> None:
+    start = tmp_path / "extra/root/etc/ingot/start.d/greedy"
+    start.parent.mkdir(parents=True)
+    start.write_text(GREEDY)
+    start.chmod(0o755)
+    made = await way.built(tmp_path / "ramdisk", "tiny", tmp_path / "extra")
+    data = bytes(510) + b"\x55\xaa" + os.urandom(SIZE - 512)
+    (tmp_path / "disk.raw").write_bytes(data)
+    image = deployment.Image((tmp_path / "disk.raw").as_uri(), "sha256", hashlib.sha256(data).hexdigest())
+    large = dataclasses.replace(made, image=image, image_folder=tmp_path)
+    async with way.opened("oom", large, firmwares=("bios",), hardware={"disk_write_rate": RATE}) as world:
+        (machine,) = world.machines
+        await way.enrol(world, machine, automated_clean=False)
+        await way.provide(world, machine)
+        await way.start_deploy(world, machine, await proof.make_key(world.folder))
+        node = await way.reach(world, machine, "deploy failed")
+        told = str(node["last_error"])
+        assert told.startswith("deploy.write_image: The ramdisk's agent ")
+        assert "the machine ran out of memory and the kernel ended python3" in told
+        assert re.search(r"Out of memory: Killed process \d+ \(python3\)", way.console(machine)), (
+            "no true want of memory"
+        )
+        assert await way.power(world, machine) == "off"
+
+
+async def test_no_disk_at_all(made: artifacts.Artifacts) -> None:
+    async with way.opened("diskless", made, firmwares=("bios",), hardware={"disks": 0}) as world:
+        (machine,) = world.machines
+        await way.enrol(world, machine, automated_clean=False)
+        await way.provide(world, machine)
+        await way.start_deploy(world, machine, await proof.make_key(world.folder))
+        node = await way.reach(world, machine, "deploy failed")
+        assert node["last_error"] == (
+            "deploy.write_image: The ramdisk's agent failed execute_deploy_step: No disk of at least 4 GiB can take "
+            "the image. Disks: none at all: the ramdisk lacks a driver, or there is none. Add one or give a hint. "
+            "See its log."
+        )
+        assert await way.power(world, machine) == "off"
