@@ -18,13 +18,13 @@ from typing import Any
 
 warnings.simplefilter("ignore")
 
-from nova import config, context, exception, objects  # noqa: E402
-from nova.compute import power_state, provider_tree, vm_states  # noqa: E402
-from nova.conf import CONF  # noqa: E402
-from nova.db import migration  # noqa: E402
-from nova.db.main import api as database  # noqa: E402
-from nova.network import model  # noqa: E402
-from nova.virt.ironic import driver as nova_driver  # noqa: E402
+from nova import config, context, exception, objects  # noqa: E402 - warnings are silenced first
+from nova.compute import power_state, provider_tree, vm_states  # noqa: E402 - warnings are silenced first
+from nova.conf import CONF  # noqa: E402 - warnings are silenced first
+from nova.db import migration  # noqa: E402 - warnings are silenced first
+from nova.db.main import api as database  # noqa: E402 - warnings are silenced first
+from nova.network import model  # noqa: E402 - warnings are silenced first
+from nova.virt.ironic import driver as nova_driver  # noqa: E402 - warnings are silenced first
 
 CTX = context.RequestContext("a-user", "a-project", is_admin=True)
 VIF = str(uuid.uuid4())
