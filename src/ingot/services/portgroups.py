@@ -60,7 +60,9 @@ def join(connection: Connection, owner: node.Node, port: node.Port, asked: froze
         raise errors.Invalid(f"Portgroup {port.portgroup_uuid} could not be found.", hint="Create it first.")
     if group.node_uuid != owner.uuid:
         raise errors.Invalid("Port can not be added to a portgroup belonging to a different node.", hint=_MEMBERS)
-    _check_standalone(group, port, asked)
+    is_new = port.created_at is None
+    if is_new or owner.network_interface != "noop":  # noop connects nothing, so nothing is asked of the group's ports
+        _check_standalone(group, port, asked)
     if asked & {"portgroup_uuid", "physical_network"}:
         _check_network(connection, group, port)
 
