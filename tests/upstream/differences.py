@@ -50,7 +50,7 @@ INTENDED: tuple[Intended, ...] = (
     Intended(r"^BREW ", r".", "A word that is no HTTP method is 400 from the HTTP parser, before there is a request."),
     Intended(r"^GET /[^?]*//", r".", "Slashes at the end of a path do not count, however many they are."),
     *(
-        Intended(r"^(PATCH|DELETE|POST|PUT) ", r".", "As above; there its code fails.", (500, 405)),
+        Intended(r"^\w+ ", r".", "As above; there its code fails.", (500, 405)),
         Intended(
             r"\?x=1 ", r".", "An argument that a path does not know is refused; there its code fails.", (500, 400)
         ),
@@ -140,6 +140,19 @@ INTENDED: tuple[Intended, ...] = (
     Intended(
         r"/firmware\?detail=true ", r".", "A truth value of a query is text; upstream wants a JSON value.", (400, 200)
     ),
+    # states
+    Intended(r"_steps", r".", "A step that lacks its interface or name is refused; there its code fails.", (500, 400)),
+    Intended(
+        r"runbook.: .x", r".", "Steps and a runbook together are refused whether or not there is one.", (404, 400)
+    ),
+    Intended(r"timeout.: 1.5", r".", "A timeout is a whole number of seconds.", (202, 400)),
+    Intended(r"/console .*null", r".", "Null is neither true nor false.", (202, 400)),
+    Intended(
+        r"^\w+ ", r"\.(power_state|boot_mode|secure_boot)$", "The fake machine is in a known state from the beginning."
+    ),
+    Intended(r"/v1/nodes/", r"^body\.properties\.", "Inspection of the fake machine finds something."),
+    Intended(r"/states/console ", r"\.console_info\.", "The fake console has an address, and can be opened."),
+    Intended(r"/v1/nodes/", r"\.image_type$", "What kind of image it is is found out anew each time."),
     # lists of steps
     Intended(r"^PATCH .*/steps/0/x", r".", "A step has no unknown keys, whatever way they came.", (200, 400)),
     Intended(r"/runbooks\?project=x", r".", "A project is named, as documented, not a truth value.", (400, 200)),
