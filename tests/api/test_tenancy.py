@@ -208,3 +208,5 @@ async def test_a_refusal_says_who_may(many: World) -> None:
     said = refused.fault["faultstring"]
     assert said.startswith("Access was denied to the following resource: baremetal:node:set_power_state")
     assert "member in the lessee's project" in said
+    refused = await many.call(OWNER, "manager", "DELETE", "/v1/nodes/n1")
+    assert refused.fault["faultstring"].endswith("the role admin of system scope; or admin in the owner's project.")
