@@ -23,7 +23,7 @@ _GETFLAGS, _SETFLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
 _WORD = {"aarch64": "aa64"}.get(os.uname().machine, "x64")  # UEFI 2.10 section 3.5.1.1
 _FALLBACK = f"\\EFI\\BOOT\\BOOT{_WORD.upper()}.EFI"
 _LOADERS = (
-    *(f"EFI/{maker}/shim{_WORD}.efi" for maker in ("debian", "ubuntu", "redhat", "fedora", "centos", "rocky", "almalinux")),
+    *(f"EFI/{one}/shim{_WORD}.efi" for one in ("debian", "ubuntu", "redhat", "fedora", "centos", "rocky", "almalinux")),
     "EFI/opensuse/shim.efi", f"EFI/BOOT/BOOT{_WORD.upper()}.EFI", f"EFI/debian/grub{_WORD}.efi",
     f"EFI/ubuntu/grub{_WORD}.efi", f"EFI/systemd/systemd-boot{_WORD}.efi",
 )  # fmt: skip
