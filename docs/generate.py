@@ -13,9 +13,11 @@ import click
 
 from ingot import settings
 from ingot.api import patch_rules, policy, server, spec
+from ingot.api.ext import metrics as fleet
 from ingot.cli import main
 from ingot.domain import roles, states
-from ingot.store import events, triggers
+from ingot.store import events, statistics, triggers
+from ingot.telemetry import counts, process
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs/reference"
@@ -198,6 +200,14 @@ arguments, bodies, answers and refusals; that document is made of the code that 
 | route | what it does | rule |
 |---|---|---|
 {_extension_rows()}
+## Metrics
+
+What `/metrics` tells Prometheus; each label's values come from a closed set, and none names a node or a person.
+[Watching](../howto/watching.md#prometheus) says how to have it scraped.
+
+| metric | type | what it is |
+|---|---|---|
+{_metric_rows()}
 ## Events
 
 What `/ingot/v1/events` tells, as server-sent events whose data is a JSON object: `id`, `at` (epoch seconds), `kind`,
@@ -208,6 +218,12 @@ events of the nodes that their project owned or leased when it happened. The jou
 | kind | what happened |
 |---|---|
 {_event_rows()}"""
+
+
+def _metric_rows() -> str:
+    none = statistics.Numbers(nodes={}, maintenance=0, runs={}, overdue=0, webhook_lag=0)
+    families = [*(one.family() for one in counts.ALL), *process.families(), *fleet.families(none, 0)]
+    return "".join(f"| `{one.name}` | {one.kind} | {one.words} |\n" for one in families)
 
 
 def _event_rows() -> str:

@@ -6,6 +6,7 @@ Only this file knows which parts make up a process. May not: hold logic of any o
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -58,6 +59,7 @@ async def make_kit(deps: Deps) -> AsyncGenerator[Kit]:
         stack.push_async_callback(agents.close)
         images = ImageCache(settings.data / "images", settings.image_cache_size, fetching=_image_limits(settings))
         boot = await stack.enter_async_context(Netboot(settings, deps.store, images.find_file).running())
+        deps.bus.answer("dhcp_runs", boot.dhcp_runs)
         yield Kit(settings, ipmi, redfish, agents, images, boot)
 
 
@@ -87,10 +89,19 @@ async def run(settings: Settings, only: str | None = None) -> None:
                 from ingot.conductor.service import Conductor
 
                 kit = await stack.enter_async_context(make_kit(deps))
-                await Conductor(deps, kit, settings.hostname or socket.gethostname()).run()
+                conductor = Conductor(deps, kit, settings.hostname or socket.gethostname())
+                _keep_what_is_there()
+                await conductor.run()
+            _keep_what_is_there()
             await asyncio.Event().wait()
     finally:
         deps.store.close()
+
+
+def _keep_what_is_there() -> None:
+    """Let the garbage collector begin now, and leave alone what the start has made: it stays, and there is much."""
+    gc.freeze()
+    gc.enable()
 
 
 def serve(settings: Settings, only: str | None = None) -> None:

@@ -143,6 +143,7 @@ ROUTES = """
     GET|POST|PUT|PATCH|DELETE /v1/nodes/{node}/vendor_passthru/{method}
 
 + + + +  - - - - -  - - - - -  - -      readers of the system
+    GET /metrics
     GET /v1/volume
     GET /v1/chassis
     GET /v1/chassis/detail
@@ -206,6 +207,7 @@ public
     POST /v1/continue_inspection
     GET /ingot/v1/openapi.json
     GET /ingot/v1/health
+    GET /ingot/v1/ready
     GET /ingot/v1/console/{ticket}
     GET /ingot/v1/static/{file}
 """

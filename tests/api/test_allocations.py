@@ -328,3 +328,15 @@ async def test_shards_and_children(api: Api) -> None:
     body = {"driver": "fake-hardware", "parent_node": "o"}
     assert (await api.call("POST", "/v1/nodes", body)).status == 400
     assert (await api.call("POST", "/v1/nodes", {**body, "owner": "p1"})).status == 201
+
+
+@pytest.mark.usefixtures("placing")
+async def test_an_absurd_wish_is_answered_and_stops_nobody(api: Api) -> None:
+    await free(api, "n1", "CUSTOM_A")
+    assert (await ask(api, candidate_nodes=["n1"] * 10_001)).status == 400
+    assert (await ask(api, candidate_nodes=["n1"] * 10_000, resource_class="lead")).status == 201
+    assert (await ask(api, traits=[f"CUSTOM_{number}" for number in range(40_000)])).status == 201
+    found = await settled(api, traits=["CUSTOM_A"] * 200, candidate_nodes=["n1"] * 3)
+    assert found["state"] == "active", found["last_error"]
+    states = [each["state"] for each in (await api.get(PATH))["allocations"]]
+    assert states == ["error", "error", "active"]

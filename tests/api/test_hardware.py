@@ -250,6 +250,6 @@ async def test_validate_tells_of_each_interface(api: Api, deps: Deps, uuid: str,
     told = await api.get("/v1/nodes/n1/validate")
     assert all(told[kind]["result"] is True for kind in ("bios", "console", "firmware", "raid", "rescue"))
     told = await api.get(f"/v1/nodes/{bare}/validate")
-    assert all(told[kind]["result"] is None for kind in ("bios", "console", "firmware", "raid", "rescue"))
+    assert all(told[kind]["result"] is False for kind in ("bios", "console", "firmware", "raid", "rescue"))
     await deps.store.run(nodes.change, uuid, target_raid_config={"logical_disks": ["odd"]})
     assert (await api.get("/v1/nodes/n1/validate"))["raid"]["result"] is False

@@ -171,4 +171,4 @@ def test_every_route_has_a_known_policy_rule() -> None:
     public = {route.path for route in server.ROUTES if route.public}
     agents = {"/v1/lookup", "/v1/heartbeat/{node}", "/v1/continue_inspection"}
     console = {"/ingot/v1/console/{ticket}", "/ingot/v1/static/{file}"}  # the ticket is what proves the caller
-    assert public == {"/", "/v1", "/ingot/v1/health", "/ingot/v1/openapi.json", *agents, *console}
+    assert public == {"/", "/v1", "/ingot/v1/health", "/ingot/v1/ready", "/ingot/v1/openapi.json", *agents, *console}

@@ -115,8 +115,8 @@ async def test_validate_says_of_each_interface_whether_it_will_do(deps: Deps) ->
     async with calls(deps):
         good = await deps.bus.call("validate", node_uuid=uuid)
         assert good["power"] == good["network"] == {"result": True}
-        assert good["raid"]["result"] is None
-        assert good["bios"]["result"] is None
+        assert good["raid"]["result"] is False
+        assert good["bios"]["result"] is False
         [port] = await deps.store.read(ports.list_of_node, uuid)
         await deps.store.run(ports.change, port.uuid, pxe_enabled=False)
         bad = await deps.bus.call("validate", node_uuid=uuid)

@@ -19,6 +19,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?(\+00:00)?")
 _UNJUDGED = frozenset({"date", "server", "connection", "content-length", "transfer-encoding", "keep-alive"})
 _PRESENT = frozenset({"openstack-request-id", "x-openstack-request-id"})
 _TEXTS = frozenset({"faultstring", "description"})
+_REASON = "(text)"
 _MISSING = "(missing)"
 
 
@@ -30,6 +31,7 @@ class Found:
     what: str
     upstream: Any
     ingot: Any
+    statuses: tuple[int, int] = (0, 0)
 
     def __str__(self) -> str:
         return f"{self.what}: upstream {_short(self.upstream)}, ingot {_short(self.ingot)}"
@@ -37,15 +39,16 @@ class Found:
 
 def compare(call: Call, theirs: Answer, ours: Answer) -> list[Found]:
     """All differences of one call."""
+    statuses = (theirs.status, ours.status)
     expected = call.crash if call.crash and theirs.status >= 500 else theirs.status
     if call.crash:
         pairs = [("crash", theirs.status >= 500, True), ("status", expected, ours.status)]
-        return [Found(call, what, left, right) for what, left, right in pairs if left != right]
+        return [Found(call, *one, statuses) for one in pairs if one[1] != one[2]]
     found: list[tuple[str, Any, Any]] = []
     _diff("status", theirs.status, ours.status, found)
     _diff("header", _headers(theirs), _headers(ours), found)
     _diff("body", _body(theirs), _body(ours), found)
-    return [Found(call, *one) for one in found]
+    return [Found(call, *one, statuses) for one in found]
 
 
 def _headers(answer: Answer) -> dict[str, str]:
@@ -66,15 +69,24 @@ def _body(answer: Answer) -> Any:
             return {"error_message": {key: "(text)" if key in _TEXTS else inner[key] for key in inner}}
         except ValueError:
             return parsed
+    if isinstance(parsed, dict) and parsed.keys() == {"faultcode", "faultstring"}:
+        return {**parsed, "faultstring": "(text)"}
     return _normal(parsed)
 
 
 def _normal(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _normal(below) for key, below in value.items()}
+        return {
+            key: _REASON if key == "reason" and below else _normal(_ordered(key, below)) for key, below in value.items()
+        }
     if isinstance(value, list):
         return [_normal(below) for below in value]
     return _plain(value) if isinstance(value, str) else value
+
+
+def _ordered(key: str, value: Any) -> Any:
+    """Upstream lists a driver's interfaces in any order."""
+    return sorted(value) if key.startswith("enabled_") else value
 
 
 def _plain(text: str) -> str:

@@ -54,11 +54,11 @@ async def admit(deps: Deps, caller: wire.Caller, rule: str, path: str, ident: st
 async def require(deps: Deps, caller: wire.Caller, kind: str, ident: str, *rules: str) -> None:
     """Let a caller do all of this to one object ("nodes", uuid or name), or raise as ``admit`` does."""
     if not all(policy.everywhere(rule, caller) for rule in rules):
-        await deps.store.read(check, caller, kind, ident, *rules)
+        await deps.store.peek(_check, caller, kind, ident, *rules)
 
 
-def check(connection: Connection, caller: wire.Caller, kind: str, ident: str, *rules: str) -> None:
-    """``require`` within a unit of work."""
+def _check(connection: Connection, caller: wire.Caller, kind: str, ident: str, *rules: str) -> None:
+    """``require`` within a unit of work, of which it is one statement."""
     found = tenancy.find(connection, kind, ident)
     whose = None if found is None else policy.Tenancy(*found)
     seen_by = _SEEN_BY[kind]
@@ -68,10 +68,19 @@ def check(connection: Connection, caller: wire.Caller, kind: str, ident: str, *r
         policy.enforce(rule, caller, whose)
 
 
+async def may(deps: Deps, caller: wire.Caller, kind: str, ident: str, rule: str) -> bool:
+    """Whether ``require`` would let the caller pass."""
+    try:
+        await require(deps, caller, kind, ident, rule)
+    except (errors.Forbidden, errors.NotFound):
+        return False
+    return True
+
+
 async def require_on_node(deps: Deps, caller: wire.Caller, ident: str, rule: str) -> None:
     """Let a caller make something for a node, or raise errors.Forbidden, which tells nothing of the node."""
     if not policy.everywhere(rule, caller):
-        found = await deps.store.read(tenancy.find, "nodes", ident)
+        found = await deps.store.peek(tenancy.find, "nodes", ident)
         policy.enforce(rule, caller, None if found is None else policy.Tenancy(*found))
 
 

@@ -27,10 +27,14 @@ def of_list(
     return _chosen(resource, fields, version) or (versions.fields(resource, version) if detail else short)
 
 
-def repeated(asked: query.Query) -> dict[str, str | None]:
-    """The arguments by which the next page shows the same fields."""
-    fields = asked.words("fields")
-    return {"fields": ",".join(fields) if fields else None, "detail": "True" if asked.flag("detail") else None}
+def repeated(asked: query.Query, short: tuple[str, ...] = (), *, detail: bool = False) -> dict[str, str | None]:
+    """The arguments by which the next page shows the same fields.
+
+    ``short``: what lists show unasked, where Ironic names that too; ``detail``: the path itself asks for everything.
+    """
+    whole = asked.flag("detail")
+    fields = asked.words("fields") or (() if detail or whole else tuple(name for name in short if name != "links"))
+    return {"fields": ",".join(fields) or None, "detail": "True" if whole else None}
 
 
 def _chosen(resource: str, fields: tuple[str, ...] | None, version: int) -> tuple[str, ...] | None:

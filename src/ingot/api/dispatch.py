@@ -6,12 +6,14 @@ Ironic sends them.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 
-from ingot.api import access, auth, limits, routing, streams, versions, wire
+from ingot.api import access, auth, cors, limits, routing, streams, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors
+from ingot.telemetry import counts
 
 _RANGE = (
     (b"x-openstack-ironic-api-minimum-version", f"1.{versions.MIN}".encode()),
@@ -52,6 +54,7 @@ class App:
                 await self._socket(self.deps, scope["raw_path"], receive, send)
 
     async def _serve(self, scope: wire.Scope, receive: wire.Receive, send: wire.Send) -> None:
+        began = time.perf_counter()
         request_id = f"req-{uuid.uuid4()}"
         call = _Call(self, scope, receive, request_id)
         try:
@@ -67,9 +70,11 @@ class App:
             *(() if answer.early else call.version_headers),
             (b"content-length", str(len(answer.body)).encode()),
             *((name, identity) for name in _IDENTITY if identity),
+            *cors.headers(self.deps.settings.cors_origins, scope["method"], scope["headers"]),
         ]
         if not call.body_read and _has_body(scope):
             headers.append(_CLOSE)
+        counts.REQUESTS.observe(time.perf_counter() - began, *call.route, str(answer.status))
         if isinstance(answer, wire.Stream):
             await streams.pour(answer, headers, receive, send)
             return
@@ -89,6 +94,7 @@ class _Call:
         self._client = str(client[0]) if client else ""
         self.version_headers: tuple[tuple[bytes, bytes], ...] = ()
         self.body_read = False
+        self.route = ("", "unknown")
 
     async def answer(self) -> wire.Answer:
         scope = self._scope
@@ -109,7 +115,7 @@ class _Call:
         return True
 
     def _choose_version(self, headers: dict[str, str], segments: tuple[str, ...]) -> int | wire.Answer:
-        if segments[:1] == ("ingot",):
+        if segments and segments[0] in routing.OWN:
             return versions.MAX
         try:
             version = versions.negotiate(headers)
@@ -127,12 +133,11 @@ class _Call:
         method: str = self._scope["method"]
         routes, values = self._app.router.find(segments)
         route, names = routes.get(method, (None, ()))
-        if route is None or not route.public:
-            caller = await self._app.gate.caller(headers, self._client)
-        else:
-            caller = auth.NOBODY
         if route is None:
+            await self._app.gate.caller(headers, self._client)
             return _no_route(routes)
+        self.route = (method, route.path)
+        caller = auth.NOBODY if route.public else await self._app.gate.caller(headers, self._client)
         if refused := _refused(route, version, headers):
             return refused
         if not route.asks:

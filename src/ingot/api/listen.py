@@ -26,6 +26,7 @@ from ingot.domain import errors
 from ingot.netboot import hostnet
 from ingot.netboot import service as netboot
 from ingot.settings import Settings
+from ingot.telemetry import process
 from ingot.tls import wanted
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ async def listening(deps: Deps) -> AsyncGenerator[None]:
         tasks = [asyncio.create_task(one.serve(sockets=[sock])) for one, sock in servers]
         fresh = [] if identity is None else [asyncio.create_task(identity.keep_fresh())]
         try:
-            yield
+            with process.LOOP.running():
+                yield
         finally:
             app.end()
             for one, _ in servers:

@@ -181,6 +181,8 @@ def _responses(route: routing.Route, told: spec.Told, schemas: spec.Schemas) -> 
     elif told.media != spec.JSON:
         found["content"] = {told.media: {"schema": _TEXT}}
     refused = {str(status): {"$ref": f"#/components/responses/error{status}"} for status in sorted(_statuses(route))}
+    if told.also is not None:
+        refused[str(told.also)] = found
     return {str(told.status): found, **refused}
 
 
@@ -203,4 +205,4 @@ def _statuses(route: routing.Route) -> set[int]:
 
 
 def _is_versioned(route: routing.Route) -> bool:
-    return not route.path.startswith("/ingot")
+    return route.path.strip("/").partition("/")[0] not in routing.OWN

@@ -15,6 +15,8 @@ from ingot.deps import Deps
 Handler = Callable[[Deps, wire.Request], Awaitable[wire.Answer]]
 
 MIB = 1024 * 1024
+OWN = frozenset({"ingot", "metrics"})
+"""First words of paths that are not Ironic's and have no microversions."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,6 @@ def split(raw_path: bytes) -> tuple[str, ...] | None:
 
 def versioned(segments: tuple[str, ...]) -> tuple[str, ...]:
     """The path with ``v1`` in front, which clients may leave out."""
-    if not segments or segments[0] in {"v1", "ingot"}:
+    if not segments or segments[0] in {"v1", *OWN}:
         return segments
     return ("v1", *segments)

@@ -11,7 +11,7 @@ import dataclasses
 from ingot.api import dispatch, feed, openapi
 from ingot.api.ext import console as console_page
 from ingot.api.ext import events as live
-from ingot.api.ext import runs, sensors, status, webhooks
+from ingot.api.ext import metrics, runs, sensors, status, webhooks
 from ingot.api.routing import MIB, Handler, Route
 from ingot.api.v1 import (
     agents,
@@ -53,6 +53,9 @@ _WEBHOOK = "/ingot/v1/webhooks/{webhook}"
 _BY_PATH = (
     *(f"{_NODE}/{word}" for word in ("allocation", "bios", "firmware", "history", "inventory", "portgroups", "vifs")),
     f"{_NODE}/vmedia",
+    f"{_NODE}/traits/",
+    f"{_NODE}/volume/",
+    f"{_PORTGROUP}/ports",
     "/v1/deploy_templates",
     "/v1/runbooks",
     "/v1/volume/",
@@ -126,8 +129,8 @@ _TABLE: tuple[Route, ...] = (
     Route("GET", f"{_NODE}/traits", traits.index, 37, "baremetal:node:traits:list", late=406),
     Route("PUT", f"{_NODE}/traits", traits.replace, 37, "baremetal:node:traits:set", late=406),
     Route("DELETE", f"{_NODE}/traits", traits.clear, 37, "baremetal:node:traits:delete", late=406),
-    Route("PUT", f"{_NODE}/traits/{{trait}}", traits.add, 37, "baremetal:node:traits:set", late=406),
-    Route("DELETE", f"{_NODE}/traits/{{trait}}", traits.remove, 37, "baremetal:node:traits:delete", late=406),
+    Route("PUT", f"{_NODE}/traits/{{trait}}", traits.add, 37, "baremetal:node:traits:set", late=405),
+    Route("DELETE", f"{_NODE}/traits/{{trait}}", traits.remove, 37, "baremetal:node:traits:delete", late=405),
     Route("GET", f"{_NODE}/history", history.index, 78, "baremetal:node:history:get"),
     Route("GET", f"{_NODE}/history/{{entry}}", history.show, 78, "baremetal:node:history:get"),
     Route("GET", f"{_NODE}/inventory", history.inventory, 81, "baremetal:node:inventory:get"),
@@ -135,7 +138,13 @@ _TABLE: tuple[Route, ...] = (
     Route("GET", f"{_NODE}/ports", ports.index_of_node, 1, "baremetal:port:get"),
     Route("GET", f"{_NODE}/ports/detail", ports.index_of_node_detail, 1, "baremetal:port:get"),
     Route("GET", f"{_NODE}/portgroups", portgroups.index_of_node, 24, "baremetal:portgroup:get"),
-    Route("GET", f"{_NODE}/portgroups/detail", portgroups.index_of_node_detail, 24, "baremetal:portgroup:get"),
+    Route(
+        "GET",
+        f"{_NODE}/portgroups/detail",
+        portgroups.index_of_node_detail,
+        24,
+        "baremetal:portgroup:get",
+    ),
     # ports
     Route("GET", "/v1/ports", ports.index, 1, "baremetal:port:list"),
     Route("POST", "/v1/ports", ports.create, 1, "baremetal:port:create", asks=True),
@@ -262,6 +271,8 @@ _TABLE: tuple[Route, ...] = (
     # what Ironic lacks
     Route("GET", "/ingot/v1/openapi.json", openapi.Document(lambda: ROUTES).show, 1, "public", public=True),
     Route("GET", "/ingot/v1/health", status.health, 1, "public", public=True),
+    Route("GET", "/ingot/v1/ready", status.ready, 1, "public", public=True),
+    Route("GET", "/metrics", metrics.show, 1, "ingot:metrics:get"),
     Route("GET", "/ingot/v1/states", status.state_table, 1, "ingot:states:get"),
     Route("GET", "/ingot/v1/events", live.index, 1, "ingot:events:get"),
     Route("GET", "/ingot/v1/webhooks", webhooks.index, 1, "ingot:webhook:get"),

@@ -100,13 +100,15 @@ class Owned:
 
 
 class Told(msgspec.Struct, frozen=True):
-    """``answer`` None: no body; ``body`` None: none is read. ``media``: content type of the answer."""
+    """``answer`` None: no body; ``body`` None: none is read. ``media``: content type of the answer. ``also``: a status
+    beside ``status`` with the same answer."""
 
     summary: str
     status: int
     answer: Shape | Owned | None
     body: Shape | Owned | None
     media: str
+    also: int | None
 
 
 _TOLD: dict[Callable[..., Any], Told] = {}
@@ -119,11 +121,12 @@ def tells(
     answer: Shape | Owned | None = None,
     body: Shape | Owned | None = None,
     media: str = JSON,
+    also: int | None = None,
 ) -> Callable[[H], H]:
     """Say what the decorated handler does."""
 
     def note(handler: H) -> H:
-        _TOLD[handler] = Told(summary, status, answer, body, media)
+        _TOLD[handler] = Told(summary, status, answer, body, media, also)
         return handler
 
     return note

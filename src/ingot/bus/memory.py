@@ -37,6 +37,10 @@ class MemoryBus:
         """Let ``function(**payload)`` answer calls of ``verb``."""
         self._answers[verb] = function
 
+    def answers(self, verb: str) -> bool:
+        """Whether somebody of this process answers calls of ``verb``."""
+        return verb in self._answers
+
     async def call(self, verb: str, within: float = 60.0, **payload: Any) -> Any:
         """Ask the conductor and wait for its answer. Raises errors.Unreachable when none is there or in time."""
         function = self._answers.get(verb)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
@@ -23,6 +23,16 @@ T = TypeVar("T")
 _Choice = tuple[Place, dict[str, Any]]
 _VALIDATED = ("boot", "console", "deploy", "inspect", "management", "network", "power", "raid", "rescue", "storage")
 _ABSENT = ("bios", "firmware")
+
+
+class Loaded(NamedTuple):
+    """A node as stored, its secrets and its agent's token sealed."""
+
+    node: node.Node
+    ports: list[node.Port]
+    portgroups: list[node.Portgroup]
+    sealed: str | None
+    token: str | None
 
 
 class Calls:
@@ -45,20 +55,29 @@ class Calls:
 
     async def context(self, node_uuid: str, *, exclusive: bool = False) -> Context:
         """The node as drivers see it. Raises errors.Locked if ``exclusive`` and a run holds it."""
-        found, found_ports, groups, sealed, token = await self._deps.store.read(_read, node_uuid)
-        if exclusive and found.reservation:
+        loaded = await self._deps.store.read(_read, node_uuid)
+        if exclusive and loaded.node.reservation:
             raise errors.Locked(
-                f"Node {node_uuid} is locked by host {found.reservation}, please retry after the current operation "
-                "is completed."
+                f"Node {node_uuid} is locked by host {loaded.node.reservation}, please retry after the current "
+                "operation is completed."
             )
-        opened: dict[str, Any] = self._deps.sealer.open(found.uuid, sealed) or {}
+        return self.open(loaded)
+
+    async def load(self, uuids: list[str]) -> dict[str, Loaded]:
+        """What contexts of many nodes are made of, by uuid, read at once; nodes that are gone are absent."""
+        return await self._deps.store.read(_read_many, uuids)
+
+    def open(self, loaded: Loaded) -> Context:
+        """The context of a node, its secrets in clear. Raises errors.IngotError when they cannot be opened."""
+        found = loaded.node
+        opened: dict[str, Any] = self._deps.sealer.open(found.uuid, loaded.sealed) or {}
         return Context(
             node=found,
-            ports=found_ports,
-            portgroups=groups,
+            ports=loaded.ports,
+            portgroups=loaded.portgroups,
             driver_info=secrets.merge(found.driver_info, opened.get("driver_info", {})),
             instance_info=secrets.merge(found.instance_info, opened.get("instance_info", {})),
-            agent_token=self._deps.sealer.open(found.uuid, token),
+            agent_token=self._deps.sealer.open(found.uuid, loaded.token),
             kit=self._kit,
             registry=self._deps.registry,
             keep_internal=lambda values: self._deps.store.run(nodes.keep_internal, found.uuid, values),
@@ -75,8 +94,10 @@ class Calls:
         try:
             await ctx.interface(kind).validate(ctx)
         except errors.NotSupported:
-            # As Ironic says it: neither good nor bad, the node simply has no such interface.
-            return {"result": None, "reason": f"Driver {ctx.node.driver} does not support {kind} (disabled or absent)."}
+            return {
+                "result": False,
+                "reason": f"Driver {ctx.node.driver} does not support {kind} (disabled or absent).",
+            }
         except errors.IngotError as error:
             return {"result": False, "reason": error.sentence()}
         return {"result": True}
@@ -116,12 +137,18 @@ class Calls:
         await self._deps.store.run(_change_vif, ctx, ctx.network.find_vif, vif_id)
 
 
-def _read(
-    connection: Connection, ident: str
-) -> tuple[node.Node, list[node.Port], list[node.Portgroup], str | None, str | None]:
+def _read(connection: Connection, ident: str) -> Loaded:
     found = nodes.get(connection, ident)
     cards, groups = ports.list_of_node(connection, found.uuid), portgroups.list_of_node(connection, found.uuid)
-    return found, cards, groups, *nodes.get_secrets(connection, found.uuid)
+    return Loaded(found, cards, groups, *nodes.get_secrets(connection, found.uuid))
+
+
+def _read_many(connection: Connection, uuids: list[str]) -> dict[str, Loaded]:
+    cards, groups = ports.of_nodes(connection, uuids), portgroups.of_nodes(connection, uuids)
+    return {
+        found.uuid: Loaded(found, cards.get(found.uuid, []), groups.get(found.uuid, []), sealed, token)
+        for found, sealed, token in nodes.list_sealed(connection, uuids)
+    }
 
 
 def _change_vif(connection: Connection, ctx: Context, choose: Callable[[Context, T], _Choice], what: T) -> None:

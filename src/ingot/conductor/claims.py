@@ -30,6 +30,8 @@ class Claims:
         self._owner = owner
         self._rung = asyncio.Event()
         self._working: dict[run_store.Lease, asyncio.Task[None]] = {}
+        self._looked_at = deps.clock()
+        deps.bus.answer("last_look", self._last_look)
         deps.bus.listen(lambda _node: self._rung.set())
 
     async def run(self) -> None:
@@ -48,10 +50,14 @@ class Claims:
                 if len(taken) < _BATCH:
                     await self._sleep(pause)
 
+    async def _last_look(self) -> float:
+        """Seconds since work was last looked for."""
+        return self._deps.clock() - self._looked_at
+
     async def _claim(self) -> tuple[list[run_store.Lease], float]:
         """The runs taken, and in how many seconds the next one is due."""
         self._rung.clear()
-        now = self._deps.clock()
+        self._looked_at = now = self._deps.clock()
         taken = await self._deps.store.run(run_store.claim, self._owner, now, self._deps.settings.lease, _BATCH)
         due = await self._deps.store.read(run_store.next_wake)
         return taken, _LONGEST_SLEEP if due is None else due - self._deps.clock()

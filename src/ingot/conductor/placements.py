@@ -34,7 +34,7 @@ class Placements:
         while True:
             self._rung.clear()
             try:
-                if await self._deps.store.run(service.place_waiting, _BATCH) == _BATCH:
+                if await self._deps.store.run(service.place_waiting, _BATCH):
                     continue
             except errors.Unreachable as error:
                 _log.warning("cannot place", reason=error.sentence())

@@ -22,6 +22,7 @@ from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.store import events
 from ingot.store import webhooks as store
+from ingot.telemetry import counts
 
 _log = structlog.get_logger("ingot.webhooks")
 GIVE_UP = 86_400.0
@@ -129,6 +130,7 @@ class _Turn:
             status=status,
             reason=reason,
         )
+        counts.DELIVERIES.count(outcome)
         if outcome == store.Outcome.FAILED:
             await self._deps.store.run(store.log, self._hook.uuid, entry)
             return False

@@ -23,6 +23,7 @@ from ingot.store import portgroups as group_store
 from ingot.store import ports as port_store
 from ingot.store import runs as run_store
 from ingot.store.seal import Sealer
+from ingot.telemetry import counts
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -79,6 +80,7 @@ class RunJournal:
     ) -> None:
         """Close the run and move the node by ``events``, one after another, setting other node columns."""
         await self._write(self._finish, status, events, reason, node)
+        counts.RUNS.count(self.run.kind, status)
 
     # --- what steps may do --------------------------------------------------------------------------------------
 

@@ -95,6 +95,10 @@ class Netboot:
         """A cached image's ``raw`` data or its ``chunks`` map, as the ramdisk reaches it, for some hours."""
         return f"{self._files_url}/images/{self._passes.give(f'image/{key}', _IMAGE_LIFETIME)}/{key}/{file}"
 
+    async def dhcp_runs(self) -> bool:
+        """Whether dnsmasq serves; true where the settings want none."""
+        return self._dnsmasq is None or self._dnsmasq.health.running
+
     async def admit(self, addresses: list[str]) -> None:
         """Answer these MAC addresses from now on."""
         if self._dnsmasq is not None:

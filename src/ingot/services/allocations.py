@@ -7,6 +7,7 @@ allocation's state, its node and the node's ``instance_uuid`` change together or
 from __future__ import annotations
 
 import functools
+import time
 from typing import Annotated, Any
 
 import msgspec
@@ -22,6 +23,10 @@ RING = "allocations"
 """The bus topic by which a conductor learns that a node is wanted."""
 ROOTS = ("name", "extra")
 """The fields a patch may name."""
+_PATIENCE = 0.1
+"""Seconds that other writers may have to wait for a batch of searches among many nodes."""
+_MOST_CANDIDATES = 10_000
+"""More than databases take in one question."""
 _OWNER_SINCE = 60
 _NODE_SINCE = 58
 
@@ -89,21 +94,23 @@ def get_of_node(connection: Connection, ident: str) -> allocation.Allocation:
     return found
 
 
-def place_waiting(connection: Connection, limit: int) -> int:
-    """Look for a node for up to ``limit`` allocations, oldest first; for how many.
+def place_waiting(connection: Connection, limit: int, patience: float = _PATIENCE) -> bool:
+    """Look for a node for up to ``limit`` allocations, oldest first, for about ``patience`` seconds; whether more wait.
 
     Each ends active or in error, by itself: what goes wrong with one leaves the others alone.
     """
     waiting = allocations.list_waiting(connection, limit)
-    last = placement.last_id(connection)
+    last, end = placement.last_id(connection), time.monotonic() + patience
     for wanted in waiting:
+        if time.monotonic() > end:
+            return True
         _, failure = engine.attempt(connection, functools.partial(_place, wanted=wanted, last=last), "placement")
         if isinstance(failure, errors.IngotError):
             reason = f"Unexpected exception during allocation: {failure.sentence()}"
             placement.settle(connection, wanted.uuid, allocation.State.ERROR, None, reason)
         elif failure is not None:
             raise failure
-    return len(waiting)
+    return len(waiting) == limit
 
 
 def _place(connection: Connection, wanted: allocation.Allocation, last: int) -> None:
@@ -117,7 +124,7 @@ def _place(connection: Connection, wanted: allocation.Allocation, last: int) -> 
 
 def _why_none(connection: Connection, wanted: allocation.Allocation, last: int) -> str:
     if wanted.traits and placement.find_free(connection, wanted, last, traits=False) is not None:
-        return f"no suitable nodes have the requested traits {', '.join(wanted.traits)}"
+        return f"no suitable nodes have the requested traits {', '.join(wanted.traits)[:1000]}"
     if wanted.candidate_nodes:
         return f"none of the requested nodes are available and match the resource class {wanted.resource_class}"
     return f"no available nodes match the resource class {wanted.resource_class}"
@@ -143,6 +150,11 @@ def _value(wanted: AllocationDraft, uuid: str, candidates: list[str]) -> allocat
 def _candidates(connection: Connection, idents: list[str], project: str | None) -> list[str]:
     if not idents:
         return []
+    if len(idents) > _MOST_CANDIDATES:
+        raise errors.Invalid(
+            f"At most {_MOST_CANDIDATES} candidate nodes may be named, not {len(idents)}",
+            hint="Ask by resource class and traits.",
+        )
     known = allocations.find_node_uuids(connection, idents, project)
     missing = [ident for ident in dict.fromkeys(idents) if ident not in known]
     if missing:

@@ -21,6 +21,7 @@ from ingot.store import nodes, ports
 ROOTS = tuple(name for name in PortDraft.__struct_fields__ if name != "uuid")
 _COLUMNS = tuple(name for name in ROOTS if name not in {"node_uuid", "node_ident"})
 _CONNECTIVITY = frozenset({"address", "local_link_connection", "physical_network", "portgroup_uuid", "pxe_enabled"})
+_NEVER_NULL = ("pxe_enabled", "available_for_dynamic_portgroup")
 _GROUP_HAS_NETWORK = 102
 _S = states.State
 _FREE = frozenset({_S.ENROLL, _S.INSPECTING, _S.INSPECT_WAIT, _S.MANAGEABLE})
@@ -32,11 +33,13 @@ _EMPTY: dict[str, Any] = {
     "available_for_dynamic_portgroup": True,
 }
 _SWITCH = frozenset({"port_id", "switch_id", "switch_info", "hostname", "network_type"})
+_SMART = frozenset({"port_id", "hostname"})
 _LOGICAL = frozenset({"vtep-logical-switch", "vtep-physical-switch", "port_id"})
 
 
 async def create(deps: Deps, body: dict[str, Any], version: int) -> node.Port:
     """Store a new port. Raises errors.Invalid (a field, an unknown node), Conflict (address taken), Locked."""
+    _refuse_nulls(body, ("pxe_enabled",))
     draft = convert(body, PortDraft, "port")
     if (draft.node_uuid is None) == (draft.node_ident is None):
         raise errors.Invalid(
@@ -67,6 +70,13 @@ def _create(connection: Connection, draft: PortDraft, version: int) -> node.Port
     return ports.create(connection, fresh)
 
 
+def _refuse_nulls(given: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Flags are true or false; null is refused where Ironic does."""
+    for name in names:
+        if name in given and given[name] is None:
+            raise errors.Invalid(f"Schema error for port: {name} is not true or false", hint="Say which.")
+
+
 def _owner(connection: Connection, draft: PortDraft) -> node.Node:
     ident = draft.node_uuid or draft.node_ident or ""
     try:
@@ -81,6 +91,7 @@ def _change(connection: Connection, ident: str, operations: tuple[patch.Operatio
     node_service.refuse_locked(owner)
     before: dict[str, Any] = {name: getattr(found, name) for name in _COLUMNS}
     after = patch.apply({**before, "node_uuid": found.node_uuid, "node_ident": None}, operations)
+    _refuse_nulls({each.root(): each.value for each in operations if each.op != "remove"}, _NEVER_NULL)
     draft = convert(after, PortDraft, "port")
     if draft.node_ident is not None or (draft.node_uuid or "").lower() != found.node_uuid:
         raise errors.Invalid(
@@ -98,7 +109,8 @@ def _change(connection: Connection, ident: str, operations: tuple[patch.Operatio
         )
     after_change = msgspec.structs.replace(found, **changed)
     group_service.join(connection, owner, after_change, frozenset(changed))
-    ports.change(connection, found.uuid, **changed)
+    if changed:
+        ports.change(connection, found.uuid, **changed)
     return ports.get(connection, found.uuid)
 
 
@@ -118,14 +130,23 @@ def _values(draft: PortDraft, version: int) -> dict[str, Any]:
     for name in _COLUMNS:
         value = getattr(draft, name)
         values[name] = _EMPTY.get(name) if value is None else value
-    try:
-        values["address"] = ids.mac(draft.address)
-    except errors.Invalid as error:
-        raise errors.Invalid(f"Expected valid MAC address for address: {draft.address}", hint=error.hint) from error
+    values["address"] = check_address(draft.address)
+    if draft.physical_network == "":
+        raise errors.Invalid("A non-empty value is required when setting physical_network", hint="Name a network.")
     if draft.name is not None and not ids.is_name(draft.name):
         raise errors.Invalid(f"Cannot use the invalid port name '{draft.name}'", hint="Use unreserved characters.")
     _check_link(values["local_link_connection"], version, smart=values["is_smartnic"])
     return values
+
+
+def check_address(text: str) -> str:
+    """A MAC address in lower case. Raises errors.Invalid for other texts, dashes included."""
+    if "-" in text:
+        raise errors.Invalid(f"Expected valid MAC address for address: {text}", hint="Write it with colons.")
+    try:
+        return ids.mac(text)
+    except errors.Invalid as error:
+        raise errors.Invalid(f"Expected valid MAC address for address: {text}", hint=error.hint) from error
 
 
 def _check_link(link: dict[str, Any], version: int, *, smart: bool) -> None:
@@ -140,13 +161,13 @@ def _check_link(link: dict[str, Any], version: int, *, smart: bool) -> None:
         return
     if 90 <= version < 105 and _LOGICAL.issuperset(link) and len(link) == len(_LOGICAL):
         return
-    needed = {"port_id", "hostname"} if smart else {"port_id", "switch_id"}
+    needed = {"port_id", "hostname"} if smart or link.keys() == _SMART else {"port_id", "switch_id"}
     if not needed <= set(link) <= _SWITCH:
         raise errors.Invalid(
             f"Schema error for local_link_connection: {sorted(link)} is none of the known forms",
             hint=f"Give {' and '.join(sorted(needed))}; besides: {', '.join(sorted(_SWITCH - needed))}.",
         )
-    if not smart:
+    if "switch_id" in needed:
         _check_switch(link["switch_id"])
 
 

@@ -131,7 +131,7 @@ def set_traits(connection: Connection, deps: Deps, ident: str, add: list[str], r
     found = store.RUNBOOKS.get(connection, deps.sealer, ident)
     kept = [] if remove is None else [one for one in found.traits if one not in remove]
     wanted = sorted({*kept, *add})
-    store.RUNBOOKS.change(connection, deps.sealer, msgspec.structs.replace(found, traits=wanted))
+    store.RUNBOOKS.change(connection, deps.sealer, msgspec.structs.replace(found, traits=wanted), touch=False)
 
 
 def _shared(draft: TemplateDraft | RunbookDraft) -> dict[str, Any]:

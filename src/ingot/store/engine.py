@@ -80,6 +80,10 @@ class Store:
         except exc.OperationalError:
             return await self.read(unit, *args, **kwargs)
 
+    def waiting(self) -> int:
+        """Units that wait to be written."""
+        return self._units.qsize()
+
     def close(self) -> None:
         """Finish what is queued, then close every connection."""
         self._closed = True

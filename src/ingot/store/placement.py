@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, fun
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import allocation, errors, states
+from ingot.domain import traits as trait_rules
 from ingot.store import rows
 from ingot.store.schema import allocations, node_traits, nodes
 
@@ -56,8 +57,10 @@ def find_free(connection: Connection, wanted: allocation.Allocation, last: int, 
     if wanted.owner:
         known["owner"] = wanted.owner
     if wanted.candidate_nodes:
-        known["candidates"] = wanted.candidate_nodes
-    asked = wanted.traits if traits else []
+        known["candidates"] = list(dict.fromkeys(wanted.candidate_nodes))
+    asked = sorted(set(wanted.traits)) if traits else []
+    if len(asked) > trait_rules.MOST:
+        return None
     known.update({f"trait{number}": trait for number, trait in enumerate(asked)})
     shape = (len(asked), bool(wanted.owner), bool(wanted.candidate_nodes))
     if wanted.name:
@@ -65,8 +68,9 @@ def find_free(connection: Connection, wanted: allocation.Allocation, last: int, 
         if found is not None:
             return found
     pivot = random.randint(0, last)  # noqa: S311  chance, not a secret
-    found = _first(connection, _statement(*shape, "from"), {**known, "first": pivot})
-    return found or _first(connection, _statement(*shape, ""), known)
+    known["pivot"] = pivot
+    found = _first(connection, _statement(*shape, "from"), known)
+    return found or _first(connection, _statement(*shape, "before"), known)
 
 
 def take(connection: Connection, wanted: allocation.Allocation, node_uuid: str, instance_info: str) -> bool:
@@ -107,7 +111,7 @@ def _first(connection: Connection, statement: Select[str, str], known: dict[str,
 
 @functools.cache
 def _statement(traits: int, owned: bool, listed: bool, which: str) -> Select[str, str]:
-    """Free nodes of a class; ``which``: "name" the one of a name, "from" those from an id on, "" all."""
+    """Free nodes of a class; ``which``: "name" the one of a name, "from" those from an id on, "before" all others."""
     where: list[ColumnElement[bool]] = [
         nodes.c.resource_class == bindparam("resource_class"),
         nodes.c.provision_state == states.State.AVAILABLE.value,
@@ -126,5 +130,7 @@ def _statement(traits: int, owned: bool, listed: bool, which: str) -> Select[str
     if which == "name":
         where.append(nodes.c.name == bindparam("name"))
     elif which == "from":
-        where.append(nodes.c.id >= bindparam("first"))
+        where.append(nodes.c.id >= bindparam("pivot"))
+    else:
+        where.append(nodes.c.id < bindparam("pivot"))
     return select(nodes.c.uuid, nodes.c.instance_info).where(*where).order_by(nodes.c.id).limit(1)

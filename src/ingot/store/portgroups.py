@@ -43,6 +43,15 @@ def list_of_node(connection: Connection, node_uuid: str) -> list[node.Portgroup]
     return [rows.from_row(row, node.Portgroup) for row in connection.execute(statement)]
 
 
+def of_nodes(connection: Connection, uuids: list[str]) -> dict[str, list[node.Portgroup]]:
+    """The port groups of many nodes by the nodes' uuids, oldest first; nodes without any are absent."""
+    found: dict[str, list[node.Portgroup]] = {}
+    statement = select(portgroups).where(portgroups.c.node_uuid.in_(uuids)).order_by(portgroups.c.id)
+    for row in connection.execute(statement):
+        found.setdefault(row.node_uuid, []).append(rows.from_row(row, node.Portgroup))
+    return found
+
+
 def list_members(connection: Connection, uuid: str) -> list[node.Port]:
     """The ports of a port group, oldest first."""
     statement = select(ports).where(ports.c.portgroup_uuid == uuid).order_by(ports.c.id)

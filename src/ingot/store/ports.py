@@ -46,6 +46,15 @@ def list_of_node(connection: Connection, node_uuid: str) -> list[node.Port]:
     return [rows.from_row(row, node.Port) for row in connection.execute(statement)]
 
 
+def of_nodes(connection: Connection, uuids: list[str]) -> dict[str, list[node.Port]]:
+    """The ports of many nodes by the nodes' uuids, oldest first; nodes without any are absent."""
+    found: dict[str, list[node.Port]] = {}
+    statement = select(ports).where(ports.c.node_uuid.in_(uuids)).order_by(ports.c.id)
+    for row in connection.execute(statement):
+        found.setdefault(row.node_uuid, []).append(rows.from_row(row, node.Port))
+    return found
+
+
 def list_page(connection: Connection, page: Page, **equal: Any) -> list[node.Port]:
     """One page of ports whose columns equal the given values (None: any).
 

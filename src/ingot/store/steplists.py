@@ -56,9 +56,10 @@ class StepLists(Generic[T]):
         statement = select(self._table).where(self._table.c.name.in_(names)).order_by(self._table.c.name)
         return [self._from(sealer, row) for row in connection.execute(statement)]
 
-    def change(self, connection: Connection, sealer: Sealer, value: T) -> None:
-        """Replace one. Raises errors.NotFound, or Conflict on a taken name."""
-        row = rows.to_row(value, self._table, updated_at=rows.now(), **_sealed(sealer, value.uuid, value.steps))
+    def change(self, connection: Connection, sealer: Sealer, value: T, *, touch: bool = True) -> None:
+        """Replace one; ``touch``: it counts as changed now. Raises errors.NotFound, or Conflict on a taken name."""
+        at = {"updated_at": rows.now()} if touch else {}
+        row = rows.to_row(value, self._table, **at, **_sealed(sealer, value.uuid, value.steps))
         try:
             result = connection.execute(update(self._table).where(self._table.c.uuid == value.uuid).values(row))
         except IntegrityError as error:

@@ -6,7 +6,7 @@ machine or a wrong state was the reason for a refusal.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -42,6 +42,9 @@ class _Card(msgspec.Struct, frozen=True):
     mac_address: str | None = None
 
 
+_Cards = Annotated[list[_Card], msgspec.Meta(min_length=1)]
+
+
 @spec.tells("A ramdisk asks which node it runs on", answer=_WELCOME)
 async def lookup(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/lookup?addresses=..&node_uuid=.."""
@@ -63,7 +66,8 @@ async def heartbeat(deps: Deps, request: wire.Request) -> wire.Answer:
         if name not in _HEARTBEAT:
             raise errors.Invalid(f"Unexpected parameter: {name}", hint=f"Known: {', '.join(_HEARTBEAT)}.")
         first, longest = _HEARTBEAT[name]
-        versions.require(request.version, first)
+        if request.version < first:
+            raise errors.Invalid(f'Field "{name}" not recognised', hint=f"It needs 1.{first}.")
         if value is not None and (not isinstance(value, str) or len(value) > longest):
             raise errors.Invalid(f"Expected text of at most {longest} letters for {name}")
     url = body.get("callback_url")
@@ -71,7 +75,7 @@ async def heartbeat(deps: Deps, request: wire.Request) -> wire.Answer:
         raise errors.Invalid("Missing mandatory parameter: callback_url")
     if not url.startswith(("http://", "https://")):
         raise errors.Invalid("The callback_url must begin with http:// or https://")
-    await service.beat(deps, nodes.node_ident(request), body)
+    await service.beat(deps, nodes.known_ident(request.args["node"], request.version), body)
     return wire.accepted()
 
 
@@ -97,7 +101,7 @@ async def continue_inspection(deps: Deps, request: wire.Request) -> wire.Answer:
 
 def _check_interfaces(inventory: dict[str, Any]) -> None:
     try:
-        msgspec.convert(inventory.get("interfaces"), list[_Card])
+        msgspec.convert(inventory.get("interfaces"), _Cards)
     except msgspec.ValidationError as error:
         raise errors.Invalid(f"Schema error for data: inventory.interfaces: {error}") from error
 

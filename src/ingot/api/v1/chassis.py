@@ -96,7 +96,8 @@ async def _collection(
     found = await deps.store.read(store.list_page, page)
     body = {"chassis": [_shown(request, each, names) for each in found]}
     uuids = [each.uuid for each in found]
-    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, columns.repeated(asked)))
+    more = columns.repeated(asked, _SHORT, detail=detail)
+    return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, more))
 
 
 def _shown(request: wire.Request, found: node.Chassis, names: tuple[str, ...]) -> dict[str, Any]:

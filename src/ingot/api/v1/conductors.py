@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.api import columns, query, spec, wire
+from ingot.api import columns, paging, query, spec, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.store import conductors as store
+from ingot.store.paging import Page
 
 _SHORT = ("hostname", "conductor_group", "alive", "links")
 _ALIVE = 60.0
@@ -21,7 +22,13 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     asked = query.Query(request, *query.PAGING, "fields", "detail")
     names = columns.of_list("conductor", asked, request.version, _SHORT, detail=False)
     found = await deps.store.read(store.list_all)
-    return wire.ok({"conductors": [_shown(deps, request, each, names) for each in _page(asked, found)]})
+    page = asked.page(_SORTABLE, by_uuid=False)
+    shown = _page(page, found)
+    body = {"conductors": [_shown(deps, request, each, names) for each in shown]}
+    more = columns.repeated(asked, _SHORT)
+    return wire.ok(
+        paging.add_next(body, request.href("v1", "conductors"), page, [each.hostname for each in shown], more)
+    )
 
 
 @spec.tells("Show one conductor", answer=spec.one("conductor"))
@@ -33,19 +40,17 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok(_shown(deps, request, found, names))
 
 
-def _page(asked: query.Query, found: list[store.Conductor]) -> list[store.Conductor]:
+def _page(page: Page, found: list[store.Conductor]) -> list[store.Conductor]:
     """The part asked for. There are few conductors, so the whole list is at hand; its marker is a hostname."""
-    marker = asked.text("marker")
-    page = asked.page(_SORTABLE, by_uuid=False)
     if page.sort_key != "id":
         found = sorted(found, key=lambda each: str(getattr(each, page.sort_key) or ""))
     if page.descending:
         found = found[::-1]
-    if marker is not None:
+    if page.marker is not None:
         names = [each.hostname for each in found]
-        if marker not in names:
-            raise errors.NotFound(f"Conductor {marker} could not be found.")
-        found = found[names.index(marker) + 1 :]
+        if page.marker not in names:
+            raise errors.NotFound(f"Conductor {page.marker} could not be found.")
+        found = found[names.index(page.marker) + 1 :]
     return found[: page.limit]
 
 

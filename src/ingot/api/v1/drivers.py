@@ -20,6 +20,8 @@ _DYNAMIC = 30
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/drivers."""
     asked = query.Query(request, "type", "detail", "fields")
+    if asked.flag("detail") is not None:
+        versions.require(request.version, _DYNAMIC)
     versions.require_filters("driver", asked.names(), request.version)
     kind = asked.text("type")
     if kind not in {None, "classic", "dynamic"}:

@@ -76,6 +76,8 @@ async def attach_vif(deps: Deps, request: wire.Request) -> wire.Answer:
     vif_id = body.get("id")
     if not isinstance(vif_id, str) or not 0 < len(vif_id) <= 255:
         raise errors.Invalid("Schema error for vif: 'id' is a required property", hint="Give the id as text.")
+    if not ids.is_uuid(vif_id) and not ids.is_name(vif_id):
+        raise errors.Invalid(f"Expected UUID or name for id: {vif_id}")
     for name in ("port_uuid", "portgroup_uuid"):
         if name in body:
             versions.require(request.version, 67)

@@ -133,14 +133,17 @@ async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
 
 
 def node_ident(request: wire.Request) -> str:
-    """The node of the path; names are not known before 1.5. Raises errors.NotFound."""
-    return known_ident(request.args["node"], request.version)
+    """The node of the path; names are not known before 1.5. Raises errors.NotFound, wire.Unreadable."""
+    try:
+        return known_ident(request.args["node"], request.version)
+    except errors.Invalid as error:
+        raise wire.Unreadable(error.message, hint=error.hint) from error
 
 
 def known_ident(ident: str, version: int) -> str:
-    """``ident`` if this microversion may name a node so. Raises errors.NotFound, wire.Unreadable."""
+    """``ident`` if this microversion may name a node so. Raises errors.NotFound, errors.Invalid."""
     if not ids.is_uuid(ident) and not ids.is_name(ident):
-        raise wire.Unreadable(f"Expected UUID or name for node: {ident}")
+        raise errors.Invalid(f"Expected UUID or name for node: {ident}")
     if not ids.is_uuid(ident) and version < 5:
         raise errors.NotFound(f"Node {ident} could not be found.")
     return ident.lower() if ids.is_uuid(ident) else ident

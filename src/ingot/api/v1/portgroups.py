@@ -140,7 +140,8 @@ async def _collection(
     uuids = [each.uuid for each in found]
     within = ("nodes", of_node) if of_node else ()
     path = request.href("v1", *within, "portgroups", *(("detail",) if detail else ()))
-    return wire.ok(paging.add_next(body, path, page, uuids, columns.repeated(asked)))
+    more = columns.repeated(asked, _SHORT, detail=detail)
+    return wire.ok(paging.add_next(body, path, page, uuids, more))
 
 
 def _chosen(asked: query.Query, version: int) -> tuple[str, ...] | None:

@@ -21,7 +21,13 @@ from ingot.store.paging import Page
 
 _SHORT = ("uuid", "address", "links")
 _FILTERS = (*versions.filters_since("port"), "fields")
-_SORTABLE = frozenset(column.name for column in schema.ports.c) - rows.JSON_COLUMNS
+_COLUMNS = frozenset(column.name for column in schema.ports.c) - rows.JSON_COLUMNS
+_SORTABLE = _COLUMNS.intersection(versions.since("port")) - {"node_uuid", "portgroup_uuid"}
+_NAMES_OF_NODES_SINCE = 5
+_GATED_IN_PATCHES = frozenset(
+    {"local_link_connection", "pxe_enabled", "portgroup_uuid", "physical_network", "is_smartnic"}
+)
+"""Fields that a patch may name from their microversion on; younger ones Ironic lets every version change."""
 _BY_NODE = (*query.PAGING, "fields", "detail")
 
 
@@ -94,7 +100,8 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     query.Query(request)
     operations = patch.parse(request.json(), escapes=request.version >= 98)
     patch.check_roots(operations, service.ROOTS)
-    _require_body_fields(tuple(operation.root() for operation in operations), request.version)
+    roots = tuple(operation.root() for operation in operations)
+    _require_body_fields(tuple(name for name in roots if name in _GATED_IN_PATCHES), request.version)
     found = await service.change(deps, _ident(request), operations, request.version)
     return wire.ok(shown(request, found, versions.fields("port", request.version)))
 
@@ -133,6 +140,9 @@ async def _collection(
     versions.require_filters("port", asked.names(), request.version)
     names = columns.of_list("port", asked, request.version, _SHORT, detail=detail)
     page = asked.page(_SORTABLE)
+    _require_body_fields((page.sort_key,), request.version)
+    if not ids.is_uuid(asked.text("node") or ids.new()):
+        versions.require(request.version, _NAMES_OF_NODES_SINCE)
     where = {**_where(asked), "project": access.project_of_list(request.caller, "port")}
     kind, ident = within or ("", "")
     group = ident if kind == "portgroups" else asked.text("portgroup")
@@ -140,11 +150,11 @@ async def _collection(
         await access.require(deps, request.caller, "portgroups", group, "baremetal:portgroup:get")
         where["portgroup_uuid"] = (await deps.store.read(group_store.get, group)).uuid
     of_node = ident if kind == "nodes" else asked.text("node") or asked.uuid("node_uuid")
-    found = await deps.store.read(_list, page, of_node, where, kind == "nodes")
+    found = await deps.store.read(_list, page, of_node, where)
     body = {"ports": [shown(request, port, names) for port in found]}
     uuids = [each.uuid for each in found]
     path = request.href("v1", *(within or ()), "ports", *(("detail",) if detail else ()))
-    return wire.ok(paging.add_next(body, path, page, uuids, columns.repeated(asked)))
+    return wire.ok(paging.add_next(body, path, page, uuids, columns.repeated(asked, _SHORT, detail=detail)))
 
 
 def _where(asked: query.Query) -> dict[str, Any]:
@@ -154,44 +164,33 @@ def _where(asked: query.Query) -> dict[str, Any]:
     groups = asked.words("conductor_groups")
     address = asked.text("address")
     if groups is not None and (given or address):
-        raise errors.Forbidden("Operation not permitted.", hint="conductor_groups stands alone.")
+        raise errors.Invalid("conductor_groups cannot be combined with other filters.", hint="Leave one out.")
     where: dict[str, Any] = {
-        "shard": asked.words("shard"),
-        "conductor_group": groups,
+        "shard": asked.words("shard") or None,
+        "conductor_group": groups or None,
         "description_contains": asked.text("description_contains"),
     }
     if address is not None:
-        try:
-            where["address"] = ids.mac(address)
-        except errors.Invalid as error:
-            raise errors.Invalid(f"Expected valid MAC address for address: {address}", hint=error.hint) from error
+        where["address"] = service.check_address(address)
     return where
 
 
-def _list(
-    connection: Connection, page: Page, of_node: str | None, where: dict[str, Any], must_exist: bool
-) -> list[node.Port]:
+def _list(connection: Connection, page: Page, of_node: str | None, where: dict[str, Any]) -> list[node.Port]:
     if of_node is None:
         return store.list_page(connection, page, **where)
     owner = node_store.find(connection, of_node)
     project: str | None = where["project"]
     if owner is None or (project is not None and project not in {owner.owner, owner.lessee}):
-        if must_exist or not ids.is_uuid(of_node):
-            raise errors.NotFound(f"Node {of_node} could not be found.")
-        return []
+        raise errors.NotFound(f"Node {of_node} could not be found.")
     return store.list_page(connection, page, node_uuid=owner.uuid, **where)
 
 
 def _ident(request: wire.Request) -> str:
-    """The port of the path: a UUID, from 1.88 on also a name."""
+    """The port of the path: a UUID or a name, whatever the microversion."""
     ident = request.args["port"]
-    if ids.is_uuid(ident):
-        return ident.lower()
-    if request.version < 88:
-        raise errors.Invalid(f"Expected UUID for port: {ident}")
-    if not ids.is_name(ident):
-        raise errors.NotFound(f"Port {ident} could not be found.")
-    return ident
+    if not ids.is_uuid(ident) and not ids.is_name(ident):
+        raise errors.Invalid(f"Expected UUID or name for port: {ident}")
+    return ident.lower() if ids.is_uuid(ident) else ident
 
 
 def _require_body_fields(names: tuple[str, ...], version: int) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection
 
 from ingot.api import policy, wire
 from ingot.deps import Deps
@@ -25,6 +24,8 @@ _WORDS: dict[str, Any] = {
     },
 }
 _HIDDEN = {name: msgspec.Raw(msgspec.json.encode(words)) for name, words in _WORDS.items()}
+_MARKS = tuple(f'"{name}"'.encode() for name in _WORDS)
+"""What an answer holds that shows any of these; most lists show none."""
 _Body = dict[str, msgspec.Raw]
 
 
@@ -33,30 +34,26 @@ async def of_one(deps: Deps, caller: wire.Caller, ident: str, answer: wire.Answe
     if policy.everywhere("baremetal:node:get:filter_threshold", caller):
         return answer
     body = msgspec.json.decode(answer.body, type=_Body)
-    _hide(body, caller, (await deps.store.read(_tenancies, [ident]))[0])
+    _hide(body, caller, await deps.store.peek(tenancy.find, "nodes", ident))
     return msgspec.structs.replace(answer, body=msgspec.json.encode(body))
 
 
 async def of_list(deps: Deps, caller: wire.Caller, uuids: list[str], answer: wire.Answer) -> wire.Answer:
     """The answer whose "nodes" are those of ``uuids``, in this order, as this caller may see them."""
-    if policy.everywhere("baremetal:node:get:filter_threshold", caller):
+    if policy.everywhere("baremetal:node:get:filter_threshold", caller) or not any(
+        mark in answer.body for mark in _MARKS
+    ):
         return answer
     body = msgspec.json.decode(answer.body, type=_Body)
     shown = msgspec.json.decode(body["nodes"], type=list[_Body])
-    if not any(name in _HIDDEN for each in shown[:1] for name in each):
-        return answer
-    found = await deps.store.read(_tenancies, uuids)
-    for each, whose in zip(shown, found, strict=True):
-        _hide(each, caller, whose)
+    found = await deps.store.read(tenancy.of_nodes, uuids)
+    for each, uuid in zip(shown, uuids, strict=True):
+        _hide(each, caller, found.get(uuid))
     return msgspec.structs.replace(answer, body=msgspec.json.encode({**body, "nodes": shown}))
 
 
-def _tenancies(connection: Connection, idents: list[str]) -> list[policy.Tenancy | None]:
-    found = [tenancy.find(connection, "nodes", ident) for ident in idents]
-    return [None if each is None else policy.Tenancy(*each) for each in found]
-
-
-def _hide(body: _Body, caller: wire.Caller, whose: policy.Tenancy | None) -> None:
+def _hide(body: _Body, caller: wire.Caller, found: tenancy.Found | None) -> None:
+    whose = None if found is None else policy.Tenancy(*found)
     for name, words in _HIDDEN.items():
         if name in body and not policy.allows(f"baremetal:node:get:{name}", caller, whose):
             body[name] = words

@@ -9,7 +9,7 @@ import msgspec
 
 from ingot.api import access, columns, paging, patch_rules, query, spec, versions, wire
 from ingot.deps import Deps
-from ingot.domain import errors, patch, secrets, traits
+from ingot.domain import errors, ids, patch, secrets, traits
 from ingot.services import steplists as service
 from ingot.store import steplists as store
 
@@ -52,14 +52,14 @@ class Resource:
         project = self._project(request.caller, asked.text("project"))
         found = await deps.store.read(self.store.list_page, deps.sealer, page, project)
         body = {self.word: [self._shown(request, each, names) for each in found]}
-        more = columns.repeated(asked)
+        more = columns.repeated(asked, _SHORT)
         return wire.ok(paging.add_next(body, request.href("v1", self.word), page, [one.uuid for one in found], more))
 
     @spec.tells("Show one template or runbook", answer=_ITEM)
     async def show(self, deps: Deps, request: wire.Request) -> wire.Answer:
         """GET of one."""
         names = columns.of_one(self.word, query.Query(request, "fields"), request.version)
-        found = await deps.store.read(self.store.get, deps.sealer, request.args["ident"])
+        found = await deps.store.read(self.store.get, deps.sealer, _ident(request))
         return wire.ok(self._shown(request, found, names))
 
     @spec.tells("Change a template or runbook", answer=_ITEM, body=spec.PATCH)
@@ -70,7 +70,7 @@ class Resource:
         change = Change(self.store, self._roots(request.version), lambda body: self._make(body, request.version))
         patch.check_roots(operations, change.roots)
         await self._check_patch(deps, request, operations)
-        found = await deps.store.run(service.change, deps, request.args["ident"], operations, change)
+        found = await deps.store.run(service.change, deps, _ident(request), operations, change)
         return wire.ok(self._shown(request, found, None))
 
     @spec.tells("Forget a template or runbook", 204)
@@ -134,6 +134,14 @@ class Runbooks(Resource):
         await access.require(
             deps, request.caller, "runbooks", request.args["ident"], *patch_rules.of_runbook(operations)
         )
+
+
+def _ident(request: wire.Request) -> str:
+    """The item of the path. Raises errors.Invalid for what can be neither a UUID nor a name."""
+    found = request.args["ident"]
+    if not ids.is_label(found):
+        raise errors.Invalid(f"Expected UUID or name: {found}")
+    return found
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 
 from ingot.clients.ipmi import codec, completion, login, refusals, suites
 from ingot.clients.ipmi.session import NoWay, Session
 from ingot.clients.ipmi.target import Target
 from ingot.clients.ipmi.transport import Transports
 from ingot.domain import errors
+from ingot.telemetry import counts
 
 KEPT_TRIES = (1.0, 1.5)  # a kept session that stays silent this long counts as lost
 DEADLINE = 20.0  # for logging in, beside the time that telling slow from dead takes
@@ -59,6 +61,10 @@ class Bmc:
 
     async def command(self, target: Target, asked: codec.Request) -> bytes:
         """Completion code + data of one command; b"" for one sent only once that got no answer."""
+        with counts.BMC_CALLS.timed("ipmi"):
+            return await self._command(target, asked)
+
+    async def _command(self, target: Target, asked: codec.Request) -> bytes:
         came = self._transports.loop.time()
         self.used = came
         async with self._lock:
@@ -72,6 +78,8 @@ class Bmc:
                 raise completion.no_way(target.name, refused.code) from None
             except (errors.Unreachable, errors.AccessDenied) as error:
                 self._failed = (self._transports.loop.time(), error)
+                if isinstance(error, errors.Unreachable):
+                    error.bmc = f"BMC {target.name}"
                 raise
             self.heard = self._transports.loop.time()
             if self._let_in:
@@ -100,8 +108,7 @@ class Bmc:
     def _fail_with_the_others(self, came: float) -> None:
         """Spare callers that queued up behind a dead BMC the same wait one after the other."""
         if self._failed is not None and self._failed[0] >= came:
-            error = self._failed[1]
-            raise type(error)(error.message, hint=error.hint)
+            raise copy.copy(self._failed[1])
 
     async def _once(self, target: Target, asked: codec.Request) -> bytes:
         if asked.once:
