@@ -48,7 +48,7 @@ INTENDED: tuple[Intended, ...] = (
     ),
     Intended(r"^(PUT|PATCH|POST|DELETE|TRACE|OPTIONS) /(v1)? ", r".", "The roots are read, with 405 for all else."),
     Intended(r"^BREW ", r".", "A word that is no HTTP method is 400 from the HTTP parser, before there is a request."),
-    Intended(r"^GET /[^?]*//", r".", "Slashes at the end of a path do not count, however many they are."),
+    Intended(r"^GET /\S*//", r".", "Slashes at the end of a path do not count, however many they are."),
     *(
         Intended(r"^\w+ ", r".", "As above; there its code fails.", (500, 405)),
         Intended(
@@ -58,7 +58,7 @@ INTENDED: tuple[Intended, ...] = (
     ),
     *(
         Intended(
-            r"^\w+ \S+/(nothing|none|x|raid|management) |^\w+ /v1/heartbeat ",
+            r"^\w+ \S+/(nothing|none|x|raid|management|shards/a) |^\w+ /v1/heartbeat ",
             r".",
             "A path that does not exist is 404; upstream's dispatch takes its end for an argument or method.",
             (status, 404),
@@ -124,8 +124,22 @@ INTENDED: tuple[Intended, ...] = (
         for status in (200, 201)
     ),
     Intended(r"^DELETE /v1/ports/", r".", "There was no such port to begin with, as above.", (204, 404)),
-    Intended(r"^GET /v1/nodes/one/ports", r".", "A node may be named by its name here too.", (404, 200)),
-    Intended(r"^PATCH /v1/ports.*remove\W.*node_uuid", r".", "A port without a node is refused.", (200, 400)),
+    Intended(
+        r"^GET /v1/(nodes/one|portgroups/bond0)/ports",
+        r".",
+        "What has a name may be named by its name here too.",
+        (404, 200),
+    ),
+    Intended(r"^PATCH /v1/(ports|vol).*remove\W.*node_uuid", r".", "Nothing is left without its node.", (200, 400)),
+    Intended(r"/portgroups/nothing ", r".", "A part of a node is not a collection.", (404, 400)),
+    Intended(r"^PATCH .*inspection_rules.*/uuid", r".", "A uuid cannot be changed, whatever to.", (404, 400)),
+    Intended(r"'Origin'", r"expose-headers$", "Pages may read the version headers, as upstream means them to."),
+    Intended(
+        r"Request-Method': '(HEAD|TRACE)'",
+        r"^header\.(vary|access-control-)",
+        "Pages may send GET, PUT, POST, DELETE and PATCH, as upstream means them to, and no more.",
+    ),
+    Intended(r"X-Forwarded-Proto", r"href$", "A proxy on this very host is believed about the scheme."),
     Intended(r"sort_key=node_id ", r".", "Columns that are no fields are no sort keys.", (200, 400)),
     # parts of nodes
     Intended(

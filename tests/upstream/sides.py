@@ -5,6 +5,7 @@ May not: judge an answer. Invariant: both sides get the same bytes, Host header 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import threading
@@ -73,7 +74,10 @@ class Side:
         if body is not None:
             headers.setdefault("Content-Type", "application/json")
         path = call.path.replace(" ", "%20")
-        self._connection.request(call.method, path, body=body, headers={k: v for k, v in headers.items() if v})
+        given = {name: value for name, value in headers.items() if value}
+        # A body that is too large is refused, and the connection closed, before all of it was sent.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._connection.request(call.method, path, body=body, headers=given)
         reply = self._connection.getresponse()
         raw = reply.read()
         if reply.will_close:
