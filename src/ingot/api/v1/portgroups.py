@@ -74,7 +74,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/portgroups/{portgroup}."""
     asked = query.Query(request, "fields")
     names = _chosen(asked, request.version) or versions.fields("portgroup", request.version)
-    found = await deps.store.read(store.get, group_ident(request))
+    found = await deps.store.peek(store.get, group_ident(request))
     return wire.ok(_shown(request, found, names))
 
 

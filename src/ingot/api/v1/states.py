@@ -79,7 +79,7 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     verb = provision_body.verb_of(body, request.version)
     ident = nodes.node_ident(request)
     await _check_steps(deps, request.caller, ident, body)
-    found = await deps.store.read(store.get, ident)
+    found = await deps.store.peek(store.get, ident)
     _check_possible(found, verb)
     provision_body.check_abort(verb, found.provision_state, request.version)
     params = provision_body.read(verb, body, request.version)
@@ -121,7 +121,7 @@ async def validate(deps: Deps, request: wire.Request) -> wire.Answer:
         raise errors.Invalid("Missing mandatory parameter: node", hint="Name the node.")
     ident = nodes.known_ident(ident, request.version)
     await access.require(deps, request.caller, "nodes", ident, "baremetal:node:validate")
-    found = await deps.store.read(store.get, ident)
+    found = await deps.store.peek(store.get, ident)
     verdicts: dict[str, dict[str, Any]] = await deps.bus.call("validate", node_uuid=found.uuid)
     return wire.ok({kind: _verdict(verdict) for kind, verdict in verdicts.items()})
 
