@@ -214,7 +214,7 @@ async def test_a_run_whose_node_cannot_be_opened_fails_after_a_few_tries(tmp_pat
         ticks = itertools.count(deps.clock(), 10)
         hurried = stand.with_clock(deps, lambda: float(next(ticks)))
         async with stand.conductor(hurried):
-            run = await stand.ended(deps, uuid, 30)
+            run = await stand.ended(deps, uuid, 80)
         node = await stand.get_node(deps, uuid)
         assert run.status == runs.Status.FAILED
         assert "Gave up after 6 tries: The secrets of node" in (run.reason or "")
