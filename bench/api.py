@@ -25,7 +25,8 @@ import upstream_service
 CONNECTIONS = (1, 8, 64)
 LOAD = Path(__file__).with_name("load.py")
 NODE = {"driver": "fake-hardware", "properties": {"cpus": 8, "memory_mb": 65536}}
-FIGURES = ("CPU, ms", "rate, 1/s", "p50, ms", "p99, ms")
+FIGURES = ("CPU, ms", "rate, 1/s", "p50, ms", "p99, ms", "refused")
+HEAD = "{:>20}".format
 _MOST = 1_000_000
 
 
@@ -70,11 +71,11 @@ def main() -> None:
     parser.add_argument("--lists", type=int, default=0)
     wanted = parser.parse_args()
     rows: list[dict[str, Any]] = []
+    print(f"{'request':<24}{'nodes':>7}{'conn':>5}  {''.join(map(HEAD, FIGURES))}  better", file=sys.stderr)
     for nodes in wanted.nodes:
         rows += compare(nodes, KINDS, wanted, alone=wanted.alone)
     if wanted.lists:
         rows += compare(wanted.lists, LISTS, wanted, alone=True)
-    print(table(rows), file=sys.stderr)
     print(json.dumps({"command": f"./ingot bench api {' '.join(sys.argv[1:])}".strip(), "requests": rows}, indent=1))
 
 
@@ -98,7 +99,7 @@ def compare(nodes: int, kinds: list[Kind], wanted: argparse.Namespace, *, alone:
                     load = plan(kind, connections, wanted.seconds, first, nodes)
                     found[each.name].append(measure(each, load))
             rows.append(row(nodes, kind, connections, found))
-            print(".", end="", file=sys.stderr, flush=True)
+            print(line(rows[-1]), file=sys.stderr, flush=True)
     return rows
 
 
@@ -120,25 +121,25 @@ def measure(target: Service, load: dict[str, Any]) -> dict[str, float]:
     found = run(target, load)
     spent = service.cpu(target.pid) - before
     waits: list[float] = sorted(found["waits"])
+    if not waits or (found["refused"] and target.name == "ingot"):
+        raise SystemExit(f"{target.name}, {load['method']} {load['path']} was answered {found['refused'][:5]}")
     values = (
         spent / len(waits) * 1000,
         len(waits) / found["seconds"],
         statistics.median(waits) * 1000,
         waits[int(len(waits) * 0.99)] * 1000,
+        len(found["refused"]),
     )
     return dict(zip(FIGURES, values, strict=True))
 
 
 def run(target: Service, load: dict[str, Any]) -> dict[str, Any]:
-    """Have the load generator do this. Raises SystemExit when anything but success was answered."""
+    """Have the load generator do this: seconds it took, the wait for each answer, what was refused."""
     text = json.dumps({**load, "port": target.port})
     done = subprocess.run([sys.executable, LOAD], input=text, capture_output=True, text=True, timeout=7300, check=False)
     if done.returncode:
         raise SystemExit(f"{target.name}, {load['method']} {load['path']}: {done.stderr[-600:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    if found["refused"]:
-        raise SystemExit(f"{target.name}, {load['method']} {load['path']} was answered {found['refused'][:5]}")
-    return found
+    return json.loads(done.stdout)
 
 
 def row(nodes: int, kind: Kind, connections: int, found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
@@ -154,21 +155,12 @@ def row(nodes: int, kind: Kind, connections: int, found: dict[str, list[dict[str
     return made
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as a table: ours, upstream's, and how many times better ours is."""
-    lines = [
-        f"\n{'request':<24}{'nodes':>7}{'conn':>5}  " + "".join(f"{figure:>20}" for figure in FIGURES) + "  better"
-    ]
-    for each in rows:
-        pairs = [
-            " / ".join(f"{each[name][figure]:g}" for name in ("ingot", "upstream") if name in each)
-            for figure in FIGURES
-        ]
-        ratio = each.get("ratio")
-        better = f"  {ratio['CPU']:g}x CPU, {ratio['rate']:g}x rate" if ratio else ""
-        head = f"{each['request']:<24}{each['nodes']:>7}{each['connections']:>5}  "
-        lines.append(head + "".join(f"{pair:>20}" for pair in pairs) + better)
-    return "\n".join(lines)
+def line(each: dict[str, Any]) -> str:
+    """A row of the table: ours, upstream's, and how many times better ours is."""
+    pairs = [" / ".join(f"{each[name][what]:g}" for name in ("ingot", "upstream") if name in each) for what in FIGURES]
+    ratio = each.get("ratio")
+    better = f"  {ratio['CPU']:g}x CPU, {ratio['rate']:g}x rate" if ratio else ""
+    return f"{each['request']:<24}{each['nodes']:>7}{each['connections']:>5}  {''.join(map(HEAD, pairs))}{better}"
 
 
 if __name__ == "__main__":

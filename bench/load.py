@@ -8,12 +8,14 @@ the rest of its division by ``wrap`` unless that is 0) and prints what happened 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
 from typing import Any
 
 HEADERS = "X-OpenStack-Ironic-API-Version: 1.95\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
+PATIENCE = 120.0
 
 
 class Plan:
@@ -45,19 +47,32 @@ class Plan:
 
 
 async def lane(plan: Plan) -> None:
-    """Ask over one connection, anew when the service closes it, until the plan has enough."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", plan.port, limit=2**24)
+    """Ask over one connection, anew when the service ends it, until the plan has enough."""
+    stack = contextlib.AsyncExitStack()
+    reader, writer = await connect(plan.port, stack)
     while (request := plan.request()) is not None:
         begun = time.perf_counter()
-        writer.write(request)
-        status, keeps = await answer(reader)
-        plan.waits.append(time.perf_counter() - begun)
-        if status >= 300:
-            plan.refused.append(f"{status}")
+        try:
+            async with asyncio.timeout(PATIENCE):
+                writer.write(request)
+                status, keeps = await answer(reader)
+        except (OSError, EOFError) as error:  # TimeoutError is one of the former
+            status, keeps = 0, False
+            plan.refused.append(type(error).__name__)
+        if 0 < status < 300:
+            plan.waits.append(time.perf_counter() - begun)
+        elif status:
+            plan.refused.append(str(status))
         if not keeps:
-            writer.close()
-            reader, writer = await asyncio.open_connection("127.0.0.1", plan.port, limit=2**24)
-    writer.close()
+            await stack.aclose()
+            reader, writer = await connect(plan.port, stack)
+    await stack.aclose()
+
+
+async def connect(port: int, stack: contextlib.AsyncExitStack) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
+    stack.callback(writer.close)
+    return reader, writer
 
 
 async def answer(reader: asyncio.StreamReader) -> tuple[int, bool]:

@@ -1,7 +1,9 @@
 """How long `ingot serve` takes to its first answer, and what it costs while it does nothing.
 
-Run: ./ingot bench service [--rounds N] [--idle SECONDS]   Starts the service on loopback with an empty data folder.
-Memory is the proportional set size of the process; idle CPU is its own processor time over the idle seconds.
+Run: ./ingot bench service [--rounds N] [--idle SECONDS] [--nodes N]
+
+Starts the service on loopback with an empty data folder. Memory is the proportional set size of the process; idle CPU
+is its own processor time over the idle seconds.
 """
 
 from __future__ import annotations
@@ -38,30 +40,47 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--idle", type=float, default=20.0)
+    parser.add_argument("--nodes", type=int, default=1000)
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         first = one_start(Path(folder), idle=0)
         rounds = [one_start(Path(folder), idle=0) for _ in range(wanted.rounds)]
         last = one_start(Path(folder), idle=wanted.idle)
+        full = one_start(Path(folder), idle=wanted.idle, nodes=wanted.nodes)
     figures = {
         "first start (makes the database), s": round(first.ready, 2),
         "start to ready, s (median)": round(statistics.median(each.ready for each in rounds), 2),
         "CPU of a start, s (median)": round(statistics.median(each.cpu for each in rounds), 2),
         "memory after start, MiB (PSS)": round(last.memory, 1),
         f"idle CPU over {wanted.idle:.0f} s, % of a core": round(last.busy * 100, 2),
+        f"memory with {wanted.nodes} new nodes, MiB (PSS)": round(full.memory, 1),
+        f"idle CPU with {wanted.nodes} new nodes, % of a core": round(full.busy * 100, 2),
     }
     print(json.dumps(figures, indent=2))
 
 
-def one_start(folder: Path, idle: float) -> Start:
-    """Start, wait for the first answer, idle, stop."""
+def one_start(folder: Path, idle: float, nodes: int = 0) -> Start:
+    """Start, wait for the first answer, make nodes, idle, stop."""
     begun = time.monotonic()
-    with served(folder) as (pid, _):
-        ready = time.monotonic() - begun
+    with served(folder) as (pid, port):
+        ready, used = time.monotonic() - begun, cpu(pid)
+        make_nodes(port, nodes)
         before = cpu(pid)
         time.sleep(idle)  # noqa: TID251  idling is what is measured
         busy = (cpu(pid) - before) / idle if idle else 0.0
-        return Start(ready, before, pss(pid), busy)
+        return Start(ready, used, pss(pid), busy)
+
+
+def make_nodes(port: int, count: int) -> None:
+    """Make nodes of pretended hardware, which nobody has begun to manage."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    for number in range(count):
+        body = json.dumps({"driver": "fake-hardware", "name": f"n{number}"})
+        connection.request("POST", "/v1/nodes", body, {"X-OpenStack-Ironic-API-Version": "1.95"})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 201:
+            raise SystemExit(f"a node could not be made: {answer.status}")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Only this file knows which parts make up a process. May not: hold logic of any o
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -88,10 +89,19 @@ async def run(settings: Settings, only: str | None = None) -> None:
                 from ingot.conductor.service import Conductor
 
                 kit = await stack.enter_async_context(make_kit(deps))
-                await Conductor(deps, kit, settings.hostname or socket.gethostname()).run()
+                conductor = Conductor(deps, kit, settings.hostname or socket.gethostname())
+                _keep_what_is_there()
+                await conductor.run()
+            _keep_what_is_there()
             await asyncio.Event().wait()
     finally:
         deps.store.close()
+
+
+def _keep_what_is_there() -> None:
+    """Let the garbage collector begin now, and leave alone what the start has made: it stays, and there is much."""
+    gc.freeze()
+    gc.enable()
 
 
 def serve(settings: Settings, only: str | None = None) -> None:

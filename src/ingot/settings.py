@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """PEM file with the key of ``tls_cert``."""
     tls_names: tuple[str, ...] = ()
     """More names and addresses of this host for the certificate that ingot makes."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins (``https://host:port``) whose web pages may call the API from a browser; ``*`` is any."""
     noauth: bool = False
     """Answer without asking who calls; accepted on loopback only."""
     inspection_rules: str | None = None

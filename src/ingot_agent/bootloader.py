@@ -44,9 +44,12 @@ def install(disk: str, root_uuid: str, roots: settings.Roots, progress: commands
 
 
 def _by_bios(disk: str, folder: str, roots: settings.Roots) -> str:
+    disks = firmware.bios_disks(disk, roots)
     with _prepared(folder, roots):
-        installer = _run_grub(folder, f"--target=i386-pc {disk}")
-    return f"{installer} of the image wrote its boot loader to {disk}"
+        installer = ""
+        for one in disks:
+            installer = _run_grub(folder, f"--target=i386-pc {one}")
+    return f"{installer} of the image wrote its boot loader to {', '.join(disks)}"
 
 
 def _by_uefi(node: str, found: filesystems.Found, folder: str, roots: settings.Roots) -> str:

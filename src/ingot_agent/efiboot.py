@@ -20,11 +20,12 @@ _OWN = re.compile(rf"{LABEL}(-\d+)?")
 _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _ATTRIBUTES = struct.pack("<I", 7)  # kept, seen by boot services and the operating system
 _GETFLAGS, _SETFLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
-_FALLBACK = "\\EFI\\BOOT\\BOOTX64.EFI"
+_WORD = {"aarch64": "aa64"}.get(os.uname().machine, "x64")  # UEFI 2.10 section 3.5.1.1
+_FALLBACK = f"\\EFI\\BOOT\\BOOT{_WORD.upper()}.EFI"
 _LOADERS = (
-    "EFI/debian/shimx64.efi", "EFI/ubuntu/shimx64.efi", "EFI/redhat/shimx64.efi", "EFI/fedora/shimx64.efi",
-    "EFI/centos/shimx64.efi", "EFI/rocky/shimx64.efi", "EFI/almalinux/shimx64.efi", "EFI/opensuse/shim.efi",
-    "EFI/BOOT/BOOTX64.EFI", "EFI/debian/grubx64.efi", "EFI/ubuntu/grubx64.efi", "EFI/systemd/systemd-bootx64.efi",
+    *(f"EFI/{one}/shim{_WORD}.efi" for one in ("debian", "ubuntu", "redhat", "fedora", "centos", "rocky", "almalinux")),
+    "EFI/opensuse/shim.efi", f"EFI/BOOT/BOOT{_WORD.upper()}.EFI", f"EFI/debian/grub{_WORD}.efi",
+    f"EFI/ubuntu/grub{_WORD}.efi", f"EFI/systemd/systemd-boot{_WORD}.efi",
 )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Have the firmware start what was written: the disk itself, or, of an array that no firmware can read, its disks.
 
-Each disk behind an array gets a copy of the image's EFI system partition in the room that was left in front of the
-array, so that the machine starts while one of them lives. May not: make arrays. Invariant: the copies are alike.
+Each disk behind an array gets a copy of the image's EFI system partition, or room for GRUB's BIOS core, in what was
+left free in front of the array, so that the machine starts while one of them lives. May not: make arrays, bring a boot
+loader. Invariant: what a disk has already is used again.
 """
 
 from __future__ import annotations
@@ -32,9 +33,21 @@ def install(disk: str, roots: settings.Roots) -> str:
         return efiboot.install(behind or [device], roots)
 
 
+def bios_disks(disk: str, roots: settings.Roots) -> list[str]:
+    """The disks to install a BIOS boot loader on: the disk itself, or those behind an array, with room for its core.
+
+    Raises SoftwareRAIDError, BlockDeviceError.
+    """
+    paths = raid.disks_of(disk, roots)
+    for path in paths:
+        with blockdev.opened(path, exclusive=False) as device:
+            _front_partition(device, gpt.BIOS_BOOT, raidplan.BIOS_SIZE)
+    return paths or [disk]
+
+
 def _copy(array: blockdev.Device, source: gpt.Partition, disk: blockdev.Device) -> None:
     """The array's EFI system partition, onto the disk's own."""
-    target = _own_partition(disk)
+    target = _front_partition(disk, gpt.ESP, raidplan.ESP_SIZE)
     start, size = source.first * array.sector, (source.last + 1 - source.first) * array.sector
     room = (target.last + 1 - target.first) * disk.sector
     if size > room:
@@ -48,22 +61,22 @@ def _copy(array: blockdev.Device, source: gpt.Partition, disk: blockdev.Device) 
     disk.flush()
 
 
-def _own_partition(disk: blockdev.Device) -> gpt.Partition:
-    """The EFI system partition of a disk behind an array, made where there is none yet."""
+def _front_partition(disk: blockdev.Device, kind: bytes, size: int) -> gpt.Partition:
+    """The partition of this kind on a disk behind an array, made in front of the array where there is none yet."""
     table = gpt.find(disk)
     if table is None or not table.partitions:
         raise errors.SoftwareRAIDError(f"{disk.path} has no partition table, so there is no room to start from.")
-    present = next((one for one in table.partitions if one.kind == gpt.ESP), None)
+    present = next((one for one in table.partitions if one.kind == kind), None)
     if present is not None:
         return present
     start, end = raidplan.MIB, min(one.first for one in table.partitions) * disk.sector
-    if end - start < raidplan.ESP_SIZE:
+    if end - start < size:
         raise errors.SoftwareRAIDError(
-            f"{disk.path} has no room for an EFI system partition in front of the array, which was made while the "
-            "machine was in BIOS mode. Delete the arrays and make them again in UEFI mode."
+            f"{disk.path} has no room in front of the array for what the machine's firmware starts: the array was made "
+            "while the machine was in another boot mode. Delete the arrays and make them again in this one."
         )
-    grown = partitioning.add(table, start, raidplan.ESP_SIZE, gpt.ESP, raid.ESP_NAME)
+    grown = partitioning.add(table, start, size, kind, raid.START_NAME)
     added = grown.partitions[-1]
     gpt.write(disk, replace(grown, partitions=tuple(sorted(grown.partitions, key=lambda one: one.number))))
-    partitioning.tell_kernel(disk, added.number, start, raidplan.ESP_SIZE)
+    partitioning.tell_kernel(disk, added.number, start, size)
     return added

@@ -34,6 +34,7 @@ def guid_text(raw: bytes) -> str:
 
 LINUX = guid("0fc63daf-8483-4772-8e79-3d69d8477de4")
 ESP = guid("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+BIOS_BOOT = guid("21686148-6449-6e6f-744e-656564454649")
 
 
 @dataclass(frozen=True)

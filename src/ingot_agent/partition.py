@@ -14,7 +14,7 @@ from ingot_agent import blockdev, commands, configdrive, errors, filesystems, gp
 _WIPE = layout.MIB
 _KINDS = {
     "esp": gpt.ESP,
-    "bios": gpt.guid("21686148-6449-6e6f-744e-656564454649"),
+    "bios": gpt.BIOS_BOOT,
     "swap": gpt.guid("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f"),
 }
 _WORDS = {"esp": "efi system partition"}

@@ -32,7 +32,7 @@ from ingot_agent import (
 _LINUX_RAID = gpt.guid("a19d880f-05fc-4d3b-a006-743f0f84911e")
 _MAGIC = 0xA92B4EFC
 _WIPED = 1 << 20
-ESP_NAME = "efi-start"
+START_NAME = "start"
 """The partition on each disk of an array that the firmware starts from (firmware.py)."""
 
 
@@ -231,7 +231,7 @@ def _remove_partitions(disk: disks.Disk, paths: set[str]) -> None:
         if not paths & set(own.values()):
             return
         gone = {number for number, path in own.items() if path in paths}
-        gone |= {one.number for one in table.partitions if one.name == ESP_NAME}
+        gone |= {one.number for one in table.partitions if one.name == START_NAME}
         left = partitioning.without(table, gone)
         if left.partitions:
             gpt.write(device, left)

@@ -14,7 +14,8 @@ from ingot_agent import disks, errors, fields, hints
 
 MIB = 1 << 20
 ESP_SIZE = 550 * MIB
-_START_UEFI, _START_BIOS = ESP_SIZE + MIB, 8 * MIB
+BIOS_SIZE = 7 * MIB
+_START_UEFI, _START_BIOS = ESP_SIZE + MIB, BIOS_SIZE + MIB
 _TAIL = 2 * MIB  # the backup table
 _LEAST = {"0": 2, "1": 2, "5": 3, "6": 4, "10": 2}
 _SUPPORTED = ("0", "1", "1+0", "5", "6")

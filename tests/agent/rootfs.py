@@ -56,9 +56,11 @@ def make(folder: Path, parts: Parts, loader: str) -> Path:
 
 
 def _add_grub(tree: Path, folder: Path, target: str) -> None:
-    """GRUB's installer from the distribution's package, with its libraries and the host's modules."""
-    run(["apt-get", "download", "grub2-common"], cwd=folder)
-    run(["dpkg", "-x", str(next(folder.glob("grub2-common_*.deb"))), str(tree)])
+    """GRUB's installer (and mdadm, which it asks about arrays) from the distribution's packages, with their libraries
+    and the host's modules."""
+    for package in ("grub2-common", "mdadm"):
+        run(["apt-get", "download", package], cwd=folder)
+        run(["dpkg", "-x", str(next(folder.glob(f"{package}_*.deb"))), str(tree)])
     shutil.copytree(f"/usr/lib/grub/{target}", tree / "usr/lib/grub" / target, dirs_exist_ok=True)
     for program in ("grub-install", "grub-mkconfig"):
         (tree / "usr/bin" / program).unlink(missing_ok=True)
@@ -66,7 +68,8 @@ def _add_grub(tree: Path, folder: Path, target: str) -> None:
     for name in ("bin", "lib64", "lib"):
         (tree / name).mkdir(exist_ok=True)
     shutil.copy(str(shutil.which("busybox")), tree / "bin/sh")
-    listed = run(["ldd", str(tree / "usr/sbin/grub-install")])
+    installed = [tree / name for name in ("usr/sbin/grub-install", "usr/sbin/mdadm", "sbin/mdadm")]
+    listed = "".join(run(["ldd", str(one)]) for one in installed if one.exists())
     for library in re.findall(r"(/\S+) \(0x", listed):
         place = tree / library.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,7 @@ async def test_heartbeat(api: Api) -> None:
         ({**good, "agent_token": None}, "1.115", 400),
         ({**good, "callback_url": "ftp://x"}, "1.115", 400),
         ({**good, "odd": 1}, "1.115", 400),
-        (good, "1.61", 406),
+        (good, "1.61", 400),
         (good, "1.68", 202),
         ({**good, "callback_url": "https://10.0.0.66:9999"}, "1.68", 400),
     ):

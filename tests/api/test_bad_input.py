@@ -197,7 +197,7 @@ async def test_sql_in_names_finds_nothing_and_harms_nothing(api: Api) -> None:
 async def test_too_deep_and_too_large_are_refused_unwrapped(api: Api) -> None:
     reply = await api.call("POST", "/v1/nodes", DEEP)
     assert (reply.status, reply.body["faultcode"]) == (400, "Client")
-    assert "X-OpenStack-Ironic-API-Version" in reply.headers
+    assert "X-OpenStack-Ironic-API-Version" not in reply.headers
     reply = await api.call("POST", "/v1/nodes", b'{"driver":"' + b"a" * (1024 * 1024) + b'"}')
     assert (reply.status, reply.body["faultcode"]) == (413, "Client")
     reply = await api.call("POST", "/v1/nodes", b"[" * 100_000)

@@ -21,6 +21,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.timeout(240)]
 
 _CALLS = sorted(path.stem for path in (Path(__file__).parents[1] / "upstream" / "calls").glob("*.py"))
 _SHOWN = 25
+_ORIGIN = "https://dashboard.example"
+_SETTINGS = (
+    "power_sync_interval=0",
+    "hostname=here",
+    "agent_rate=0",
+    "drivers=fake-hardware",
+    f"cors_origins={_ORIGIN}",
+)
 
 
 class Pair:
@@ -51,21 +59,11 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    options = (
-        "--noauth",
-        "--set",
-        "power_sync_interval=0",
-        "--set",
-        "hostname=here",
-        "--set",
-        "agent_rate=0",
-        "--set",
-        "drivers=fake-hardware",
-    )
+    options = ("--noauth", *(word for one in _SETTINGS for word in ("--set", one)))
     folder = tmp_path_factory.mktemp("upstream")
     with (
         program.serving(tmp_path_factory.mktemp("ingot"), *options) as url,
-        alone.serving(folder, program.free_port()) as port,
+        alone.serving(folder, program.free_port(), _ORIGIN) as port,
     ):
         theirs, ours = sides.Side("upstream", port), sides.Side("ingot", int(url.rpartition(":")[2]))
         yield Pair(theirs, ours)

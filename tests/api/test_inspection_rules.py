@@ -58,28 +58,28 @@ async def test_a_rule_from_creation_to_deletion(api: Api) -> None:
     assert (await api.get(PATH))["inspection_rules"] == []
 
 
-@pytest.mark.parametrize(
-    ("fields", "status"),
-    [
-        ({"uuid": UUID}, 201),
-        ({"uuid": "bogus"}, 400),
-        ({"actions": []}, 400),
-        ({"actions": [{"op": "bogus", "args": {}}]}, 400),
-        ({"actions": [{"op": "fail", "args": {"odd": 1}}]}, 400),
-        ({"actions": [{"op": "fail", "args": ["m"]}]}, 201),
-        ({"conditions": [{"op": "! eq", "args": [[1]]}]}, 400),
-        ({"conditions": [{"op": "!eq", "args": [[1]], "loop": {"a": 1}, "multiple": "last"}]}, 201),
-        ({"priority": 10000}, 400),
-        ({"priority": -1}, 400),
-        ({"priority": "5"}, 201),
-        ({"priority": "many"}, 400),
-        ({"phase": "early"}, 400),
-        ({"phase": None}, 400),
-        ({"scope": "x"}, 400),
-        ({"sensitive": "yes"}, 400),
-        ({"sensitive": None, "description": None}, 201),
-    ],
-)
+BODIES: list[tuple[dict[str, Any], int]] = [
+    ({"uuid": UUID}, 201),
+    ({"uuid": "bogus"}, 400),
+    ({"actions": []}, 400),
+    ({"actions": [{"op": "bogus", "args": {}}]}, 400),
+    ({"actions": [{"op": "fail", "args": {"odd": 1}}]}, 400),
+    ({"actions": [{"op": "fail", "args": ["m"]}]}, 201),
+    ({"conditions": [{"op": "! eq", "args": [[1]]}]}, 400),
+    ({"conditions": [{"op": "!eq", "args": [[1]], "loop": {"a": 1}, "multiple": "last"}]}, 201),
+    ({"priority": 10000}, 400),
+    ({"priority": -1}, 400),
+    ({"priority": "5"}, 201),
+    ({"priority": "many"}, 400),
+    ({"phase": "early"}, 400),
+    ({"phase": None}, 400),
+    ({"scope": "x"}, 400),
+    ({"sensitive": "yes"}, 400),
+    ({"sensitive": None, "description": None}, 201),
+]
+
+
+@pytest.mark.parametrize(("fields", "status"), BODIES)
 async def test_bodies(api: Api, fields: dict[str, Any], status: int) -> None:
     reply = await api.call("POST", PATH, {"actions": [ACTION], **fields})
     assert reply.status == status, reply.raw

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ingot.deps import Deps
 
-pytestmark = [pytest.mark.slow, pytest.mark.peer]
+pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.timeout(300)]
 
 OWNER, LESSEE = "70e5e25a-2ca2-4cb1-8ae8-7d8739cee205", "f11853c7-fa9c-4db3-a477-c9d8e0dbbf13"
 OWNED, LEASED = "1ab63b9e-66d7-4cd7-8618-dddd0f9f7881", "38d5abed-c585-4fce-a57e-a2ffc2a2ec6f"

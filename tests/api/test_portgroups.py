@@ -145,6 +145,25 @@ async def test_the_nodes_state_decides_what_may_change(api: Api) -> None:
     assert (await api.call("DELETE", "/v1/portgroups/bond0")).status == 409
 
 
+async def test_where_nothing_is_connected_ports_of_a_group_may_be_used_alone(api: Api) -> None:
+    owner = await api.node(name="n1", network_interface="noop")
+    uuid = (await group(api, owner, name="bond0", standalone_ports_supported=False))["uuid"]
+    assert (await port(api, owner, 1, portgroup_uuid=uuid, pxe_enabled=True)).status == 409
+    alone = (await port(api, owner, 1)).body
+    assert (await patched(api, f"/v1/ports/{alone['uuid']}", portgroup_uuid=uuid)).status == 200
+
+
+async def test_what_belongs_to_a_node_goes_with_it(api: Api) -> None:
+    owner = await api.node(name="n1")
+    uuid = (await group(api, owner, name="bond0"))["uuid"]
+    await port(api, owner, 1, portgroup_uuid=uuid)
+    volume = {"node_uuid": owner["uuid"], "type": "iqn", "connector_id": "iqn.a"}
+    assert (await api.call("POST", "/v1/volume/connectors", volume)).status == 201
+    assert (await api.call("DELETE", "/v1/nodes/n1")).status == 204
+    assert (await api.get("/v1/portgroups"))["portgroups"] == []
+    assert (await api.get("/v1/volume/connectors"))["connectors"] == []
+
+
 @pytest.mark.peer
 @pytest.mark.timeout(300)
 async def test_the_baremetal_cli_manages_port_groups(api: Api, tmp_path: Path) -> None:

@@ -189,9 +189,24 @@ async def test_history_names_who_asked(many: World) -> None:
     assert (line["user"], line["project"]) == (f"member of {OWNER}", OWNER)
 
 
+async def test_a_runs_view_shows_the_console_to_those_who_may_use_it(many: World, deps: Deps) -> None:
+    async def tail(**_asked: object) -> str:
+        return "root password: geheim"
+
+    deps.bus.answer("console_tail", tail)
+    assert (
+        await many.call(OWNER, "member", "PUT", "/v1/nodes/n1/states/provision", {"target": "manage"})
+    ).status == 202
+    for caller, seen in (((OWNER, "member"), True), ((OWNER, "reader"), False), ((None, "reader"), False)):
+        run = await many.seen(*caller, "/ingot/v1/nodes/n1/run")
+        assert ("geheim" in str(run)) is seen, caller
+
+
 async def test_a_refusal_says_who_may(many: World) -> None:
     refused = await many.call(LESSEE, "reader", "PUT", "/v1/nodes/n1/states/power", {"target": "power on"})
     assert refused.status == 403
     said = refused.fault["faultstring"]
     assert said.startswith("Access was denied to the following resource: baremetal:node:set_power_state")
     assert "member in the lessee's project" in said
+    refused = await many.call(OWNER, "manager", "DELETE", "/v1/nodes/n1")
+    assert refused.fault["faultstring"].endswith("the role admin of system scope; or admin in the owner's project.")

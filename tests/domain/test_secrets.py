@@ -1,4 +1,4 @@
-"""Credentials inside URLs are secrets, too."""
+"""What is secret: by the name of its key, and credentials inside URLs."""
 
 from __future__ import annotations
 
@@ -38,3 +38,14 @@ def test_a_new_url_takes_the_old_ones_place() -> None:
     assert secrets.merge(public, kept) == {"image_source": "http://u:q@host/x"}
     public, kept = secrets.split({"image_source": "http://host/x"}, hidden)
     assert (public, kept) == ({"image_source": "http://host/x"}, {})
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("ipmi_password", "redfish_password", "snmp_auth_key", "snmp_priv_key", "ipmi_hex_kg_key", "http_token"),
+        *("irmc_admin_pass", "adminPass", "new_pass", "sys_pswd", "encrypted_key", "ssh_private_key", "sslkey"),
+    ],
+)
+def test_keys_whose_values_upstream_masks_are_secret(key: str) -> None:
+    assert secrets.split({key: "x"}, {}) == ({key: secrets.MASK}, {key: "x"})

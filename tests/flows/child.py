@@ -59,10 +59,12 @@ class MortalStore(Store):
             if number == self.kill_at and not self.kill_after:
                 await self._die()
         result = await super().run(unit, *args, **kwargs)
-        if unit is run_store.claim and result:
+        if unit is run_store.claim:
             # A claim counts once it took something; there is no "before" worth dying at.
+            if not result:
+                return result
             self.writes = number
-        if self.kill_after and number == self.kill_at == self.writes:
+        if self.kill_after and number == self.kill_at:
             await self._die()
         return result
 

@@ -100,7 +100,7 @@ class Workshop:
     def close(self) -> None:
         assert self._program.stdin is not None
         self._program.stdin.close()
-        self._program.wait(30)
+        self._program.wait(120)
         assert self._program.stdout is not None
         self._program.stdout.close()
 

@@ -44,6 +44,17 @@ def test_a_bad_manifest_names_its_file_and_key(tmp_path: Path, text: str, words:
     assert str(file) in refused.value.message
 
 
+def test_borrowed_keys_are_known_and_not_required(tmp_path: Path) -> None:
+    key = '[[driver_info]]\nname = "acme_address"\nrequired = true\nsummary = "Where. Required."\n'
+    write(tmp_path, GOOD + key)
+    write(tmp_path, GOOD.replace("acme", "other") + 'borrows = ["acme"]\n', "other")
+    (borrowed,) = manifest.load_all(tmp_path)["other"].driver_info
+    assert (borrowed.name, borrowed.required, borrowed.summary) == ("acme_address", False, "Where.")
+    write(tmp_path, GOOD.replace("acme", "other") + 'borrows = ["nobody"]\n', "other")
+    with pytest.raises(errors.Invalid, match="borrows from nobody"):
+        manifest.load_all(tmp_path)
+
+
 def test_what_is_enabled_is_served_and_the_rest_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path, GOOD + '[provides.power]\nacme = "power:AcmePower"\n[uses]\nboot = ["ipxe", "pxe"]\n')
     write(tmp_path, GOOD.replace("acme", "other"), "other")

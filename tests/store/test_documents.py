@@ -33,9 +33,9 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 def document(names: tuple[str, ...] = NAMES, **constants: Any) -> documents.Document:
-    stored = {name: nodes.value(name) for name in names}
-    form = [f'"{name}":%s' for name in stored] + [f'"{k}":{documents.literal(v)}' for k, v in constants.items()]
-    return documents.Document(form="{" + ",".join(form) + "}", values=", ".join(str(sql) for sql in stored.values()))
+    form, values = nodes.members(names, {})
+    form += [f'"{key}":{documents.literal(constant)}' for key, constant in constants.items()]
+    return documents.Document(form="{" + ",".join(form) + "}", values=", ".join(values))
 
 
 async def add(store: Store, **fields: Any) -> node.Node:
@@ -110,9 +110,12 @@ async def test_a_peek_sees_what_was_written_and_never_holds_up_the_loop(store: S
     late.close()
 
 
-def test_every_public_column_of_a_node_has_a_json_form() -> None:
-    assert all(nodes.value(column.name) for column in schema.nodes.c)
-    assert nodes.value("conductor") is None
+async def test_every_column_of_a_node_has_a_json_form(store: Store) -> None:
+    made = await add(store, name="n1")
+    names = tuple(column.name for column in schema.nodes.c)
+    found = json.loads(await store.peek(nodes.get_document, made.uuid, document((*names, "conductor"))))
+    assert set(found) == set(names)
+    assert (found["id"], found["name"], found["boot_interface"]) == (1, "n1", None)
 
 
 @pytest.mark.parametrize(

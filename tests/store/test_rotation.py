@@ -88,11 +88,19 @@ async def test_everything_is_sealed_anew_and_the_old_key_opens_nothing(tmp_path:
         assert database.execute("SELECT count(*) FROM runs WHERE plan LIKE '%v1:AAAA%'").fetchone() == (NODES,)
 
 
-@pytest.mark.parametrize("table", ["deploy_templates", "runbooks", "volume_targets"])
+@pytest.mark.parametrize("table", ["deploy_templates", "runbooks", "volume_targets", "webhooks"])
 async def test_what_has_secrets_of_its_own_is_sealed_anew(tmp_path: Path, table: str) -> None:
     sealer = fill(tmp_path)
     node, own = "00000000-0000-0000-0000-000000000000", "22222222-2222-2222-2222-222222222222"
-    row = {"uuid": own, "secrets": sealer.seal(own, {"secret": 7}), "name": "n", "node_uuid": node, "boot_index": 0}
+    row = {
+        "uuid": own,
+        "secrets": sealer.seal(own, {"secret": 7}),
+        "name": "n",
+        "node_uuid": node,
+        "boot_index": 0,
+        "url": "http://x",
+        "last_event": 0,
+    }
     with closing(sqlite3.connect(tmp_path / "ingot.db")) as database:
         known = {column[1] for column in database.execute(f"PRAGMA table_info({table})")}
         _insert(database, table, {name: value for name, value in row.items() if name in known})

@@ -54,9 +54,8 @@ connection = sqlite:///{folder}/ironic.sqlite
 [api]
 host_ip = 127.0.0.1
 port = {port}
-{more}
 [cors]
-{cors}
+allowed_origin = {origin}
 [conductor]
 disable_zstandard_decompression = true
 sync_power_state_interval = 0
@@ -80,15 +79,12 @@ lock_path = {folder}/locks
 
 
 @contextlib.contextmanager
-def serving(folder: Path, port: int, more: str = "", cors: str = "") -> Generator[int]:
-    """The service on this port of loopback, ready to answer; yields the port.
-
-    ``more``: lines for its section [api]; ``cors``: lines for its section [cors].
-    """
+def serving(folder: Path, port: int, origin: str) -> Generator[int]:
+    """The service on this port of loopback, ready to answer; ``origin``: whose web pages may call it."""
     for name in ("http", "tftp", "tftp-master", "images", "master", "certificates", "locks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     configuration = folder / "ironic.conf"
-    configuration.write_text(_CONFIGURATION.format(folder=folder, port=port, more=more, cors=cors))
+    configuration.write_text(_CONFIGURATION.format(folder=folder, port=port, origin=origin))
     chosen = f"--config-file={configuration}"
     subprocess.run([programs.upstream("ironic-dbsync"), chosen, "create_schema"], check=True, capture_output=True)
     with (folder / "output").open("wb") as output:

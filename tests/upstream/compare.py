@@ -69,6 +69,8 @@ def _body(answer: Answer) -> Any:
             return {"error_message": {key: "(text)" if key in _TEXTS else inner[key] for key in inner}}
         except ValueError:
             return parsed
+    if isinstance(parsed, dict) and parsed.keys() == {"faultcode", "faultstring"}:
+        return {**parsed, "faultstring": "(text)"}
     return _normal(parsed)
 
 

@@ -48,9 +48,9 @@ INTENDED: tuple[Intended, ...] = (
     ),
     Intended(r"^(PUT|PATCH|POST|DELETE|TRACE|OPTIONS) /(v1)? ", r".", "The roots are read, with 405 for all else."),
     Intended(r"^BREW ", r".", "A word that is no HTTP method is 400 from the HTTP parser, before there is a request."),
-    Intended(r"^GET /[^?]*//", r".", "Slashes at the end of a path do not count, however many they are."),
+    Intended(r"^GET /\S*//", r".", "Slashes at the end of a path do not count, however many they are."),
     *(
-        Intended(r"^(PATCH|DELETE|POST|PUT) ", r".", "As above; there its code fails.", (500, 405)),
+        Intended(r"^\w+ ", r".", "As above; there its code fails.", (500, 405)),
         Intended(
             r"\?x=1 ", r".", "An argument that a path does not know is refused; there its code fails.", (500, 400)
         ),
@@ -58,7 +58,7 @@ INTENDED: tuple[Intended, ...] = (
     ),
     *(
         Intended(
-            r"^\w+ \S+/(nothing|none|x|raid|management) |^\w+ /v1/heartbeat ",
+            r"^\w+ \S+/(nothing|none|x|raid|management|shards/a) |^\w+ /v1/heartbeat ",
             r".",
             "A path that does not exist is 404; upstream's dispatch takes its end for an argument or method.",
             (status, 404),
@@ -124,8 +124,22 @@ INTENDED: tuple[Intended, ...] = (
         for status in (200, 201)
     ),
     Intended(r"^DELETE /v1/ports/", r".", "There was no such port to begin with, as above.", (204, 404)),
-    Intended(r"^GET /v1/nodes/one/ports", r".", "A node may be named by its name here too.", (404, 200)),
-    Intended(r"^PATCH /v1/ports.*remove\W.*node_uuid", r".", "A port without a node is refused.", (200, 400)),
+    Intended(
+        r"^GET /v1/(nodes/one|portgroups/bond0)/ports",
+        r".",
+        "What has a name may be named by its name here too.",
+        (404, 200),
+    ),
+    Intended(r"^PATCH /v1/(ports|vol).*remove\W.*node_uuid", r".", "Nothing is left without its node.", (200, 400)),
+    Intended(r"/portgroups/nothing ", r".", "A part of a node is not a collection.", (404, 400)),
+    Intended(r"^PATCH .*inspection_rules.*/uuid", r".", "A uuid cannot be changed, whatever to.", (404, 400)),
+    Intended(r"'Origin'", r"expose-headers$", "Pages may read the version headers, as upstream means them to."),
+    Intended(
+        r"Request-Method': '(HEAD|TRACE)'",
+        r"^header\.(vary|access-control-)",
+        "Pages may send GET, PUT, POST, DELETE and PATCH, as upstream means them to, and no more.",
+    ),
+    Intended(r"X-Forwarded-Proto", r"href$", "A proxy on this very host is believed about the scheme."),
     Intended(r"sort_key=node_id ", r".", "Columns that are no fields are no sort keys.", (200, 400)),
     # parts of nodes
     Intended(
@@ -140,12 +154,30 @@ INTENDED: tuple[Intended, ...] = (
     Intended(
         r"/firmware\?detail=true ", r".", "A truth value of a query is text; upstream wants a JSON value.", (400, 200)
     ),
+    # states
+    Intended(r"_steps", r".", "A step that lacks its interface or name is refused; there its code fails.", (500, 400)),
+    Intended(
+        r"runbook.: .x", r".", "Steps and a runbook together are refused whether or not there is one.", (404, 400)
+    ),
+    Intended(r"timeout.: 1.5", r".", "A timeout is a whole number of seconds.", (202, 400)),
+    Intended(r"/console .*null", r".", "Null is neither true nor false.", (202, 400)),
+    Intended(
+        r"^\w+ ", r"\.(power_state|boot_mode|secure_boot)$", "The fake machine is in a known state from the beginning."
+    ),
+    Intended(r"/v1/nodes/", r"^body\.properties\.", "Inspection of the fake machine finds something."),
+    Intended(r"/states/console ", r"\.console_info\.", "The fake console has an address, and can be opened."),
+    Intended(r"/v1/nodes/", r"\.image_type$", "What kind of image it is is found out anew each time."),
     # lists of steps
     Intended(r"^PATCH .*/steps/0/x", r".", "A step has no unknown keys, whatever way they came.", (200, 400)),
     Intended(r"/runbooks\?project=x", r".", "A project is named, as documented, not a truth value.", (400, 200)),
     # drivers
     Intended(r"/properties/? ", r"^body\.fake_", "The drivers' own keys of driver_info are ingot's."),
     Intended(r"logical_disk_properties", r"^body\.", "The texts that explain RAID keys are ingot's own."),
+    # port groups, inspection rules
+    Intended(r"^GET /v1/portgroups/a b ", r".", "What can be neither uuid nor name is refused by the resource."),
+    Intended(
+        r"^\w+ /v1/inspection_rules", r"(links\[\d\]\.href|\.next)$", "Links lead to the rule; upstream's lead nowhere."
+    ),
     Intended(r"^PATCH .*parent_node.*000001\"", r".", "A node cannot be its own parent."),
     Intended(r"/v1/nodes/", r"\.driver_internal_info\.", "What a conductor notes of its own work is its own."),
 )

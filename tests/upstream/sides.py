@@ -5,6 +5,7 @@ May not: judge an answer. Invariant: both sides get the same bytes, Host header 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import threading
@@ -73,7 +74,10 @@ class Side:
         if body is not None:
             headers.setdefault("Content-Type", "application/json")
         path = call.path.replace(" ", "%20")
-        self._connection.request(call.method, path, body=body, headers={k: v for k, v in headers.items() if v})
+        given = {name: value for name, value in headers.items() if value}
+        # A body that is too large is refused, and the connection closed, before all of it was sent.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._connection.request(call.method, path, body=body, headers=given)
         reply = self._connection.getresponse()
         raw = reply.read()
         if reply.will_close:
@@ -90,6 +94,7 @@ class Side:
             assert time.monotonic() < deadline, f"{self.name}: an allocation is still waiting for a node"
             pause.wait(0.05)
         fields = "provision_state,reservation,target_power_state"
+        pause.wait(0.1)  # ingot takes up what was asked for a moment after its answer
         while True:
             found = json.loads(self.send(Call("GET", f"/v1/nodes/{node}?fields={fields}")).raw)
             busy = found.get("reservation") or found.get("target_power_state")

@@ -14,7 +14,7 @@ import programs
 from ingot.api import policy, wire
 from ingot.domain import roles
 
-pytestmark = [pytest.mark.slow, pytest.mark.peer]
+pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.timeout(300)]
 
 CALLERS = [
     wire.Caller("x", roles.held(given), system=system, project=project)

@@ -68,6 +68,15 @@ def _check(connection: Connection, caller: wire.Caller, kind: str, ident: str, *
         policy.enforce(rule, caller, whose)
 
 
+async def may(deps: Deps, caller: wire.Caller, kind: str, ident: str, rule: str) -> bool:
+    """Whether ``require`` would let the caller pass."""
+    try:
+        await require(deps, caller, kind, ident, rule)
+    except (errors.Forbidden, errors.NotFound):
+        return False
+    return True
+
+
 async def require_on_node(deps: Deps, caller: wire.Caller, ident: str, rule: str) -> None:
     """Let a caller make something for a node, or raise errors.Forbidden, which tells nothing of the node."""
     if not policy.everywhere(rule, caller):

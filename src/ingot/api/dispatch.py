@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 
-from ingot.api import access, auth, limits, routing, streams, versions, wire
+from ingot.api import access, auth, cors, limits, routing, streams, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.telemetry import counts
@@ -70,6 +70,7 @@ class App:
             *(() if answer.early else call.version_headers),
             (b"content-length", str(len(answer.body)).encode()),
             *((name, identity) for name in _IDENTITY if identity),
+            *cors.headers(self.deps.settings.cors_origins, scope["method"], scope["headers"]),
         ]
         if not call.body_read and _has_body(scope):
             headers.append(_CLOSE)

@@ -243,14 +243,17 @@ def enforce(rule: str, caller: wire.Caller, tenancy: Tenancy | None = None) -> N
 
 
 def _needed(rule: str) -> str:
-    found = TABLE.get(rule)
-    if found is None:
-        return "Report it: the rule is not known."
-    kinds = (
-        ("of system scope", found.system),
-        ("in the owner's project", found.owner),
-        ("in the lessee's project", found.lessee),
-        ("in any scope", found.anybody),
-    )
-    words = [f"{' or '.join(sorted(roles))} {where}" for where, roles in kinds if roles]
+    words: list[str] = []
+    for found in (TABLE.get(rule), TABLE.get(_WIDER.get(rule, ""))):
+        kinds = (
+            (
+                ("of system scope", found.system),
+                ("in the owner's project", found.owner),
+                ("in the lessee's project", found.lessee),
+                ("in any scope", found.anybody),
+            )
+            if found
+            else ()
+        )
+        words += [f"{' or '.join(sorted(roles))} {where}" for where, roles in kinds if roles]
     return f"It takes the role {'; or '.join(words)}." if words else "Nobody may."

@@ -54,6 +54,8 @@ _BY_PATH = (
     *(f"{_NODE}/{word}" for word in ("allocation", "bios", "firmware", "history", "inventory", "portgroups", "vifs")),
     f"{_NODE}/vmedia",
     f"{_NODE}/traits/",
+    f"{_NODE}/volume/",
+    f"{_PORTGROUP}/ports",
     "/v1/deploy_templates",
     "/v1/runbooks",
     "/v1/volume/",

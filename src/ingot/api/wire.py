@@ -142,16 +142,13 @@ def _check_text(body: bytes) -> None:
 
 def _too_deep(value: Any) -> bool:
     level: list[Any] = [value]
-    for _ in range(_DEPTH + 1):
+    for _ in range(_DEPTH):
         below: list[Any] = []
         for item in level:
-            if isinstance(item, dict):
-                below.extend(item.values())  # pyright: ignore[reportUnknownArgumentType] # any JSON
-            elif isinstance(item, list):
-                below.extend(item)  # pyright: ignore[reportUnknownArgumentType] # any JSON
-        if not below:
+            below.extend(item.values() if isinstance(item, dict) else item)  # pyright: ignore[reportUnknownArgumentType] # any JSON
+        level = [item for item in below if isinstance(item, dict | list)]
+        if not level:
             return False
-        level = below
     return True
 
 
@@ -251,7 +248,8 @@ def refusal(status: int, text: str = "", *headers: tuple[bytes, bytes]) -> Answe
 
 def _bare(status: int, text: str) -> Answer:
     """The body of what is refused before it is read; this one is not wrapped."""
-    return ok({"faultcode": "Client", "faultstring": text}, status, (b"connection", b"close"))
+    body = msgspec.json.encode({"faultcode": "Client", "faultstring": text})
+    return Answer(status, body, (_JSON, (b"connection", b"close")), early=True)
 
 
 _STATUS: tuple[tuple[type[errors.IngotError], int], ...] = (

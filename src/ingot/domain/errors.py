@@ -118,9 +118,10 @@ class NotSupported(Refused):
 
 
 class Unreachable(IngotError):
-    """A peer did not answer."""
+    """A peer did not answer. ``bmc``: its name, where it is a BMC: those come back by themselves."""
 
     default_hint = "Check address, cabling and firewall."
+    bmc = ""
 
 
 class TimedOut(Unreachable):

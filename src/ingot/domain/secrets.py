@@ -21,6 +21,8 @@ _WORDS = (
     "auth_key",
     "priv_key",
     "credential",
+    # The last ones as upstream's masking has them, so that nothing it masks in a driver_info is shown here.
+    *("adminpass", "admin_pass", "new_pass", "sys_pswd", "encrypted_key", "sslkey", "fernetkey"),
 )
 _LOGIN = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s@]*:[^/?#\s]*@")
 _QUERY = re.compile(r"([?&][^=&#]*(?:sig|token|secret|passw|credential|api_?key|access_?key)[^=&#]*=)[^&#]*", re.I)

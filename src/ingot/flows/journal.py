@@ -6,7 +6,8 @@ conductor has the run; what belongs together (journal line and node fields) is i
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 from sqlalchemy import Connection
@@ -23,6 +24,9 @@ from ingot.store import ports as port_store
 from ingot.store import runs as run_store
 from ingot.store.seal import Sealer
 from ingot.telemetry import counts
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _STEP_FIELDS = {
     runs.Kind.CLEAN: "clean_step",
@@ -49,7 +53,7 @@ class RunJournal:
     async def mark(self, step: int, mark: runs.Mark, detail: str | None = None) -> None:
         """Write one journal line; a start also shows the step on the node."""
         entry = runs.Entry(len(self.entries) + 1, step, mark, self._deps.clock(), detail)
-        await self._deps.store.run(self._mark, entry)
+        await self._write(self._mark, entry)
         self.entries.append(entry)
 
     async def set_plan(self, plan: list[runs.PlannedStep]) -> None:
@@ -65,17 +69,17 @@ class RunJournal:
 
     async def park(self, wait: runs.Wait, wake_at: float) -> None:
         """Give the run back while it waits; the node enters its wait state if the wait is for its agent."""
-        await self._deps.store.run(self._park, wait, wake_at)
+        await self._write(self._park, wait, wake_at)
 
     async def resumed(self) -> None:
         """Note that the wait is over; the node leaves its wait state."""
-        await self._deps.store.run(self._resumed)
+        await self._write(self._resumed)
 
     async def finish(
         self, status: runs.Status, events: tuple[states.Event, ...], reason: str | None, **node: Any
     ) -> None:
         """Close the run and move the node by ``events``, one after another, setting other node columns."""
-        await self._deps.store.run(self._finish, status, events, reason, node)
+        await self._write(self._finish, status, events, reason, node)
         counts.RUNS.count(self.run.kind, status)
 
     # --- what steps may do --------------------------------------------------------------------------------------
@@ -89,11 +93,11 @@ class RunJournal:
         """Set columns of the node."""
         if "provision_state" in columns:
             raise errors.Bug("A step tried to change provision_state: only a flow's events may.")
-        await self._deps.store.run(self._change_node, columns)
+        await self._write(self._change_node, columns)
 
     async def keep_internal(self, values: dict[str, Any]) -> node.Node:
         """Set keys of the node's driver_internal_info; the node as it is then."""
-        return await self._deps.store.run(self._keep_internal, values)
+        return await self._write(self._keep_internal, values)
 
     async def set_agent_token(self, token: str | None) -> None:
         """Replace the agent's token; None also forgets the agent itself."""
@@ -103,15 +107,15 @@ class RunJournal:
 
     async def change_port(self, uuid: str, **columns: Any) -> None:
         """Set columns of a port."""
-        await self._deps.store.run(self._change_port, uuid, columns)
+        await self._write(self._change_port, uuid, columns)
 
     async def add_ports(self, ports: list[node.Port]) -> None:
         """Register ports, leaving out addresses that exist already."""
-        await self._deps.store.run(self._add_ports, ports)
+        await self._write(self._add_ports, ports)
 
     async def note(self, event: str, severity: str = "INFO") -> None:
         """Write a line into the node's history."""
-        await self._deps.store.run(self._note, event, severity)
+        await self._write(self._note, event, severity)
 
     async def report(self, done: float, total: float | None, phase: str) -> None:
         """Show progress, at most once a second."""
@@ -131,7 +135,7 @@ class RunJournal:
 
     async def switch_relative(self, uuid: str, target: power.Target, timeout: float) -> None:
         """Open a power run on another node and ring."""
-        await self._deps.store.run(self._switch_relative, uuid, target, timeout)
+        await self._write(self._switch_relative, uuid, target, timeout)
         self._deps.bus.ring(uuid)
 
     async def find_inventory(self) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
@@ -140,7 +144,7 @@ class RunJournal:
 
     async def store_inventory(self, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         """Store what inspection found."""
-        await self._deps.store.run(self._store_inventory, inventory, plugin_data)
+        await self._write(self._store_inventory, inventory, plugin_data)
 
     async def read_for_rules(self) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
         """The inspection rules, oldest first, and the node and its ports as they are now."""
@@ -148,32 +152,44 @@ class RunJournal:
 
     async def keep_findings(self, found: rule_actions.Findings, key: str) -> None:
         """Write what inspection rules changed, and that they were applied: both or neither."""
-        await self._deps.store.run(self._keep_findings, found, key)
+        await self._write(self._keep_findings, found, key)
 
     async def store_bios(self, settings: list[bios.Setting]) -> None:
         """Keep these firmware settings as the node's."""
-        await self._deps.store.run(self._store_bios, settings)
+        await self._write(self._store_bios, settings)
 
     async def store_firmware(self, components: list[firmware.Component]) -> None:
         """Keep these firmware versions as the node's."""
-        await self._deps.store.run(self._store_firmware, components)
+        await self._write(self._store_firmware, components)
 
     async def keep_logs(self, bundle: bytes) -> None:
         """Keep what the ramdisk logged with the run."""
-        await self._deps.store.run(run_logs.put, self.lease, bundle, self._deps.clock())
+        await self._write(run_logs.put, self.lease, bundle, self._deps.clock())
 
     async def forget_instance(self) -> None:
         """Clear everything of the node that belonged to its instance, secrets included."""
-        await self._deps.store.run(self._forget_instance)
+        await self._write(self._forget_instance)
 
     async def enter(self, event: str) -> None:
         """Move the node by a state event in mid-run; does nothing when it is there already."""
-        await self._deps.store.run(self._enter, states.Event(event))
+        await self._write(self._enter, states.Event(event))
 
     # --- units of work ------------------------------------------------------------------------------------------
 
+    async def _write(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """One unit of work.
+
+        A process that was held up in it (stopped, swapped out) asks whether the run is still its own before anything
+        more is done to hardware.
+        """
+        began = self._deps.clock()
+        result = await self._deps.store.run(unit, *args, **kwargs)
+        if self._deps.clock() - began > self._deps.settings.lease / 2:
+            await self._deps.store.run(run_store.check, self.lease)
+        return result
+
     async def _fenced(self, **columns: Any) -> None:
-        await self._deps.store.run(run_store.change, self.lease, **columns)
+        await self._write(run_store.change, self.lease, **columns)
 
     def _mark(self, connection: Connection, entry: runs.Entry) -> None:
         run_store.append(connection, self.lease, entry)

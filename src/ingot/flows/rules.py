@@ -37,11 +37,19 @@ async def apply(ctx: StepContext) -> None:
     inventory, plugin_data = (told[1], told[2]) if told else ({}, {})
     record = rule_actions.Record(_fields(found), list(found.traits), [_fields(port) for port in ports], plugin_data)
     before = copy.deepcopy(record)
+
+    def changes() -> rule_actions.Findings:
+        findings = rule_actions.difference(before, record)
+        _check_interfaces(ctx, findings.node, found.driver)
+        return findings
+
     for rule in sorted(wanted, key=lambda each: -each.priority):
         await _apply(rule, record, inventory)
-    findings = rule_actions.difference(before, record)
-    _check_interfaces(ctx, findings.node, found.driver)
-    await ctx.journal.keep_findings(findings, _KEY)
+        try:
+            changes()
+        except errors.Refused as error:
+            raise _explained(rule, "what it sets", error) from error
+    await ctx.journal.keep_findings(changes(), _KEY)
 
 
 async def _apply(rule: inspection_rules.Rule, record: rule_actions.Record, inventory: dict[str, Any]) -> None:

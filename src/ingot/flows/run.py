@@ -135,7 +135,12 @@ class Runner:
             if self._deps.clock() - began > self._deps.settings.lease / 2:
                 # This process was held up (stopped, swapped out): ask again before anything is done to hardware.
                 await self._deps.store.run(run_store.check, journal.lease)
-            await attempts.in_time(_act(definition, ctx, planned), ctx.run, self._left(ctx))
+            try:
+                await attempts.in_time(_act(definition, ctx, planned), ctx.run, self._left(ctx))
+            except errors.Unreachable as error:
+                if _may_be_entered_again(definition, ctx, planned):
+                    await waits.outwait(ctx, error)
+                raise
         await ctx.wait.close()
 
     async def _check(self, ctx: StepContext, *, abortable: bool) -> None:
@@ -171,6 +176,11 @@ async def _finished_before_crash(
                 f"The conductor stopped in the middle of {planned.title()}, which must not run twice",
                 hint="Look at the machine, then start the operation again.",
             )
+
+
+def _may_be_entered_again(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep) -> bool:
+    """Whether a step may be begun anew after it was cut: all but those that say otherwise."""
+    return planned.agent or steps.get(flow.owner(definition, ctx, planned), planned.step).resume is runs.Resume.AGAIN
 
 
 async def _act(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep) -> None:

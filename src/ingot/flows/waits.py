@@ -11,10 +11,12 @@ from typing import Protocol
 import msgspec
 
 from ingot.domain import errors, runs
-from ingot.interfaces.context import WaitFor
+from ingot.interfaces.context import StepContext, WaitFor
 
 _GROWTH = 1.5
 _LONGEST_POLL = 30.0
+BMC_AWAY = 900.0
+BMC_USUAL = 120.0
 
 
 class Parked(BaseException):
@@ -69,6 +71,26 @@ class RowWaits:
         if self._present is not None and self._present.what == what.what:
             return self._present
         return runs.Wait(what.what, now, now + what.timeout, what.usual, what.on_agent, what.held)
+
+
+async def outwait(ctx: StepContext, error: errors.Unreachable) -> None:
+    """Leave the step until its BMC answers again; return at once where it was another peer, or the run has no patience.
+
+    BMCs restart, are updated, lose their network for minutes, and an hour's deployment should outlive that. The step is
+    entered again from its beginning, which all steps bear that a crash may cut. Raises Parked; errors.TimedOut once the
+    BMC was away for ``BMC_AWAY`` seconds.
+    """
+    if not error.bmc or not ctx.patient:
+        return
+
+    async def back() -> bool:
+        return False  # only entering the step tells
+
+    async def why() -> str:
+        return error.message
+
+    what = WaitFor(f"{error.bmc} to answer again", BMC_AWAY, BMC_USUAL, explain=why, hint=error.hint)
+    await ctx.wait.until(back, what)
 
 
 def _pause(what: WaitFor, waited: float) -> float:

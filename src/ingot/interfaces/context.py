@@ -217,7 +217,7 @@ class StepContext(Context):
     @property
     def patient(self) -> bool:
         """Whether the run may outwait a BMC that is away. Not where somebody waits for the answer, nor in an undo."""
-        return not self.undoing and self.run.kind not in {runs.Kind.VERIFY, runs.Kind.POWER}
+        return not self.undoing and self.run.kind not in {runs.Kind.VERIFY, runs.Kind.POWER, runs.Kind.ORDER}
 
     def within(self, scope: str) -> StepContext:
         """The same context with notes of its own: for what one step does several times, each with its ``once``."""

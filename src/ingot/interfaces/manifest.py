@@ -28,7 +28,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """One hardware type, or (``hardware = false``) a folder of implementations others use.
 
     ``provides``: interface kind -> {implementation name -> "module:Class" in this folder};
-    ``uses``: interface kind -> implementation names in order of preference.
+    ``uses``: interface kind -> implementation names in order of preference; ``borrows``: other hardware types whose
+    driver_info is known here too, for implementations of theirs among those; none of it is required.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hardware: bool = True
     requires: tuple[str, ...] = ()
     driver_info: tuple[Field, ...] = ()
+    borrows: tuple[str, ...] = ()
     provides: dict[str, dict[str, str]] = {}
     uses: dict[str, tuple[str, ...]] = {}
     folder: str = ""
@@ -70,5 +72,17 @@ def load(file: Path) -> Manifest:
 
 def load_all(root: Path) -> dict[str, Manifest]:
     """Every manifest below ``root`` (one folder per driver) by driver name."""
-    found = [load(file) for file in sorted(root.glob("*/driver.toml"))]
-    return {manifest.name: manifest for manifest in found}
+    found = {manifest.name: manifest for manifest in map(load, sorted(root.glob("*/driver.toml")))}
+    return {name: _with_borrowed(manifest, found) for name, manifest in found.items()}
+
+
+def _with_borrowed(manifest: Manifest, known: dict[str, Manifest]) -> Manifest:
+    unknown = set(manifest.borrows) - known.keys()
+    if unknown:
+        raise errors.Invalid(f"Driver {manifest.name} borrows from {', '.join(sorted(unknown))}, which is not there")
+    others = [field for name in manifest.borrows for field in known[name].driver_info]
+    borrowed = tuple(
+        msgspec.structs.replace(field, required=False, summary=field.summary.removesuffix(" Required."))
+        for field in others
+    )
+    return msgspec.structs.replace(manifest, driver_info=(*manifest.driver_info, *borrowed))

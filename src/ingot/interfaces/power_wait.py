@@ -43,7 +43,10 @@ async def reach(
     timeout: float,
     name: str,
 ) -> None:
-    """Give the order unless the power is ``wanted`` already, then look until it is. Raises as ``until``."""
+    """Give the order unless the power is ``wanted`` already, then look until it is.
+
+    Raises as ``until``, and errors.Unreachable when it is the BMC that is away: then nobody knows of the machine.
+    """
     if await look() == wanted:
         return
     try:
@@ -52,4 +55,8 @@ async def reach(
         # "Not possible in the present state" is no failure when somebody was quicker, or an answer got lost.
         if await look() != wanted:
             raise
-    await until(wanted, look, timeout, name)
+    try:
+        await until(wanted, look, timeout, name)
+    except errors.TimedOut:
+        if await look() != wanted:
+            raise

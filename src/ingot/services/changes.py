@@ -132,15 +132,15 @@ def consequences(found: node.Node, changed: dict[str, Any]) -> dict[str, Any]:
 
 def check_delete(found: node.Node) -> None:
     """Raise errors.Forbidden or errors.Conflict unless the node may be deleted."""
-    if found.protected:
-        raise errors.Forbidden(
-            f"Node {found.uuid} is protected and can not be undeployed, rebuilt or deleted.",
-            hint="Clear the field protected first.",
-        )
     if found.instance_uuid is not None and not found.maintenance:
         raise errors.Conflict(
             f"Node {found.uuid} is associated with instance {found.instance_uuid}.",
             hint="Undeploy it, or set maintenance to delete it all the same.",
+        )
+    if found.protected:
+        raise errors.Forbidden(
+            f"Node {found.uuid} is protected and can not be undeployed, rebuilt or deleted.",
+            hint="Clear the field protected first.",
         )
     if found.provision_state not in states.DELETABLE and not found.maintenance:
         raise errors.Conflict(

@@ -24,6 +24,8 @@ _FREE = frozenset({_S.ENROLL, _S.INSPECTING, _S.INSPECT_WAIT, _S.MANAGEABLE})
 """States in which a group may be given to another node."""
 _EMPTY: dict[str, Any] = {"extra": {}, "properties": {}, "standalone_ports_supported": True}
 _DEFAULT_MODE = "active-backup"
+_NAMES = "Use letters, digits, '.', '_', '~' and '-'; not a UUID."
+_MEMBERS = "A group's ports are those of its own node."
 _FROZEN_SINCE = 39
 """Microversion from which on "inspecting" means that a conductor is at work, and nothing may change."""
 
@@ -60,13 +62,11 @@ def join(connection: Connection, owner: node.Node, port: node.Port, asked: froze
         raise errors.Invalid(f"Portgroup {port.portgroup_uuid} could not be found.", hint="Create it first.")
     if group.node_uuid != owner.uuid:
         raise errors.Invalid("Port can not be added to a portgroup belonging to a different node.", hint=_MEMBERS)
-    _check_standalone(group, port, asked)
+    is_new = port.created_at is None
+    if is_new or owner.network_interface != "noop":  # noop connects nothing, so nothing is asked of the group's ports
+        _check_standalone(group, port, asked)
     if asked & {"portgroup_uuid", "physical_network"}:
         _check_network(connection, group, port)
-
-
-_NAMES = "Use letters, digits, '.', '_', '~' and '-'; not a UUID."
-_MEMBERS = "A group's ports are those of its own node."
 
 
 def _check_standalone(group: node.Portgroup, port: node.Port, asked: frozenset[str]) -> None:

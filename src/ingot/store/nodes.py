@@ -7,6 +7,7 @@ sealed text goes in and out as it is.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -141,11 +142,18 @@ _DERIVED = {
  ELSE json_set({_WITH_AGENT}, '$.agent_secret_token', '******') END""",
     "traits": _TRAITS,
 }
+_FORMED = tuple(column.name for column in nodes.c if not documents.is_plain(column))
 
 
-def value(name: str) -> str | None:
-    """SQL of the JSON text of a node's field, None when the field is not stored."""
-    return _DERIVED.get(name) or (documents.value(nodes.c[name]) if name in nodes.c else None)
+def members(names: Iterable[str], replaced: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """What a node's document has of the stored ones among ``names``: parts of its form, and their SQL.
+
+    ``replaced``: SQL of the JSON text that stands for a field's own.
+    """
+    special = {**{name: documents.value(nodes.c[name]) for name in _FORMED}, **_DERIVED, **replaced}
+    own = {name: special[name] for name in names if name in special}
+    plain = documents.members([nodes.c[name] for name in names if name in nodes.c and name not in own])
+    return [*(f'"{name}":%s' for name in own), *("%s" for _ in plain)], [*own.values(), *plain]
 
 
 def list_relatives(connection: Connection, uuid: str) -> list[node.Node]:

@@ -100,10 +100,16 @@ async def test_a_rule_that_fails_says_which_and_why(quick: world.World) -> None:
     assert f"Inspection rule {uuid}: condition 1 (lt) failed; the rule is sensitive" in node["last_error"]
     assert "x86_64" not in node["last_error"]
     await quick.call("DELETE", "/v1/inspection_rules", version="1.96")
-    await rule(quick, act("set-attribute", path="boot_interface", value="bogus"))
-    node = await quick.bring(name, "inspect")
-    assert node["provision_state"] == "inspect failed"
-    assert "bogus" in node["last_error"]
+    for wrong in (
+        act("set-attribute", path="boot_interface", value="bogus"),
+        act("set-attribute", path="retired", value="bogus"),
+    ):
+        uuid = await rule(quick, noted("odd"), wrong)
+        node = await quick.bring(name, "inspect")
+        assert node["provision_state"] == "inspect failed"
+        assert f"Inspection rule {uuid}: what it sets: " in node["last_error"]
+        assert "bogus" in node["last_error"]
+        await quick.call("DELETE", f"/v1/inspection_rules/{uuid}", version="1.96")
     assert "order" not in node["extra"], "all that rules change, or nothing"
     await quick.call("DELETE", "/v1/inspection_rules", version="1.96")
     assert (await quick.bring(name, "inspect"))["provision_state"] == "manageable"

@@ -85,5 +85,22 @@ class TestInspect(contracts.InspectContract):
             yield contracts.Stage(site.deps, site.calls, ctx.node.uuid, incomplete={})
 
 
+class TestConsole(hardware_contracts.ConsoleContract):
+    """By IPMI, as in Ironic: a BMC that speaks both."""
+
+    typed = (b"hello", b"hello")
+
+    @pytest.fixture
+    async def stage(self, tmp_path: Path) -> AsyncIterator[contracts.Stage]:
+        fleet = fleets.Fleet(fleets.Plan(ipmi=1, first="127.69.0.1", password=PASSWORD))
+        await fleet.start()
+        info = {"redfish_address": "http://127.69.0.1", "ipmi_address": "127.69.0.1", "ipmi_username": "admin"}
+        info |= {"ipmi_password": PASSWORD, "ipmi_port": str(fleet.ports["ipmi"])}
+        async with place.opened(tmp_path) as site:
+            ctx = await site.context("redfish", info, console_interface="ipmi-sol")
+            yield contracts.Stage(site.deps, site.calls, ctx.node.uuid, incomplete={"redfish_address": "http://x"})
+        await fleet.close()
+
+
 class TestVendor(hardware_contracts.VendorContract):
     reads = ("get_all_subscriptions", {})

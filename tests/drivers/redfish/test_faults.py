@@ -15,6 +15,7 @@ from drivers import place
 from drivers.redfish import peer
 from flows import stand
 from ingot.domain import power, runs, states
+from ingot.flows import waits
 from ingot.interfaces.context import Context
 from ingot.interfaces.management import BootDevice
 from ingot.services import provisioning
@@ -55,6 +56,16 @@ async def said_meanwhile(site: place.Place, ctx: Context, words: str) -> str:
         return phase if words in phase else None
 
     return await stand.until(told, MINUTE)
+
+
+async def parked(site: place.Place, ctx: Context) -> runs.Wait:
+    """What the open run waits for, once it is a row that waits."""
+
+    async def found() -> runs.Wait | None:
+        run = await site.deps.store.read(run_store.find_open, ctx.node.uuid)
+        return run.wait if run and run.wait and run.owner is None else None
+
+    return await stand.until(found, MINUTE)
 
 
 async def test_wrong_password(site: place.Place) -> None:
@@ -149,9 +160,9 @@ async def test_slow_by_twenty_seconds(site: place.Place) -> None:
 
 
 async def test_dies_in_the_middle_and_returns(site: place.Place) -> None:
-    """The port is closed when the inspection comes; the run says so, bears it, and ends well once the BMC is back."""
+    """The port is closed when the inspection comes; the run waits as a row, and ends well once the BMC is back."""
     async with peer.running() as bmc:
-        manageable = {"provision_state": states.State.MANAGEABLE, "inspect_interface": "redfish"}
+        manageable: dict[str, Any] = {"provision_state": states.State.MANAGEABLE, "inspect_interface": "redfish"}
         ctx = await site.context("redfish", bmc.info(), **manageable)
         port = int(bmc.name.rpartition(":")[2])
         await bmc.server.close()
@@ -159,11 +170,31 @@ async def test_dies_in_the_middle_and_returns(site: place.Place) -> None:
             await provisioning.request(site.deps, ctx.node.uuid, "inspect", {})
             said = await said_meanwhile(site, ctx, "trying again")
             assert said.startswith(f"Redfish service {bmc.name} cannot be reached: Connection refused; trying again")
+            wait = await parked(site, ctx)
+            assert wait.what == f"Redfish service {bmc.name} to answer again"
+            assert wait.why == f"Redfish service {bmc.name} cannot be reached: Connection refused."
             back: Any = server.Server({"127.0.0.1": bmc.front}, port)
             await back.start()
             run = await stand.ended(site.deps, ctx.node.uuid, MINUTE)
         await back.close()
         assert run.status == runs.Status.SUCCEEDED, run.reason
+
+
+async def test_stays_away(site: place.Place) -> None:
+    async with peer.running() as bmc:
+        manageable: dict[str, Any] = {"provision_state": states.State.MANAGEABLE, "inspect_interface": "redfish"}
+        ctx = await site.context("redfish", bmc.info(), **manageable)
+        await bmc.server.close()
+        ahead = [0.0]
+        later = stand.with_clock(site.deps, lambda: time.time() + ahead[0])
+        async with stand.conductor(later, tools=site.kit):
+            await provisioning.request(later, ctx.node.uuid, "inspect", {})
+            await parked(site, ctx)
+            ahead[0] = waits.BMC_AWAY + 1
+            run = await stand.ended(later, ctx.node.uuid, MINUTE)
+        assert run.status == runs.Status.FAILED
+        assert f"s for Redfish service {bmc.name} to answer again (usual 120 s): " in (run.reason or "")
+        assert "cannot be reached: Connection refused" in (run.reason or "")
 
 
 async def test_a_power_request_does_not_outwait_an_absent_bmc(site: place.Place) -> None:

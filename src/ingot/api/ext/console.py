@@ -46,7 +46,7 @@ async def ticket(deps: Deps, request: wire.Request) -> wire.Answer:
     return wire.ok({"url": request.href("ingot", "v1", "console", told)})
 
 
-@spec.tells("A console as a page; the ticket is the right to enter", media="text/html")
+@spec.tells("A console as a page; the ticket is the right to enter", media="text/html", also=404)
 async def page(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /ingot/v1/console/{ticket}; to a ticket that is not valid the same page, whose WebSocket is told why."""
     query.Query(request)

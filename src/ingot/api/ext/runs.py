@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ingot.api import query, spec, wire
+from ingot.api import access, query, spec, wire
 from ingot.api.ext import run_view
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
@@ -53,6 +53,8 @@ async def _shown(deps: Deps, request: wire.Request, run: runs.Run, journal: list
 
 
 async def _console(deps: Deps, request: wire.Request, run: runs.Run) -> run_view.Console | None:
+    if not await access.may(deps, request.caller, "nodes", run.node_uuid, "baremetal:node:get_console"):
+        return None
     try:
         tail: str = await deps.bus.call("console_tail", node_uuid=run.node_uuid, run=run.id, size=_TAIL)
     except errors.Unreachable:

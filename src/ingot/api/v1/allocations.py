@@ -60,7 +60,7 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/allocations/{allocation}."""
     names = _fields(query.Query(request, "fields"), request.version)
-    return wire.ok(_shown(request, await deps.store.read(store.get, _ident(request)), names))
+    return wire.ok(_shown(request, await deps.store.peek(store.get, _ident(request)), names))
 
 
 @spec.tells("Change the name or extra of an allocation", answer=spec.one("allocation"), body=spec.PATCH)

@@ -44,7 +44,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/chassis/{chassis}."""
     asked = query.Query(request, "fields")
     names = columns.of_one("chassis", asked, request.version)
-    found = await deps.store.read(store.get, _ident(request))
+    found = await deps.store.peek(store.get, _ident(request))
     return wire.ok(_shown(request, found, names))
 
 
@@ -82,7 +82,7 @@ async def index_nodes_detail(deps: Deps, request: wire.Request) -> wire.Answer:
 
 async def _nodes(deps: Deps, request: wire.Request, asked: query.Query, *, detail: bool) -> wire.Answer:
     uuid = _ident(request)
-    await deps.store.read(store.get, uuid)
+    await deps.store.peek(store.get, uuid)
     path = f"chassis/{uuid}/nodes/detail" if detail else f"chassis/{uuid}/nodes"
     return await nodes.collection(deps, request, asked, path, detail=detail, chassis_uuid=uuid)
 

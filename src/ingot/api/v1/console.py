@@ -14,7 +14,7 @@ _CONSOLE = spec.fields(console_enabled=bool, console_info=dict[str, str] | None)
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/states/console: the link in it opens this console for some minutes, without a password."""
     query.Query(request)
-    found = await deps.store.read(store.get, nodes.node_ident(request))
+    found = await deps.store.peek(store.get, nodes.node_ident(request))
     told = await deps.bus.call("console_info", node_uuid=found.uuid, base=request.base)
     return wire.ok({"console_enabled": told is not None, "console_info": told})
 
@@ -23,6 +23,6 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
 async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/console."""
     enabled = query.truth(query.required(request, "enabled"), "enabled")
-    found = await deps.store.read(store.get, nodes.node_ident(request))
+    found = await deps.store.peek(store.get, nodes.node_ident(request))
     await deps.bus.call("set_console", node_uuid=found.uuid, enabled=enabled)
     return wire.accepted(request.href("v1", "nodes", request.args["node"], "states", "console"))

@@ -72,7 +72,7 @@ def _shown(request: wire.Request, component: str, name: str, lamp: dict[str, Any
 
 
 async def _uuid(deps: Deps, request: wire.Request, *, changing: bool = False) -> str:
-    found = await deps.store.read(store.get, nodes.node_ident(request))
+    found = await deps.store.peek(store.get, nodes.node_ident(request))
     if changing:
         service.refuse_locked(found)
     return found.uuid

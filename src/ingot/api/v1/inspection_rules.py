@@ -54,11 +54,6 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PATCH /v1/inspection_rules/{rule}."""
     query.Query(request)
     operations = patch.parse(request.json(), escapes=request.version >= 98)
-    for operation in operations:
-        if operation.op == "add" and operation.root() not in service.ROOTS:
-            raise errors.Invalid(
-                f"Adding a new attribute ({operation.path}) to the root of the resource is not allowed"
-            )
     patch.check_roots(operations, service.ROOTS)
     found = await service.change(deps, _uuid(request), operations)
     return wire.ok(_shown(request, found, None))

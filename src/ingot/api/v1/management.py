@@ -109,7 +109,7 @@ async def inject_nmi(deps: Deps, request: wire.Request) -> wire.Answer:
 
 async def _uuid(deps: Deps, request: wire.Request, *, changing: bool = False) -> str:
     """The uuid of the path's node. Raises errors.NotFound; Locked when ``changing`` what a conductor works on."""
-    found = await deps.store.read(store.get, nodes.node_ident(request))
+    found = await deps.store.peek(store.get, nodes.node_ident(request))
     if changing:
         service.refuse_locked(found)
     return found.uuid

@@ -41,7 +41,7 @@ async def set_raid(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/raid: the body is the wish, {} takes it back."""
     query.Query(request)
     target = request.object("target_raid_config")
-    found = await deps.store.read(store.get, nodes.node_ident(request))
+    found = await deps.store.peek(store.get, nodes.node_ident(request))
     node_service.refuse_locked(found)
     if target:
         try:
@@ -53,7 +53,7 @@ async def set_raid(deps: Deps, request: wire.Request) -> wire.Answer:
 
 
 async def _order(deps: Deps, request: wire.Request, order: orders.Order, target: Any) -> wire.Answer:
-    found = await deps.store.read(store.get, nodes.node_ident(request))
+    found = await deps.store.peek(store.get, nodes.node_ident(request))
     await deps.bus.call("check", node_uuid=found.uuid, kind="management")
     await service.request(deps, found.uuid, order, {"target": target})
     return wire.accepted(request.href("v1", "nodes", request.args["node"], "states"))

@@ -47,18 +47,13 @@ def document(deps: Deps, request: wire.Request, names: tuple[str, ...]) -> docum
 
 @functools.lru_cache(_KEPT)
 def _document(names: tuple[str, ...], version: int, base: str, conductor: str) -> documents.Document:
-    form: list[str] = []
-    values: list[str] = []
+    form, values = nodes.members(names, {"provision_state": _state(version)})
     for name in names:
-        sql = _state(version) if name == "provision_state" else nodes.value(name)
-        if sql is not None:
-            form.append(f'"{name}":%s')
-            values.append(sql)
-        elif name in _LINKS:
+        if name in _LINKS:
             text = documents.literal(_links(base, name)).split(_PLACE)
             form.append(f'"{name}":{"%s".join(text)}')
             values += ["nodes.uuid"] * (len(text) - 1)
-        else:
+        elif name == "conductor":
             form.append(f'"{name}":{documents.literal(conductor)}')
     return documents.Document(form="{" + ",".join(form) + "}", values=", ".join(values))
 

@@ -74,7 +74,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/portgroups/{portgroup}."""
     asked = query.Query(request, "fields")
     names = _chosen(asked, request.version) or versions.fields("portgroup", request.version)
-    found = await deps.store.read(store.get, group_ident(request))
+    found = await deps.store.peek(store.get, group_ident(request))
     return wire.ok(_shown(request, found, names))
 
 
@@ -140,7 +140,8 @@ async def _collection(
     uuids = [each.uuid for each in found]
     within = ("nodes", of_node) if of_node else ()
     path = request.href("v1", *within, "portgroups", *(("detail",) if detail else ()))
-    return wire.ok(paging.add_next(body, path, page, uuids, columns.repeated(asked)))
+    more = columns.repeated(asked, _SHORT, detail=detail)
+    return wire.ok(paging.add_next(body, path, page, uuids, more))
 
 
 def _chosen(asked: query.Query, version: int) -> tuple[str, ...] | None:

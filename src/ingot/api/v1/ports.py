@@ -90,7 +90,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/ports/{port}."""
     asked = query.Query(request, "fields")
     names = columns.of_one("port", asked, request.version)
-    found = await deps.store.read(store.get, _ident(request))
+    found = await deps.store.peek(store.get, _ident(request))
     return wire.ok(shown(request, found, names))
 
 

@@ -25,6 +25,8 @@ _KEYS: dict[str, tuple[frozenset[str], int]] = {
     "disable_ramdisk": (frozenset({"clean", "service"}), 70),
     "runbook": (frozenset({"clean", "service"}), 92),
 }
+_JUDGED_LATE = frozenset({"undeploy", "unhold", "service"})
+"""Verbs whose microversion Ironic asks for only once the node's state allows them."""
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
@@ -70,13 +72,22 @@ SHAPE = spec.fields(
 )
 
 
-def read(body: dict[str, Any], version: int) -> tuple[str, dict[str, Any]]:
-    """The verb and the parameters that were given. Raises errors.Invalid, errors.NotAcceptable."""
+def verb_of(body: dict[str, Any], version: int) -> str:
+    """The verb. Raises errors.Invalid (none, or a key that goes with no verb), errors.NotAcceptable (too new)."""
     verb = body.get("target")
     if not isinstance(verb, str):
         raise errors.Invalid("Missing mandatory parameter: target", hint="Name the verb.")
-    if verb in states.VERBS:
+    for key in body:
+        if key != "target" and key not in _KEYS:
+            raise errors.Invalid(f"Unexpected parameter: {key}", hint=f"Known beside target: {', '.join(_KEYS)}.")
+    if verb in states.VERBS and verb not in _JUDGED_LATE:
         versions.require(version, states.VERBS[verb][1])
+    return verb
+
+
+def read(verb: str, body: dict[str, Any], version: int) -> dict[str, Any]:
+    """The parameters that were given with a verb. Raises errors.Invalid, errors.NotAcceptable."""
+    versions.require(version, states.VERBS[verb][1])
     given = {key: value for key, value in body.items() if key != "target" and value is not None}
     _check_keys(verb, given, version)
     for key in ("clean_steps", "service_steps"):
@@ -91,7 +102,7 @@ def read(body: dict[str, Any], version: int) -> tuple[str, dict[str, Any]]:
     words: Any = given.get("rescue_password")
     if verb == "rescue" and not (isinstance(words, str) and words.strip()):
         raise errors.Invalid('A non-empty "rescue_password" is required when setting target provision state to rescue')
-    return verb, given
+    return given
 
 
 def check_abort(verb: str, state: states.State, version: int) -> None:
@@ -104,8 +115,6 @@ def check_abort(verb: str, state: states.State, version: int) -> None:
 
 def _check_keys(verb: str, given: dict[str, Any], version: int) -> None:
     for key, value in given.items():
-        if key not in _KEYS:
-            raise errors.Invalid(f"Unexpected parameter: {key}", hint=f"Known beside target: {', '.join(_KEYS)}.")
         verbs, first = _KEYS[key]
         if verb not in verbs and value not in ([], {}, "", False):
             raise errors.Invalid(

@@ -13,7 +13,7 @@ import msgspec
 from ingot.api import access, query, spec, versions, wire
 from ingot.api.v1 import node_view, nodes, provision_body
 from ingot.deps import Deps
-from ingot.domain import errors, power, states
+from ingot.domain import errors, node, power, states
 from ingot.services import nodes as service
 from ingot.services import provisioning, steplists
 from ingot.store import nodes as store
@@ -54,8 +54,8 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
 @spec.tells("Ask for a power action; it is done later", 202, body=_POWER)
 async def set_power(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/power."""
-    query.Query(request)
-    body = request.object("power")
+    asked = query.Query(request, "target", "timeout")
+    body = {**{name: asked.text(name) for name in asked.names()}, **request.object("power")}
     _only(body, "target", "timeout")
     try:
         target = power.Target(body["target"])
@@ -76,19 +76,13 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/provision."""
     query.Query(request)
     body = request.object("provision")
-    verb, params = provision_body.read(body, request.version)
+    verb = provision_body.verb_of(body, request.version)
     ident = nodes.node_ident(request)
-    await _check_steps(deps, request.caller, ident, params)
-    found = await deps.store.read(store.get, ident)
-    if verb not in states.VERBS:
-        raise errors.Invalid(
-            f'The requested action "{verb}" can not be performed on node "{found.uuid}" while it is in state '
-            f'"{found.provision_state}"',
-            hint=f"Verbs are: {', '.join(states.VERBS)}.",
-        )
+    await _check_steps(deps, request.caller, ident, body)
+    found = await deps.store.peek(store.get, ident)
+    _check_possible(found, verb)
     provision_body.check_abort(verb, found.provision_state, request.version)
-    if found.reservation is not None and states.find_next(found.provision_state, states.VERBS[verb][0]) is None:
-        service.refuse_locked(found)
+    params = provision_body.read(verb, body, request.version)
     if params.get("runbook"):
         by_name = request.version < steplists.TRAITS_SINCE
         params = await steplists.with_runbook(deps, found, verb, params, by_name=by_name)
@@ -96,9 +90,21 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     return _accepted(request)
 
 
+def _check_possible(found: node.Node, verb: str) -> None:
+    """Refuse a verb that the node's state does not take, before anything that goes with it is looked at."""
+    if verb in states.VERBS and states.find_next(found.provision_state, states.VERBS[verb][0]) is not None:
+        return
+    service.refuse_locked(found)
+    raise errors.Invalid(
+        f'The requested action "{verb}" can not be performed on node "{found.uuid}" while it is in state '
+        f'"{found.provision_state}"',
+        hint=f"Possible now: {', '.join(states.verbs(found.provision_state)) or 'nothing, it ends by itself'}.",
+    )
+
+
 async def _check_steps(deps: Deps, caller: wire.Caller, ident: str, params: dict[str, Any]) -> None:
     """Steps and runbooks have rules of their own."""
-    if params.get("runbook"):
+    if isinstance(params.get("runbook"), str):
         await access.require(deps, caller, "runbooks", params["runbook"], "baremetal:runbook:use")
     for key in ("clean_steps", "service_steps"):
         if params.get(key):
@@ -115,7 +121,7 @@ async def validate(deps: Deps, request: wire.Request) -> wire.Answer:
         raise errors.Invalid("Missing mandatory parameter: node", hint="Name the node.")
     ident = nodes.known_ident(ident, request.version)
     await access.require(deps, request.caller, "nodes", ident, "baremetal:node:validate")
-    found = await deps.store.read(store.get, ident)
+    found = await deps.store.peek(store.get, ident)
     verdicts: dict[str, dict[str, Any]] = await deps.bus.call("validate", node_uuid=found.uuid)
     return wire.ok({kind: _verdict(verdict) for kind, verdict in verdicts.items()})
 

@@ -23,7 +23,7 @@ class _Traits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/traits."""
     query.Query(request)
-    found = await deps.store.read(store.get, nodes.node_ident(request))
+    found = await deps.store.peek(store.get, nodes.node_ident(request))
     return wire.ok({"traits": found.traits})
 
 

@@ -21,7 +21,7 @@ _RESULT = spec.anything("What the method gives")
 async def methods(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/vendor_passthru/methods."""
     query.Query(request)
-    found = await deps.store.read(store.get, nodes.node_ident(request))
+    found = await deps.store.peek(store.get, nodes.node_ident(request))
     return wire.ok(await deps.bus.call("vendor_methods", node_uuid=found.uuid))
 
 
@@ -29,7 +29,7 @@ async def methods(deps: Deps, request: wire.Request) -> wire.Answer:
 async def call(deps: Deps, request: wire.Request) -> wire.Answer:
     """Any method on /v1/nodes/{node}/vendor_passthru/{method}, or with ?method=..."""
     method, body = _read(request)
-    found = await deps.store.read(store.get, nodes.node_ident(request))
+    found = await deps.store.peek(store.get, nodes.node_ident(request))
     answer: dict[str, Any] = await deps.bus.call(
         "vendor_call", within=300.0, node_uuid=found.uuid, method=method, http=request.method, body=body
     )

@@ -32,7 +32,7 @@ _MEDIUM = spec.fields(
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/vmedia."""
     query.Query(request)
-    found = await deps.store.read(store.get, nodes.node_ident(request))
+    found = await deps.store.peek(store.get, nodes.node_ident(request))
     media: list[dict[str, Any]] = await deps.bus.call("media", node_uuid=found.uuid)
     return wire.ok([{**one, "inserted": one["image_url"] is not None} for one in media])
 
@@ -72,7 +72,7 @@ async def detach(deps: Deps, request: wire.Request) -> wire.Answer:
 
 
 async def _order(deps: Deps, request: wire.Request, order: orders.Order, params: dict[str, Any]) -> None:
-    found = await deps.store.read(store.get, nodes.node_ident(request))
+    found = await deps.store.peek(store.get, nodes.node_ident(request))
     await deps.bus.call("check", node_uuid=found.uuid, kind="management")
     await service.request(deps, found.uuid, order, params)
 

@@ -65,7 +65,8 @@ class Resource(Generic[T]):
         body = {self.word: [self._shown(request, each, names, visible=visible) for each in found]}
         within = ("nodes", request.args["node"]) if "node" in request.args else ()
         url = request.href("v1", *within, "volume", self.word)
-        return wire.ok(paging.add_next(body, url, page, [each.uuid for each in found], columns.repeated(asked)))
+        more = columns.repeated(asked, self._short)
+        return wire.ok(paging.add_next(body, url, page, [each.uuid for each in found], more))
 
     @spec.tells("Show a volume connector or target", answer=_ITEM)
     async def show(self, deps: Deps, request: wire.Request) -> wire.Answer:

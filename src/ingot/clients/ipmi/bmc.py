@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 
 from ingot.clients.ipmi import codec, completion, login, refusals, suites
 from ingot.clients.ipmi.session import NoWay, Session
@@ -77,6 +78,8 @@ class Bmc:
                 raise completion.no_way(target.name, refused.code) from None
             except (errors.Unreachable, errors.AccessDenied) as error:
                 self._failed = (self._transports.loop.time(), error)
+                if isinstance(error, errors.Unreachable):
+                    error.bmc = f"BMC {target.name}"
                 raise
             self.heard = self._transports.loop.time()
             if self._let_in:
@@ -105,8 +108,7 @@ class Bmc:
     def _fail_with_the_others(self, came: float) -> None:
         """Spare callers that queued up behind a dead BMC the same wait one after the other."""
         if self._failed is not None and self._failed[0] >= came:
-            error = self._failed[1]
-            raise type(error)(error.message, hint=error.hint)
+            raise copy.copy(self._failed[1])
 
     async def _once(self, target: Target, asked: codec.Request) -> bytes:
         if asked.once:

@@ -23,7 +23,7 @@ from ingot.domain import errors
 from ingot.telemetry import counts
 
 PATIENCE = 20.0  # for a BMC that says that it is busy
-CONNECT_PATIENCE = 3.0  # for one that resets or refuses connections, where a person or the power sync waits
+CONNECT_PATIENCE = 3.0  # for one that resets or refuses connections; a run has more of it (flows/waits.py)
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 4.0
 BUSY = (429, 503)
@@ -37,16 +37,9 @@ FULL_LASTS = 300.0  # a full session table is looked at again after so long
 SLOW = 8.0  # an answer that takes longer is worth a word to whoever waits
 
 
-class Waiter(msgspec.Struct, frozen=True):
-    """On whose behalf a request is sent: how long an absent BMC may stay away, and whom to tell while it does."""
-
-    patience: float = CONNECT_PATIENCE
-    tell: Callable[[str], Awaitable[None]] | None = None
-
-
-_NOBODY = Waiter()
-waiter: ContextVar[Waiter] = ContextVar("redfish_waiter", default=_NOBODY)
-"""Set by a step of a run for its own task: a BMC that restarts in mid-deploy must not cost the deployment."""
+Tell = Callable[[str], Awaitable[None]]
+teller: ContextVar[Tell | None] = ContextVar("redfish_teller", default=None)
+"""Whom to tell of a slow or absent BMC: set by a step of a run for its own task."""
 
 
 class Service:
@@ -99,11 +92,14 @@ class Service:
                     return reply
                 problem = complaints.failure(reply, f"{method} {path}")
                 ends, pause = started + PATIENCE, max(pause, _retry_after(reply))
-            except errors.TimedOut:
+            except errors.TimedOut as error:
+                error.bmc = target.name
                 raise
             except errors.Unreachable as error:
-                problem, ends = error, started + waiter.get().patience
+                problem, ends = error, started + CONNECT_PATIENCE
             if loop.time() + pause > ends:
+                if isinstance(problem, errors.Unreachable):
+                    problem.bmc = target.name
                 raise problem
             await _tell(f"{problem.message.rstrip('.')}; trying again for another {ends - loop.time():.0f} s.")
             await asyncio.sleep(pause)
@@ -201,7 +197,7 @@ class Service:
 
 
 async def _tell(words: str) -> None:
-    tell = waiter.get().tell
+    tell = teller.get()
     if tell is not None:
         await tell(words)
 

@@ -168,23 +168,26 @@ async def get_boot(pool: RedfishPool, target: Target) -> Boot:
 
 
 async def set_boot(pool: RedfishPool, target: Target, wanted: Boot) -> None:
-    """Change the boot override, at the settings resource where the service wants changes there.
+    """Change the boot override, each field at the settings resource where that has it, else at the system.
 
-    Raises ``errors.NotSupported`` for a target that the service does not allow, and for a URL where it takes none.
+    iDRACs have the mode alone in their settings, Lenovo's and Nokia's none or all (sushy's recorded bodies). Raises
+    ``errors.NotSupported`` for a target that the service does not allow, and for a URL where it takes none.
     """
     path = await pool.system_path(target)
     system, etag = await pool.get_with_etag(target, path)
     boot = part(system, "Boot")
     quirk = quirks.find(system.get("Manufacturer"))
     settings = link(part(system, "@Redfish.Settings"), "SettingsObject")
-    if settings is not None:
-        pending, pending_etag = await pool.get_with_etag(target, settings)
-        if "BootSourceOverrideTarget" in part(pending, "Boot"):
-            path, etag = settings, pending_etag
-            boot = {**boot, **{name: value for name, value in part(pending, "Boot").items() if name == _URI}}
-    change = {**_change(target, wanted, boot, quirk), **_uri_change(target, wanted, boot)}
-    if change:
-        await pool.patch(target, path, {"Boot": change}, etag)
+    pending, pending_etag = await pool.get_with_etag(target, settings) if settings else ({}, None)
+    later = part(pending, "Boot")
+    change = _change(target, wanted, boot, quirk)
+    change |= _uri_change(target, wanted, {name: value for name, value in {**boot, **later}.items() if name == _URI})
+    in_settings = {name: value for name, value in change.items() if name in later}
+    at_once = {name: value for name, value in change.items() if name not in later}
+    if settings and in_settings:
+        await pool.patch(target, settings, {"Boot": in_settings}, pending_etag)
+    if at_once:
+        await pool.patch(target, path, {"Boot": at_once}, etag)
         if settings is None and not quirk.boot_unread:
             await _check_boot(pool, target, path, change)
 

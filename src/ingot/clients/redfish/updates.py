@@ -118,5 +118,5 @@ def _begun(reply: Reply, what: str) -> str | None:
 async def _adapters(pool: RedfishPool, target: Target, system: Resource) -> list[tuple[str, Resource]]:
     found: list[tuple[str, Resource]] = []
     for path in links(part(system, "Links"), "Chassis"):
-        found += await pool.collect(target, link(await pool.get(target, path), "NetworkAdapters"))
+        found += await pool.survey(target, link(await pool.get(target, path), "NetworkAdapters"))
     return found

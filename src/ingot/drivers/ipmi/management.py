@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from ingot.clients.ipmi import chassis, sel, sensor_words, sensors
 from ingot.clients.ipmi.target import Target
 from ingot.domain import errors
-from ingot.drivers.ipmi import boot_device, patience, words
+from ingot.drivers.ipmi import boot_device, words
 from ingot.drivers.ipmi import target as targets
 from ingot.interfaces.context import Context
 from ingot.interfaces.management import (
@@ -42,9 +42,8 @@ class IpmiManagement(ManagementInterface):
             targets.flag(ctx, key, default=False)
 
     async def set_boot_device(self, ctx: Context, device: BootDevice, *, persistent: bool) -> None:
-        """Set the boot flags and read them back; a run waits for a BMC that is away."""
-        name = targets.of(ctx).name
-        await patience.with_bmc(ctx, name, lambda: boot_device.choose(ctx, device, persistent=persistent))
+        """Set the boot flags and read them back."""
+        await boot_device.choose(ctx, device, persistent=persistent)
 
     async def get_boot_device(self, ctx: Context) -> BootChoice:
         """The boot flags the BMC holds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ingot.clients.ipmi import chassis
 from ingot.domain import errors, power
-from ingot.drivers.ipmi import boot_device, patience
+from ingot.drivers.ipmi import boot_device
 from ingot.drivers.ipmi import target as targets
 from ingot.interfaces import power_wait
 from ingot.interfaces.context import Context
@@ -36,7 +36,7 @@ class IpmiPower(PowerInterface):
         return power.Power.ON if on else power.Power.OFF
 
     async def set(self, ctx: Context, target: power.Target, timeout: float) -> None:
-        """Order, then look until it is so; a run waits for a BMC that is away meanwhile."""
+        """Order, then look until it is so."""
         if ctx.node.disable_power_off and target in {power.Target.REBOOT, power.Target.SOFT_REBOOT}:
             await self._reset(ctx, target, timeout)
             return
@@ -51,19 +51,8 @@ class IpmiPower(PowerInterface):
                 await boot_device.say_again(ctx)
             await chassis.control(ctx.kit.ipmi, bmc, _ORDERS[target])
 
-        async def bring() -> errors.TimedOut | None:
-            """Why the power did not follow, None when it did; errors.Unreachable when it is the BMC that is away."""
-            name = f"The machine of BMC {bmc.name}"
-            try:
-                await power_wait.reach(target.result(), lambda: self.get(ctx), order, timeout, name)
-            except errors.TimedOut as stayed:
-                await self.get(ctx)
-                return stayed
-            return None
-
-        stayed = await patience.with_bmc(ctx, bmc.name, bring)
-        if stayed is not None:
-            raise stayed
+        name = f"The machine of BMC {bmc.name}"
+        await power_wait.reach(target.result(), lambda: self.get(ctx), order, timeout, name)
         if target is power.Target.ON:
             await boot_device.used_up(ctx)
 

@@ -21,8 +21,6 @@ PROPERTIES = {
     "redfish_tls_minimum_version": "Oldest TLS version to agree to: 1.1, 1.2 or 1.3.",
     "redfish_tls_ciphers": "TLS ciphers to offer, as OpenSSL writes them, with colons between.",
 }
-RUN_PATIENCE = 180.0
-"""How long a step bears a BMC that cannot be reached: makers' BMCs take two to three minutes to restart."""
 _FALSE = {"false", "0", "no", "off"}
 _TRUE = {"true", "1", "yes", "on"}
 
@@ -30,8 +28,7 @@ _TRUE = {"true", "1", "yes", "on"}
 def of(ctx: Context) -> Target:
     """The node's Redfish service. Raises errors.Invalid naming the key that is missing or wrong.
 
-    In a step of a run, what is sent from here on tells of a slow or absent BMC, and a patient run bears its absence for
-    ``RUN_PATIENCE``.
+    In a step of a run, what is sent from here on tells of a slow or absent BMC.
     """
     if isinstance(ctx, StepContext):
         journal = ctx.journal
@@ -39,7 +36,7 @@ def of(ctx: Context) -> Target:
         async def tell(words: str) -> None:
             await journal.report(0, None, words)
 
-        service.waiter.set(service.Waiter(RUN_PATIENCE if ctx.patient else service.CONNECT_PATIENCE, tell))
+        service.teller.set(tell)
     info = ctx.driver_info
     if not info.get("redfish_address"):
         raise errors.Invalid(
