@@ -67,6 +67,7 @@ async def page_of(api: Api, fleet: fleets.Fleet) -> str:
 
 
 @pytest.mark.peer
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_it_shows_the_machine_and_types_into_it(
     api: Api, clock: Clock, machine: fleets.Fleet, tmp_path: Path
