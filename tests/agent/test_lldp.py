@@ -26,10 +26,14 @@ ip link set port1 address {switch}
 ip link add mute type veth peer name port2
 ip link add down type veth peer name port3
 for one in eth0 port1 mute port2; do ip link set $one up; done
-"$1" -d -I port1 -C port1 -S "a switch of the test" >/dev/null 2>&1 &
-"$2" -c 'import json, sys
+"$2" -c 'import json
 from ingot_agent import lldp, settings
-print(json.dumps(lldp.collect(["eth0", "mute", "down"], float(sys.argv[1]), settings.Roots())))' 5
+roots = settings.Roots()
+print(json.dumps({**lldp.collect(["eth0", "down"], 40.0, roots), **lldp.collect(["mute", "down"], 1.0, roots)}))' &
+listener=$!
+sleep 2  # it speaks at its start and then every half minute
+"$1" -d -I port1 -C port1 -S "a switch of the test" >/dev/null 2>&1 &
+wait $listener
 kill $!
 """
 
