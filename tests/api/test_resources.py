@@ -262,6 +262,10 @@ async def test_runs_are_listed_a_page_at_a_time_and_belong_to_one_node(api: Api)
         assert (await api.call("GET", f"/ingot/v1/nodes/{other['uuid']}/{path}")).status == 404
 
 
+# What a node's state forbids is said before its microversion is looked at.
+_TAKES = {"active": "available", "rebuild": "active", "clean": "manageable", "rescue": "active"}
+
+
 @pytest.mark.parametrize(
     ("body", "version", "status"),
     [
@@ -284,9 +288,11 @@ async def test_runs_are_listed_a_page_at_a_time_and_belong_to_one_node(api: Api)
     ],
 )
 async def test_provisioning_bodies_that_are_refused(api: Api, body: dict[str, Any], version: str, status: int) -> None:
-    await api.node(name="n1")
+    made = await api.node(name="n1")
+    state = _TAKES.get(body["target"], "enroll")
+    await api.deps.store.run(node_store.change, made["uuid"], provision_state=state)
     reply = await api.call("PUT", "/v1/nodes/n1/states/provision", body, version=version)
-    assert (reply.status, (await api.get("/v1/nodes/n1"))["provision_state"]) == (status, "enroll"), reply.raw
+    assert (reply.status, (await api.get("/v1/nodes/n1"))["provision_state"]) == (status, state), reply.raw
 
 
 STEP = {"interface": "deploy", "step": "erase_devices_metadata"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 from sqlalchemy import Connection
@@ -34,7 +35,10 @@ class _Setting(store.Record, frozen=True, kw_only=True):
     links: list[dict[str, str]]
 
 
-@spec.tells("The firmware settings last read", answer=spec.fields(bios=list[_Setting]))
+_HINTS = typing.get_type_hints(_Setting)
+
+
+@spec.tells("The firmware settings last read", answer=spec.fields(bios=spec.array(spec.fields(*_HINTS, **_HINTS))))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/bios."""
     names = query.chosen_fields(request, _SHORT, _LONG, since=_REGISTRY)
