@@ -289,7 +289,7 @@ _TAKES = {"active": "available", "rebuild": "active", "clean": "manageable", "re
 )
 async def test_provisioning_bodies_that_are_refused(api: Api, body: dict[str, Any], version: str, status: int) -> None:
     made = await api.node(name="n1")
-    state = _TAKES.get(body["target"], "enroll")
+    state = _TAKES.get(body["target"], "enroll") if status == 406 else "enroll"
     await api.deps.store.run(node_store.change, made["uuid"], provision_state=state)
     reply = await api.call("PUT", "/v1/nodes/n1/states/provision", body, version=version)
     assert (reply.status, (await api.get("/v1/nodes/n1"))["provision_state"]) == (status, state), reply.raw
