@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ingot.cli import driver, driver_skeleton
+from ingot.cli import driver, driver_skeleton, main
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +30,7 @@ def test_every_key_that_is_read_is_in_the_page() -> None:
 
 
 def test_list() -> None:
-    shown = CliRunner().invoke(driver.driver, ["list"])
+    shown = CliRunner().invoke(main.root, ["driver", "list"])
     assert shown.exit_code == 0
     lines = {line.split("\t")[0]: line.split("\t") for line in shown.output.splitlines()}
     assert {"ipmi", "redfish", "fake-hardware"} < set(lines)
@@ -41,7 +41,7 @@ def test_list() -> None:
 @pytest.mark.parametrize("name", ["Acme", "a", "acme-2", "../x", "2x", "no_such"])
 def test_a_bad_name(name: str, tmp_path: Path) -> None:
     (tmp_path / "src/ingot/drivers").mkdir(parents=True)
-    refused = CliRunner().invoke(driver.driver, ["new", name, "--root", str(tmp_path)])
+    refused = CliRunner().invoke(main.root, ["driver", "new", name, "--root", str(tmp_path)])
     assert refused.exit_code != 0
     assert "cannot be the name of a driver" in str(refused.exception)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
@@ -50,10 +50,10 @@ def test_a_bad_name(name: str, tmp_path: Path) -> None:
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "src/ingot/drivers/acme").mkdir(parents=True)
     (tmp_path / "src/ingot/drivers/acme/power.py").write_text("mine")
-    refused = CliRunner().invoke(driver.driver, ["new", "acme", "--root", str(tmp_path)])
+    refused = CliRunner().invoke(main.root, ["driver", "new", "acme", "--root", str(tmp_path)])
     assert "power.py exists already" in str(refused.exception)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["power.py"]
-    missing = CliRunner().invoke(driver.driver, ["new", "acme", "--root", str(tmp_path / "src")])
+    missing = CliRunner().invoke(main.root, ["driver", "new", "acme", "--root", str(tmp_path / "src")])
     assert "There is no checkout of ingot in" in str(missing.exception)
 
 
@@ -67,7 +67,7 @@ def test_a_new_driver_passes_its_tests_and_the_linters(name: str, tmp_path: Path
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
-    made = CliRunner().invoke(driver.driver, ["new", name, "--root", str(tmp_path)])
+    made = CliRunner().invoke(main.root, ["driver", "new", name, "--root", str(tmp_path)])
     assert made.exit_code == 0, made.output
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src")}
     paths = sorted(driver_skeleton.files(name))

@@ -17,6 +17,7 @@ from ingot.domain import errors, node, power, states
 from ingot.services import nodes as service
 from ingot.services import provisioning, steplists
 from ingot.store import nodes as store
+from ingot.store import runs
 
 _FIELDS: dict[str, int] = {
     "console_enabled": 1,
@@ -80,7 +81,7 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     ident = nodes.node_ident(request)
     await _check_steps(deps, request.caller, ident, body)
     found = await deps.store.peek(store.get, ident)
-    _check_possible(found, verb)
+    await _check_possible(deps, found, verb)
     provision_body.check_abort(verb, found.provision_state, request.version)
     params = provision_body.read(verb, body, request.version)
     if params.get("runbook"):
@@ -90,11 +91,13 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     return _accepted(request)
 
 
-def _check_possible(found: node.Node, verb: str) -> None:
+async def _check_possible(deps: Deps, found: node.Node, verb: str) -> None:
     """Refuse a verb that the node's state does not take, before anything that goes with it is looked at."""
     if verb in states.VERBS and states.find_next(found.provision_state, states.VERBS[verb][0]) is not None:
         return
     service.refuse_locked(found)
+    if states.TABLE[found.provision_state].kind is states.Kind.TRANSIENT:
+        await deps.store.read(runs.refuse_open, found.uuid)  # the conductor is about to lock it
     raise errors.Invalid(
         f'The requested action "{verb}" can not be performed on node "{found.uuid}" while it is in state '
         f'"{found.provision_state}"',
