@@ -37,7 +37,7 @@ async def put_through(folder: Path, script: str, words: list[str], lines: bytes 
     return said.decode()
 
 
-@pytest.mark.parametrize("program", ["baremetal", "openstack"])
+@pytest.mark.parametrize("program", ["baremetal", pytest.param("openstack", marks=pytest.mark.long)])
 async def test_every_command_works(tmp_path: Path, program: str) -> None:
     (tmp_path / "nodes.json").write_text(json.dumps(NODES))
     said = await put_through(tmp_path, "every_command.py", [program], (HERE / "every_command.txt").read_bytes())
