@@ -249,9 +249,8 @@ def test_refused_is_what_qemu_img_itself_makes_so(tmp_path: Path) -> None:
             try:
                 run("qemu-img", "create", "-f", "qcow2", *words, path, "8M")
                 break
-            except (
-                subprocess.CalledProcessError
-            ) as error:  # where the clock is coarse it cannot time its key derivation
+            except subprocess.CalledProcessError as error:
+                # where the clock is coarse it cannot time its key derivation
                 if b"accurate CPU usage" not in error.stderr or not left:
                     raise
         refuse(tmp_path, path, told)
