@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ import pytest
 from agent import peers
 from ingot_agent import blockdev, commands, errors, image, settings
 
-pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="no qemu-img on this host")
 MIB = 1 << 20
 DISK = 12 * MIB
 
