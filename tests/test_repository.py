@@ -77,7 +77,7 @@ def test_every_package_that_a_program_asks_for_is_installed_by_the_launcher() ->
 
 
 def test_first_pages_stay_short() -> None:
-    limits = {"README.md": 150, "ARCHITECTURE.md": 300, "CONTRIBUTING.md": 100, "ingot": 155}
+    limits = {"README.md": 150, "ARCHITECTURE.md": 300, "CONTRIBUTING.md": 100, "ingot": 160}
     lengths = {name: (ROOT / name).read_text().count("\n") for name in limits}
     long = [f"{name}:1: {n} lines, limit {limits[name]}" for name, n in lengths.items() if n > limits[name]]
     refuse(long, "the first pages are read in one go: move detail below docs/")
