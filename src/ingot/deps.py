@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ from ingot.interfaces.registry import Registry
 from ingot.settings import Settings
 from ingot.store.engine import Store
 from ingot.store.seal import Sealer
+from ingot.telemetry.clock import Steady
 
 
 @dataclass(frozen=True)
@@ -22,4 +22,4 @@ class Deps:
     sealer: Sealer
     registry: Registry
     bus: MemoryBus
-    clock: Callable[[], float] = field(default=time.time)
+    clock: Callable[[], float] = field(default_factory=Steady)
