@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -50,7 +50,7 @@ def ironic(
     from ingot.imports import ironic, verdicts
 
     choices = verdicts.Choices(interrupted=interrupted, replace=_replacements(replace))
-    _bring("ironic", ironic, options.read_value(database).strip(), choices, apply=apply, as_json=as_json, source=source)
+    _bring(_Wanted("ironic", ironic, database, choices, apply, as_json), source)
 
 
 def _replacements(values: tuple[str, ...]) -> dict[tuple[str, str], str]:
@@ -65,38 +65,45 @@ def _replacements(values: tuple[str, ...]) -> dict[tuple[str, str], str]:
     return found
 
 
-def _bring(
-    kind: str, way: Any, url: str, choices: Choices, *, apply: bool, as_json: bool, source: dict[str, Any]
-) -> None:
+class _Wanted(NamedTuple):
+    """One import as it was asked for. ``way``: the module that knows the other service (ingot.imports)."""
+
+    kind: str
+    way: Any
+    database: str
+    choices: Choices
+    apply: bool
+    as_json: bool
+
+
+def _bring(wanted: _Wanted, source: dict[str, Any]) -> None:
     from ingot import app
     from ingot.imports import source as sources
 
     deps = app.make_deps(configuration.load(**source))
     try:
-        with sources.opened(url) as there:
-            asyncio.run(_carry_out(deps, kind, way, there, choices, apply=apply, as_json=as_json))
+        with sources.opened(options.read_value(wanted.database).strip()) as there:
+            asyncio.run(_carry_out(deps, wanted, there))
     finally:
         deps.store.close()
 
 
-async def _carry_out(
-    deps: Deps, kind: str, way: Any, there: Any, choices: Choices, *, apply: bool, as_json: bool
-) -> None:
+async def _carry_out(deps: Deps, wanted: _Wanted, there: Any) -> None:
     from ingot.imports import plan as plans
     from ingot.imports import records, writing
 
-    plan: plans.Plan = way.planned(there, await deps.store.read(plans.taken), deps.registry, choices)
-    if not as_json:
+    plan: plans.Plan = wanted.way.planned(there, await deps.store.read(plans.taken), deps.registry, wanted.choices)
+    if not wanted.as_json:
         _show(plan)
     record = None
-    if apply and (plan.nodes or any(plan.shared.values())):
-        record = records.keep(deps.settings.data, kind, plan)
-        failed = await writing.write(deps, plan, lambda batch: way.parts(there, batch), _progress(len(plan.nodes)))
-        plan.stays += failed
-    if as_json:
+    if wanted.apply and (plan.nodes or any(plan.shared.values())):
+        record = records.keep(deps.settings.data, wanted.kind, plan)
+        tell = _progress(len(plan.nodes))
+        plan.stays += await writing.write(deps, plan, lambda batch: wanted.way.parts(there, batch), tell)
+    if wanted.as_json:
         output.show_json({**plan.summary(), "applied": record.name if record else None})
         return
-    _close(plan, record, apply=apply)
+    _close(plan, record, apply=wanted.apply)
 
 
 def _progress(total: int) -> Any:
