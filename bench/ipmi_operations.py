@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import resource
 import subprocess
@@ -20,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
+import report
 import uvloop
 from ipmi_reads import PASSWORD, address, running_fleet, wait_ready
 
@@ -118,14 +118,33 @@ async def measure(port: int, socket: Path, wanted: argparse.Namespace) -> Json:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--ours", type=int, default=200)
     parser.add_argument("--ipmitool", type=int, default=20)
     wanted = parser.parse_args()
+    taking = report.Taking(wanted)
     with tempfile.TemporaryDirectory() as folder:
         socket = Path(folder, "control")
         with running_fleet(1, Path(folder), "--control", str(socket)) as port:
-            print(json.dumps(uvloop.run(measure(port, socket, wanted)), indent=2))
+            found = uvloop.run(measure(port, socket, wanted))
+    taking.tell(headline(found), rows=rows(found))
+
+
+def headline(found: Json) -> str:
+    ours, theirs = found["ours"]["power read, session kept"], found["ipmitool"]["power read"]
+    return (
+        f"power read: {ours['packets']:g} packet, {ours['CPU, ms']:g} ms of CPU; ipmitool: {theirs['packets']:g}, "
+        f"{theirs['CPU, ms']:g}"
+    )
+
+
+def rows(found: Json) -> list[report.Row]:
+    """A row for each operation, and for each way of it."""
+    return [
+        {"client": "ingot" if client == "ours" else client, "operation": name, **figures}
+        for client, operations in found.items()
+        for name, figures in operations.items()
+    ]
 
 
 if __name__ == "__main__":
