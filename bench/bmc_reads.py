@@ -3,18 +3,16 @@
 Run: ./ingot bench bmc_reads [--bmcs 100 1000 10000] [--seconds 5] [--protocols ipmi http https]
 
 The BMCs are the rack's, in a process of their own, each with an address of its own on loopback; the client is ingot's,
-in a process of its own for every line, with as many reads under way as power sync has. "first" is a read that logs in
+in a process of its own for every row, with as many reads under way as power sync has. "first" is a read that logs in
 first, "kept" one over the session that is there. CPU is the client's own, user and system; messages are those that the
-BMCs counted; memory is the client's with a session to every BMC. Prints JSON, and a table to stderr.
+BMCs counted; memory is the client's with a session to every BMC.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -25,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import report
 import uvloop
 
 from ingot.clients.ipmi import chassis
@@ -130,7 +129,7 @@ async def measured(socket: Path, work: Awaitable[int]) -> Json:
 
 
 async def measure(protocol: str, count: int, port: int, socket: Path, seconds: float) -> Json:
-    """One line: first and kept reads, sessions open during them and after, memory in MiB."""
+    """One row: first and kept reads, sessions open during them and after, memory in MiB."""
     pool, reads = readers(protocol, count, port)
     gc.freeze()  # as the service does
     first = await measured(socket, sweep(reads))
@@ -144,9 +143,7 @@ async def measure(protocol: str, count: int, port: int, socket: Path, seconds: f
         "BMCs": count,
         "first": first,
         "kept": kept,
-        "most sessions of a BMC": during["most"],
-        "sessions": during["all"],
-        "sessions after closing": after["all"],
+        "sessions": {"open": during["all"], "most of a BMC": during["most"], "after closing": after["all"]},
         "memory, MiB": round(memory),
     }
 
@@ -161,38 +158,22 @@ def one_line(protocol: str, count: int, seconds: float) -> Json:
         return cast("Json", json.loads(ended.stdout))
 
 
-def table(lines: list[Json]) -> str:
-    """The lines for people."""
-    head = f"{'':6} {'BMCs':>6} {'first/s':>8} {'CPU us':>7} {'msgs':>5} {'kept/s':>7} {'CPU us':>7} {'msgs':>5} "
-    head += f"{'BMC us':>7} {'MiB':>5}"
-    rows = [
-        f"{one['protocol']:6} {one['BMCs']:6} {one['first']['reads/s']:8} {one['first']['CPU, us']:7.0f} "
-        f"{one['first']['messages']:5.1f} {one['kept']['reads/s']:7} {one['kept']['CPU, us']:7.1f} "
-        f"{one['kept']['messages']:5.2f} {one['kept']['CPU of the BMCs, us']:7.1f} {one['memory, MiB']:5}"
-        for one in lines
-    ]
-    return "\n".join([head, *rows])
-
-
 def main() -> None:
     if sys.argv[1:2] == ["--line"]:
         protocol, count, port, socket, seconds = sys.argv[2:]
         print(json.dumps(uvloop.run(measure(protocol, int(count), int(port), Path(socket), float(seconds)))))
         return
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--bmcs", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--seconds", type=float, default=5.0)
     wanted = parser.parse_args()
+    taking = report.Taking(wanted)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    lines: list[Json] = []
-    for protocol in wanted.protocols:
-        for count in wanted.bmcs:
-            lines.append(one_line(protocol, count, wanted.seconds))
-            print(table(lines[-1:]), file=sys.stderr)
-    load = os.getloadavg()[0]
-    print(json.dumps({"lines": lines, "load at the end": round(load, 1)}, indent=2))
+    rows = [one_line(protocol, count, wanted.seconds) for protocol in wanted.protocols for count in wanted.bmcs]
+    last = {one["protocol"]: f"{one['protocol']} {one['kept']['reads/s']:,}/s" for one in rows}
+    taking.tell(f"power reads of {max(wanted.bmcs):,} BMCs: {', '.join(last.values())}", rows=rows)
 
 
 if __name__ == "__main__":
