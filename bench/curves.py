@@ -22,8 +22,8 @@ DASHES = ("", "7 4", "2 4")
 TELLS = """# Performance
 
 What ingot costs, as measured; this page is written from [the results](../../bench/results/README.md), which say with
-what command, on what machine and beside what load each was taken. `./ingot bench` lists them, `./ingot bench NAME` measures
-again. Figures beside upstream's are of Ironic 39.0.0 in the same run on the same machine.
+what command, on what machine and beside what load each was taken. `./ingot bench` lists them, `./ingot bench NAME`
+measures again. Figures beside upstream's are of Ironic 39.0.0 in the same run on the same machine.
 
 | bench | last result | when | load | command |
 |---|---|---|---|---|
