@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import re
 import statistics
 import sys
@@ -20,12 +19,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
-from e2e import way  # noqa: E402  needs the path above
+import report  # noqa: E402  needs the path above
+
+from e2e import way  # noqa: E402
 from ingot.cli.demo import artifacts, children, proof, world  # noqa: E402
 from upstream import ramdisk, service  # noqa: E402
 
@@ -38,14 +38,22 @@ Seconds = dict[str, float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--firmware", choices=("bios", "uefi"), default="uefi")
     parser.add_argument("--warm", action="store_true")
-    print(json.dumps(asyncio.run(compare(parser.parse_args())), indent=2))
+    wanted = parser.parse_args()
+    taking = report.Taking(wanted)
+    middle, rounds = asyncio.run(compare(wanted))
+    rows: list[report.Row] = [
+        {"seconds until": key, **{name: seen.get(key) for name, seen in middle.items()}} for key in middle["ingot"]
+    ]
+    took = [middle[name]["active"] for name in ("ingot", "upstream")]
+    taking.tell("active after {:g} s, upstream {:g} s".format(*took), {"rounds": rounds}, rows)
 
 
-async def compare(wanted: argparse.Namespace) -> dict[str, Any]:
+async def compare(wanted: argparse.Namespace) -> tuple[dict[str, Seconds], dict[str, list[Seconds]]]:
+    """The medians of each side, and all rounds."""
     with tempfile.TemporaryDirectory() as folder:
         made = await prepared(Path(folder))
         rounds: dict[str, list[Seconds]] = {"ingot": [], "upstream": []}
@@ -56,8 +64,7 @@ async def compare(wanted: argparse.Namespace) -> dict[str, Any]:
     middle = {
         name: {key: statistics.median(one[key] for one in seen) for key in seen[0]} for name, seen in rounds.items()
     }
-    ratio = {key: round(value / middle["ingot"][key], 2) for key, value in middle["upstream"].items()}
-    return {"firmware": wanted.firmware, "warm": wanted.warm, "rounds": rounds, "ratio": ratio}
+    return middle, rounds
 
 
 async def prepared(folder: Path) -> artifacts.Artifacts:
