@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from ingot.bus.base import Bus
 from ingot.interfaces.registry import Registry
+from ingot.members import Members
 from ingot.settings import Settings
 from ingot.store.engine import Store
-from ingot.store.members import Members
 from ingot.store.seal import Sealer
 
 

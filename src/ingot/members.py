@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection
-
 from ingot.domain import errors, hashring
 from ingot.store import conductors, nodes
 from ingot.store.engine import Store
@@ -60,14 +58,5 @@ class Members:
     async def refresh(self) -> None:
         """Read who lives. Raises errors.StoreDown."""
         now = self._clock()
-        self._ring = await self._store.read(find_ring, now - self._silence)
+        self._ring = await self._store.read(conductors.find_ring, now - self._silence)
         self._read_at = now
-
-
-def find_ring(connection: Connection, since: float) -> hashring.Ring:
-    """The ring of those who gave a sign of life after ``since``."""
-    groups: dict[str, list[str]] = {}
-    for one in conductors.list_all(connection):
-        if one.online and one.seen_at > since:
-            groups.setdefault(one.conductor_group.lower(), []).append(one.hostname)
-    return hashring.Ring(tuple((group, tuple(sorted(groups[group]))) for group in sorted(groups)))
