@@ -19,8 +19,8 @@ _OLD = """CREATE TABLE bm_nodes (id INTEGER PRIMARY KEY, created_at DATETIME, up
  terminal_port INTEGER)"""
 _NEW = """CREATE TABLE bm_nodes (id INTEGER PRIMARY KEY, created_at DATETIME, updated_at DATETIME, deleted BOOLEAN,
  uuid TEXT, service_host TEXT, instance_uuid TEXT, instance_name TEXT, cpus INTEGER, memory_mb INTEGER,
- local_gb INTEGER, pm_address TEXT, pm_user TEXT, pm_password TEXT, task_state TEXT, terminal_port INTEGER, image_path TEXT,
- pxe_config_path TEXT, deploy_key TEXT, root_mb INTEGER, swap_mb INTEGER, ephemeral_mb INTEGER)"""
+ local_gb INTEGER, pm_address TEXT, pm_user TEXT, pm_password TEXT, task_state TEXT, terminal_port INTEGER,
+ image_path TEXT, pxe_config_path TEXT, deploy_key TEXT, root_mb INTEGER, swap_mb INTEGER, ephemeral_mb INTEGER)"""
 _CARDS = """CREATE TABLE bm_interfaces (id INTEGER PRIMARY KEY, deleted BOOLEAN, bm_node_id INTEGER, address TEXT,
  datapath_id TEXT, port_no INTEGER, vif_uuid TEXT)"""
 _INSTANCE = "30000000-0000-4000-8000-00000000000{}"
