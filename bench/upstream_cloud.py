@@ -68,7 +68,7 @@ lock_path = {folder}/locks
 class UpstreamCloud(Cloud):
     """Upstream over the same fleet; it has no imaginary machines that remember, so it is given none."""
 
-    boot_scripts = False
+    ours = False
 
     def __init__(self, folder: Path, bmcs: int) -> None:
         super().__init__(folder, bmcs, 0, {})

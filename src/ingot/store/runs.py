@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, power, runs
@@ -19,6 +19,8 @@ from ingot.store import rows
 from ingot.store.schema import nodes, run_events
 from ingot.store.schema import runs as table
 
+KEEP = 100
+"""So many runs of a node are kept."""
 FAR = 1e12
 """A time that never comes (epoch seconds): the wake time of a run that is being worked on."""
 
@@ -301,10 +303,14 @@ def release(connection: Connection, lease: Lease, memo: dict[str, Any], wake_at:
 
 
 def finish(connection: Connection, lease: Lease, status: runs.Status, reason: str | None, now: float) -> None:
-    """Close the run and free the node."""
+    """Close the run and free the node; the node's oldest over KEEP are dropped with their journals."""
     closed = _closed(status, reason, now)
     change(connection, lease, **closed, **_FREE, open_node=None)
     connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
+    mine = select(table.c.id).where(table.c.node_uuid == lease.node_uuid).order_by(table.c.started_at.desc())
+    old = list(connection.execute(mine.offset(KEEP)).scalars())
+    if old:
+        connection.execute(delete(table).where(table.c.id.in_(old)))
 
 
 def _closed(status: runs.Status, reason: str | None, now: float) -> dict[str, Any]:
