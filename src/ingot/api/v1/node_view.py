@@ -12,12 +12,13 @@ import socket
 from ingot.api import versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors, states
-from ingot.store import documents, nodes
+from ingot.store import documents, nodes, speech
 
 SHORT = ("instance_uuid", "maintenance", "power_state", "provision_state", "uuid", "name")
 """What a list shows unless told otherwise."""
 _LINKS = ("links", "ports", "portgroups", "states", "volume")
 _PLACE = "~uuid~"
+_UUID = speech.each(lambda _: "nodes.uuid")
 _NEVER_CHOSEN = frozenset({"created_at", "updated_at", *_LINKS})
 _KEPT = 256
 """Views worked out at a time: clients may ask for any choice of fields."""
@@ -52,10 +53,10 @@ def _document(names: tuple[str, ...], version: int, base: str, conductor: str) -
         if name in _LINKS:
             text = documents.literal(_links(base, name)).split(_PLACE)
             form.append(f'"{name}":{"%s".join(text)}')
-            values += ["nodes.uuid"] * (len(text) - 1)
+            values += [_UUID] * (len(text) - 1)
         elif name == "conductor":
             form.append(f'"{name}":{documents.literal(conductor)}')
-    return documents.Document(form="{" + ",".join(form) + "}", values=", ".join(values))
+    return documents.Document(form="{" + ",".join(form) + "}", values=tuple(values))
 
 
 def _links(base: str, name: str) -> list[dict[str, str]]:
@@ -63,12 +64,16 @@ def _links(base: str, name: str) -> list[dict[str, str]]:
     return [{"href": f"{base}/v1/{path}", "rel": "self"}, {"href": f"{base}/{path}", "rel": "bookmark"}]
 
 
-def _state(version: int) -> str:
+def _state(version: int) -> speech.Sql:
     """SQL of a provision state as the microversion knows it."""
     renamed = {state: shown for state in states.State if (shown := shown_state(state, version)) != state}
     cases = "".join(f" WHEN '{state}' THEN '{documents.literal(shown)}'" for state, shown in renamed.items())
-    plain = "json_quote(nodes.provision_state)"
-    return f"CASE nodes.provision_state{cases} ELSE {plain} END" if cases else plain
+
+    def said(words: speech.Speech) -> str:
+        plain = words.quote("nodes.provision_state")
+        return f"CASE nodes.provision_state{cases} ELSE {plain} END" if cases else plain
+
+    return speech.each(said)
 
 
 def shown_state(state: str, version: int) -> str | None:
