@@ -15,7 +15,8 @@ from servers.mariadb import MariaDB
 from servers.postgresql import PostgreSQL
 from servers.server import Server
 
-_KINDS: dict[str, type[Server]] = {"postgresql": PostgreSQL, "mariadb": MariaDB}
+_SERVERS: dict[str, type[Server]] = {"postgresql": PostgreSQL, "mariadb": MariaDB}
+KINDS = tuple(_SERVERS)
 
 
 class Databases:
@@ -29,7 +30,7 @@ class Databases:
     def server(self, kind: str) -> Server:
         """The server of that kind, which runs."""
         if kind not in self._servers:
-            self._servers[kind] = _KINDS[kind]()
+            self._servers[kind] = _SERVERS[kind]()
             self._servers[kind].start()
         return self._servers[kind]
 

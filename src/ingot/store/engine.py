@@ -1,7 +1,7 @@
 """The database, whichever it is: units of work that are plain functions, run one after another by whoever writes.
 
 On every database one writer at a time changes rows, in this process and all others, so a unit may read, decide and
-write without looking over its shoulder (docs/decisions/0020). May not: know any table. Invariant: ``run`` returns
+write without looking over its shoulder (docs/decisions/0021). May not: know any table. Invariant: ``run`` returns
 only after the unit is on disk.
 """
 

@@ -1,7 +1,7 @@
 """PostgreSQL and MariaDB: a thread with an event loop of its own, one writing connection and a few that read.
 
 Why a lock: units may read, decide and write, as on SQLite; who writes holds the one row of ``alembic_version`` until
-its commit, in whichever process (docs/decisions/0020). A holder that falls silent is cut off by the server.
+its commit, in whichever process (docs/decisions/0021). A holder that falls silent is cut off by the server.
 May not: know any other table. Invariant: a caller is told of success only after the commit of its group.
 """
 

@@ -191,7 +191,7 @@ class Said(ColumnElement[str]):
 
     inherit_cache = True
     type = String()
-    _traverse_internals = [("sql", InternalTraversal.dp_plain_obj)]
+    _traverse_internals = [("sql", InternalTraversal.dp_plain_obj)]  # noqa: RUF012 - as SQLAlchemy has it
 
     def __init__(self, sql: Sql) -> None:
         self.sql = sql
