@@ -15,6 +15,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ class Server(ABC):
         self.folder = Path(tempfile.mkdtemp(prefix="ingot-db-", dir="/tmp"))
         self.data = self.folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
-        self._as_user: dict[str, object] = {}
+        self._as_user: dict[str, Any] = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
@@ -52,7 +53,7 @@ class Server(ABC):
         with log:
             self._process = subprocess.Popen(
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, **self._as_user
-            )  # type: ignore[call-overload] # of one user or of this one
+            )
         deadline = time.monotonic() + _START
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -77,9 +78,15 @@ class Server(ABC):
     def run(self, *command: str) -> str:
         """What a program prints that runs as the server's user."""
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_START, cwd=self.folder,
-            check=False, **self._as_user,
-        )  # type: ignore[call-overload] # of one user or of this one  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_START,
+            cwd=self.folder,
+            check=False,
+            **self._as_user,
+        )
         assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
         return done.stdout
 

@@ -12,7 +12,8 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import uvloop
 from sqlalchemy import Connection, exc
@@ -22,6 +23,7 @@ from ingot.domain import errors
 from ingot.store import dialects, place
 from ingot.store.units import GROUP, Outcome, Unit, Work, attempt, tell
 
+T = TypeVar("T")
 _READERS = 4
 _PAUSE = 0.2
 """Between two tries to reach a server that is away."""
@@ -172,6 +174,27 @@ class ServerEngine:
         return result
 
 
+def run_once(where: str, work: Callable[[Connection], T], patience: float) -> T:
+    """Run ``work`` on a connection of its own; in a thread, as the caller may be in an event loop.
+
+    Raises errors.StoreDown.
+    """
+
+    async def working() -> T:
+        engine = dialects.make_engine(place.url_of(where), patience)
+        try:
+            async with engine.connect() as connection:
+                return await connection.run_sync(work)
+        finally:
+            await engine.dispose()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="store-once") as pool:
+        try:
+            return pool.submit(asyncio.run, working()).result()
+        except (OSError, TimeoutError, exc.SQLAlchemyError) as error:
+            raise dialects.told(error, where) from error
+
+
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
     connection.exec_driver_sql(_LOCK)
@@ -207,7 +230,6 @@ def _is_gone(error: BaseException) -> bool:
 
 async def _throw_away(connection: AsyncConnection) -> None:
     """Close a connection, whatever state it is in, without waiting for the server."""
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(OSError, exc.SQLAlchemyError):
         await connection.invalidate()
-    with contextlib.suppress(Exception):
         await connection.close()

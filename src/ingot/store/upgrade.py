@@ -6,11 +6,7 @@ Alembic is imported only when something has to be done: it costs a tenth of a se
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import Connection, exc
@@ -28,13 +24,14 @@ _ALONE = {
     "postgresql": "SELECT pg_advisory_xact_lock(hashtext('ingot upgrade'))",
     "mariadb": f"SELECT GET_LOCK(CONCAT('ingot upgrade ', DATABASE()), {_PATIENCE:.0f})",
 }
-T = TypeVar("T")
 
 
 def current(where: Place) -> str | None:
     """The migration the database stands at, None when it is new. Raises errors.StoreDown for a server that is away."""
     if not isinstance(where, Path):
-        return _on_server(where, _version)
+        from ingot.store import server
+
+        return server.run_once(where, _version, _PATIENCE)
     if not where.exists():
         return None
     engine = sqlalchemy.create_engine(f"sqlite:///{where}")
@@ -61,7 +58,9 @@ def upgrade(where: Place) -> bool:
         where.parent.mkdir(parents=True, exist_ok=True)
         _migrate_file(where)
     else:
-        _on_server(where, _migrate_server)
+        from ingot.store import server
+
+        server.run_once(where, _migrate_server, _PATIENCE)
     return True
 
 
@@ -114,32 +113,3 @@ def _migrate_server(connection: Connection) -> None:
         connection.exec_driver_sql("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")
     _migrate(connection)
     connection.exec_driver_sql("COMMIT")
-
-
-def _on_server(where: str, work: Callable[[Connection], T]) -> T:
-    """Run ``work`` on a connection of its own, in a thread: the caller may be in an event loop."""
-    from ingot.store import dialects
-
-    outcome: list[Any] = []
-
-    async def working() -> T:
-        engine = dialects.make_engine(place.url_of(where), _PATIENCE)
-        try:
-            async with engine.connect() as connection:
-                return await connection.run_sync(work)
-        finally:
-            await engine.dispose()
-
-    def run() -> None:
-        try:
-            outcome.extend((asyncio.run(working()), None))
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            outcome.extend((None, error))
-
-    thread = threading.Thread(target=run, name="store-upgrade")
-    thread.start()
-    thread.join()
-    result, failure = outcome
-    if failure is not None:
-        raise dialects.told(failure, where) from failure
-    return result
