@@ -1,4 +1,4 @@
-"""Being a member: this conductor's row, its heartbeat, and what its own predecessor left behind.
+"""Being a member: this conductor's row, its heartbeat, its share of the work, and what its predecessor left behind.
 
 A process that starts under a hostname knows that the one before it is gone: what that one held is freed at once,
 so that work goes on without waiting for leases to run out.
@@ -12,20 +12,22 @@ import structlog
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors
+from ingot.domain import errors, hashring
 from ingot.store import conductors
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.membership")
 _BEAT = 10.0
+"""The longest pause between two signs of life; a third of the lease where that is less."""
 
 
 class Membership:
     """One conductor's place among the others."""
 
-    def __init__(self, deps: Deps, hostname: str, boot_id: str, every: float = _BEAT) -> None:
+    def __init__(self, deps: Deps, hostname: str, boot_id: str, every: float | None = None) -> None:
         self._deps = deps
-        self._every = every
+        self._every = min(_BEAT, deps.settings.lease / 3) if every is None else every
+        self._group = deps.settings.conductor_group
         self.hostname = hostname
         self._boot_id = boot_id
 
@@ -34,9 +36,24 @@ class Membership:
         """What stands in a run that this process holds."""
         return f"{self.hostname}/{self._boot_id}"
 
+    def share(self, held: frozenset[str]) -> run_store.Share:
+        """The runs this conductor claims; ``held``: those it works on."""
+        slots = self._deps.members.known.slots(self._group, self.hostname)
+        return run_store.Share(self._group, self._deps.registry.enabled, slots, held)
+
+    def has(self, group: str, uuid: str) -> bool:
+        """Whether this conductor looks after a node of this group."""
+        return self._deps.members.known.find(group, uuid) == self.hostname
+
+    def may_have(self, uuid: str) -> bool:
+        """Whether a node may be this conductor's, as far as its uuid tells; an empty one may be any."""
+        slots = self._deps.members.known.slots(self._group, self.hostname)
+        return slots is None or not uuid or hashring.slot(uuid) in slots
+
     async def join(self) -> None:
         """Enter the table and free the runs of the process that had this hostname before."""
         freed = await self._deps.store.run(self._join)
+        await self._deps.members.refresh()
         _log.info("joined", hostname=self.hostname, runs_taken_over=freed)
 
     async def run(self) -> None:
@@ -45,6 +62,7 @@ class Membership:
             await asyncio.sleep(self._every)
             try:
                 known = await self._beat(online=True)
+                await self._deps.members.refresh()
             except errors.Unreachable as error:
                 _log.warning("cannot beat", reason=error.sentence())
                 continue
@@ -53,6 +71,11 @@ class Membership:
                     f'Another conductor was started under the hostname "{self.hostname}"; this one stops',
                     hint="Give each conductor a name of its own (setting hostname).",
                 )
+
+    async def retire(self) -> None:
+        """Take part no more: the others share this conductor's nodes out. What is held goes on being held."""
+        await self._beat(online=False)
+        await self._deps.members.refresh()
 
     async def leave(self) -> None:
         """Say goodbye, and give back at once what is still held."""
@@ -63,7 +86,7 @@ class Membership:
         me = conductors.Conductor(
             hostname=self.hostname,
             boot_id=self._boot_id,
-            conductor_group=self._deps.settings.conductor_group,
+            conductor_group=self._group,
             drivers=self._deps.registry.enabled,
             seen_at=self._deps.clock(),
         )
