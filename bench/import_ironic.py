@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import report
 
 ROOT = Path(__file__).parents[1]
+CURVES = {"x": "nodes", "y": ["import, s", "most memory, MiB"]}
 INVENTORY = {"disks": [{"name": f"/dev/sd{at}", "size": 10**12, "serial": "S" * 20} for at in range(100)]}
 MADE = "2026-11-20 10:11:12"
 COLUMNS = {
@@ -41,7 +42,9 @@ def main() -> None:
     taking = report.Taking(wanted)
     rows = [measure(nodes) for nodes in wanted.nodes]
     last = rows[-1]
-    taking.tell(f"{last['nodes']:,} nodes in {last['import, s']:.0f} s ({last['rows']:,} rows)", rows=rows)
+    taking.tell(
+        f"{last['nodes']:,} nodes in {last['import, s']:.0f} s ({last['rows']:,} rows)", rows=rows, curves=CURVES
+    )
 
 
 def measure(nodes: int) -> report.Row:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import resource
 import subprocess
@@ -20,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import report
 import uvloop
 from bmc_reads import PASSWORD, address, running_fleet, status
 
@@ -115,12 +115,31 @@ async def measure(port: int, socket: Path, wanted: argparse.Namespace) -> Json:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--ours", type=int, default=200)
     parser.add_argument("--ipmitool", type=int, default=20)
     wanted = parser.parse_args()
+    taking = report.Taking(wanted)
     with tempfile.TemporaryDirectory() as folder, running_fleet(Path(folder), "--ipmi", "1") as (ports, socket):
-        print(json.dumps(uvloop.run(measure(ports["ipmi"], socket, wanted)), indent=2))
+        found = uvloop.run(measure(ports["ipmi"], socket, wanted))
+    taking.tell(headline(found), rows=rows(found))
+
+
+def headline(found: Json) -> str:
+    ours, theirs = found["ours"]["power read, session kept"], found["ipmitool"]["power read"]
+    return (
+        f"power read: {ours['packets']:g} packet, {ours['CPU, ms']:g} ms of CPU; ipmitool: {theirs['packets']:g}, "
+        f"{theirs['CPU, ms']:g}"
+    )
+
+
+def rows(found: Json) -> list[report.Row]:
+    """A row for each operation, and for each way of it."""
+    return [
+        {"client": "ingot" if client == "ours" else client, "operation": name, **figures}
+        for client, operations in found.items()
+        for name, figures in operations.items()
+    ]
 
 
 if __name__ == "__main__":

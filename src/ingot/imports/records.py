@@ -85,8 +85,10 @@ async def undo(deps: Deps, record: Record, *, really: bool) -> Undone:
         kept, count = await deps.store.run(_nodes, part, unit)
         done.kept |= kept
         done.removed["nodes"] = done.removed.get("nodes", 0) + count
+    boxes = await deps.store.read(_boxes_in_use, record.nodes.keys() - done.kept.keys())
     for name, uuids in record.shared.items():
-        done.removed[name] = await deps.store.run(_shared, schema.metadata.tables[name], uuids, unit)
+        free = [uuid for uuid in uuids if uuid not in boxes]
+        done.removed[name] = await deps.store.run(_shared, schema.metadata.tables[name], free, unit)
     if really and not done.kept:
         (deps.settings.data / FOLDER / f"{record.name}.json").unlink(missing_ok=True)
     return done
@@ -114,10 +116,14 @@ def _nodes(connection: Connection, part: dict[str, str], unit: Any) -> tuple[dic
     return kept, len(gone)
 
 
+def _boxes_in_use(connection: Connection, going: set[str]) -> set[str]:
+    """Chassis that hold another node than those that go."""
+    found = connection.execute(select(schema.nodes.c.uuid, schema.nodes.c.chassis_uuid))
+    return {row.chassis_uuid for row in found if row.chassis_uuid and row.uuid not in going}
+
+
 def _shared(connection: Connection, table: Table, uuids: list[str], unit: Any) -> int:
-    """Rows that belong to no node; boxes that still hold one stay."""
-    used = set(connection.execute(select(schema.nodes.c.chassis_uuid).distinct()).scalars())
-    gone = [uuid for uuid in uuids if table is not schema.chassis or uuid not in used]
-    present = connection.execute(select(table.c.uuid).where(table.c.uuid.in_(gone))).scalars().all()
-    unit(connection, table, list(present))
+    """Rows that belong to no node."""
+    present = list(connection.execute(select(table.c.uuid).where(table.c.uuid.in_(uuids))).scalars())
+    unit(connection, table, present)
     return len(present)

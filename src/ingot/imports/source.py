@@ -79,8 +79,7 @@ def opened(url: str) -> Generator[Source]:
 
     Raises errors.Invalid (no such URL or kind), NotSupported (its Python package is missing), Unreachable.
     """
-    parsed = _parse(url)
-    shown = parsed.render_as_string(hide_password=True)
+    parsed, shown = _parse(url)
     try:
         # No pool: the connection ends with the context.
         engine = sqlalchemy.create_engine(parsed, isolation_level="AUTOCOMMIT", poolclass=pool.NullPool)
@@ -101,9 +100,11 @@ def _column(name: str) -> ColumnElement[Any]:
     return column(name)
 
 
-def _parse(url: str) -> sqlalchemy.URL:
+def _parse(url: str) -> tuple[sqlalchemy.URL, str]:
+    """The URL for reading, and how it is shown."""
     try:
         parsed = sqlalchemy.make_url(url)
+        shown = parsed.render_as_string(hide_password=True)
         kind = parsed.get_backend_name()
     except exc.ArgumentError as error:
         hint = "Write it like sqlite:////var/lib/ironic/ironic.sqlite or mysql://ironic:PASSWORD@db.example/ironic."
@@ -112,8 +113,8 @@ def _parse(url: str) -> sqlalchemy.URL:
         raise errors.Invalid(f"ingot cannot read {kind} databases", hint="Use sqlite, mysql or postgresql.")
     if kind == "sqlite":
         path = f"file:{parsed.database}"
-        return sqlalchemy.URL.create("sqlite+pysqlite", database=path, query={"mode": "ro", "uri": "true"})
-    return parsed.set(drivername=f"{'mysql' if kind == 'mariadb' else kind}+{_DRIVERS[kind]}")
+        return sqlalchemy.URL.create("sqlite+pysqlite", database=path, query={"mode": "ro", "uri": "true"}), shown
+    return parsed.set(drivername=f"{'mysql' if kind == 'mariadb' else kind}+{_DRIVERS[kind]}"), shown
 
 
 def _parts(where: tuple[str, list[Any]] | None) -> Iterable[list[Any]]:
