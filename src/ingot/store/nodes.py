@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node, states
-from ingot.store import documents, rows
+from ingot.store import documents, rows, taken
 from ingot.store.paging import Page, paged
 from ingot.store.schema import node_traits, nodes, ports
 
@@ -92,7 +92,7 @@ def create(connection: Connection, value: node.Node, secrets: str | None) -> nod
     try:
         connection.execute(insert(nodes), row)
     except IntegrityError as error:
-        raise _conflict(connection, value) from error
+        raise _taken(error, value.uuid, value.name, value.instance_uuid) from error
     if value.traits:
         set_traits(connection, value.uuid, value.traits)
     return msgspec.structs.replace(value, created_at=created_at, traits=tuple(sorted(set(value.traits))))
@@ -217,11 +217,7 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
     try:
         result = connection.execute(_CHANGE, {**rows.encode(values), "is_uuid": uuid})
     except IntegrityError as error:
-        taken = values.get("name") or values.get("instance_uuid")
-        raise errors.Conflict(
-            f"Another node already has this name or instance_uuid: {taken}.",
-            hint="Choose another one.",
-        ) from error
+        raise _taken(error, uuid, values.get("name"), values.get("instance_uuid")) from error
     if result.rowcount == 0:
         raise errors.NotFound(f"Node {uuid} could not be found.")
 
@@ -309,9 +305,11 @@ def conditions(where: Filter) -> list[ColumnElement[bool]]:
     return found
 
 
-def _conflict(connection: Connection, value: node.Node) -> errors.Conflict:
-    for column, text in (("uuid", value.uuid), ("name", value.name), ("instance_uuid", value.instance_uuid)):
-        taken = select(nodes.c.uuid).where(nodes.c[column] == text)
-        if text is not None and connection.execute(taken).first():
-            return errors.Conflict(f"A node with {column} {text} already exists.", hint="Choose another one.")
-    return errors.Conflict("A node with the same identity already exists.")
+def _taken(error: IntegrityError, uuid: str, name: str | None, instance: str | None) -> errors.Conflict:
+    if "instance_uuid" in str(error.orig):
+        return errors.Conflict(
+            f"Instance {instance} is already associated with a node, it cannot be associated with this other node "
+            f"{uuid}",
+            hint="Take it from that one first.",
+        )
+    return taken.conflict(error, "node", uuid=uuid, name=name)
