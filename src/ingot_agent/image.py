@@ -97,6 +97,13 @@ def write(
 
     raid.assemble(roots)
     disk = hints.choose(disks.find_all(roots), *hints.of_node(node))
+    behind = raid.disks_of(disk.name, roots)
+    if behind and wish is None and not uefi:
+        raise errors.ImageWriteError(
+            f"The image brings its own partition table and would go onto the array {disk.name} of {', '.join(behind)}: "
+            "a machine that starts by BIOS looks for boot code on the disks themselves and would not find it. "
+            "Use a partition image (image_type partition), boot the machine in UEFI mode, or choose a disk."
+        )
     log.line(f"writing the image to {hints.describe(disk)}")
 
     def write_here(device: blockdev.Device) -> int:
@@ -138,7 +145,16 @@ def write_to(
         raise errors.ImageWriteError(
             f"The image has {plan.size} bytes and {device.name} has {device.size}. {device.remedy}"
         )
-    chunked.write(device, plan, source, progress)
+    together = None
+    if sources := fields.text(wanted.chunks, "sources"):
+        from ingot_agent import sharing  # only for a conductor that has images shared
+
+        together = sharing.Sharing(sources, source, plan, device, roots) if sharing.fits(plan) else None
+    try:
+        chunked.write(device, plan, source, progress, together)
+    finally:
+        if together:
+            together.close()
     return plan.size
 
 

@@ -17,7 +17,9 @@ import signal
 import sys
 from pathlib import Path
 
-from ingot_rack import control, errors, fleet, places, rack, specs
+import uvloop
+
+from ingot_rack import control, errors, fleet, places, rack, running, specs
 
 NOT_ASKED, DETACHED, FAILED = -1, -2, -3
 
@@ -30,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if options.ready == DETACHED else 1
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     try:
-        result = asyncio.run(_run(options))
+        run = uvloop.run if options.verb == "fleet" else asyncio.run  # thousands of sockets
+        result = run(_run(options))
     except errors.RackError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -88,6 +91,9 @@ def _fleet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--redfish", type=int, default=0, metavar="N", help="number of Redfish BMCs")
     parser.add_argument("--ipmi-port", type=int, default=6230)
     parser.add_argument("--redfish-port", type=int, default=8000)
+    parser.add_argument(
+        "--redfish-tls", action="store_true", help="serve Redfish by HTTPS, with a self-made certificate"
+    )
     parser.add_argument("--agent-port", type=int, default=9999)
     parser.add_argument("--first", default="127.32.0.1", help="address of the first BMC")
     parser.add_argument("--user", default="admin")
@@ -132,20 +138,20 @@ def _stop_on_signals(event: asyncio.Event) -> None:
 
 async def _serve(spec: specs.Spec, ready: int = NOT_ASKED) -> None:
     """Bring a rack up, keep it until told to stop, clean up. A byte on `ready` says that it is up."""
-    running = rack.Rack(spec)
-    _stop_on_signals(running.stopping)
+    one = running.Rack(spec)
+    _stop_on_signals(one.stopping)
     folder = places.rack(spec.name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / "rack.pid").write_text(str(os.getpid()))
     try:
-        await running.up()
+        await one.up()
         sys.stderr.write(f"rack {spec.name} is up; control socket {rack.control_socket(spec.name)}\n")
         if ready >= 0:
             os.write(ready, b"+")
             os.close(ready)
-        await running.stopping.wait()
+        await one.stopping.wait()
     finally:
-        await running.down()
+        await one.down()
         (folder / "rack.pid").unlink(missing_ok=True)
 
 
@@ -157,6 +163,7 @@ async def _serve_fleet(options: argparse.Namespace) -> None:
         redfish=options.redfish,
         ipmi_port=options.ipmi_port,
         redfish_port=options.redfish_port,
+        redfish_tls=options.redfish_tls,
         agent_port=options.agent_port,
         first=options.first,
         user=options.user,
@@ -171,11 +178,11 @@ async def _serve_fleet(options: argparse.Namespace) -> None:
     )
     stopping = asyncio.Event()
     _stop_on_signals(stopping)
-    running = fleet.Fleet(plan)
-    await running.start()
+    made = fleet.Fleet(plan)
+    await made.start()
     if options.write:
-        await asyncio.to_thread(options.write.write_text, json.dumps({"nodes": running.nodes()}, indent=1))
+        await asyncio.to_thread(options.write.write_text, json.dumps({"nodes": made.nodes()}, indent=1))
     sys.stderr.write(f"fleet of {plan.ipmi} IPMI and {plan.redfish} Redfish BMCs is up\n")
     with contextlib.suppress(asyncio.CancelledError):
         await stopping.wait()
-    await running.close()
+    await made.close()
