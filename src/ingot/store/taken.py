@@ -5,19 +5,17 @@ May not: query. Invariant: the column is read from the database's own complaint,
 
 from __future__ import annotations
 
-import re
-
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors
+from ingot.store import rows
 
 _WORDS = {"uuid": "UUID", "address": "MAC address"}
 
 
 def conflict(error: IntegrityError, what: str, **unique: str | None) -> errors.Conflict:
     """``what``: the noun; ``unique``: column -> the value that was to be stored. The first is meant when none fits."""
-    complaint = str(error.orig)
-    named = [column for column in unique if re.search(rf"\b\w+\.{column}\b|\({column}\)", complaint)]
-    column = (named or list(unique))[0]
+    told = rows.taken(error)
+    column = told if told in unique else next(iter(unique))
     text = f"A {what} with {_WORDS.get(column, column)} {unique[column]} already exists."
     return errors.Conflict(text, hint="Choose another one.")
