@@ -24,7 +24,7 @@ _EQUAL: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     (re.compile(r"([xX])\1{19,}(\.\.\.)?"), r"\1\1"),
     (re.compile(r"(can be updated|alid interfaces are|llowed values are|llowed boot modes are):? .*"), r"\1"),
     (re.compile(r"(is not one of|in one of allowed) [\[(][^\])]*[\])]"), r"\1"),
-    (re.compile(r"(Couldnt apply patch .*?path: [^,}]*), value: .*?(\}\]?\. Reason)"), r"\1\2"),
+    (re.compile(r"(Could\w+ apply patch .*?path: [^,}]*), value: .*?(\}\]?\. Reason)"), r"\1\2"),
     (re.compile(r"(node|portgroup) (\d+|\(uuid\))"), r"\1 (id)"),
     (re.compile(r"(\. Please contact the service administrator|\n\nFailed validating).*", re.DOTALL), ""),
     (re.compile(r"(?<=Unexpected arguments: )[\w, ]+"), lambda found: ", ".join(sorted(found[0].split(", ")))),
