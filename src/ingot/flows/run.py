@@ -96,7 +96,7 @@ class Runner:
 
     async def _make_plan(self, definition: flow.Flow, ctx: StepContext, journal: RunJournal) -> bool:
         async def plan() -> None:
-            await journal.set_plan(await attempts.in_time(definition.plan(ctx), ctx.run, self._left(ctx)))
+            journal.set_plan(await attempts.in_time(definition.plan(ctx), ctx.run, self._left(ctx)))
 
         outcome = await attempts.attempt(plan(), "plan")
         if isinstance(outcome, waits.Parked):
@@ -117,9 +117,10 @@ class Runner:
                 return False
             case str() as why:
                 await journal.mark(position.next, runs.Mark.FAILED, f"{planned.title()}: {why}")
+            case None if _may_be_entered_again(definition, ctx, planned):
+                journal.mark_later(position.next, runs.Mark.SUCCEEDED)
             case None:
                 await journal.mark(position.next, runs.Mark.SUCCEEDED)
-                await ctx.refresh()
         return True
 
     async def _work(
@@ -127,29 +128,40 @@ class Runner:
     ) -> None:
         """Everything between two journal lines of a step, the first of them included."""
         planned = journal.plan[position.next]
-        began = self._deps.clock()
-        await self._check(ctx, abortable=planned.abortable or not position.cut)
-        if not await _finished_before_crash(definition, ctx, planned, position):
-            if not position.cut:
-                await journal.mark(position.next, runs.Mark.STARTED)
-            if self._deps.clock() - began > self._deps.settings.lease / 2:
-                # This process was held up (stopped, swapped out): ask again before anything is done to hardware.
-                await self._deps.store.run(run_store.check, journal.lease)
-            try:
-                await attempts.in_time(_act(definition, ctx, planned), ctx.run, self._left(ctx))
-            except errors.Unreachable as error:
-                if _may_be_entered_again(definition, ctx, planned):
-                    await waits.outwait(ctx, error)
-                raise
-        await ctx.wait.close()
-
-    async def _check(self, ctx: StepContext, *, abortable: bool) -> None:
-        """Stop before a step when somebody asked to, or the whole run took too long."""
-        asked, reason = await self._deps.store.read(run_store.get_abort, ctx.run.id)
-        if asked and abortable:
-            raise errors.Aborted(reason or "Aborted on request")
         if self._left(ctx) <= 0:
             raise attempts.too_long(ctx.run)
+        if not position.cut:
+            ctx.node, ctx.agent_token, abort = await journal.begin(position.next)
+            if abort is not None:
+                raise errors.Aborted(abort)
+            await self._do(definition, ctx, planned)
+        elif not await self._is_done(definition, ctx, journal, planned):
+            await self._do(definition, ctx, planned)
+        await ctx.wait.close()
+
+    async def _is_done(
+        self, definition: flow.Flow, ctx: StepContext, journal: RunJournal, planned: runs.PlannedStep
+    ) -> bool:
+        """Whether a step that had begun before needs no more to be done. Raises errors.Aborted, errors.LostLease."""
+        began = self._deps.clock()
+        asked, reason = await self._deps.store.peek(run_store.check, journal.lease)
+        if asked and planned.abortable:
+            raise errors.Aborted(reason or "Aborted on request")
+        if await _finished_before_crash(definition, ctx, planned):
+            return True
+        if self._deps.clock() - began > self._deps.settings.lease / 2:
+            # This process was held up (stopped, swapped out): ask again before anything is done to hardware.
+            await self._deps.store.run(run_store.check, journal.lease)
+        return False
+
+    async def _do(self, definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep) -> None:
+        """The step itself, which may wait for a BMC that is away."""
+        try:
+            await attempts.in_time(_act(definition, ctx, planned), ctx.run, self._left(ctx))
+        except errors.Unreachable as error:
+            if _may_be_entered_again(definition, ctx, planned):
+                await waits.outwait(ctx, error)
+            raise
 
     def _left(self, ctx: StepContext) -> float:
         """Seconds until the run's deadline; the time that an operator holds it does not count."""
@@ -158,11 +170,9 @@ class Runner:
         return ctx.run.deadline + held - now
 
 
-async def _finished_before_crash(
-    definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep, position: runs.Position
-) -> bool:
-    """What the resume rule says of a step that a crash cut; a parked step was not cut."""
-    if not position.cut or ctx.run.wait is not None or planned.agent:
+async def _finished_before_crash(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep) -> bool:
+    """What the resume rule says of a step that had begun before; a parked one was not cut."""
+    if ctx.run.wait is not None or planned.agent:
         return False
     owner = flow.owner(definition, ctx, planned)
     info = steps.get(owner, planned.step)
@@ -195,10 +205,10 @@ async def _act(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedSte
 def _read(
     connection: Connection, lease: run_store.Lease
 ) -> tuple[runs.Run, node.Node, list[node.Port], list[node.Portgroup], str | None, str | None, list[runs.Entry]]:
-    sealed, token = nodes.get_secrets(connection, lease.node_uuid)
+    found, sealed, token = nodes.get_sealed(connection, lease.node_uuid)
     return (
         run_store.get(connection, lease.run_id),
-        nodes.get(connection, lease.node_uuid),
+        found,
         ports.list_of_node(connection, lease.node_uuid),
         portgroups.list_of_node(connection, lease.node_uuid),
         sealed,

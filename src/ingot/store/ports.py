@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, node
@@ -40,10 +40,12 @@ def get(connection: Connection, ident: str) -> node.Port:
     return found
 
 
+_OF_NODE = select(ports).where(ports.c.node_uuid == bindparam("of_node")).order_by(ports.c.id)
+
+
 def list_of_node(connection: Connection, node_uuid: str) -> list[node.Port]:
     """Every port of a node, oldest first."""
-    statement = select(ports).where(ports.c.node_uuid == node_uuid).order_by(ports.c.id)
-    return [rows.from_row(row, node.Port) for row in connection.execute(statement)]
+    return [rows.from_row(row, node.Port) for row in connection.execute(_OF_NODE, {"of_node": node_uuid})]
 
 
 def of_nodes(connection: Connection, uuids: list[str]) -> dict[str, list[node.Port]]:

@@ -8,10 +8,11 @@ May not: decide what a step does. Invariant: every write names the generation it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Float, Text, Update, and_, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, power, runs
@@ -25,6 +26,10 @@ FAR = 1e12
 
 _POWER_DEADLINE = 900.0
 _FREE: dict[str, Any] = {"owner": None, "lease_until": 0.0}
+# Statements of every run are made once: putting one together takes longer than SQLite needs to run it.
+_BY_ID = select(table).where(table.c.id == bindparam("of_run"))
+_OPEN = select(table).where(table.c.open_node == bindparam("of_node"))
+_OPEN_RUN = insert(table)
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -40,7 +45,7 @@ def open_run(connection: Connection, run: runs.Run) -> None:
     """Store a new open run. Raises errors.Locked when the node already has one."""
     row = rows.to_row(run, table, open_node=run.node_uuid)
     try:
-        connection.execute(insert(table), row)
+        connection.execute(_OPEN_RUN, row)
     except IntegrityError as error:
         refuse_open(connection, run.node_uuid)
         raise errors.NotFound(f"Node {run.node_uuid} could not be found.") from error
@@ -75,7 +80,7 @@ def refuse_open(connection: Connection, node_uuid: str) -> None:
 
 def get(connection: Connection, run_id: str) -> runs.Run:
     """The run with this id. Raises NotFound."""
-    row = connection.execute(select(table).where(table.c.id == run_id)).first()
+    row = connection.execute(_BY_ID, {"of_run": run_id}).first()
     if row is None:
         raise errors.NotFound(f"Run {run_id} could not be found.")
     return rows.from_row(row, runs.Run)
@@ -83,7 +88,7 @@ def get(connection: Connection, run_id: str) -> runs.Run:
 
 def find_open(connection: Connection, node_uuid: str) -> runs.Run | None:
     """The node's open run, or None."""
-    row = connection.execute(select(table).where(table.c.open_node == node_uuid)).first()
+    row = connection.execute(_OPEN, {"of_node": node_uuid}).first()
     return None if row is None else rows.from_row(row, runs.Run)
 
 
@@ -180,35 +185,68 @@ def request_abort(connection: Connection, node_uuid: str, reason: str, now: floa
     return connection.execute(mine.values(values)).rowcount == 1
 
 
+_OF_LEASE = (table.c.id == bindparam("of_run"), table.c.generation == bindparam("of_generation"))
+_HELD = update(table).where(*_OF_LEASE, table.c.status == runs.Status.OPEN)
+_ABORT = select(table.c.abort_requested, table.c.reason).where(*_OF_LEASE)
+_APPEND = insert(run_events)
+_JOURNAL = select(run_events).where(run_events.c.run_id == bindparam("of_run")).order_by(run_events.c.seq)
+
+
+def _named(lease: Lease) -> dict[str, Any]:
+    return {"of_run": lease.run_id, "of_generation": lease.generation}
+
+
 def change(connection: Connection, lease: Lease, /, **values: Any) -> None:
     """Set columns of a held run. Raises errors.LostLease when another conductor has it."""
-    held = update(table).where(
-        table.c.id == lease.run_id, table.c.generation == lease.generation, table.c.status == runs.Status.OPEN
-    )
-    if connection.execute(held.values(rows.encode(values))).rowcount != 1:
+    _change(connection, _HELD, lease, rows.encode(values))
+
+
+def _change(connection: Connection, statement: Update, lease: Lease, values: dict[str, Any]) -> None:
+    if connection.execute(statement, {**values, **_named(lease)}).rowcount != 1:
         raise errors.LostLease()
 
 
-def check(connection: Connection, lease: Lease) -> None:
-    """Raise errors.LostLease unless ``lease`` is still the right to work on the run."""
-    held = select(table.c.id).where(table.c.id == lease.run_id, table.c.generation == lease.generation)
-    if connection.execute(held).first() is None:
+def check(connection: Connection, lease: Lease) -> tuple[bool, str | None]:
+    """Whether somebody asked the run to stop, and in which words (not the whole row: a plan may be large).
+
+    Raises errors.LostLease unless ``lease`` is still the right to work on the run.
+    """
+    row = connection.execute(_ABORT, _named(lease)).first()
+    if row is None:
         raise errors.LostLease()
+    return bool(row.abort_requested), row.reason
 
 
-def append(connection: Connection, lease: Lease, entry: runs.Entry) -> None:
-    """Write one journal line. Raises errors.LostLease when another conductor has the run."""
+def append(connection: Connection, lease: Lease, *entries: runs.Entry) -> None:
+    """Write journal lines. Raises errors.LostLease when another conductor has the run."""
     check(connection, lease)
-    values = {"run_id": lease.run_id, "seq": entry.seq, "step": entry.step, "event": entry.mark}
-    connection.execute(insert(run_events), {**values, "detail": entry.detail, "at": entry.at})
+    add_lines(connection, lease, entries)
+
+
+def add_lines(connection: Connection, lease: Lease, entries: Sequence[runs.Entry]) -> None:
+    """``append`` in a unit that has asked for the lease already."""
+    run = {"run_id": lease.run_id}
+    lines = [
+        {**run, "seq": each.seq, "step": each.step, "event": each.mark, "detail": each.detail, "at": each.at}
+        for each in entries
+    ]
+    if lines:
+        connection.execute(_APPEND, lines)
 
 
 def journal(connection: Connection, run_id: str) -> list[runs.Entry]:
     """The journal of a run in order."""
-    statement = select(run_events).where(run_events.c.run_id == run_id).order_by(run_events.c.seq)
-    return [
-        runs.Entry(row.seq, row.step, runs.Mark(row.event), row.at, row.detail) for row in connection.execute(statement)
-    ]
+    found = connection.execute(_JOURNAL, {"of_run": run_id})
+    return [runs.Entry(row.seq, row.step, runs.Mark(row.event), row.at, row.detail) for row in found]
+
+
+# Who asked for an abort is not overwritten before the run has read it.
+_REASON = case((table.c.abort_requested, table.c.reason), else_=bindparam("because", type_=Text))
+_AGAIN_AT = bindparam("again_at", type_=Float)
+_EARLIER = case((table.c.wake_at < _AGAIN_AT, table.c.wake_at), else_=_AGAIN_AT)
+_PARK = _HELD.values(reason=_REASON, wake_at=_EARLIER)
+_RESUME = _HELD.values(reason=_REASON)
+_FREE_NODE = update(nodes).where(nodes.c.uuid == bindparam("of_node")).values(reservation=None)
 
 
 def park(connection: Connection, lease: Lease, wait: runs.Wait, wake_at: float) -> None:
@@ -216,20 +254,14 @@ def park(connection: Connection, lease: Lease, wait: runs.Wait, wake_at: float) 
 
     A wake that came while the run was held is not lost: the earlier time stays.
     """
-    earlier = case((table.c.wake_at < wake_at, table.c.wake_at), else_=wake_at)
-    change(connection, lease, wait=wait, reason=_unless_aborted(wait.told()), wake_at=earlier, **_FREE)
-    connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
+    told = {"because": wait.told(), "again_at": wake_at}
+    _change(connection, _PARK, lease, {**told, **rows.encode({"wait": wait}), **_FREE})
+    connection.execute(_FREE_NODE, {"of_node": lease.node_uuid})
 
 
 def resume(connection: Connection, lease: Lease) -> None:
     """Note that what the run waited for has come."""
-    change(connection, lease, wait=None, reason=_unless_aborted(None), progress=None)
-
-
-def get_abort(connection: Connection, run_id: str) -> tuple[bool, str | None]:
-    """Whether somebody asked the run to stop, and in which words. (Not the whole row: a plan may be large.)"""
-    row = connection.execute(select(table.c.abort_requested, table.c.reason).where(table.c.id == run_id)).first()
-    return (bool(row.abort_requested), row.reason) if row is not None else (False, None)
+    _change(connection, _RESUME, lease, {"because": None, "wait": None, "progress": None})
 
 
 def release_hold(connection: Connection, node_uuid: str, now: float) -> bool:
@@ -253,25 +285,18 @@ def supersede(connection: Connection, node_uuid: str, reason: str, now: float) -
 def release(connection: Connection, lease: Lease, memo: dict[str, Any], wake_at: float) -> None:
     """Give the run back untouched, to be tried again at ``wake_at`` and not before."""
     change(connection, lease, memo=memo, wake_at=wake_at, **_FREE)
-    connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
+    connection.execute(_FREE_NODE, {"of_node": lease.node_uuid})
 
 
 def finish(connection: Connection, lease: Lease, status: runs.Status, reason: str | None, now: float) -> None:
-    """Close the run and free the node."""
-    closed = _closed(status, reason, now)
-    change(connection, lease, **closed, **_FREE, open_node=None)
-    connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
+    """Close the run; the node is free as soon as the caller clears its ``reservation``, in the same unit."""
+    change(connection, lease, **_closed(status, reason, now), **_FREE, open_node=None)
 
 
 def _closed(status: runs.Status, reason: str | None, now: float) -> dict[str, Any]:
     """The columns of a run that has ended. What was asked (a config drive, say) is nobody's business any more."""
     ended: dict[str, Any] = {"status": status, "reason": reason, "finished_at": now}
     return {**ended, "wait": None, "progress": None, "params": {}}
-
-
-def _unless_aborted(reason: str | None) -> Any:
-    """``reason``, except that who asked for an abort is not overwritten before the run has read it."""
-    return case((table.c.abort_requested, table.c.reason), else_=reason)
 
 
 def _host(owner: str) -> str:
