@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import report
+
 ROOT = Path(__file__).parent.parent
 RUNS = 15
 GOAL_MS = 150
@@ -32,10 +34,13 @@ def measure(words: list[str]) -> list[float]:
 
 def main() -> None:
     """Print a line per command."""
-    print(f"goal: {GOAL_MS} ms; Python {sys.version.split()[0]}")
+    taking = report.Taking(report.parser(__doc__).parse_args())
+    rows: list[report.Row] = []
     for words in COMMANDS:
         took = measure(words)
-        print(f"ingot {' '.join(words):24} best {took[0]:6.1f}   median {statistics.median(took):6.1f}")
+        rows.append({"command": f"ingot {' '.join(words)}", "best, ms": took[0], "median, ms": statistics.median(took)})
+    slowest = max(row["median, ms"] for row in rows)
+    taking.tell(f"every help within {slowest:.0f} ms (goal {GOAL_MS})", rows=rows)
 
 
 if __name__ == "__main__":

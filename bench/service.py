@@ -8,7 +8,6 @@ is its own processor time over the idle seconds.
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import os
@@ -24,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import report
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -37,11 +38,12 @@ class Start(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--idle", type=float, default=20.0)
     parser.add_argument("--nodes", type=int, default=1000)
     wanted = parser.parse_args()
+    taking = report.Taking(wanted)
     with tempfile.TemporaryDirectory() as folder:
         first = one_start(Path(folder), idle=0)
         rounds = [one_start(Path(folder), idle=0) for _ in range(wanted.rounds)]
@@ -56,7 +58,8 @@ def main() -> None:
         f"memory with {wanted.nodes} new nodes, MiB (PSS)": round(full.memory, 1),
         f"idle CPU with {wanted.nodes} new nodes, % of a core": round(full.busy * 100, 2),
     }
-    print(json.dumps(figures, indent=2))
+    ready, memory = figures["start to ready, s (median)"], figures["memory after start, MiB (PSS)"]
+    taking.tell(f"ready in {ready} s, {memory} MiB, idle at {last.busy * 100:.1f} % of a core", figures)
 
 
 def one_start(folder: Path, idle: float, nodes: int = 0) -> Start:

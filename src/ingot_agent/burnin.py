@@ -1,8 +1,8 @@
-"""Work hardware hard for a while and look whether its answers stay right: processors, memory, disks, network.
+"""Work hardware hard for a while and look whether its answers stay right: processors, memory, disks.
 
 Why our own: stress-ng and fio with their libraries would double the ramdisk. May not: end well when an answer was
 wrong. Invariant: every byte written is read back and compared. The knobs of ``driver_info`` have the names that
-Ironic's agent gives them (``agent_burnin_*``).
+Ironic's agent gives them (``agent_burnin_*``); the network has a file of its own (burnin_network.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import socket
+import signal
 import struct
 import threading
 import time
@@ -22,9 +22,7 @@ from ingot_agent import blockdev, commands, disks, errors, fields, settings, sys
 
 _DAY = 86400.0
 _BLOCK = 1 << 20
-_PORT = 9000
 _INVERSE = bytes(255 - byte for byte in range(256))
-_PATIENCE = 900.0
 Result = dict[str, Any]
 
 
@@ -48,7 +46,7 @@ def knobs(node: dict[str, Any]) -> Knobs:
     return Knobs(fields.find_object(node, "driver_info") or {})
 
 
-def _kept(result: Result, given: Knobs, name: str) -> Result:
+def kept(result: Result, given: Knobs, name: str) -> Result:
     """Give the result, written to the file the operator named as well."""
     path = given.info.get(name)
     if isinstance(path, str) and path:
@@ -76,7 +74,23 @@ def _in_processes(count: int, work: Callable[[int], Result]) -> list[Result]:
                 os._exit(code)
         os.close(writer)
         children.append((child, reader))
-    return [_outcome(child, reader) for child, reader in children]
+    return _outcomes(children)
+
+
+def _outcomes(children: list[tuple[int, int]]) -> list[Result]:
+    """What each worker found. When one died, those after it are ended: they would work, and hold memory, for a day."""
+    results: list[Result] = []
+    dead: errors.CleaningError | None = None
+    for child, reader in children:
+        if dead is not None:
+            os.kill(child, signal.SIGKILL)
+        try:
+            results.append(_outcome(child, reader))
+        except errors.CleaningError as error:
+            dead = dead or error
+    if dead is not None:
+        raise dead
+    return results
 
 
 def _outcome(child: int, reader: int) -> Result:
@@ -114,7 +128,7 @@ def cpu(node: dict[str, Any], progress: commands.Progress) -> Result:
 
     rounds = _judged(_in_processes(workers, work), "processors")
     result = {"workers": workers, "seconds": seconds, "rounds": rounds, "errors": 0}
-    return _kept(result, given, "agent_burnin_cpu_outputfile")
+    return kept(result, given, "agent_burnin_cpu_outputfile")
 
 
 def _calculate() -> tuple[int, float, str]:
@@ -150,7 +164,7 @@ def memory(node: dict[str, Any], roots: settings.Roots, progress: commands.Progr
 
     rounds = _judged(_in_processes(workers, work), "memory")
     result = {"workers": workers, "bytes": workers * each, "seconds": seconds, "rounds": rounds, "errors": 0}
-    return _kept(result, given, "agent_burnin_vm_outputfile")
+    return kept(result, given, "agent_burnin_vm_outputfile")
 
 
 def _wanted_memory(text: str, roots: settings.Roots) -> int:
@@ -205,7 +219,7 @@ def disk(node: dict[str, Any], found: list[disks.Disk], progress: commands.Progr
         raise errors.CleaningError(f"The burn-in found faulty disks. {' '.join(sorted(failures))}")
     if given.info.get("agent_burnin_fio_disk_smart_test"):
         results["smart"] = {"skipped": "this ramdisk has no smartctl"}
-    return _kept({"disks": results}, given, "agent_burnin_fio_disk_outputfile")
+    return kept({"disks": results}, given, "agent_burnin_fio_disk_outputfile")
 
 
 def _work_disk(path: str, loops: int, runtime: float, progress: commands.Progress) -> Result:
@@ -230,86 +244,3 @@ def _work_disk(path: str, loops: int, runtime: float, progress: commands.Progres
             if time.monotonic() > end:
                 break
     return {"bytes": written, "seconds": round(time.monotonic() - began, 1), "errors": 0}
-
-
-def network(node: dict[str, Any], progress: commands.Progress) -> Result:
-    """Bytes to and from a partner node, each direction for so long. Raises CleaningError."""
-    given = knobs(node)
-    runtime = given.number("agent_burnin_fio_network_runtime", 21600)
-    config = fields.as_object(given.info.get("agent_burnin_fio_network_config")) or {}
-    role, partner = config.get("role"), config.get("partner")
-    if role not in ("writer", "reader") or not isinstance(partner, str) or not partner:
-        raise errors.CleaningError(
-            "The burn-in of the network needs driver_info agent_burnin_fio_network_config with role (writer or reader) "
-            "and partner (an address). Pairing by a coordination service is not offered."
-        )
-    port = int(config.get("port", _PORT))
-    result: Result = {}
-    for turn in (role, "reader" if role == "writer" else "writer"):
-        progress.begin(f"network burn-in with {partner}: {turn}")
-        count = _send(runtime, port) if turn == "writer" else _receive(partner, port)
-        result[turn] = {"bytes": count, "megabits_per_second": round(count * 8 / max(runtime, 0.001) / 1e6, 1)}
-    return _kept(result, given, "agent_burnin_fio_network_outputfile")
-
-
-def _pattern(number: int) -> bytes:
-    return struct.pack("<Q", number) * (_BLOCK // 8)
-
-
-def _send(runtime: float, port: int) -> int:
-    """Listen, then send numbered blocks to the partner for ``runtime`` seconds; gives the bytes he says he had."""
-    with socket.create_server(("", port), reuse_port=False) as listener:
-        listener.settimeout(_PATIENCE)
-        try:
-            client, _ = listener.accept()
-        except TimeoutError:
-            raise errors.CleaningError(f"No partner called port {port} within {_PATIENCE:.0f} s.") from None
-    with client:
-        client.settimeout(60)
-        number, end = 0, time.monotonic() + runtime
-        try:
-            while time.monotonic() < end:
-                client.sendall(_pattern(number))
-                number += 1
-            client.shutdown(socket.SHUT_WR)
-            count = struct.unpack("<Q", _exactly(client, 8))[0]
-        except OSError as error:
-            raise errors.CleaningError(f"The connection to the partner broke off: {error}. Check the cable.") from error
-    if count != number * _BLOCK:
-        raise errors.CleaningError(f"The partner got {count} of {number * _BLOCK} bytes right. Check card and cable.")
-    return count
-
-
-def _receive(partner: str, port: int) -> int:
-    """Call the partner until he listens, compare what he sends; gives the bytes that were right."""
-    end = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            connection = socket.create_connection((partner, port), 10)
-            break
-        except OSError as error:
-            if time.monotonic() > end:
-                raise errors.CleaningError(f"The partner {partner} does not listen: {error}.") from error
-            threading.Event().wait(0.5)
-    right = number = 0
-    with connection:
-        connection.settimeout(60)
-        try:
-            while block := _exactly(connection, _BLOCK):
-                right += len(block) if block == _pattern(number) else 0
-                number += 1
-            connection.sendall(struct.pack("<Q", right))
-        except OSError as error:
-            raise errors.CleaningError(f"The connection to {partner} broke off: {error}. Check the cable.") from error
-    if right != number * _BLOCK:
-        raise errors.CleaningError(f"{number * _BLOCK - right} bytes from {partner} were wrong. Check card and cable.")
-    return right
-
-
-def _exactly(connection: socket.socket, length: int) -> bytes:
-    """So many bytes; fewer, or none, only at the end."""
-    whole = bytearray(length)
-    view, done = memoryview(whole), 0
-    while done < length and (count := connection.recv_into(view[done:])):
-        done += count
-    return bytes(whole[:done])

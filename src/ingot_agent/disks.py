@@ -147,3 +147,8 @@ def find_all(roots: settings.Roots) -> list[Disk]:
 def usable(found: list[Disk]) -> list[Disk]:
     """Those that may be written."""
     return [disk for disk in found if not disk.barred]
+
+
+def partition_path(disk: str, number: int) -> str:
+    """The path of a disk's partition."""
+    return f"{disk}p{number}" if disk[-1].isdigit() else f"{disk}{number}"

@@ -13,7 +13,7 @@ import os
 import re
 import struct
 
-from ingot_agent import blockdev, errors, gpt, log, partition, programs, settings
+from ingot_agent import blockdev, disks, errors, gpt, log, programs, settings
 
 LABEL = "ingot"
 _OWN = re.compile(rf"{LABEL}(-\d+)?")
@@ -124,7 +124,7 @@ def _loader(disk: str, number: int, roots: settings.Roots) -> str:
 
     The fallback path of the specification when it cannot be looked at.
     """
-    node = partition.node(disk, number)
+    node = disks.partition_path(disk, number)
     folder = f"{roots.run}/ingot-esp"
     os.makedirs(folder, exist_ok=True)
     if not programs.run(["mount", "-t", "vfat", "-o", "ro", node, folder]).succeeded:

@@ -97,6 +97,13 @@ def write(
 
     raid.assemble(roots)
     disk = hints.choose(disks.find_all(roots), *hints.of_node(node))
+    behind = raid.disks_of(disk.name, roots)
+    if behind and wish is None and not uefi:
+        raise errors.ImageWriteError(
+            f"The image brings its own partition table and would go onto the array {disk.name} of {', '.join(behind)}: "
+            "a machine that starts by BIOS looks for boot code on the disks themselves and would not find it. "
+            "Use a partition image (image_type partition), boot the machine in UEFI mode, or choose a disk."
+        )
     log.line(f"writing the image to {hints.describe(disk)}")
 
     def write_here(device: blockdev.Device) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ingot_agent import blockdev, errors, gpt, mbr, programs, raid, settings
+from ingot_agent import blockdev, disks, errors, gpt, mbr, programs, settings
 
 _CALLS = {"x86_64": (320, 169), "aarch64": (294, 142)}  # kexec_file_load, reboot
 _MAGIC, _MAGIC2, _KEXEC = 0xFEE1DEAD, 672274793, 0x45584543
@@ -117,7 +117,7 @@ def _partitions(disk: str) -> list[str]:
     with blockdev.opened(disk, exclusive=False) as device:
         table = gpt.find(device)
         numbers = [one.number for one in table.partitions] if table else [one.number for one in mbr.find(device) or []]
-    return [raid.partition_path(disk, number) for number in numbers]
+    return [disks.partition_path(disk, number) for number in numbers]
 
 
 def load(disk: str, roots: settings.Roots) -> str:

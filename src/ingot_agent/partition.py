@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingot_agent import blockdev, commands, configdrive, errors, filesystems, gpt, layout, mbr
+from ingot_agent import blockdev, commands, configdrive, disks, errors, filesystems, gpt, layout, mbr
 
 _WIPE = layout.MIB
 _KINDS = {
@@ -31,11 +31,6 @@ class Place:
     found: filesystems.Found | None
 
 
-def node(disk: str, number: int) -> str:
-    """The device of a disk's partition."""
-    return f"{disk}p{number}" if disk[-1].isdigit() else f"{disk}{number}"
-
-
 def places(device: blockdev.Device) -> list[Place]:
     """All partitions of a disk, with what is in them."""
     table, sector = gpt.find(device), device.sector
@@ -47,7 +42,7 @@ def places(device: blockdev.Device) -> list[Place]:
     for number, first, count, name, kind in rows:
         part = layout.Part(name, number, first * sector, count * sector)
         found = filesystems.identify(window(device, part))
-        result.append(Place(node(device.path, number), name, kind == gpt.ESP, part, found))
+        result.append(Place(disks.partition_path(device.path, number), name, kind == gpt.ESP, part, found))
     return result
 
 

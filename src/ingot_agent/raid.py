@@ -124,11 +124,6 @@ def _device(name: str, roots: settings.Roots) -> str:
     return next(one for one in candidates if one not in taken)
 
 
-def partition_path(disk: str, number: int) -> str:
-    """The path of a disk's partition."""
-    return f"{disk}p{number}" if disk[-1].isdigit() else f"{disk}{number}"
-
-
 def _tables(volumes: list[raidplan.Volume]) -> dict[str, gpt.Table]:
     """The partition table of each disk."""
     tables: dict[str, gpt.Table] = {}
@@ -164,7 +159,7 @@ def create(node: dict[str, Any], config: dict[str, Any], roots: settings.Roots, 
         parts: list[str] = []
         for disk, _, _ in volume.parts:
             used[disk.name] = used.get(disk.name, 0) + 1
-            parts.append(partition_path(disk.name, used[disk.name]))
+            parts.append(disks.partition_path(disk.name, used[disk.name]))
         progress.begin(f"making RAID {volume.level} of {', '.join(parts)}")
         _make(_device(volume.name, roots), volume.level, volume.name, parts)
 
@@ -227,7 +222,7 @@ def _remove_partitions(disk: disks.Disk, paths: set[str]) -> None:
         table = gpt.find(device)
         if table is None:
             return
-        own = {one.number: partition_path(disk.name, one.number) for one in table.partitions}
+        own = {one.number: disks.partition_path(disk.name, one.number) for one in table.partitions}
         if not paths & set(own.values()):
             return
         gone = {number for number, path in own.items() if path in paths}

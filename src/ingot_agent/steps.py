@@ -12,6 +12,7 @@ from typing import Any
 
 from ingot_agent import (
     burnin,
+    burnin_network,
     commands,
     disks,
     efiboot,
@@ -85,7 +86,7 @@ class Steps:
             Step("burnin_cpu", anywhere, lambda node, _, progress: burnin.cpu(node, progress)),
             Step("burnin_memory", anywhere, lambda node, _, progress: burnin.memory(node, roots, progress)),
             Step("burnin_disk", on_request, self._burnin_disk),
-            Step("burnin_network", anywhere, lambda node, _, progress: burnin.network(node, progress)),
+            Step("burnin_network", anywhere, lambda node, _, progress: burnin_network.run(node, progress)),
             Step("delete_configuration", anywhere, self._delete_raid, interface="raid"),
             Step("create_configuration", anywhere, self._create_raid, interface="raid"),
             Step(

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import aiohttp
 
-from ingot_rack import effects, hardware, simulated
+from ingot_rack import effects, inventory, simulated
 from ingot_rack.hardware import PowerState
 
 log = logging.getLogger(__name__)
@@ -92,6 +92,10 @@ class Agent:
     def start(self) -> None:
         """Boot."""
         self._spawn(self.run())
+
+    def call(self) -> None:
+        """Heartbeat now, as when a command ends."""
+        self._beat.set()
 
     async def close(self) -> None:
         """Lose power."""
@@ -170,7 +174,7 @@ class Agent:
             return False
 
     async def _inspect(self, url: str) -> None:
-        body: Json = {"inventory": inventory(self._machine.facts), "error": None}
+        body: Json = {"inventory": inventory.tell(self._machine.facts), "error": None}
         for attempt in range(5):
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 async with self._around.client.post(url, json=body, headers={VERSION: "1.84"}) as answer:
@@ -203,13 +207,13 @@ class Agent:
         else:
             result |= {"command_status": "SUCCEEDED", "command_result": outcome}
             if verb.startswith("execute_"):
-                self._beat.set()
+                self.call()
         return result
 
     async def _finish_later(self, result: Json, outcome: Json) -> None:
         await asyncio.sleep(self._around.step_seconds)
         result |= {"command_status": "SUCCEEDED", "command_result": outcome}
-        self._beat.set()
+        self.call()
 
     def _carry_out(self, extension: str, verb: str, params: Json) -> Json:
         if extension in _STEPS:
@@ -229,7 +233,7 @@ class Agent:
             case "image", "install_bootloader":
                 self._note("install_bootloader", str(params.get("root_uuid") or ""))
             case "poll", "get_hardware_info":
-                return inventory(self._machine.facts)
+                return inventory.tell(self._machine.facts)
             case "log", "collect_system_logs":
                 return {"system_logs": ""}
             case _:
@@ -266,46 +270,3 @@ class Agent:
     def alive(self) -> bool:
         """Whether the machine still has power."""
         return self._machine.power is PowerState.ON and bool(self._tasks)
-
-
-def inventory(facts: hardware.Facts) -> Json:
-    """The inventory a ramdisk collects on this machine."""
-    interfaces = [
-        {
-            "name": f"eth{index}",
-            "mac_address": mac,
-            "ipv4_address": None,
-            "has_carrier": True,
-            "product": "0x1000",
-        }
-        for index, mac in enumerate(facts.macs)
-    ]
-    disks = [
-        {
-            "name": f"/dev/vd{'abcdefgh'[i]}",
-            "model": "",
-            "size": disk.size,
-            "rotational": False,
-            "serial": disk.serial,
-        }
-        for i, disk in enumerate(facts.disks)
-    ]
-    return {
-        "interfaces": interfaces,
-        "cpu": {
-            "model_name": "Simulated",
-            "frequency": "2000",
-            "count": facts.vcpus,
-            "architecture": "x86_64",
-        },
-        "disks": disks,
-        "memory": {"total": facts.memory_mb << 20, "physical_mb": facts.memory_mb},
-        "bmc_address": None,
-        "system_vendor": {
-            "product_name": facts.product,
-            "serial_number": facts.serial_number,
-            "manufacturer": facts.manufacturer,
-        },
-        "boot": {"current_boot_mode": facts.firmware, "pxe_interface": facts.macs[0] if facts.macs else None},
-        "hostname": facts.name,
-    }

@@ -17,7 +17,7 @@ import signal
 import sys
 from pathlib import Path
 
-from ingot_rack import control, errors, fleet, places, rack, specs
+from ingot_rack import control, errors, fleet, places, rack, running, specs
 
 NOT_ASKED, DETACHED, FAILED = -1, -2, -3
 
@@ -132,20 +132,20 @@ def _stop_on_signals(event: asyncio.Event) -> None:
 
 async def _serve(spec: specs.Spec, ready: int = NOT_ASKED) -> None:
     """Bring a rack up, keep it until told to stop, clean up. A byte on `ready` says that it is up."""
-    running = rack.Rack(spec)
-    _stop_on_signals(running.stopping)
+    one = running.Rack(spec)
+    _stop_on_signals(one.stopping)
     folder = places.rack(spec.name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / "rack.pid").write_text(str(os.getpid()))
     try:
-        await running.up()
+        await one.up()
         sys.stderr.write(f"rack {spec.name} is up; control socket {rack.control_socket(spec.name)}\n")
         if ready >= 0:
             os.write(ready, b"+")
             os.close(ready)
-        await running.stopping.wait()
+        await one.stopping.wait()
     finally:
-        await running.down()
+        await one.down()
         (folder / "rack.pid").unlink(missing_ok=True)
 
 
@@ -171,11 +171,11 @@ async def _serve_fleet(options: argparse.Namespace) -> None:
     )
     stopping = asyncio.Event()
     _stop_on_signals(stopping)
-    running = fleet.Fleet(plan)
-    await running.start()
+    made = fleet.Fleet(plan)
+    await made.start()
     if options.write:
-        await asyncio.to_thread(options.write.write_text, json.dumps({"nodes": running.nodes()}, indent=1))
+        await asyncio.to_thread(options.write.write_text, json.dumps({"nodes": made.nodes()}, indent=1))
     sys.stderr.write(f"fleet of {plan.ipmi} IPMI and {plan.redfish} Redfish BMCs is up\n")
     with contextlib.suppress(asyncio.CancelledError):
         await stopping.wait()
-    await running.close()
+    await made.close()

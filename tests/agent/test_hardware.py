@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -13,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from agent import machines
+from agent import machines, peers
 from agent.test_hints import SMALL
 from ingot_agent import (
     ata,
     blockdev,
     burnin,
+    burnin_network,
     commands,
     disks,
     erase,
@@ -197,6 +199,21 @@ def test_burnin_finds_wrong_answers_and_dead_workers() -> None:
         burnin._in_processes(1, dies)  # pyright: ignore[reportPrivateUsage] - as above
 
 
+def test_burnin_does_not_leave_workers_behind_a_dead_one(tmp_path: Path) -> None:
+    def work(number: int) -> dict[str, Any]:
+        if number:
+            (tmp_path / str(number)).write_text(str(os.getpid()))
+            signal.pause()
+        peers.wait_until(lambda: all((tmp_path / name).exists() for name in "12"), 20, "the others")
+        raise RuntimeError("the first one")
+
+    with pytest.raises(errors.CleaningError, match="the first one"):
+        burnin._in_processes(3, work)  # pyright: ignore[reportPrivateUsage] - as above
+    for name in "12":
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / name).read_text()), 0)
+
+
 def test_burnin_of_a_disk(tmp_path: Path) -> None:
     one = _disk(tmp_path / "sda", 8 * MIB)
     result = burnin.disk({"driver_info": {"agent_burnin_fio_disk_loops": 2}}, [one], GO)
@@ -215,7 +232,7 @@ def test_burnin_of_the_network_goes_both_ways() -> None:
     results: dict[str, Any] = {}
 
     def run(role: str) -> None:
-        results[role] = burnin.network(_network(role, port), commands.Progress())
+        results[role] = burnin_network.run(_network(role, port), commands.Progress())
 
     threads = [threading.Thread(target=run, args=(role,)) for role in ("writer", "reader")]
     for thread in threads:
@@ -225,7 +242,7 @@ def test_burnin_of_the_network_goes_both_ways() -> None:
     assert results["writer"]["writer"]["bytes"] == results["reader"]["reader"]["bytes"] > MIB
     assert results["writer"]["reader"]["bytes"] == results["reader"]["writer"]["bytes"] > MIB
     with pytest.raises(errors.CleaningError, match="agent_burnin_fio_network_config"):
-        burnin.network({}, GO)
+        burnin_network.run({}, GO)
 
 
 def test_lldp_frame() -> None:

@@ -277,3 +277,17 @@ def test_whole_step_on_the_hinted_disk(tmp_path: Path) -> None:
     assert str(wanted) in text
     check = subprocess.run(["sgdisk", "-v", str(wanted)], capture_output=True, text=True, check=True)
     assert "No problems found" in check.stdout
+
+
+def test_a_whole_disk_image_on_an_array_is_refused_where_it_could_not_start(tmp_path: Path) -> None:
+    """By BIOS; nothing is fetched and nothing written."""
+    roots = machines.make(tmp_path / "machine")
+    machines.add_disk(roots, "sda", 64 * MIB, sda1__size="8")
+    array = machines.add_disk(roots, "md0", 5 << 30, slaves__sda1="")
+    links = Path(roots.sys) / "class/block"
+    links.mkdir(parents=True, exist_ok=True)
+    (links / "sda1").symlink_to(Path(roots.sys) / "block/sda/sda1")
+    info = {"urls": ["http://127.0.0.1:1/i.raw"], "os_hash_algo": "sha256", "os_hash_value": "0" * 64}
+    with pytest.raises(errors.ImageWriteError, match=r"array \S+md0 of \S+sda: a machine that starts by BIOS"):
+        image.write(image.order(info, ""), {}, settings.Settings(), roots, commands.Progress())
+    assert not array.read_bytes()[:MIB].strip(b"\0")

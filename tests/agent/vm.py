@@ -143,6 +143,17 @@ def partitioned(folder: Path) -> bytes:
     return bytes(body)
 
 
+def file_system(folder: Path) -> bytes:
+    """A small partition image: a FAT file system with 8 MiB of data that does not shrink."""
+    image, data = folder / "partition", folder / "data"
+    with image.open("wb") as file:
+        file.truncate(40 * MIB)
+    subprocess.run(["mkfs.vfat", "-F", "32", str(image)], check=True, capture_output=True)
+    data.write_bytes(os.urandom(8 * MIB))
+    subprocess.run(["mcopy", "-i", str(image), str(data), "::data"], check=True)
+    return image.read_bytes()
+
+
 def order(images: peers.Images, body: bytes, chunks: bytes) -> dict[str, Any]:
     base = f"http://10.0.2.2:{images.port}"
     info: dict[str, Any] = {"id": "i", "urls": [f"{base}/i.raw"], "disk_format": "raw"}

@@ -142,12 +142,11 @@ async def test_full_session_table(ipmitool: Tool, front: bmc.Bmc) -> None:
 
 async def test_slow_stuck_and_lying_power(ipmitool: Tool, front: bmc.Bmc) -> None:
     front.faults.power_seconds = 0.5
-    await ipmitool("power", "on")
+    ordering = asyncio.create_task(ipmitool("power", "on"))
+    await until(lambda: front.in_transition, what="the order")
     assert front.hardware.power is PowerState.OFF
-    assert front.in_transition
-    async with asyncio.timeout(10):
-        while front.hardware.power is PowerState.OFF:
-            await asyncio.sleep(0.05)
+    await until(lambda: front.hardware.power is PowerState.ON, what="the end of the slow power change")
+    assert (await ordering)[0] == 0
     front.faults.change({"power_seconds": 0, "power_stuck": True})
     assert (await ipmitool("power", "off"))[0] == 0
     assert front.hardware.power is PowerState.ON

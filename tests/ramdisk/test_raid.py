@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent import peers
-from agent.vm import MIB, Frame, Machine, booted, order, partitioned
+from agent.vm import MIB, Frame, Machine, booted, file_system, order
 
 pytestmark = [
     pytest.mark.qemu,
@@ -62,7 +62,7 @@ def mdstat(machine: Machine) -> str:
 
 
 def test_every_level(tmp_path: Path) -> None:
-    body = partitioned(tmp_path)
+    body = file_system(tmp_path)
     with (
         peers.Ironic() as api,
         peers.Images({"/i.raw": body, "/i.map": peers.chunk_map(body)}) as images,
@@ -94,6 +94,7 @@ def check_written(machine: Machine, folder: Path, images: peers.Images, body: by
     hinted = node("6") | {"properties": {"root_device": {"name": f"/dev/{name}"}}}
     before = [(folder / disk).stat().st_blocks for disk in ("r1", "r2", "r3", "r4")]
     wanted = order(images, body, peers.chunk_map(body)) | {"node": hinted}
+    wanted["step"]["args"]["image_info"] |= {"image_type": "partition", "root_mb": 100}
     written = machine.client.post("deploy.execute_deploy_step", wanted)[1]
     # The array of 500 MiB is smaller than what an image usually needs, but a hint is a hint.
     assert written["command_status"] == "SUCCEEDED", written

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent import peers
-from agent.vm import MIB, Frame, Machine, booted, order, partitioned
+from agent.vm import MIB, Frame, Machine, booted, file_system, order, partitioned
 from ingot_agent import collectors
 
 pytestmark = [
@@ -105,14 +105,19 @@ def _check_raid(machine: Machine, folder: Path, images: peers.Images, body: byte
     assert made == _NODE["target_raid_config"]
     refused = _run(machine, "create_configuration", interface="raid")
     assert "part of /dev/md0" in refused["command_error"]["details"]
-    chunks = peers.chunk_map(body)
-    wanted = order(images, body, chunks) | {"node": _NODE}
+    whole = order(images, body, peers.chunk_map(body)) | {"node": _NODE}
+    refused = machine.client.post("deploy.execute_deploy_step", whole)[1]
+    assert "starts by BIOS" in refused["command_error"]["details"]
+    inner = file_system(folder)
+    images.files |= {"/i.raw": inner, "/i.map": peers.chunk_map(inner)}
+    wanted = order(images, inner, peers.chunk_map(inner)) | {"node": _NODE}
+    wanted["step"]["args"]["image_info"] |= {"image_type": "partition", "root_mb": 100}
     written = machine.client.post("deploy.execute_deploy_step", wanted)[1]
     assert written["command_status"] == "SUCCEEDED", written
     assert "/dev/md0" in written["command_result"]["deploy_result"]
     machine.client.post("standby.sync")
     for name in ("r1", "r2"):
-        assert body[50 * MIB : 58 * MIB] in (folder / name).read_bytes(), name
+        assert (folder / "data").read_bytes() in (folder / name).read_bytes(), name
     assert "removed the arrays md0" in _done(machine, "delete_configuration", "raid")
     assert _done(machine, "delete_configuration", "raid") == "there was no array"
     assert not (folder / "r1").read_bytes()[: 2 * MIB].strip(b"\0")

@@ -17,7 +17,7 @@ import msgspec
 
 HEAD_LIMIT = 32 * 1024
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _REASONS = {
     200: "OK",
     206: "Partial Content",
@@ -94,7 +94,10 @@ def parse_head(head: bytes, client: str) -> Request:
     keep = "keep-alive" in wish if version == "HTTP/1.0" else "close" not in wish
     # Bodies are never wanted; not reading one means the next request cannot be found.
     keep = keep and headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
-    url = urlsplit(target if target.startswith("/") else _origin_form(target))
+    try:
+        url = urlsplit(target if target.startswith("/") else _origin_form(target))
+    except ValueError as error:  # an opening bracket where a host may stand
+        raise BadRequestError(400, "The request target is no address.") from error
     return Request(method, _clean_path(url.path), url.query, headers, client, keep)
 
 

@@ -16,8 +16,14 @@ BMC_CALLS = metrics.Histogram(
     ("protocol", "outcome"),
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
+POWER_SWEEPS = metrics.Histogram(
+    "ingot_power_sweep_duration_seconds",
+    "Sweeps of power sync by outcome, and how long each took to ask all BMCs and hear those that answer promptly.",
+    ("outcome",),
+    (0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0),
+)
 RUNS = metrics.Counter(
     "ingot_runs_ended_total", "Runs that ended since this process started, by kind and how.", ("kind", "status")
 )
 DELIVERIES = metrics.Counter("ingot_webhook_deliveries_total", "Tries to deliver events to webhooks.", ("outcome",))
-ALL = (REQUESTS, BMC_CALLS, RUNS, DELIVERIES)
+ALL = (REQUESTS, BMC_CALLS, POWER_SWEEPS, RUNS, DELIVERIES)

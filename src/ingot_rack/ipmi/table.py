@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ingot_rack.ipmi import commands, events, inventory, sensing, session, sol
+from ingot_rack.ipmi import chassis, commands, events, inventory, sensing, session, sol
 from ingot_rack.ipmi.commands import Call, Command, Refusal
 
 
@@ -23,14 +23,14 @@ class Row:
 USER, OPERATOR, ADMIN = session.PRIVILEGE_USER, session.PRIVILEGE_OPERATOR, session.PRIVILEGE_ADMINISTRATOR
 
 TABLE: dict[tuple[int, int], Row] = {
-    (0x00, 0x00): Row(commands.chassis_capabilities, USER),
-    (0x00, 0x01): Row(commands.chassis_status, USER),
-    (0x00, 0x02): Row(commands.chassis_control, OPERATOR),
-    (0x00, 0x04): Row(commands.chassis_identify, OPERATOR),
-    (0x00, 0x06): Row(commands.set_restore_policy, OPERATOR),
-    (0x00, 0x07): Row(commands.restart_cause, USER),
-    (0x00, 0x08): Row(commands.set_boot_options, OPERATOR),
-    (0x00, 0x09): Row(commands.get_boot_options, OPERATOR),
+    (0x00, 0x00): Row(chassis.chassis_capabilities, USER),
+    (0x00, 0x01): Row(chassis.chassis_status, USER),
+    (0x00, 0x02): Row(chassis.chassis_control, OPERATOR),
+    (0x00, 0x04): Row(chassis.chassis_identify, OPERATOR),
+    (0x00, 0x06): Row(chassis.set_restore_policy, OPERATOR),
+    (0x00, 0x07): Row(chassis.restart_cause, USER),
+    (0x00, 0x08): Row(chassis.set_boot_options, OPERATOR),
+    (0x00, 0x09): Row(chassis.get_boot_options, OPERATOR),
     (0x04, 0x23): Row(sensing.factors, USER),
     (0x04, 0x25): Row(sensing.hysteresis, USER),
     (0x04, 0x27): Row(sensing.thresholds, USER),

@@ -70,7 +70,7 @@ async def test_a_machine_rebooted_in_the_middle_of_a_write(slow: world.World) ->
 async def test_an_agent_that_was_started_anew(slow: world.World) -> None:
     name, agent, _ = await _writing(slow)
     agent.commands.clear()
-    agent._beat.set()  # pyright: ignore[reportPrivateUsage] - it calls, as a new one does
+    agent.call()
     told = await _failed(slow, name)
     assert "knows nothing of deploy.execute_deploy_step any more: it was restarted in the middle" in told
 
@@ -79,9 +79,8 @@ async def test_a_command_posted_again_is_not_run_again(slow: world.World) -> Non
     name, agent, command = await _writing(slow)
     await slow.kill()
     await slow.start()
-    await asyncio.sleep(0)
     command.update(command_status="FAILED", command_error={"details": "enough"})
-    agent._beat.set()  # pyright: ignore[reportPrivateUsage] - it calls when a command ends
+    agent.call()
     assert "enough" in await _failed(slow, name)
     posted = [one for one in agent.commands.values() if one["command_name"] == "execute_deploy_step"]
     assert len(posted) == 1
@@ -108,7 +107,7 @@ async def test_the_ramdisks_logs_are_kept_with_a_failed_run(slow: world.World) -
 
     agent.command = with_logs
     command.update(command_status="FAILED", command_error={"details": "the disk died"})
-    agent._beat.set()  # pyright: ignore[reportPrivateUsage] - it calls when a command ends
+    agent.call()
     assert "the disk died" in await _failed(slow, name)
     kept = await slow.call("GET", f"/ingot/v1/nodes/{name}/logs")
     assert kept["files"] == {"agent": "the disk clicked"}

@@ -1,13 +1,15 @@
 """Power sync: ask each BMC now and then, and let the record follow the hardware.
 
-Spread evenly over the interval; bounded concurrency; a BMC that fails is asked less and less often, and is logged
-once when it goes and once when it comes back. A dead BMC delays no other. Invariant: a node that a run holds, or
-whose power is being changed, is never written to.
+Spread over the interval; bounded concurrency; a BMC that fails is asked less and less often, and is logged once when
+it goes and once when it comes back. A dead or slow BMC delays no other: it loses its place among those that are asked
+after ``_BRISK`` seconds and its answer counts whenever it comes; a change is stored as soon as it is seen.
+Invariant: a node that a run holds, or whose power is being changed, is never written to.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 import structlog
@@ -19,12 +21,16 @@ from ingot.domain import errors, power, states
 from ingot.interfaces.context import Context
 from ingot.store import history, nodes
 from ingot.store.paging import Page
+from ingot.telemetry import counts
 
 _log = structlog.get_logger("ingot.power_sync")
 _PARALLEL = 256
+_BRISK = 0.25
+"""A read that takes longer gives its place up and goes on beside the sweep."""
 _LONGEST_BACK_OFF = 16
 """A BMC that never answers is asked in every sixteenth sweep."""
-_READ_TIMEOUT = 30.0
+_READ_TIMEOUT = 60.0
+"""More than a login and a read take that each need all the patience of a client."""
 _TOGETHER = 64
 """Nodes that are read from the database at once: it saves most of what reading each alone costs."""
 
@@ -45,71 +51,87 @@ class PowerSync:
         self._calls = calls
         self._failures: dict[str, int] = {}
         self._sweeps = 0
+        self._room = asyncio.Semaphore(_PARALLEL)
+        self._reading: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Sweep for ever, one sweep per interval."""
         interval = self._deps.settings.power_sync_interval
-        while interval > 0:
-            began = self._deps.clock()
-            try:
-                await self.sweep(interval)
-            except errors.Unreachable as error:
-                _log.warning("power sync left out", reason=error.sentence())
-            await asyncio.sleep(max(0.0, interval - (self._deps.clock() - began)))
-
-    async def sweep(self, over: float) -> int:
-        """Ask every node that is due, spread over ``over`` seconds; how many records changed."""
-        self._sweeps += 1
-        known = dict(await self._deps.store.read(_due))
-        due = [(uuid, stored) for uuid, stored in known.items() if self._is_due(uuid)]
-        self._failures = {uuid: times for uuid, times in self._failures.items() if uuid in known}
-        found = await self._read_all(due, over)
-        changed = [one for one in found if power.reconcile(one.stored, one.seen)]
-        if changed:
-            await self._deps.store.run(_store, changed)
-        return len(changed)
-
-    async def _read_all(self, due: list[tuple[str, str | None]], over: float) -> list[_Seen]:
-        gate = asyncio.Semaphore(_PARALLEL)
-        found: list[_Seen] = []
-        tasks: dict[str, asyncio.Task[None]] = {}
         try:
+            while interval > 0:
+                began = self._deps.clock()
+                try:
+                    await self.sweep(interval)
+                except errors.Unreachable as error:
+                    _log.warning("power sync left out", reason=error.sentence())
+                await asyncio.sleep(max(0.0, interval - (self._deps.clock() - began)))
+        finally:
+            for task in self._reading.values():
+                task.cancel()
+            await self.settle()
+
+    async def sweep(self, over: float) -> None:
+        """Ask every node that is due, spread over half of ``over`` seconds; ends when all are asked and the brisk ones
+        have answered. A node whose last answer is still awaited is not asked again."""
+        with counts.POWER_SWEEPS.timed():
+            self._sweeps += 1
+            known = dict(await self._deps.store.read(_due))
+            self._failures = {uuid: times for uuid, times in self._failures.items() if uuid in known}
+            due = [(uuid, stored) for uuid, stored in known.items() if self._is_due(uuid)]
+            loop = asyncio.get_running_loop()
+            began = loop.time()
             for first in range(0, len(due), _TOGETHER):
+                await asyncio.sleep(began + over / 2 * first / len(due) - loop.time())
                 part = dict(due[first : first + _TOGETHER])
                 for uuid, loaded in (await self._calls.load(list(part))).items():
-                    await gate.acquire()
-                    tasks[uuid] = asyncio.create_task(self._read_into(found, loaded, part[uuid]))
-                    tasks[uuid].add_done_callback(lambda _: gate.release())
-                    await asyncio.sleep(min(over / 2 / len(due), 0.5))
-            if tasks:
-                await asyncio.wait(tasks.values())
-        finally:
-            for task in tasks.values():
-                task.cancel()
-        for uuid, task in tasks.items():
-            bug = task.exception()
-            if isinstance(bug, Exception):
-                # A driver's own mistake concerns its node alone.
-                self._failed(uuid, errors.Bug(f"The driver raised an unforeseen {type(bug).__name__}: {bug}"))
-        return found
+                    await self._room.acquire()
+                    self._start(loaded, part[uuid])
+            if self._reading:
+                await asyncio.wait(self._reading.values(), timeout=_BRISK)
+
+    async def settle(self) -> None:
+        """Wait for the reads that outlast their sweep."""
+        if self._reading:
+            await asyncio.wait(self._reading.values())
 
     def _is_due(self, uuid: str) -> bool:
         skip = min(2 ** self._failures.get(uuid, 0), _LONGEST_BACK_OFF)
-        return self._sweeps % skip == 0
+        return self._sweeps % skip == 0 and uuid not in self._reading
 
-    async def _read_into(self, found: list[_Seen], loaded: Loaded, stored: str | None) -> None:
+    def _start(self, loaded: Loaded, stored: str | None) -> None:
+        """Read one node's power in a task of its own, which holds one place of ``_room`` for ``_BRISK`` at most."""
+        uuid = loaded.node.uuid
+        task = self._reading[uuid] = asyncio.create_task(self._follow(loaded, stored))
+        place = asyncio.get_running_loop().call_later(_BRISK, self._room.release)
+
+        def end(_: asyncio.Task[None]) -> None:
+            del self._reading[uuid]
+            if place.when() > asyncio.get_running_loop().time():  # else it has given its place up, or is about to
+                place.cancel()
+                self._room.release()
+            bug = None if task.cancelled() else task.exception()
+            if isinstance(bug, Exception):
+                # A driver's own mistake concerns its node alone.
+                self._failed(uuid, errors.Bug(f"The driver raised an unforeseen {type(bug).__name__}: {bug}"))
+
+        task.add_done_callback(end)
+
+    async def _follow(self, loaded: Loaded, stored: str | None) -> None:
+        """Read one node's power and store what has changed."""
         uuid = loaded.node.uuid
         try:
             async with asyncio.timeout(_READ_TIMEOUT):
                 ctx = self._calls.open(loaded)
                 seen = await ctx.power.get(ctx)
-                modes = await _modes(ctx) if power.reconcile(stored, seen) else {}
-                found.append(_Seen(uuid, stored, seen, modes))
+                changed = power.reconcile(stored, seen) and _Seen(uuid, stored, seen, await _modes(ctx))
         except (errors.IngotError, TimeoutError) as error:
             self._failed(uuid, error)
             return
         if self._failures.pop(uuid, 0):
             _log.info("BMC answers again", node=uuid)
+        if changed:
+            with contextlib.suppress(errors.StoreDown):  # the next sweep sees it again
+                await self._deps.store.run(_store, changed)
 
     def _failed(self, uuid: str, error: Exception) -> None:
         if uuid not in self._failures:
@@ -140,10 +162,9 @@ def _due(connection: Connection) -> list[tuple[str, str | None]]:
     ]
 
 
-def _store(connection: Connection, changed: list[_Seen]) -> None:
-    for one in changed:
-        expected = {"power_state": one.stored, "reservation": None, "target_power_state": None}
-        verdict = power.reconcile(one.stored, one.seen)
-        done = nodes.change_if(connection, one.uuid, expected, power_state=one.seen.value, **one.modes)
-        if done and verdict and verdict.note:
-            history.add(connection, one.uuid, verdict.note, event_type="power")
+def _store(connection: Connection, one: _Seen) -> None:
+    expected = {"power_state": one.stored, "reservation": None, "target_power_state": None}
+    verdict = power.reconcile(one.stored, one.seen)
+    done = nodes.change_if(connection, one.uuid, expected, power_state=one.seen.value, **one.modes)
+    if done and verdict and verdict.note:
+        history.add(connection, one.uuid, verdict.note, event_type="power")
