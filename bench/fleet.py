@@ -1,6 +1,6 @@
 """A whole fleet asked at once: enrolled -> manageable -> inspected -> available -> active -> available again.
 
-Run: ./ingot bench fleet [--nodes N ...]     Speaks only the wire, on loopback.
+Run: ./ingot bench fleet [--nodes N ...] [--record]     Speaks only the wire, on loopback.
 One `ingot serve` with SQLite and no setting but where it listens; nodes of pretended hardware, which takes no time, so
 what is measured is the service: its API, its engine, its database. For each verb all nodes are asked over 64
 connections; "wall" is from the first request until none is missing. CPU is the service process's own. Meanwhile another
@@ -10,9 +10,7 @@ own.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import allocations
+import report
 import service
 
 LANES = 64
@@ -31,50 +30,52 @@ PHASES = (
     ("active", "active"),
     ("deleted", "available"),
 )
+UP = ("manage", "provide", "active")
 PATIENCE = 1800.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--nodes", type=int, nargs="+", default=[1000, 10_000])
     wanted = parser.parse_args()
-    fleets: list[dict[str, Any]] = []
+    taking = report.Taking(wanted)
+    rows: list[report.Row] = []
+    figures: report.Row = {}
     for nodes in wanted.nodes:
         with tempfile.TemporaryDirectory() as folder, service.served(Path(folder)) as (pid, port):
-            fleets.append(fleet(pid, port, nodes))
-    print(json.dumps(fleets, indent=2))
+            figures[f"memory before {nodes} nodes, MiB (PSS)"] = round(service.pss(pid), 1)
+            found = fleet(pid, port, nodes)
+            figures[f"memory after {nodes} nodes, MiB (PSS)"] = round(service.pss(pid), 1)
+        figures[f"{nodes} nodes to active, s"] = round(sum(row["wall, s"] for row in found if row["verb"] in UP), 2)
+        rows += found
+    first, last = (figures[f"{nodes} nodes to active, s"] / nodes for nodes in (wanted.nodes[0], wanted.nodes[-1]))
+    figures["time per node, most over fewest"] = round(last / first, 2)
+    lost = sum(row["nodes"] - row["reached their goal"] for row in rows)
+    nodes = wanted.nodes[0]
+    taking.tell(f"{nodes} nodes to active in {figures[f'{nodes} nodes to active, s']} s, {lost} lost", figures, rows)
 
 
-def fleet(pid: int, port: int, nodes: int) -> dict[str, Any]:
+def fleet(pid: int, port: int, nodes: int) -> list[report.Row]:
     """Take so many nodes all the way, and tell what each part took."""
-    empty = service.pss(pid)
-    made = [
-        ("POST", "/v1/nodes", {"driver": "fake-hardware", "name": f"n{number}"}, VERSION) for number in range(nodes)
-    ]
+    made = [("POST", "/v1/nodes", machine(f"n{number}"), VERSION) for number in range(nodes)]
     with ProcessPoolExecutor(1) as load:
         load.submit(allocations.send, port, LANES, made).result()
-        load.submit(allocations.send, port, 1, [("POST", "/v1/nodes", machine("seen"), VERSION)])
-        rows = [phase(pid, port, load, nodes, verb, goal) for verb, goal in PHASES]
-    return {
-        "nodes": nodes,
-        "to active, s (manage, provide, active)": round(sum(rows[each]["wall, s"] for each in (0, 2, 3)), 2),
-        "memory empty, MiB (PSS)": round(empty, 1),
-        "memory at the end, MiB (PSS)": round(service.pss(pid), 1),
-        "phases": rows,
-    }
+        load.submit(allocations.send, port, 1, [("POST", "/v1/nodes", machine("seen"), VERSION)]).result()
+        return [phase(pid, port, load, nodes, verb, goal) for verb, goal in PHASES]
 
 
 def machine(name: str) -> dict[str, Any]:
     return {"driver": "fake-hardware", "name": name}
 
 
-def phase(pid: int, port: int, load: ProcessPoolExecutor, nodes: int, verb: str, goal: str) -> dict[str, Any]:
+def phase(pid: int, port: int, load: ProcessPoolExecutor, nodes: int, verb: str, goal: str) -> report.Row:
     body = {"target": verb, **({"configdrive": {"user_data": "x"}} if verb == "active" else {})}
     calls = [("PUT", f"/v1/nodes/n{number}/states/provision", body, VERSION) for number in range(nodes)]
     before, begun = service.cpu(pid), time.perf_counter()
     asked = load.submit(ask, port, calls, goal, nodes).result()
     wall, spent = time.perf_counter() - begun, service.cpu(pid) - before
     return {
+        "nodes": nodes,
         "verb": verb,
         "wall, s": round(wall, 2),
         "asked within, s": round(asked["asked"], 2),

@@ -7,23 +7,31 @@ on disk before the effect it announces begins, and after the effect it confirms 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, node, runs, secrets
+from ingot.domain import errors, runs, secrets
 from ingot.flows import attempts, ending, flow, ramdisk_logs, undo, waits
 from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.kit import Kit
-from ingot.store import nodes, portgroups, ports
+from ingot.store import contexts
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.run")
+
+
+class Taken(NamedTuple):
+    """A run as it was taken up: its row, its journal, its node."""
+
+    run: runs.Run
+    entries: list[runs.Entry]
+    node: contexts.Loaded
 
 
 class Runner:
@@ -34,11 +42,22 @@ class Runner:
         self._kit = kit
         self._flows = flows
 
-    async def run(self, lease: run_store.Lease) -> None:
-        """Go on with a run until it waits, ends, or is somebody else's. Raises nothing but cancellation."""
+    async def load(self, leases: list[run_store.Lease]) -> dict[run_store.Lease, Taken]:
+        """What is stored of many runs, read at once; where that fails, each has to be read by itself."""
+        try:
+            return await self._deps.store.read(_read_many, leases) if len(leases) > 1 else {}
+        except Exception:
+            _log.exception("runs not read together", runs=len(leases))
+            return {}
+
+    async def run(self, lease: run_store.Lease, taken: Taken | None = None) -> None:
+        """Go on with a run until it waits, ends, or is somebody else's. Raises nothing but cancellation.
+
+        ``taken``: what ``load`` gave a moment ago, None to read it here.
+        """
         with structlog.contextvars.bound_contextvars(node=lease.node_uuid, run=lease.run_id):
             try:
-                await self._advance(lease)
+                await self._advance(lease, taken)
             except errors.LostLease:
                 _log.warning("lease lost")
             except errors.StoreDown as error:
@@ -48,8 +67,8 @@ class Runner:
                 _log.exception("run interrupted")
                 await ending.interrupted(self._deps, self._flows, lease, attempts.sentence(error))
 
-    async def _advance(self, lease: run_store.Lease) -> None:
-        ctx, journal = await self._load(lease)
+    async def _advance(self, lease: run_store.Lease, taken: Taken | None) -> None:
+        ctx, journal = self._open(lease, taken or await self._deps.store.read(_read, lease))
         definition = self._flows[journal.run.kind]
         if journal.run.plan is None and not await self._make_plan(definition, ctx, journal):
             return
@@ -68,20 +87,20 @@ class Runner:
             if not await self._step(definition, ctx, journal, position):
                 return
 
-    async def _load(self, lease: run_store.Lease) -> tuple[StepContext, RunJournal]:
-        run, found, found_ports, groups, sealed, token, entries = await self._deps.store.read(_read, lease)
-        opened: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, sealed) or {}
-        run = msgspec.structs.replace(run, plan=opened_plan(self._deps.sealer, run))
-        journal = RunJournal(self._deps, lease, run, entries)
+    def _open(self, lease: run_store.Lease, taken: Taken) -> tuple[StepContext, RunJournal]:
+        found = taken.node.node
+        opened: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, taken.node.sealed) or {}
+        run = msgspec.structs.replace(taken.run, plan=opened_plan(self._deps.sealer, taken.run))
+        journal = RunJournal(self._deps, lease, run, taken.entries)
         sealed_params = run.params.get("sealed")
         params: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, sealed_params) if sealed_params else {}
         ctx = StepContext(
             node=found,
-            ports=found_ports,
-            portgroups=groups,
+            ports=taken.node.ports,
+            portgroups=taken.node.portgroups,
             driver_info=secrets.merge(found.driver_info, opened.get("driver_info", {})),
             instance_info=secrets.merge(found.instance_info, opened.get("instance_info", {})),
-            agent_token=self._deps.sealer.open(lease.node_uuid, token),
+            agent_token=self._deps.sealer.open(lease.node_uuid, taken.node.token),
             kit=self._kit,
             registry=self._deps.registry,
             keep_internal=journal.keep_internal,
@@ -202,16 +221,18 @@ async def _act(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedSte
     await getattr(owner, planned.step)(ctx)
 
 
-def _read(
-    connection: Connection, lease: run_store.Lease
-) -> tuple[runs.Run, node.Node, list[node.Port], list[node.Portgroup], str | None, str | None, list[runs.Entry]]:
-    found, sealed, token = nodes.get_sealed(connection, lease.node_uuid)
-    return (
-        run_store.get(connection, lease.run_id),
-        found,
-        ports.list_of_node(connection, lease.node_uuid),
-        portgroups.list_of_node(connection, lease.node_uuid),
-        sealed,
-        token,
-        run_store.journal(connection, lease.run_id),
-    )
+def _read(connection: Connection, lease: run_store.Lease) -> Taken:
+    run, entries = run_store.get(connection, lease.run_id), run_store.journal(connection, lease.run_id)
+    return Taken(run, entries, contexts.get(connection, lease.node_uuid))
+
+
+def _read_many(connection: Connection, leases: list[run_store.Lease]) -> dict[run_store.Lease, Taken]:
+    ids = [lease.run_id for lease in leases]
+    found = {run.id: run for run in run_store.list_among(connection, ids)}
+    entries = run_store.journals(connection, ids)
+    loaded = contexts.of_nodes(connection, [lease.node_uuid for lease in leases])
+    return {
+        lease: Taken(found[lease.run_id], entries.get(lease.run_id, []), loaded[lease.node_uuid])
+        for lease in leases
+        if lease.run_id in found and lease.node_uuid in loaded
+    }

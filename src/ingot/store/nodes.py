@@ -230,9 +230,11 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
 
 def keep_internal(connection: Connection, uuid: str, values: dict[str, Any]) -> node.Node:
     """Set keys of driver_internal_info, None removes one; the node as it is then."""
-    info = {**get(connection, uuid).driver_internal_info, **values}
-    change(connection, uuid, driver_internal_info={key: value for key, value in info.items() if value is not None})
-    return get(connection, uuid)
+    found = get(connection, uuid)
+    merged = {**found.driver_internal_info, **values}
+    info = {key: value for key, value in merged.items() if value is not None}
+    change(connection, uuid, driver_internal_info=info)
+    return msgspec.structs.replace(found, driver_internal_info=info)
 
 
 def change_if(connection: Connection, uuid: str, expected: dict[str, Any], /, **values: Any) -> bool:
@@ -276,11 +278,11 @@ def list_sealed(connection: Connection, uuids: list[str]) -> list[tuple[node.Nod
     return [(rows.from_row(row, node.Node), row.secrets, row.agent_token) for row in found]
 
 
-def get_sealed(connection: Connection, uuid: str) -> tuple[node.Node, str | None, str | None]:
-    """One node as ``list_sealed`` gives it. Raises errors.NotFound."""
-    row = connection.execute(_BY_UUID, {"ident": uuid}).first()
+def get_sealed(connection: Connection, ident: str) -> tuple[node.Node, str | None, str | None]:
+    """The node with this uuid or name as ``list_sealed`` gives it. Raises errors.NotFound."""
+    row = connection.execute(_BY_UUID if ids.is_uuid(ident) else _BY_NAME, {"ident": ident}).first()
     if row is None:
-        raise errors.NotFound(f"Node {uuid} could not be found.")
+        raise errors.NotFound(f"Node {ident} could not be found.")
     return rows.from_row(row, node.Node), row.secrets, row.agent_token
 
 

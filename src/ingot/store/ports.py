@@ -40,7 +40,9 @@ def get(connection: Connection, ident: str) -> node.Port:
     return found
 
 
-_OF_NODE = select(ports).where(ports.c.node_uuid == bindparam("of_node")).order_by(ports.c.id)
+_OLDEST_FIRST = select(ports).order_by(ports.c.id)
+_OF_NODE = _OLDEST_FIRST.where(ports.c.node_uuid == bindparam("of_node"))
+_OF_NODES = _OLDEST_FIRST.where(ports.c.node_uuid.in_(bindparam("of_nodes", expanding=True)))
 
 
 def list_of_node(connection: Connection, node_uuid: str) -> list[node.Port]:
@@ -51,8 +53,7 @@ def list_of_node(connection: Connection, node_uuid: str) -> list[node.Port]:
 def of_nodes(connection: Connection, uuids: list[str]) -> dict[str, list[node.Port]]:
     """The ports of many nodes by the nodes' uuids, oldest first; nodes without any are absent."""
     found: dict[str, list[node.Port]] = {}
-    statement = select(ports).where(ports.c.node_uuid.in_(uuids)).order_by(ports.c.id)
-    for row in connection.execute(statement):
+    for row in connection.execute(_OF_NODES, {"of_nodes": uuids}):
         found.setdefault(row.node_uuid, []).append(rows.from_row(row, node.Port))
     return found
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Float, Text, Update, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Float, Row, Text, Update, and_, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, power, runs
@@ -28,6 +28,7 @@ _POWER_DEADLINE = 900.0
 _FREE: dict[str, Any] = {"owner": None, "lease_until": 0.0}
 # Statements of every run are made once: putting one together takes longer than SQLite needs to run it.
 _BY_ID = select(table).where(table.c.id == bindparam("of_run"))
+_AMONG = select(table).where(table.c.id.in_(bindparam("of_runs", expanding=True)))
 _OPEN = select(table).where(table.c.open_node == bindparam("of_node"))
 _OPEN_RUN = insert(table)
 
@@ -84,6 +85,11 @@ def get(connection: Connection, run_id: str) -> runs.Run:
     if row is None:
         raise errors.NotFound(f"Run {run_id} could not be found.")
     return rows.from_row(row, runs.Run)
+
+
+def list_among(connection: Connection, ids: list[str]) -> list[runs.Run]:
+    """The runs with these ids; those that are gone are absent."""
+    return [rows.from_row(row, runs.Run) for row in connection.execute(_AMONG, {"of_runs": ids})]
 
 
 def find_open(connection: Connection, node_uuid: str) -> runs.Run | None:
@@ -190,6 +196,11 @@ _HELD = update(table).where(*_OF_LEASE, table.c.status == runs.Status.OPEN)
 _ABORT = select(table.c.abort_requested, table.c.reason).where(*_OF_LEASE)
 _APPEND = insert(run_events)
 _JOURNAL = select(run_events).where(run_events.c.run_id == bindparam("of_run")).order_by(run_events.c.seq)
+_JOURNALS = (
+    select(run_events)
+    .where(run_events.c.run_id.in_(bindparam("of_runs", expanding=True)))
+    .order_by(run_events.c.run_id, run_events.c.seq)
+)
 
 
 def _named(lease: Lease) -> dict[str, Any]:
@@ -234,10 +245,21 @@ def add_lines(connection: Connection, lease: Lease, entries: Sequence[runs.Entry
         connection.execute(_APPEND, lines)
 
 
+def journals(connection: Connection, run_ids: list[str]) -> dict[str, list[runs.Entry]]:
+    """The journal of each of these runs, in order; those without a line are absent."""
+    found: dict[str, list[runs.Entry]] = {}
+    for row in connection.execute(_JOURNALS, {"of_runs": run_ids}):
+        found.setdefault(row.run_id, []).append(_entry(row))
+    return found
+
+
 def journal(connection: Connection, run_id: str) -> list[runs.Entry]:
     """The journal of a run in order."""
-    found = connection.execute(_JOURNAL, {"of_run": run_id})
-    return [runs.Entry(row.seq, row.step, runs.Mark(row.event), row.at, row.detail) for row in found]
+    return [_entry(row) for row in connection.execute(_JOURNAL, {"of_run": run_id})]
+
+
+def _entry(row: Row[Any]) -> runs.Entry:
+    return runs.Entry(row.seq, row.step, runs.Mark(row.event), row.at, row.detail)
 
 
 # Who asked for an abort is not overwritten before the run has read it.
