@@ -27,10 +27,16 @@ FAR = 1e12
 _POWER_DEADLINE = 900.0
 _FREE: dict[str, Any] = {"owner": None, "lease_until": 0.0}
 # Statements of every run are made once: putting one together takes longer than SQLite needs to run it.
+_OF_LEASE = (table.c.id == bindparam("of_run"), table.c.generation == bindparam("of_generation"))
+_HELD = update(table).where(*_OF_LEASE, table.c.status == runs.Status.OPEN)
+_WAITED = bindparam("claimed_at", type_=Float) - table.c.started_at
+# A run's time begins when it is first taken up: of ten thousand asked for at once the last must not be late already.
+_CLAIM = _HELD.values(deadline=table.c.deadline + case((table.c.generation == 0, _WAITED), else_=0.0))
 _BY_ID = select(table).where(table.c.id == bindparam("of_run"))
 _AMONG = select(table).where(table.c.id.in_(bindparam("of_runs", expanding=True)))
 _OPEN = select(table).where(table.c.open_node == bindparam("of_node"))
 _OPEN_RUN = insert(table)
+_CHANGE_OPEN = update(table).where(table.c.open_node == bindparam("of_node"))
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -139,9 +145,10 @@ def claim(connection: Connection, owner: str, now: float, lease: float, limit: i
             "generation": row.generation + 1,
             "lease_until": now + lease,
             "wake_at": FAR,
+            "claimed_at": now,
         }
-        mine = update(table).where(table.c.id == row.id, table.c.generation == row.generation)
-        if connection.execute(mine.values(values)).rowcount == 1:
+        seen = {"of_run": row.id, "of_generation": row.generation}
+        if connection.execute(_CLAIM, {**values, **seen}).rowcount == 1:
             taken.append(Lease(row.id, row.node_uuid, owner, row.generation + 1))
             connection.execute(update(nodes).where(nodes.c.uuid == row.node_uuid).values(reservation=_host(owner)))
     return taken
@@ -180,19 +187,15 @@ def release_all(connection: Connection, owner: str) -> int:
 
 def wake(connection: Connection, node_uuid: str, now: float) -> bool:
     """Make the node's open run due now (a heartbeat came, an abort was asked); whether there is one."""
-    mine = update(table).where(table.c.open_node == node_uuid)
-    return connection.execute(mine.values(wake_at=now)).rowcount == 1
+    return connection.execute(_CHANGE_OPEN, {"wake_at": now, "of_node": node_uuid}).rowcount == 1
 
 
 def request_abort(connection: Connection, node_uuid: str, reason: str, now: float) -> bool:
     """Ask the node's open run to stop at its next safe point; whether there is one."""
-    mine = update(table).where(table.c.open_node == node_uuid)
     values = {"abort_requested": True, "reason": reason, "wake_at": now}
-    return connection.execute(mine.values(values)).rowcount == 1
+    return connection.execute(_CHANGE_OPEN, {**values, "of_node": node_uuid}).rowcount == 1
 
 
-_OF_LEASE = (table.c.id == bindparam("of_run"), table.c.generation == bindparam("of_generation"))
-_HELD = update(table).where(*_OF_LEASE, table.c.status == runs.Status.OPEN)
 _ABORT = select(table.c.abort_requested, table.c.reason).where(*_OF_LEASE)
 _APPEND = insert(run_events)
 _JOURNAL = select(run_events).where(run_events.c.run_id == bindparam("of_run")).order_by(run_events.c.seq)
