@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import report
 import service
 import upstream_service
 
@@ -63,20 +64,23 @@ KINDS = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--nodes", type=int, nargs="+", default=[1000])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--lists", type=int, default=0)
     wanted = parser.parse_args()
+    taking = report.Taking(wanted)
     rows: list[dict[str, Any]] = []
     print(f"{'request':<24}{'nodes':>7}{'conn':>5}  {''.join(map(HEAD, FIGURES))}  better", file=sys.stderr)
     for nodes in wanted.nodes:
         rows += compare(nodes, KINDS, wanted, alone=wanted.alone)
     if wanted.lists:
         rows += compare(wanted.lists, LISTS, wanted, alone=True)
-    print(json.dumps({"command": f"./ingot bench api {' '.join(sys.argv[1:])}".strip(), "requests": rows}, indent=1))
+    one = next(each for each in rows if each["connections"] == 8)
+    better = f", {one['ratio']['CPU']:g} times less than upstream" if "ratio" in one else ""
+    taking.tell(f"{one['request']}: {one['ingot']['CPU, ms']:g} ms of CPU{better}", rows=rows)
 
 
 def compare(nodes: int, kinds: list[Kind], wanted: argparse.Namespace, *, alone: bool) -> list[dict[str, Any]]:

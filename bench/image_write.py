@@ -9,8 +9,6 @@ slow disk: there it has to keep up with the slower of the two.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import re
 import shutil
@@ -23,7 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
-from agent import peers, vm  # noqa: E402  needs the path above
+import report  # noqa: E402  needs the path above
+
+from agent import peers, vm  # noqa: E402
 
 MIB = 1 << 20
 SLOW = 15_000_000  # bytes a second of the slow link and the slow disk
@@ -51,11 +51,12 @@ poweroff -f
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--data", type=int, default=300, help="MiB of data in the image (default 300)")
     parser.add_argument("--memory", type=int, default=512, help="MB of memory (default 512)")
     parser.add_argument("--processors", type=int, default=2, help="virtual processors (default 2)")
     wanted = parser.parse_args()
+    taking = report.Taking(wanted)
     data = os.urandom(wanted.data * MIB)
     frame = vm.Frame(wanted.memory, wanted.processors)
     figures: dict[str, float] = {"memory MB": wanted.memory, "processors": wanted.processors}
@@ -68,7 +69,8 @@ def main() -> None:
         figures[f"ratio to {other}"] = round(figures["agent MB/s"] / figures[f"{other} MB/s"], 2)
     figures["share of a 15 MB/s link"] = round(slow_link["agent MB/s"] * 1e6 / SLOW, 2)
     figures["share of a 15 MB/s disk"] = round(slow_disk["agent MB/s"] * 1e6 / SLOW, 2)
-    print(json.dumps(figures, indent=2))
+    shares = [figures[f"share of a 15 MB/s {what}"] for what in ("link", "disk")]
+    taking.tell("{:.0%} of a slow link, {:.0%} of a slow disk".format(*shares), figures)
 
 
 def by_agent(home: Path, data: bytes, frame: vm.Frame, pace: int = 0) -> dict[str, float]:

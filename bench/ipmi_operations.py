@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import resource
 import subprocess
@@ -18,15 +17,15 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import report
 import uvloop
-from ipmi_reads import PASSWORD, address, running_fleet, wait_ready
+from bmc_reads import PASSWORD, address, running_fleet, status
 
 from ingot.clients.ipmi import chassis, records, sensors
 from ingot.clients.ipmi.client import IpmiPool
 from ingot.clients.ipmi.target import Target
-from ingot_rack import control
 
 Json = dict[str, Any]
 Act = Callable[[IpmiPool, Target], Awaitable[object]]
@@ -65,13 +64,11 @@ IPMITOOL = {
 
 
 async def packets(socket: Path) -> int:
-    status = cast("Json", await control.call(socket, {"do": "status"}))
-    return int(status["ipmi_packets"])
+    return int((await status(socket))["messages"]["ipmi"])
 
 
 async def ours(target: Target, socket: Path, rounds: int) -> Json:
     pool = IpmiPool()
-    await wait_ready(pool, target)
     await chassis.control(pool, target, chassis.Control.ON)
     found: Json = {}
     for name, (act, factor) in OURS.items():
@@ -118,14 +115,31 @@ async def measure(port: int, socket: Path, wanted: argparse.Namespace) -> Json:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--ours", type=int, default=200)
     parser.add_argument("--ipmitool", type=int, default=20)
     wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        socket = Path(folder, "control")
-        with running_fleet(1, Path(folder), "--control", str(socket)) as port:
-            print(json.dumps(uvloop.run(measure(port, socket, wanted)), indent=2))
+    taking = report.Taking(wanted)
+    with tempfile.TemporaryDirectory() as folder, running_fleet(Path(folder), "--ipmi", "1") as (ports, socket):
+        found = uvloop.run(measure(ports["ipmi"], socket, wanted))
+    taking.tell(headline(found), rows=rows(found))
+
+
+def headline(found: Json) -> str:
+    ours, theirs = found["ours"]["power read, session kept"], found["ipmitool"]["power read"]
+    return (
+        f"power read: {ours['packets']:g} packet, {ours['CPU, ms']:g} ms of CPU; ipmitool: {theirs['packets']:g}, "
+        f"{theirs['CPU, ms']:g}"
+    )
+
+
+def rows(found: Json) -> list[report.Row]:
+    """A row for each operation, and for each way of it."""
+    return [
+        {"client": "ingot" if client == "ours" else client, "operation": name, **figures}
+        for client, operations in found.items()
+        for name, figures in operations.items()
+    ]
 
 
 if __name__ == "__main__":

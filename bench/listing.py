@@ -15,7 +15,9 @@ def main() -> None:
     for path in sorted(HERE.glob("*.py")):
         about = ast.get_docstring(ast.parse(path.read_text())) or ""
         if f"./ingot bench {path.stem}" in about:
-            print(f"{path.stem}\n    {sentence(about)}\n    {last(path.stem)}")
+            print(f"{path.stem}\n    {sentence(about)}")
+            for line in last(path.stem):
+                print(f"    {line}")
 
 
 def sentence(about: str) -> str:
@@ -23,11 +25,11 @@ def sentence(about: str) -> str:
     return " ".join(about.split("\n\n", 1)[0].split())
 
 
-def last(name: str) -> str:
-    """The newest recorded result of a bench in a line."""
-    path = HERE / "results" / f"{name}.json"
-    found = json.loads(path.read_text()) if path.exists() else {}
-    return f"last: {found['headline']} ({found['when']})" if "headline" in found else "last: nothing recorded yet"
+def last(name: str) -> list[str]:
+    """The recorded results of a bench, a line for each kind of run."""
+    found = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob("*.json"))]
+    own = [one for one in found if "headline" in one and one["command"].split()[2] == name]
+    return [f"last: {one['headline']} ({one['when']}, load {one['load']['before']})" for one in own]
 
 
 if __name__ == "__main__":

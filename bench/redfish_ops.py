@@ -1,9 +1,8 @@
 """Messages and CPU per Redfish operation: ingot's client and sushy, against one BMC of the rack, in one run.
 
-    python bench/redfish_ops.py [ROUNDS]        (default 200; INGOT_PEERS_PYTHON is the Python that has sushy)
-
-Prints one JSON object. CPU is that of the client's own process (user and system), in microseconds per operation; the
-BMC runs in a third process. Messages are counted by the BMC. Both clients keep a session; "cold" includes the login.
+Run: ./ingot bench redfish_ops [--rounds N]     CPU is that of the client's own process (user and system), in
+microseconds per operation; the BMC runs in a third process. Messages are counted by the BMC. Both clients keep a
+session; "cold" includes the login.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
+import report
 
 from ingot.clients.redfish import sensors, systems
 from ingot.clients.redfish.client import RedfishPool
@@ -120,7 +120,10 @@ async def ours(url: str, counter: str, rounds: int) -> dict[str, dict[str, float
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    parser = report.parser(__doc__)
+    parser.add_argument("--rounds", type=int, default=200)
+    wanted = parser.parse_args()
+    rounds, taking = wanted.rounds, report.Taking(wanted)
     peers = os.environ.get("INGOT_PEERS_PYTHON", str(Path.home() / ".cache/ingot/venv-peers/bin/python"))
     bmc = subprocess.Popen([sys.executable, "-c", SERVER, PASSWORD], stdout=subprocess.PIPE, text=True)
     try:
@@ -130,10 +133,12 @@ def main() -> None:
         result = {"ingot": asyncio.run(ours(url, counter, rounds))}
         command = [peers, "-c", SUSHY, url, counter, PASSWORD, str(rounds)]
         result["sushy"] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=300).stdout)
-        result["sushy / ingot, CPU"] = {
-            name: round(result["sushy"][name]["cpu_us"] / one["cpu_us"], 1) for name, one in result["ingot"].items()
-        }
-        print(json.dumps(result, indent=2))
+        rows: list[report.Row] = [
+            {"operation": name, "ingot": one, "sushy": theirs, "CPU, times": round(theirs["cpu_us"] / one["cpu_us"], 1)}
+            for name, one in result["ingot"].items()
+            for theirs in [result["sushy"][name]]
+        ]
+        taking.tell(f"power read: {rows[1]['CPU, times']} times less CPU than sushy", rows=rows)
     finally:
         bmc.terminate()
         bmc.wait(10)

@@ -40,15 +40,22 @@ def parser(about: str | None) -> argparse.ArgumentParser:
 
 
 class Taking:
-    """One run of a bench, from its first second to its result."""
+    """One run of a bench, from its first second to its result. ``name``: of the result, if not the bench's."""
 
-    def __init__(self, wanted: argparse.Namespace) -> None:
+    def __init__(self, wanted: argparse.Namespace, name: str = "") -> None:
         self._wanted = wanted
+        self._name = name or Path(sys.argv[0]).stem
         self._begun = time.monotonic()
         self._load = os.getloadavg()[0]
 
-    def tell(self, headline: str, figures: Row | None = None, rows: list[Row] | None = None) -> None:
-        """Print the result as it is wanted and, with --record, keep it. ``headline``: the one line to remember."""
+    def tell(
+        self, headline: str, figures: Row | None = None, rows: list[Row] | None = None, *, curves: Row | None = None
+    ) -> None:
+        """Print the result as it is wanted and, with --record, keep it.
+
+        ``headline``: the one line to remember. ``curves``: {"x": the column that says how much work, "y": [columns to
+        draw over it]}; rows of different words or sides are lines of their own.
+        """
         result = {
             "command": _command(),
             "headline": headline,
@@ -58,11 +65,12 @@ class Taking:
             "took, s": round(time.monotonic() - self._begun, 1),
             "figures": figures or {},
             "rows": [_compared(row) for row in rows or []],
+            **({"curves": curves} if curves else {}),
         }
         written = json.dumps(result, indent=1)
         print(written if self._wanted.json else text(result))
         if self._wanted.record:
-            kept = RESULTS / f"{Path(sys.argv[0]).stem}.json"
+            kept = RESULTS / f"{self._name}.json"
             kept.write_text(written + "\n")
             print(f"kept in {kept}", file=sys.stderr)
 

@@ -1,16 +1,15 @@
 """One real deployment by ingot and by upstream's service and agent, on the same machine, image and BMC, in turns.
 
-Run: ./ingot bench upstream_deploy [--rounds N] [--firmware bios|uefi] [--warm]    About ten minutes a round under TCG.
-Both start from a clean, switched-off server; with --warm from a ramdisk that still runs after cleaning (the default of
+Run: ./ingot bench upstream_deploy [--rounds N] [--ways uefi bios uefi-warm bios-warm]    About eight minutes each.
+Each round: ingot, ingot with kexec into the deployed system (upstream has no such thing), upstream.
+Both start from a clean, switched-off server; the warm ways from a ramdisk that still runs after cleaning (default of
 ingot, fast track of upstream). Seconds count from the request for `active`; "system" is the first sign of the deployed
 system on its console (its loader), "root" its kernel at the root file system, "ssh" an answer with the right host name.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import re
 import statistics
 import sys
@@ -19,8 +18,10 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+
+import report
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
@@ -35,29 +36,49 @@ SIGNS = {
     "root": r"root: (clean|recovering)",
 }
 Seconds = dict[str, float]
+WAYS = ["uefi", "bios", "uefi-warm", "bios-warm"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--firmware", choices=("bios", "uefi"), default="uefi")
-    parser.add_argument("--warm", action="store_true")
-    print(json.dumps(asyncio.run(compare(parser.parse_args())), indent=2))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    wanted = parser.parse_args()
+    taking = report.Taking(wanted)
+    rows = asyncio.run(compare(wanted.ways, wanted.rounds))
+    ends = {row["way"]: row for row in rows if row["phase"] == "ssh"}
+    told = ", ".join(f"{way} {row['ingot']} s beside {row['upstream']}" for way, row in ends.items())
+    taking.tell(f"from the request to SSH: {told}", rows=rows)
 
 
-async def compare(wanted: argparse.Namespace) -> dict[str, Any]:
+async def compare(ways: list[str], rounds: int) -> list[report.Row]:
+    """Medians of each phase, a row each, of the wanted ways in turn."""
     with tempfile.TemporaryDirectory() as folder:
         made = await prepared(Path(folder))
-        rounds: dict[str, list[Seconds]] = {"ingot": [], "upstream": []}
-        for _ in range(wanted.rounds):
-            for name, run in (("ingot", ours), ("upstream", theirs)):
-                rounds[name].append(await run(made, wanted.firmware, wanted.warm))
-                print(name, rounds[name][-1], file=sys.stderr)
-    middle = {
-        name: {key: statistics.median(one[key] for one in seen) for key in seen[0]} for name, seen in rounds.items()
-    }
-    ratio = {key: round(value / middle["ingot"][key], 2) for key, value in middle["upstream"].items()}
-    return {"firmware": wanted.firmware, "warm": wanted.warm, "rounds": rounds, "ratio": ratio}
+        rows: list[report.Row] = []
+        for name in ways:
+            rows += medians(name, [await in_turn(made, name) for _ in range(rounds)])
+    return rows
+
+
+async def in_turn(made: artifacts.Artifacts, name: str) -> dict[str, Seconds]:
+    """One deployment by each maker."""
+    firmware, _, start = name.partition("-")
+    makers = {"ingot": ours, "kexec": partial(ours, kexec=True), "upstream": theirs}
+    taken: dict[str, Seconds] = {}
+    for maker, run in makers.items():
+        taken[maker] = await run(made, firmware, start == "warm")
+        print(name, maker, taken[maker], file=sys.stderr)
+    return taken
+
+
+def medians(name: str, seen: list[dict[str, Seconds]]) -> list[report.Row]:
+    def middle(maker: str, phase: str) -> float | None:
+        values = [one[maker][phase] for one in seen if phase in one[maker]]
+        return round(statistics.median(values), 1) if values else None
+
+    phases = [phase for phase in ("ramdisk", "active", "system", "root", "ssh") if phase in seen[0]["upstream"]]
+    return [{"way": name, "phase": phase, **{maker: middle(maker, phase) for maker in seen[0]}} for phase in phases]
 
 
 async def prepared(folder: Path) -> artifacts.Artifacts:
@@ -67,12 +88,12 @@ async def prepared(folder: Path) -> artifacts.Artifacts:
     return await service.with_raw_image(replace(made, ramdisk=Path(full["folder"])), folder)
 
 
-async def ours(made: artifacts.Artifacts, firmware: str, warm: bool) -> Seconds:
+async def ours(made: artifacts.Artifacts, firmware: str, warm: bool, kexec: bool = False) -> Seconds:
     settings = {"fast_track": str(warm).lower()}
     async with way.opened("bench", made, firmwares=(firmware,), memory_mb=2048, settings=settings) as place:
         (machine,) = place.machines
         key = await proof.make_key(place.folder)
-        await way.enrol(place, machine)
+        await way.enrol(place, machine, **({"driver_info/deploy_kexec": True} if kexec else {}))
         await way.provide(place, machine)
 
         async def deploy() -> None:

@@ -17,6 +17,8 @@ import signal
 import sys
 from pathlib import Path
 
+import uvloop
+
 from ingot_rack import control, errors, fleet, places, rack, running, specs
 
 NOT_ASKED, DETACHED, FAILED = -1, -2, -3
@@ -30,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if options.ready == DETACHED else 1
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     try:
-        result = asyncio.run(_run(options))
+        run = uvloop.run if options.verb == "fleet" else asyncio.run  # thousands of sockets
+        result = run(_run(options))
     except errors.RackError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -88,6 +91,9 @@ def _fleet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--redfish", type=int, default=0, metavar="N", help="number of Redfish BMCs")
     parser.add_argument("--ipmi-port", type=int, default=6230)
     parser.add_argument("--redfish-port", type=int, default=8000)
+    parser.add_argument(
+        "--redfish-tls", action="store_true", help="serve Redfish by HTTPS, with a self-made certificate"
+    )
     parser.add_argument("--agent-port", type=int, default=9999)
     parser.add_argument("--first", default="127.32.0.1", help="address of the first BMC")
     parser.add_argument("--user", default="admin")
@@ -157,6 +163,7 @@ async def _serve_fleet(options: argparse.Namespace) -> None:
         redfish=options.redfish,
         ipmi_port=options.ipmi_port,
         redfish_port=options.redfish_port,
+        redfish_tls=options.redfish_tls,
         agent_port=options.agent_port,
         first=options.first,
         user=options.user,

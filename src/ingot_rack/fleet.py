@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import ipaddress
+import time
 import uuid
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 
@@ -19,7 +21,7 @@ from ingot_rack import agent_server, agents, bmc, control, effects, errors, hard
 from ingot_rack.hardware import BootDevice, BootMode
 from ingot_rack.ipmi import server as ipmi
 from ingot_rack.redfish import server as redfish
-from ingot_rack.redfish import tree
+from ingot_rack.redfish import tls, tree
 
 Json = dict[str, object]
 
@@ -32,6 +34,7 @@ class Plan:
     redfish: int = 0
     ipmi_port: int = 0
     redfish_port: int = 0
+    redfish_tls: bool = False
     agent_port: int = 0
     first: str = "127.32.0.1"
     user: str = "admin"
@@ -74,7 +77,8 @@ class Fleet:
         if ipmi_fronts:
             await self._listen("ipmi", ipmi.Server(ipmi_fronts, self.plan.ipmi_port))
         if self.fronts:
-            await self._listen("redfish", redfish.Server(self.fronts, self.plan.redfish_port))
+            context = tls.context(list(self.fronts))[0] if self.plan.redfish_tls else None
+            await self._listen("redfish", redfish.Server(self.fronts, self.plan.redfish_port, tls=context))
         if self.plan.api:
             await self._start_agents()
         if self._control:
@@ -100,7 +104,7 @@ class Fleet:
         return [self._node(name, one) for name, one in self.machines.items()]
 
     async def dispatch(self, request: Json) -> object:
-        """Answer one control request: status, faults (one machine or all), effects."""
+        """Answer one control request: status, faults and power (one machine, a list of them, or all), effects."""
         match request.get("do"):
             case "status":
                 on = sum(1 for one in self.machines.values() if one.power is hardware.PowerState.ON)
@@ -109,24 +113,51 @@ class Fleet:
                     "on": on,
                     "agents": len(self.agents),
                     "ports": self.ports,
-                    "ipmi_packets": self.ipmi_packets,
+                    "messages": self.messages(),
+                    "sessions": self.sessions(),
+                    "cpu_seconds": time.process_time(),
                 }
             case "faults":
                 wanted = request.get("set")
-                name = request.get("machine")
-                chosen = self.bmcs.values() if name is None else [self.bmcs[str(name)]] if name in self.bmcs else []
-                for one in chosen:
-                    one.faults.change(wanted if isinstance(wanted, dict) else {})  # pyright: ignore[reportUnknownArgumentType] - JSON
+                chosen = self._chosen(request)
+                for name in chosen:
+                    self.bmcs[name].faults.change(wanted if isinstance(wanted, dict) else {})  # pyright: ignore[reportUnknownArgumentType] - JSON
+                return {"changed": len(chosen)}
+            case "power":
+                action = hardware.PowerAction(str(request.get("action")))
+                chosen = self._chosen(request)
+                for name in chosen:
+                    await self.machines[name].set_power(action)
                 return {"changed": len(chosen)}
             case "effects":
                 return [dataclasses.asdict(one) for one in self.effects.all]
             case _:
-                raise errors.Invalid(f"Unknown request {request.get('do')!r}", hint="status, faults or effects.")
+                raise errors.Invalid(f"Unknown request {request.get('do')!r}", hint="status, faults, power or effects.")
 
-    @property
-    def ipmi_packets(self) -> int:
-        """How many packets the IPMI BMCs were sent so far."""
-        return sum(one.packets for one in self._servers if isinstance(one, ipmi.Server))
+    def messages(self) -> dict[str, int]:
+        """How many packets the IPMI BMCs, and how many requests the Redfish BMCs, were sent so far."""
+        found = {"ipmi": 0, "redfish": 0}
+        for one in self._servers:
+            if isinstance(one, ipmi.Server):
+                found["ipmi"] += one.packets
+            elif isinstance(one, redfish.Server):
+                found["redfish"] += one.requests
+        return found
+
+    def sessions(self) -> dict[str, int]:
+        """How many sessions are open on all BMCs together ("all"), and on the BMC that has most ("most")."""
+        bmcs = [one for one in self._servers if isinstance(one, ipmi.Server | redfish.Server)]
+        counts = [count for one in bmcs for count in one.sessions()]
+        return {"all": sum(counts), "most": max(counts, default=0)}
+
+    def _chosen(self, request: Json) -> list[str]:
+        """The machines that a request is for; raises Invalid for one that is not here."""
+        wanted = cast("str | list[str] | None", request.get("machine"))
+        names = list(self.machines) if wanted is None else wanted if isinstance(wanted, list) else [wanted]
+        unknown = [name for name in names if name not in self.machines]
+        if unknown:
+            raise errors.Invalid(f"There is no machine {unknown[0]!r}", hint="See the file that --write made.")
+        return names
 
     @property
     def _count(self) -> int:
@@ -193,9 +224,11 @@ class Fleet:
         if index < self.plan.ipmi:
             info = {"address": address, "port": self.ports["ipmi"], "username": user, "password": password}
         else:
-            url = f"http://{address}:{self.ports['redfish']}"
+            url = f"{'https' if self.plan.redfish_tls else 'http'}://{address}:{self.ports['redfish']}"
             driver, info = "redfish", {"address": url, "username": user, "password": password}
             info["system_id"] = tree.SYSTEM
+            if self.plan.redfish_tls:
+                info["verify_ca"] = "false"
         return {
             "name": name,
             "driver": driver,

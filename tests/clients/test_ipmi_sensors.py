@@ -75,11 +75,11 @@ async def test_every_kind_of_sensor(pool: IpmiPool, bmc: bmcs.Bmc, target: Targe
 async def test_records_are_read_once(pool: IpmiPool, fleet: fleets.Fleet, target: Target) -> None:
     """The second time costs a question for the repository and one or two per sensor."""
     first = await sensors.read(pool, target)
-    before = fleet.ipmi_packets
+    before = fleet.messages()["ipmi"]
     assert await sensors.read(pool, target) == first
     numeric = sum(1 for one in first if one.value is not None)
     asked = sum(one.share for one in rack_sdr.SENSORS if one.record != rack_sdr.EVENT_ONLY)
-    assert fleet.ipmi_packets - before == 1 + asked + numeric
+    assert fleet.messages()["ipmi"] - before == 1 + asked + numeric
 
 
 async def test_a_repository_that_changes_meanwhile(pool: IpmiPool, bmc: bmcs.Bmc, target: Target) -> None:

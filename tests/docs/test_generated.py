@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 import click
@@ -28,7 +29,11 @@ LAUNCHER_VERBS = {"test", "check", "bench", "docs"}  # the launcher's own; the o
 
 @cache
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ingot_docs_generate", ROOT / "docs/generate.py")
+    return loaded("docs/generate.py")
+
+
+def loaded(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"ingot_{Path(path).stem}", ROOT / path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -43,6 +48,18 @@ def test_generated_pages_are_fresh(page: str) -> None:
     if os.environ.get("INGOT_WRITE_DOCS"):
         target.write_text(made)
     assert target.read_text() == made, f"docs/reference/{page} is stale -> run: {generator().HOW}"
+
+
+def test_the_performance_page_is_drawn_from_the_results() -> None:
+    made: dict[Path, str] = loaded("bench/curves.py").files()
+    for path, text in made.items():
+        if os.environ.get("INGOT_WRITE_DOCS"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert path.exists(), f"{path} is missing -> run: {generator().HOW}"
+        assert path.read_text() == text, f"{path} is stale -> run: {generator().HOW}"
+    drawn = {path for path in made if path.suffix == ".svg"}
+    assert set((ROOT / "docs/explanation/curves").glob("*")) == drawn, "a picture without its result"
 
 
 def test_every_page_is_generated_by_somebody() -> None:

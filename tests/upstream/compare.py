@@ -34,7 +34,7 @@ class Found:
     statuses: tuple[int, int] = (0, 0)
 
     def __str__(self) -> str:
-        return f"{self.what}: upstream {_short(self.upstream)}, ingot {_short(self.ingot)}"
+        return f"{self.what}: upstream {shorten(self.upstream)}, ingot {shorten(self.ingot)}"
 
 
 def compare(call: Call, theirs: Answer, ours: Answer) -> list[Found]:
@@ -45,9 +45,9 @@ def compare(call: Call, theirs: Answer, ours: Answer) -> list[Found]:
         pairs = [("crash", theirs.status >= 500, True), ("status", expected, ours.status)]
         return [Found(call, *one, statuses) for one in pairs if one[1] != one[2]]
     found: list[tuple[str, Any, Any]] = []
-    _diff("status", theirs.status, ours.status, found)
-    _diff("header", _headers(theirs), _headers(ours), found)
-    _diff("body", _body(theirs), _body(ours), found)
+    diff("status", theirs.status, ours.status, found)
+    diff("header", _headers(theirs), _headers(ours), found)
+    diff("body", _body(theirs), _body(ours), found)
     return [Found(call, *one, statuses) for one in found]
 
 
@@ -94,17 +94,17 @@ def _plain(text: str) -> str:
     return _UUID.sub(lambda one: one[0] if _FIXED.match(one[0]) else "(uuid)", _TIME.sub("(time)", text))
 
 
-def _diff(path: str, left: Any, right: Any, found: list[tuple[str, Any, Any]]) -> None:
+def diff(path: str, left: Any, right: Any, found: list[tuple[str, Any, Any]]) -> None:
     if isinstance(left, dict) and isinstance(right, dict):
         for key in sorted({*left, *right}, key=str):
-            _diff(f"{path}.{key}", left.get(key, _MISSING), right.get(key, _MISSING), found)
+            diff(f"{path}.{key}", left.get(key, _MISSING), right.get(key, _MISSING), found)
     elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
         for index, (one, other) in enumerate(zip(left, right, strict=True)):
-            _diff(f"{path}[{index}]", one, other, found)
+            diff(f"{path}[{index}]", one, other, found)
     elif type(left) is not type(right) or left != right:
         found.append((path, left, right))
 
 
-def _short(value: Any) -> str:
+def shorten(value: Any) -> str:
     text = json.dumps(value, default=str)
     return text if len(text) <= 300 else f"{text[:297]}..."

@@ -54,7 +54,7 @@ class Side:
         for call in calls:
             answers.append(self.send(call))
             if call.until:
-                self._settle(call.until)
+                self.settle(call.until)
         self._sweep()
         return answers
 
@@ -84,7 +84,7 @@ class Side:
             self._connection.close()
         return Answer(reply.status, {name.lower(): value for name, value in reply.getheaders()}, raw)
 
-    def _settle(self, node: str) -> None:
+    def settle(self, node: str) -> None:
         """Wait until nothing works on the node, and no allocation looks for one any more."""
         deadline = time.monotonic() + _SETTLED
         pause = threading.Event()

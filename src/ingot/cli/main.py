@@ -26,6 +26,7 @@ COMMANDS = {
     "config": Entry("ingot.cli.config", "config", "Show the settings and where they come from."),
     "keys": Entry("ingot.cli.keys", "keys", "New keys for URLs and for the certificate authority."),
     "db": Entry("ingot.cli.db", "db", "Upgrade, check, back up the database; a new key for it."),
+    "import": Entry("ingot.cli.imports", "group", "Take over machines from another service's database."),
     "driver": Entry("ingot.cli.driver", "driver", "List the drivers, and begin a new one."),
     "ramdisk": Entry("ingot.cli.ramdisk", "ramdisk", "Build the deploy ramdisk."),
     "rack": Entry("ingot.cli.rack", "rack", "Virtual servers with real BMCs, for trying and testing."),

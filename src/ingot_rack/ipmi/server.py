@@ -60,6 +60,10 @@ class Server:
         """Whether commands are still at work."""
         return bool(self._tasks)
 
+    def sessions(self) -> list[int]:
+        """How many sessions are open on each BMC."""
+        return [device.sessions.in_use for device in self._devices.values()]
+
     async def close(self) -> None:
         """Stop answering and close the consoles."""
         if self._socket is None:

@@ -99,6 +99,12 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._table)
 
+    @property
+    def in_use(self) -> int:
+        """How many sessions are active and have not idled away."""
+        now = time.monotonic()
+        return sum(one.active and now - one.used_at <= IDLE_SECONDS for one in self._table.values())
+
     def find(self, bmc_id: int) -> Session | None:
         """The session with this number, unless it has idled away."""
         session = self._table.get(bmc_id)

@@ -79,6 +79,10 @@ class Server:
         self._runner = runner
         return int(runner.addresses[0][1])
 
+    def sessions(self) -> list[int]:
+        """How many sessions are open on each BMC."""
+        return [len(table.numbers()) for table in self._sessions.values()]
+
     async def close(self) -> None:
         """Stop answering."""
         if self._runner:

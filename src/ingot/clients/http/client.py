@@ -8,7 +8,6 @@ May not: know what is asked or retry. Invariant: an error names host and port on
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from http import HTTPStatus
@@ -18,7 +17,7 @@ import aiohttp
 import msgspec
 import yarl
 
-from ingot.clients.http import trust
+from ingot.clients.http import failures, trust
 from ingot.domain import errors
 
 LARGEST_BODY = 32 << 20
@@ -83,7 +82,7 @@ class HttpClient:
 
     def __init__(self) -> None:
         self._opened: aiohttp.ClientSession | None = None
-        self._trust = trust.Contexts()
+        self.contexts = trust.Contexts()
 
     @property
     def _session(self) -> aiohttp.ClientSession:
@@ -101,7 +100,7 @@ class HttpClient:
         Raises ``errors.Unreachable``, ``errors.TimedOut``, ``errors.Misbehaved`` (TLS, broken HTTP, too
         large), ``errors.Invalid`` (the URL, the CA file).
         """
-        context = await self._trust.find(call.trust)
+        context = await self.contexts.find(call.trust)
         headers, data = dict(call.headers), call.body
         if isinstance(data, Streamed):  # with its length: many BMCs refuse a body in chunks
             headers["Content-Length"] = str(await asyncio.to_thread(data.size))
@@ -121,14 +120,14 @@ class HttpClient:
                 body = await _read(answer, call.peer)
                 return Reply(answer.status, answer.headers, body, call.peer)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-            raise failure(call, error) from error
+            raise _failure(call, error) from error
 
     async def download(self, call: Call, file: Path) -> None:
         """Write the answer to ``call`` into ``file``, whatever its size; redirects are followed.
 
         Raises as ``send``, and ``errors.Misbehaved`` for any status but 200.
         """
-        context = await self._trust.find(call.trust)
+        context = await self.contexts.find(call.trust)
         timeout = aiohttp.ClientTimeout(total=call.timeout, sock_connect=CONNECT_TIMEOUT)
         try:
             async with self._session.request(call.method, call.url, ssl=context, timeout=timeout) as answer:
@@ -138,7 +137,7 @@ class HttpClient:
                     async for chunk in answer.content.iter_chunked(_CHUNK):
                         await asyncio.to_thread(target.write, chunk)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-            raise failure(call, error) from error
+            raise _failure(call, error) from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -153,43 +152,29 @@ async def _read(answer: aiohttp.ClientResponse, peer: str) -> bytes:
     async for part in answer.content.iter_any():
         size += len(part)
         if size > LARGEST_BODY:
-            raise errors.Misbehaved(f"{peer} sent an answer larger than {LARGEST_BODY >> 20} MiB.")
+            raise failures.too_large(peer, "an answer", LARGEST_BODY)
         parts.append(part)
     return b"".join(parts)
 
 
-def failure(call: Call, error: Exception) -> errors.IngotError:
+def _failure(call: Call, error: Exception) -> errors.IngotError:
     """The domain error for what aiohttp raised."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return _untrusted(call.peer, error.certificate_error)
+            return failures.untrusted(call.peer, error.certificate_error)
         case aiohttp.ClientConnectorSSLError() | aiohttp.ClientSSLError() | ssl.SSLError():
-            return errors.Misbehaved(
-                f"{call.peer} and we agree on no TLS: {error}.",
-                hint="Check its TLS versions, and that it is HTTPS.",
-            )
+            return failures.no_tls(call.peer, error)
         case aiohttp.ClientConnectorDNSError():
-            return errors.Unreachable(
-                f"The name of {call.peer} cannot be resolved.", hint="Check the address and the name server."
-            )
+            return failures.no_such_name(call.peer)
         case aiohttp.ClientConnectorError() if isinstance(error.os_error, ConnectionError) and not error.errno:
-            return errors.Unreachable(
-                f"{call.peer} closed the connection while it was being opened.",
-                hint="With HTTPS: check that it offers the TLS versions and ciphers that are asked for.",
-            )
+            return failures.closed_at_once(call.peer)
         case aiohttp.ClientConnectorError():
-            why = os.strerror(error.errno) if error.errno else error.strerror or error
-            return errors.Unreachable(f"{call.peer} cannot be reached: {why}.")
+            return failures.no_way(call.peer, error)
         case TimeoutError():
-            return errors.TimedOut(f"{call.peer} did not answer {call.method} in {call.timeout:g} s.")
+            return failures.too_late(call.peer, call.method, call.timeout)
         case aiohttp.InvalidURL() | ValueError():
-            return errors.Invalid(f"The URL of {call.peer} is not valid.", hint="Correct the address.")
+            return failures.bad_url(call.peer)
         case aiohttp.ClientResponseError():
-            return errors.Misbehaved(f"{call.peer} broke the HTTP protocol: {error.message}.")
+            return failures.not_http(call.peer, error.message)
         case _:
-            return errors.Unreachable(f"{call.peer} closed the connection before its answer was complete.")
-
-
-def _untrusted(peer: str, reason: Exception) -> errors.Untrusted:
-    why = reason.verify_message if isinstance(reason, ssl.SSLCertVerificationError) else str(reason)
-    return errors.Untrusted(f"The TLS certificate of {peer} is not trusted: {why}.")
+            return failures.cut_off(call.peer)

@@ -42,18 +42,27 @@ class Contexts:
 
     def __init__(self) -> None:
         self._made: dict[str | Pem | Demands, ssl.SSLContext] = {}
+        self._making = asyncio.Lock()  # a thousand BMCs that are met at once share one
 
     async def find(self, trust: Trust) -> ssl.SSLContext | bool:
         """What aiohttp takes as ``ssl``. Raises ``errors.Invalid`` when the certificates cannot be read."""
+        return trust if isinstance(trust, bool) else await self.make(trust)
+
+    async def make(self, trust: Trust) -> ssl.SSLContext:
+        """The context for ``trust``. Raises as ``find``."""
         if isinstance(trust, bool):
-            return trust
+            trust = Demands(trust)
         context = self._made.get(trust)
-        if context is None:
-            context = await asyncio.to_thread(_make, trust)
-            while len(self._made) >= MOST_CONTEXTS:
-                del self._made[next(iter(self._made))]
-            self._made[trust] = context
-        return context
+        if context is not None:
+            return context
+        async with self._making:
+            context = self._made.get(trust)
+            if context is None:
+                context = await asyncio.to_thread(_make, trust)
+                while len(self._made) >= MOST_CONTEXTS:
+                    del self._made[next(iter(self._made))]
+                self._made[trust] = context
+            return context
 
 
 def _make(trust: str | Pem | Demands) -> ssl.SSLContext:
@@ -71,10 +80,7 @@ def _make(trust: str | Pem | Demands) -> ssl.SSLContext:
 
 
 def _demanding(trust: Demands) -> ssl.SSLContext:
-    context = _make(trust.verify) if isinstance(trust.verify, str) else ssl.create_default_context()
-    if trust.verify is False:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = _make(trust.verify) if isinstance(trust.verify, str) else _plain(trusting=not trust.verify)
     try:
         if trust.ciphers:
             context.set_ciphers(trust.ciphers)
@@ -84,4 +90,13 @@ def _demanding(trust: Demands) -> ssl.SSLContext:
         ) from error
     if trust.minimum:
         context.minimum_version = VERSIONS[trust.minimum]
+    return context
+
+
+def _plain(*, trusting: bool) -> ssl.SSLContext:
+    if not trusting:
+        return ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context

@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from ingot.clients.http.client import Call, HttpClient, Reply, Streamed
+from ingot.clients.http.line import Line
 from ingot.clients.redfish import complaints
 from ingot.clients.redfish.target import AuthType, Target
 from ingot.domain import errors
@@ -47,6 +48,7 @@ class Service:
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
+        self._line = Line(http.contexts)
         self._lock = asyncio.Lock()
         self._target: Target | None = None  # whose login the fields below hold
         self._token: str | None = None
@@ -75,9 +77,10 @@ class Service:
             return await self._http.send(Call("POST", url, target.name, headers, body, target.trust, UPLOAD_TIMEOUT))
 
     async def close(self) -> None:
-        """Delete our session; a BMC that does not answer is left alone."""
+        """Delete our session and end the connection; a BMC that does not answer is left alone."""
         async with self._lock:
             await self._log_out()
+            self._line.close()
 
     async def _patiently(
         self, target: Target, method: str, path: str, body: bytes | None, headers: dict[str, str]
@@ -122,12 +125,15 @@ class Service:
         raise errors.Misbehaved(f"{target.name} redirects in a circle.")
 
     async def _answer(self, call: Call) -> Reply:
-        """Send, and say so when the answer takes long."""
-        sending = asyncio.ensure_future(self._http.send(call))
+        """Send, and say so when the answer takes long and there is somebody to tell."""
+        tell = teller.get()
+        if tell is None:
+            return await self._line.send(call)
+        sending = asyncio.ensure_future(self._line.send(call))
         try:
             done, _ = await asyncio.wait({sending}, timeout=SLOW)
             if not done:
-                await _tell(f"{call.peer} takes long: no answer to {call.method} for {SLOW:.0f} s.")
+                await tell(f"{call.peer} takes long: no answer to {call.method} for {SLOW:.0f} s.")
             return await sending
         finally:
             if not sending.done():
@@ -193,7 +199,7 @@ class Service:
             LOGOUT_TIMEOUT,
         )
         with contextlib.suppress(errors.Unreachable, errors.Misbehaved):
-            await self._http.send(call)
+            await self._line.send(call)
 
 
 async def _tell(words: str) -> None:

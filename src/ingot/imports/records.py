@@ -1,0 +1,129 @@
+"""What an import brought, on file, and taking it away again.
+
+One JSON file for each import in the data directory's folder ``imports``, written before the first row. May not: remove
+what has changed since. Invariant: undoing never touches hardware; it forgets rows.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Table, delete, select
+
+from ingot.deps import Deps
+from ingot.domain import errors
+from ingot.imports import plan as plans
+from ingot.store import schema, seal
+
+FOLDER = "imports"
+_PART = 100
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """One import. ``nodes``: uuid -> provision state it came in; ``shared``: table -> uuids."""
+
+    name: str
+    kind: str
+    source: str
+    at: str
+    nodes: dict[str, str]
+    shared: dict[str, list[str]]
+
+
+class Undone(msgspec.Struct, kw_only=True):
+    """What undoing removed or, before it is done, would: numbers by table; ``kept``: node -> why it stays."""
+
+    removed: dict[str, int] = {}
+    kept: dict[str, str] = {}
+
+
+def keep(data: Path, kind: str, plan: plans.Plan) -> Record:
+    """Write the record of an import that is about to begin."""
+    now = datetime.datetime.now(datetime.UTC)
+    record = Record(
+        name=f"{now:%Y%m%dT%H%M%S}-{kind}",
+        kind=kind,
+        source=plan.source,
+        at=now.isoformat(timespec="seconds"),
+        nodes={one.uuid: str(one.changes["provision_state"]) for one in plan.nodes},
+        shared={table: [row["uuid"] for row in found] for table, found in plan.shared.items()},
+    )
+    folder = data / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    seal.replace_file(folder / f"{record.name}.json", msgspec.json.encode(record))
+    return record
+
+
+def all_of(data: Path) -> list[Record]:
+    """Every record, oldest first."""
+    paths = sorted((data / FOLDER).glob("*.json"))
+    return [msgspec.json.decode(path.read_bytes(), type=Record) for path in paths]
+
+
+def get(data: Path, name: str | None) -> Record:
+    """The record of this name, or the newest. Raises errors.NotFound."""
+    found = [one for one in all_of(data) if name in (None, one.name)]
+    if not found:
+        text = f"There is no import {name}" if name else "Nothing was imported into this data directory"
+        raise errors.NotFound(text, hint='"ingot import list" shows what was.')
+    return found[-1]
+
+
+async def undo(deps: Deps, record: Record, *, really: bool) -> Undone:
+    """Remove the rows of an import that are as they came; ``really`` False only tells what would go.
+
+    Nodes that have been worked on since stay, and what they need stays with them.
+    """
+    done = Undone()
+    unit = _remove if really else _look
+    uuids = list(record.nodes)
+    for start in range(0, len(uuids), _PART):
+        part = {uuid: record.nodes[uuid] for uuid in uuids[start : start + _PART]}
+        kept, count = await deps.store.run(_nodes, part, unit)
+        done.kept |= kept
+        done.removed["nodes"] = done.removed.get("nodes", 0) + count
+    boxes = await deps.store.read(_boxes_in_use, record.nodes.keys() - done.kept.keys())
+    for name, uuids in record.shared.items():
+        free = [uuid for uuid in uuids if uuid not in boxes]
+        done.removed[name] = await deps.store.run(_shared, schema.metadata.tables[name], free, unit)
+    if really and not done.kept:
+        (deps.settings.data / FOLDER / f"{record.name}.json").unlink(missing_ok=True)
+    return done
+
+
+def _look(connection: Connection, table: Table, uuids: list[str]) -> None:
+    """Remove nothing."""
+
+
+def _remove(connection: Connection, table: Table, uuids: list[str]) -> None:
+    connection.execute(delete(table).where(table.c.uuid.in_(uuids)))
+
+
+def _nodes(connection: Connection, part: dict[str, str], unit: Any) -> tuple[dict[str, str], int]:
+    nodes, runs = schema.nodes, schema.runs
+    found = connection.execute(select(nodes.c.uuid, nodes.c.provision_state).where(nodes.c.uuid.in_(part))).all()
+    busy = set(connection.execute(select(runs.c.node_uuid).where(runs.c.node_uuid.in_(part))).scalars())
+    kept = {
+        row.uuid: f'it was worked on since it came ("{part[row.uuid]}", now "{row.provision_state}")'
+        for row in found
+        if row.uuid in busy or row.provision_state != part[row.uuid]
+    }
+    gone = [row.uuid for row in found if row.uuid not in kept]
+    unit(connection, nodes, gone)
+    return kept, len(gone)
+
+
+def _boxes_in_use(connection: Connection, going: set[str]) -> set[str]:
+    """Chassis that hold another node than those that go."""
+    found = connection.execute(select(schema.nodes.c.uuid, schema.nodes.c.chassis_uuid))
+    return {row.chassis_uuid for row in found if row.chassis_uuid and row.uuid not in going}
+
+
+def _shared(connection: Connection, table: Table, uuids: list[str], unit: Any) -> int:
+    """Rows that belong to no node."""
+    present = list(connection.execute(select(table.c.uuid).where(table.c.uuid.in_(uuids))).scalars())
+    unit(connection, table, present)
+    return len(present)

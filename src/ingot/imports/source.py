@@ -1,0 +1,123 @@
+"""Another service's database, read only and in one consistent view for as long as it is open.
+
+May not: write, or know what a table means. Invariant: a table or column that this version of the other service lacks
+reads as absent; nobody has to know which version it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterable
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import ColumnElement, Connection, column, exc, func, pool, select, table
+
+from ingot.domain import errors
+
+Row = dict[str, Any]
+
+_DRIVERS = {"sqlite": "pysqlite", "mysql": "pymysql", "mariadb": "pymysql", "postgresql": "psycopg"}
+"""The Python package that speaks to each kind of database; SQLite's comes with Python."""
+_VIEW = {
+    "sqlite": ("BEGIN",),
+    "mysql": (
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    ),
+    "postgresql": ("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",),
+}
+_MANY = 500
+"""Values in one list of a condition: SQLite's limit was 999 for long."""
+
+
+class Source:
+    """The open database. ``shown``: its URL without the password; ``version``: of its schema, "" if it does not say."""
+
+    def __init__(self, connection: Connection, shown: str) -> None:
+        self._connection = connection
+        inspector = sqlalchemy.inspect(connection)
+        self._tables = {
+            name: [found["name"] for found in inspector.get_columns(name)] for name in inspector.get_table_names()
+        }
+        self.shown = shown
+        found = [str(row["version_num"]) for row in self.rows("alembic_version")]
+        self.version = found[0] if found else ""
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a table."""
+        return name in self._tables
+
+    def numbers(self, name: str, key: str) -> dict[Any, int]:
+        """How many rows a table has for each value of a column."""
+        if key not in self._tables.get(name, []):
+            return {}
+        statement = select(_column(key), func.count()).select_from(table(name)).group_by(_column(key))
+        return {row[0]: row[1] for row in self._connection.execute(statement)}
+
+    def rows(self, name: str, *, only: Iterable[str] = (), where: tuple[str, list[Any]] | None = None) -> list[Row]:
+        """The rows of a table in the order they were made; [] when there is no such table.
+
+        ``only``: these columns, as far as they exist. ``where``: a column and the values it may have.
+        """
+        present = self._tables.get(name, [])
+        wanted = [one for one in present if not only or one in set(only)]
+        if not wanted or (where is not None and where[0] not in present):
+            return []
+        order = "id" if "id" in present else present[0]
+        statement = select(*(_column(one) for one in wanted)).select_from(table(name)).order_by(_column(order))
+        found: list[Row] = []
+        for values in _parts(where):
+            part = statement if where is None else statement.where(_column(where[0]).in_(values))
+            found += [dict(zip(wanted, row, strict=True)) for row in self._connection.execute(part)]
+        return found
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Generator[Source]:
+    """Open the database ``url`` names (sqlite:///FILE, mysql://..., postgresql://...) for reading.
+
+    Raises errors.Invalid (no such URL or kind), NotSupported (its Python package is missing), Unreachable.
+    """
+    parsed, shown = _parse(url)
+    try:
+        # No pool: the connection ends with the context.
+        engine = sqlalchemy.create_engine(parsed, isolation_level="AUTOCOMMIT", poolclass=pool.NullPool)
+        with contextlib.closing(engine.connect()) as connection:
+            for line in _VIEW[connection.dialect.name]:
+                connection.exec_driver_sql(line)
+            yield Source(connection, shown)
+    except ImportError as error:
+        package = _DRIVERS[parsed.get_backend_name()]
+        text = f"The database {shown} needs the Python package {package}, which is not installed"
+        raise errors.NotSupported(text, hint=f'Install it where ingot runs: "pip install {package}".') from error
+    except exc.DBAPIError as error:
+        text = f"The database {shown} cannot be read: {error.orig}"
+        raise errors.Unreachable(text, hint="Check address, name, user and password, and that it runs.") from error
+
+
+def _column(name: str) -> ColumnElement[Any]:
+    return column(name)
+
+
+def _parse(url: str) -> tuple[sqlalchemy.URL, str]:
+    """The URL for reading, and how it is shown."""
+    try:
+        parsed = sqlalchemy.make_url(url)
+        shown = parsed.render_as_string(hide_password=True)
+        kind = parsed.get_backend_name()
+    except exc.ArgumentError as error:
+        hint = "Write it like sqlite:////var/lib/ironic/ironic.sqlite or mysql://ironic:PASSWORD@db.example/ironic."
+        raise errors.Invalid("This is no URL of a database", hint=hint) from error
+    if kind not in _DRIVERS:
+        raise errors.Invalid(f"ingot cannot read {kind} databases", hint="Use sqlite, mysql or postgresql.")
+    if kind == "sqlite":
+        path = f"file:{parsed.database}"
+        return sqlalchemy.URL.create("sqlite+pysqlite", database=path, query={"mode": "ro", "uri": "true"}), shown
+    return parsed.set(drivername=f"{'mysql' if kind == 'mariadb' else kind}+{_DRIVERS[kind]}"), shown
+
+
+def _parts(where: tuple[str, list[Any]] | None) -> Iterable[list[Any]]:
+    if where is None:
+        return [[]]
+    return (where[1][start : start + _MANY] for start in range(0, len(where[1]), _MANY))
