@@ -167,9 +167,8 @@ def _style(found: node.Node) -> str:
 
 
 def _enabled(connection: Connection) -> set[str]:
-    every = nodes.Filter(include_children=True)
-    rows = nodes.list_rows(connection, every, Page(limit=1_000_000), ("uuid", "console_enabled"))
-    return {row["uuid"] for row in rows if row["console_enabled"]}
+    every = nodes.Filter(console_enabled=True, include_children=True)
+    return {row["uuid"] for row in nodes.list_rows(connection, every, Page(limit=1_000_000), ("uuid",))}
 
 
 def _failed(connection: Connection, uuid: str, reason: str) -> None:

@@ -43,6 +43,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     associated: bool | None = None
     instance_uuid: str | None = None
     maintenance: bool | None = None
+    console_enabled: bool | None = None
     provision_state: str | None = None
     driver: str | None = None
     resource_class: str | None = None
@@ -65,6 +66,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 _EXACT = (
     "instance_uuid",
     "maintenance",
+    "console_enabled",
     "provision_state",
     "driver",
     "resource_class",
