@@ -194,15 +194,15 @@ class RunJournal:
         if due.plan is None and not due.lines:
             return await self._timed(unit, *args, **kwargs)
 
-        def both(connection: Connection) -> T:
-            self._writes.catch_up(connection, due)
-            return unit(connection, *args, **kwargs)
-
         try:
-            return await self._timed(both)
+            return await self._timed(self._after, due, lambda connection: unit(connection, *args, **kwargs))
         except errors.IngotError:
             self._due = due  # nothing of the unit was written
             raise
+
+    def _after(self, connection: Connection, due: writes.Due, unit: Callable[[Connection], T]) -> T:
+        self._writes.catch_up(connection, due)
+        return unit(connection)
 
     async def _timed(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One unit of work.
