@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 import structlog
 
 from ingot.bus.memory import MemoryBus
-from ingot.deps import Deps
+from ingot.deps import Deps, hostname
 from ingot.domain import errors
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
@@ -27,17 +26,27 @@ from ingot.store import seal, upgrade
 from ingot.store.engine import Store
 
 if TYPE_CHECKING:
+    from ingot.bus.base import Bus
+    from ingot.conductor.service import Conductor
     from ingot.images import download
 
 
-def make_deps(settings: Settings) -> Deps:
+def make_deps(settings: Settings, only: str | None = None) -> Deps:
     """The rooms every part needs; brings the database up to date. End with ``deps.store.close()``."""
     data = settings.data
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = data / "ingot.db"
     upgrade.upgrade(path)
     sealer = seal.Sealer(seal.open_keys(data / seal.KEY_FILE))
-    return Deps(settings, Store(path), sealer, Registry(settings.drivers), MemoryBus())
+    return Deps(settings, Store(path), sealer, Registry(settings.drivers), _make_bus(settings, only))
+
+
+def _make_bus(settings: Settings, only: str | None) -> Bus:
+    if settings.broker is None:
+        return MemoryBus()
+    from ingot.bus.rabbitmq import RabbitBus
+
+    return RabbitBus(settings.broker, hostname(settings), conductor=only != "api")
 
 
 @asynccontextmanager
@@ -73,14 +82,17 @@ def _image_limits(settings: Settings) -> download.Limits:
     return download.Limits(file_roots=dirs, weak=weak, plain_registries=plain, registry_auth=auth)
 
 
-async def run(settings: Settings, only: str | None = None) -> None:
+async def run(settings: Settings, only: str | None = None, stop: asyncio.Event | None = None) -> None:
     """Run one process until cancelled. ``only``: "api", "conductor", None for both.
 
-    Raises errors.IngotError when it cannot start (port taken, dnsmasq missing, wrong key, ...).
+    Once ``stop`` is set its work is handed over, and it ends. Raises errors.IngotError when it cannot start (port
+    taken, dnsmasq missing, wrong key, ...).
     """
-    deps = make_deps(settings)
+    stop = stop or asyncio.Event()
+    deps = make_deps(settings, only)
     try:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(deps.bus.running(deps.members.find_host))
             if only != "conductor":
                 from ingot.api import listen
 
@@ -89,13 +101,29 @@ async def run(settings: Settings, only: str | None = None) -> None:
                 from ingot.conductor.service import Conductor
 
                 kit = await stack.enter_async_context(make_kit(deps))
-                conductor = Conductor(deps, kit, settings.hostname or socket.gethostname())
+                conductor = Conductor(deps, kit, deps.hostname)
                 _keep_what_is_there()
-                await conductor.run()
-            _keep_what_is_there()
-            await asyncio.Event().wait()
+                await _work(conductor, stop)
+            else:
+                _keep_what_is_there()
+                await stop.wait()
     finally:
         deps.store.close()
+
+
+async def _work(conductor: Conductor, stop: asyncio.Event) -> None:
+    """Let a conductor work until ``stop`` is set; then it hands over. Raises what ends it before."""
+    working = asyncio.create_task(conductor.run())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            await working
+        await conductor.drain()
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
 
 
 def _keep_what_is_there() -> None:
@@ -105,7 +133,7 @@ def _keep_what_is_there() -> None:
 
 
 def serve(settings: Settings, only: str | None = None) -> None:
-    """``run`` under an event loop of its own, until SIGTERM or SIGINT. Raises errors.IngotError."""
+    """``run`` under an event loop of its own, until SIGTERM (in good order) or SIGINT. Raises errors.IngotError."""
     import uvloop
 
     _set_up_log()
@@ -113,9 +141,17 @@ def serve(settings: Settings, only: str | None = None) -> None:
     async def until_signal() -> None:
         task = asyncio.current_task()
         loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, lambda: task and task.cancel())
-        await run(settings, only)
+        stop = asyncio.Event()
+
+        def end() -> None:
+            """Asked a second time, it does not wait for anything."""
+            if stop.is_set() and task is not None:
+                task.cancel()
+            stop.set()
+
+        loop.add_signal_handler(signal.SIGTERM, end)
+        loop.add_signal_handler(signal.SIGINT, lambda: task and task.cancel())
+        await run(settings, only, stop)
 
     try:
         uvloop.run(until_signal())

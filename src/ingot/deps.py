@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import time
+import functools
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ingot.bus.memory import MemoryBus
+from ingot.bus.base import Bus
 from ingot.interfaces.registry import Registry
+from ingot.members import Members
 from ingot.settings import Settings
 from ingot.store.engine import Store
 from ingot.store.seal import Sealer
+from ingot.telemetry.clock import Steady
 
 
 @dataclass(frozen=True)
@@ -21,5 +24,20 @@ class Deps:
     store: Store
     sealer: Sealer
     registry: Registry
-    bus: MemoryBus
-    clock: Callable[[], float] = field(default=time.time)
+    bus: Bus
+    clock: Callable[[], float] = field(default_factory=Steady)
+
+    @functools.cached_property
+    def members(self) -> Members:
+        """Which conductors live, and who of them looks after which node."""
+        return Members(self.store, self.clock, self.settings.lease)
+
+    @functools.cached_property
+    def hostname(self) -> str:
+        """This process's name among the conductors."""
+        return hostname(self.settings)
+
+
+def hostname(settings: Settings) -> str:
+    """The name among the conductors that these settings mean."""
+    return settings.hostname or socket.gethostname()

@@ -48,7 +48,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str | None = None
     """This conductor's name (default: the machine's)."""
     conductor_group: str = ""
-    """The group this conductor says it belongs to; one process works on the nodes of all groups."""
+    """The conductor group this conductor belongs to: it works on the nodes of that group, and on no others."""
+    broker: str | None = None
+    """URL of RabbitMQ, ``amqp://USER:PASSWORD@HOST/`` or ``amqps://...``, by which several processes reach each other
+    (default: none, API and conductor are one process); it holds a password, so write it into the file."""
     agent_rate: float = 5.0
     """Lookups and heartbeats per second that one address may send after a burst of 60; 0 switches all of agents' limits
     off (many machines behind one address)."""
@@ -70,6 +73,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Address on which consoles of the type socat listen; whoever reaches it reads and types without a password."""
     image_cache_size: int = 40 * 1024**3
     """Space the image cache may take."""
+    image_sharing: bool = True
+    """Let machines that get the same image at once hand its verified chunks on to each other."""
     image_dirs: tuple[str, ...] = ()
     """Folders from which ``file://`` images may come."""
     allow_md5_checksum: bool = False
@@ -110,8 +115,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Let ATA disks erase themselves (security erase)."""
     erase_skip_read_only: bool = False
     """Leave read-only disks out of ``erase_devices`` instead of failing."""
-    lease: float = 15.0
+    lease: float = 6.0
     """How long a conductor may be silent before others take its runs."""
+    drain: float = 20.0
+    """How long a conductor that is told to stop (SIGTERM) lets the steps it is in end; Ctrl-C stops at once."""
     drivers: tuple[str, ...] = ("ipmi", "redfish", "fake-hardware")
     """Hardware types that nodes may use."""
     fake_effects: str | None = None

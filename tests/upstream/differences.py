@@ -85,7 +85,7 @@ INTENDED: tuple[Intended, ...] = (
     Intended(
         r"^(POST /v1/nodes |PATCH ).*conductor_group\W.*(here|group|a b|UPPER)",
         r".",
-        "A group that no conductor has is accepted: ingot's conductors work on the nodes of every group.",
+        "A group that no conductor has is accepted: its conductor may come later, and work waits for it.",
     ),
     Intended(
         r"^POST /v1/nodes .*.owner.: .them",

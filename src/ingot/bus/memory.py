@@ -1,48 +1,55 @@
 """The bus of one process: rings wake the conductor, calls are answered by functions it registers.
 
-A ring carries no data and may be lost (claims poll as well). ``call`` is only for API requests that are
-synchronous by contract. May not: know what a verb means.
+May not: know what a verb means. Invariant: a ring is heard before ``ring`` returns.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
+from ingot.bus.base import NODES, Answer, Listener, Route
 from ingot.domain import errors
-
-Answer = Callable[..., Awaitable[Any]]
-NODES = "nodes"
-"""The topic that wakes who works on nodes."""
 
 
 class MemoryBus:
     """Rings and calls inside one event loop."""
 
     def __init__(self) -> None:
-        self._listeners: dict[str, list[Callable[[str], None]]] = {}
+        self._listeners: dict[str, list[Listener]] = {}
         self._answers: dict[str, Answer] = {}
 
-    def listen(self, listener: Callable[[str], None], topic: str = NODES) -> None:
-        """Call ``listener(uuid)`` at every ring of this topic."""
+    @asynccontextmanager
+    async def running(self, _route: Route, /) -> AsyncGenerator[None]:
+        """There is no other process to reach."""
+        yield
+
+    def listen(self, listener: Listener, topic: str = NODES) -> None:
+        """See base.Bus."""
         self._listeners.setdefault(topic, []).append(listener)
 
     def ring(self, uuid: str, topic: str = NODES) -> None:
-        """Say that something about this node (or whatever the topic names) is worth a look."""
+        """See base.Bus."""
         for listener in self._listeners.get(topic, ()):
             listener(uuid)
 
+    def ring_all(self) -> None:
+        """Ring every topic: who knows what was missed?"""
+        for topic in self._listeners:
+            self.ring("", topic)
+
     def answer(self, verb: str, function: Answer) -> None:
-        """Let ``function(**payload)`` answer calls of ``verb``."""
+        """See base.Bus."""
         self._answers[verb] = function
 
     def answers(self, verb: str) -> bool:
-        """Whether somebody of this process answers calls of ``verb``."""
+        """See base.Bus."""
         return verb in self._answers
 
     async def call(self, verb: str, within: float = 60.0, **payload: Any) -> Any:
-        """Ask the conductor and wait for its answer. Raises errors.Unreachable when none is there or in time."""
+        """See base.Bus."""
         function = self._answers.get(verb)
         if function is None:
             raise errors.Unreachable(
@@ -52,6 +59,11 @@ class MemoryBus:
             async with asyncio.timeout(within):
                 return await function(**payload)
         except TimeoutError as error:
-            raise errors.TimedOut(
-                f"The conductor did not finish {verb} within {within:.0f} s", hint="The BMC may hang: try again."
-            ) from error
+            raise too_late(verb, within) from error
+
+
+def too_late(verb: str, within: float) -> errors.TimedOut:
+    """The error of a call that nobody answered in time."""
+    return errors.TimedOut(
+        f"The conductor did not finish {verb} within {within:.0f} s", hint="The BMC may hang: try again."
+    )

@@ -19,7 +19,7 @@ from ingot.domain import errors
 @click.option("--port", type=click.IntRange(0, 65535), help="TCP port (default: 6385).")
 @click.option("--noauth", is_flag=True, default=None, help="Ask nobody who they are; on loopback only.")
 @click.option(
-    "--only", type=click.Choice(["api", "conductor"]), help="Run one half (for trying: halves share no bus yet)."
+    "--only", type=click.Choice(["api", "conductor"]), help="Run one half; the halves meet by the setting broker."
 )
 @configuration.source
 def serve(

@@ -12,6 +12,7 @@ import contextlib
 import structlog
 from sqlalchemy import Connection
 
+from ingot.conductor.membership import Membership
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.flows.run import Runner, Taken
@@ -25,17 +26,19 @@ _LONGEST_SLEEP = 5.0
 
 
 class Claims:
-    """Claims due runs and works on them until cancelled."""
+    """Claims due runs and works on them until cancelled; without ``membership`` anybody's."""
 
-    def __init__(self, deps: Deps, runner: Runner, owner: str) -> None:
+    def __init__(self, deps: Deps, runner: Runner, owner: str, membership: Membership | None = None) -> None:
         self._deps = deps
         self._runner = runner
         self._owner = owner
+        self._membership = membership
+        self._draining = False
         self._rung = asyncio.Event()
         self._working: dict[run_store.Lease, asyncio.Task[None]] = {}
         self._looked_at = deps.clock()
         deps.bus.answer("last_look", self._last_look)
-        deps.bus.listen(lambda _node: self._rung.set())
+        deps.bus.listen(self._hear)
 
     async def run(self) -> None:
         """Claim for ever. Tasks of claimed runs end with it."""
@@ -69,6 +72,19 @@ class Claims:
             with contextlib.suppress(errors.Unreachable):
                 await self._deps.store.run(_nothing)  # done when what waits now is
 
+    def _hear(self, node_uuid: str) -> None:
+        """Rings reach every conductor: only that of the node looks at once."""
+        if self._membership is None or self._membership.may_have(node_uuid):
+            self._rung.set()
+
+    async def drain(self, within: float) -> None:
+        """Claim no more and let go of every run after the step it is in; returns then, or ``within`` seconds later."""
+        self._draining = True
+        self._runner.let_go()
+        if self._working:
+            _log.info("draining", runs=len(self._working), seconds=within)
+            await asyncio.wait(self._working.values(), timeout=within)
+
     async def _last_look(self) -> float:
         """Seconds since work was last looked for."""
         return self._deps.clock() - self._looked_at
@@ -77,8 +93,13 @@ class Claims:
         """The runs taken, and in how many seconds the next one is due."""
         self._rung.clear()
         self._looked_at = now = self._deps.clock()
-        taken = await self._deps.store.run(run_store.claim, self._owner, now, self._deps.settings.lease, room)
-        due = await self._deps.store.read(run_store.next_wake)
+        if self._draining:
+            return [], _LONGEST_SLEEP
+        lease = self._deps.settings.lease
+        held = frozenset(one.run_id for one in self._working)
+        share = self._membership.share(held) if self._membership else None
+        taken = await self._deps.store.run(run_store.claim, self._owner, now, lease, room, share)
+        due = await self._deps.store.read(run_store.next_wake, lease, share)
         return taken, _LONGEST_SLEEP if due is None else due - self._deps.clock()
 
     async def _work(self, lease: run_store.Lease, taken: Taken | None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -31,9 +32,10 @@ _OPEN_WITHIN = 45.0
 class Consoles:
     """Registers its answers on the bus; ``run`` keeps what is served in step with the nodes' records."""
 
-    def __init__(self, deps: Deps, calls: Calls) -> None:
+    def __init__(self, deps: Deps, calls: Calls, has: Callable[[str, str], bool]) -> None:
         self._deps = deps
         self._calls = calls
+        self._has = has
         self._served: dict[str, Console] = {}
         self._ports: dict[str, tcp.Port] = {}
         self._tickets = Tickets(deps.clock)
@@ -56,8 +58,9 @@ class Consoles:
             await asyncio.gather(*(self._end(uuid) for uuid in list(self._served)), return_exceptions=True)
 
     async def _reconcile(self) -> None:
-        """After a restart consoles come back by themselves; those of nodes that are gone end."""
-        wanted = await self._deps.store.read(_enabled)
+        """After a restart consoles come back by themselves; those of nodes that are gone, or another's now, end."""
+        enabled = await self._deps.store.read(_enabled)
+        wanted = {uuid for uuid, group in enabled.items() if self._has(group, uuid)}
         for uuid in set(self._served) - wanted - set(self._changing):
             await self._end(uuid)
         for uuid in wanted - set(self._served) - set(self._changing):
@@ -166,9 +169,11 @@ def _style(found: node.Node) -> str:
     return last if last in {"socat", "shellinabox"} else "ingot"
 
 
-def _enabled(connection: Connection) -> set[str]:
+def _enabled(connection: Connection) -> dict[str, str]:
+    """The conductor group of each node whose console is to be served, by uuid."""
     every = nodes.Filter(console_enabled=True, include_children=True)
-    return {row["uuid"] for row in nodes.list_rows(connection, every, Page(limit=1_000_000), ("uuid",))}
+    rows = nodes.list_rows(connection, every, Page(limit=1_000_000), ("uuid", "conductor_group"))
+    return {row["uuid"]: row["conductor_group"] for row in rows}
 
 
 def _failed(connection: Connection, uuid: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Being a member: this conductor's row, its heartbeat, and what its own predecessor left behind.
+"""Being a member: this conductor's row, its heartbeat, its share of the work, and what its predecessor left behind.
 
 A process that starts under a hostname knows that the one before it is gone: what that one held is freed at once,
 so that work goes on without waiting for leases to run out.
@@ -12,20 +12,23 @@ import structlog
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors
-from ingot.store import conductors
+from ingot.domain import errors, hashring
+from ingot.store import absence, conductors
 from ingot.store import runs as run_store
+from ingot.telemetry.clock import Steady
 
 _log = structlog.get_logger("ingot.membership")
 _BEAT = 10.0
+"""The longest pause between two signs of life; a third of the lease where that is less."""
 
 
 class Membership:
     """One conductor's place among the others."""
 
-    def __init__(self, deps: Deps, hostname: str, boot_id: str, every: float = _BEAT) -> None:
+    def __init__(self, deps: Deps, hostname: str, boot_id: str, every: float | None = None) -> None:
         self._deps = deps
-        self._every = every
+        self._every = min(_BEAT, deps.settings.lease / 3) if every is None else every
+        self._group = deps.settings.conductor_group
         self.hostname = hostname
         self._boot_id = boot_id
 
@@ -34,10 +37,27 @@ class Membership:
         """What stands in a run that this process holds."""
         return f"{self.hostname}/{self._boot_id}"
 
+    def share(self, held: frozenset[str]) -> run_store.Share:
+        """The runs this conductor claims; ``held``: those it works on."""
+        slots = self._deps.members.known.slots(self._group, self.hostname)
+        return run_store.Share(self._group, self._deps.registry.enabled, slots, held)
+
+    def has(self, group: str, uuid: str) -> bool:
+        """Whether this conductor looks after a node of this group."""
+        return self._deps.members.known.find(group, uuid) == self.hostname
+
+    def may_have(self, uuid: str) -> bool:
+        """Whether a node may be this conductor's, as far as its uuid tells; an empty one may be any."""
+        slots = self._deps.members.known.slots(self._group, self.hostname)
+        return slots is None or not uuid or hashring.slot(uuid) in slots
+
     async def join(self) -> None:
-        """Enter the table and free the runs of the process that had this hostname before."""
-        freed = await self._deps.store.run(self._join)
-        _log.info("joined", hostname=self.hostname, runs_taken_over=freed)
+        """Enter the table, free the runs of the process that had this hostname before, give back the time between."""
+        if isinstance(self._deps.clock, Steady):
+            self._deps.clock.not_before(await self._deps.store.read(absence.last_seen) or 0.0)
+        freed, away = await self._deps.store.run(self._join)
+        await self._deps.members.refresh()
+        _log.info("joined", hostname=self.hostname, runs_taken_over=freed, away=round(away))
 
     async def run(self) -> None:
         """Beat until cancelled. Raises errors.Conflict once another process works under this hostname."""
@@ -45,6 +65,7 @@ class Membership:
             await asyncio.sleep(self._every)
             try:
                 known = await self._beat(online=True)
+                await self._deps.members.refresh()
             except errors.Unreachable as error:
                 _log.warning("cannot beat", reason=error.sentence())
                 continue
@@ -54,21 +75,28 @@ class Membership:
                     hint="Give each conductor a name of its own (setting hostname).",
                 )
 
+    async def retire(self) -> None:
+        """Take part no more: the others share this conductor's nodes out. What is held goes on being held."""
+        await self._beat(online=False)
+        await self._deps.members.refresh()
+
     async def leave(self) -> None:
         """Say goodbye, and give back at once what is still held."""
         await self._beat(online=False)
         await self._deps.store.run(run_store.release_all, self.owner)
 
-    def _join(self, connection: Connection) -> int:
+    def _join(self, connection: Connection) -> tuple[int, float]:
+        now = self._deps.clock()
+        away = absence.give_back(connection, now)
         me = conductors.Conductor(
             hostname=self.hostname,
             boot_id=self._boot_id,
-            conductor_group=self._deps.settings.conductor_group,
+            conductor_group=self._group,
             drivers=self._deps.registry.enabled,
-            seen_at=self._deps.clock(),
+            seen_at=now,
         )
         before = conductors.register(connection, me)
-        return run_store.release_all(connection, f"{self.hostname}/{before}") if before else 0
+        return run_store.release_all(connection, f"{self.hostname}/{before}") if before else 0, away
 
     async def _beat(self, *, online: bool) -> bool:
         now = self._deps.clock()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from ingot.conductor.calls import Calls
 from ingot.conductor.claims import Claims
 from ingot.conductor.consoles import Consoles
@@ -13,24 +15,36 @@ from ingot.conductor.periodic.power_sync import PowerSync
 from ingot.conductor.placements import Placements
 from ingot.conductor.webhooks import Webhooks
 from ingot.deps import Deps
-from ingot.domain import ids
+from ingot.domain import errors, ids
 from ingot.flows import catalog
 from ingot.flows.run import Runner
 from ingot.interfaces.kit import Kit
+
+_log = structlog.get_logger("ingot.conductor")
 
 
 class Conductor:
     """Everything a conductor does, under one task."""
 
     def __init__(self, deps: Deps, kit: Kit, hostname: str) -> None:
+        self._drain = deps.settings.drain
         self._membership = Membership(deps, hostname, ids.new())
-        self._claims = Claims(deps, Runner(deps, kit, catalog.flows()), self._membership.owner)
+        runner = Runner(deps, kit, catalog.flows())
+        self._claims = Claims(deps, runner, self._membership.owner, self._membership)
         calls = Calls(deps, kit)
         HardwareCalls(deps, calls)
-        self._consoles = Consoles(deps, calls)
-        self._power_sync = PowerSync(deps, calls)
+        self._consoles = Consoles(deps, calls, self._membership.has)
+        self._power_sync = PowerSync(deps, calls, self._membership.has)
         self._webhooks = Webhooks(deps)
         self._placements = Placements(deps)
+
+    async def drain(self) -> None:
+        """Hand the work over: no new claims, runs let go after the step they are in; ends within the setting drain."""
+        try:
+            await self._membership.retire()
+        except errors.StoreDown as error:
+            _log.warning("cannot say goodbye", reason=error.sentence())
+        await self._claims.drain(self._drain)
 
     async def run(self) -> None:
         """Work until cancelled."""

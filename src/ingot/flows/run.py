@@ -35,12 +35,17 @@ class Taken(NamedTuple):
 
 
 class Runner:
-    """Works on leases. One for the whole process; it holds nothing between two leases."""
+    """Works on leases. One for the whole process; of a run it holds nothing between two leases."""
 
     def __init__(self, deps: Deps, kit: Kit, flows: dict[runs.Kind, flow.Flow]) -> None:
         self._deps = deps
         self._kit = kit
         self._flows = flows
+        self._leaving = False
+
+    def let_go(self) -> None:
+        """Give every run back at its next journal point: this process is to end."""
+        self._leaving = True
 
     async def load(self, leases: list[run_store.Lease]) -> dict[run_store.Lease, Taken]:
         """What is stored of many runs, read at once; where that fails, each has to be read by itself."""
@@ -83,6 +88,10 @@ class Runner:
                 await ctx.refresh()
                 events, columns = definition.success(ctx)
                 await journal.finish(runs.Status.SUCCEEDED, events, None, **columns)
+                return
+            if self._leaving:
+                await self._deps.store.run(run_store.release, lease, ctx.memo, self._deps.clock())
+                self._deps.bus.ring(lease.node_uuid)
                 return
             if not await self._step(definition, ctx, journal, position):
                 return

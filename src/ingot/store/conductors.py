@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
-from ingot.domain import errors
+from ingot.domain import errors, hashring
 from ingot.store import rows
 from ingot.store.schema import conductors
 
@@ -54,3 +54,12 @@ def get(connection: Connection, hostname: str) -> Conductor:
     if row is None:
         raise errors.NotFound(f"Conductor {hostname} could not be found.")
     return rows.from_row(row, Conductor)
+
+
+def find_ring(connection: Connection, since: float) -> hashring.Ring:
+    """The ring of those who gave a sign of life after ``since``."""
+    groups: dict[str, list[str]] = {}
+    for one in list_all(connection):
+        if one.online and one.seen_at > since:
+            groups.setdefault(one.conductor_group.lower(), []).append(one.hostname)
+    return hashring.Ring(tuple((group, tuple(sorted(groups[group]))) for group in sorted(groups)))

@@ -34,6 +34,13 @@ from ingot.store.paging import Page, paged
 from ingot.store.schema import node_traits, nodes, ports
 
 
+class LookedAfter(msgspec.Struct, frozen=True):
+    """The nodes of one conductor: of its group and its slots (domain/hashring.py); None: any."""
+
+    group: str | None = None
+    slots: tuple[str, ...] | None = None
+
+
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which nodes a list shows; None means any. ``project``: owner or lessee.
 
@@ -61,6 +68,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     parent_node: str | None = None
     include_children: bool = False
     reserved: bool | None = None
+    looked_after: LookedAfter | None = None
 
 
 _EXACT = (
@@ -321,9 +329,17 @@ def conditions(where: Filter) -> list[ColumnElement[bool]]:
         found.append(nodes.c.description.contains(where.description_contains, autoescape=True))
     if where.reserved is not None:
         found.append(nodes.c.reservation.is_not(None) if where.reserved else nodes.c.reservation.is_(None))
+    if where.looked_after is not None:
+        found += _looked_after(where.looked_after)
     if not where.include_children:
         found.append(_NOBODYS if where.parent_node is None else nodes.c.parent_node == where.parent_node)
     return found
+
+
+def _looked_after(which: LookedAfter) -> list[ColumnElement[bool]]:
+    by_group = [] if which.group is None else [func.lower(nodes.c.conductor_group) == which.group]
+    by_slot = [] if which.slots is None else [func.substr(nodes.c.uuid, 35).in_(which.slots)]
+    return by_group + by_slot
 
 
 def _conflict(connection: Connection, value: node.Node) -> errors.Conflict:

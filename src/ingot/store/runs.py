@@ -12,7 +12,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Float, Row, Text, Update, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Row,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, power, runs
@@ -25,6 +40,10 @@ FAR = 1e12
 
 
 _POWER_DEADLINE = 900.0
+_SLOT_AT = 35
+"""Where in a node's uuid its slot begins (domain/hashring.py), counted from 1."""
+_TOGETHER = 500
+"""Rows that one statement names."""
 _FREE: dict[str, Any] = {"owner": None, "lease_until": 0.0}
 # Statements of every run are made once: putting one together takes longer than SQLite needs to run it.
 _OF_LEASE = (table.c.id == bindparam("of_run"), table.c.generation == bindparam("of_generation"))
@@ -36,6 +55,7 @@ _BY_ID = select(table).where(table.c.id == bindparam("of_run"))
 _AMONG = select(table).where(table.c.id.in_(bindparam("of_runs", expanding=True)))
 _OPEN = select(table).where(table.c.open_node == bindparam("of_node"))
 _OPEN_RUN = insert(table)
+_HOLD_NODE = update(nodes).where(nodes.c.uuid == bindparam("of_node"))
 _CHANGE_OPEN = update(table).where(table.c.open_node == bindparam("of_node"))
 
 
@@ -46,6 +66,18 @@ class Lease(msgspec.Struct, frozen=True):
     node_uuid: str
     owner: str
     generation: int
+
+
+class Share(msgspec.Struct, frozen=True):
+    """The runs that a conductor claims: of nodes of its group and drivers, first those in its slots (None: in any).
+
+    Others' runs it takes when nobody has for the length of a lease. ``held``: what it works on already.
+    """
+
+    group: str
+    drivers: tuple[str, ...]
+    slots: tuple[str, ...] | None = None
+    held: frozenset[str] = frozenset()
 
 
 def open_run(connection: Connection, run: runs.Run) -> None:
@@ -130,15 +162,21 @@ def list_of_node(connection: Connection, node_uuid: str, limit: int = 20, marker
     return [rows.from_row(row, runs.Run) for row in connection.execute(statement)]
 
 
-def claim(connection: Connection, owner: str, now: float, lease: float, limit: int) -> list[Lease]:
-    """Take up to ``limit`` open runs that are due and that nobody holds; start, retry and takeover alike."""
-    parked = table.c.owner.is_(None) & (table.c.wake_at <= now)
-    orphaned = table.c.owner.is_not(None) & (table.c.lease_until < now)
-    due = select(table.c.id, table.c.node_uuid, table.c.generation).where(
-        table.c.status == runs.Status.OPEN, or_(parked, orphaned)
-    )
+def claim(
+    connection: Connection, owner: str, now: float, lease: float, limit: int, share: Share | None = None
+) -> list[Lease]:
+    """Take up to ``limit`` open runs that are due and that nobody holds; start, retry and takeover alike.
+
+    ``share``: whose runs are taken, None for all.
+    """
+    due = select(table.c.id, table.c.node_uuid, table.c.generation).where(*_claimable(share), _due(lease, share) <= now)
+    found = list(connection.execute(due.where(table.c.wake_at <= now).order_by(table.c.wake_at).limit(limit)))
+    if len(found) < limit:
+        found += connection.execute(due.where(table.c.wake_at >= FAR).limit(limit - len(found)))
     taken: list[Lease] = []
-    for row in connection.execute(due.order_by(table.c.wake_at).limit(limit)).all():
+    for row in found:
+        if share is not None and row.id in share.held:
+            continue  # this process was held up for longer than its lease, and goes on
         # wake_at = FAR while held: a wake that comes meanwhile shows, and park() keeps it.
         values = {
             "owner": owner,
@@ -150,26 +188,55 @@ def claim(connection: Connection, owner: str, now: float, lease: float, limit: i
         seen = {"of_run": row.id, "of_generation": row.generation}
         if connection.execute(_CLAIM, {**values, **seen}).rowcount == 1:
             taken.append(Lease(row.id, row.node_uuid, owner, row.generation + 1))
-            connection.execute(update(nodes).where(nodes.c.uuid == row.node_uuid).values(reservation=_host(owner)))
+            connection.execute(_HOLD_NODE, {"of_node": row.node_uuid, "reservation": _host(owner)})
     return taken
 
 
-def next_wake(connection: Connection) -> float | None:
+def next_wake(connection: Connection, lease: float = 0.0, share: Share | None = None) -> float | None:
     """When the next open run is due or its lease ends; None when there is none."""
-    due = case((table.c.owner.is_(None), table.c.wake_at), else_=table.c.lease_until)
-    statement = select(func.min(due)).where(table.c.status == runs.Status.OPEN)
-    return connection.execute(statement).scalar()
+    parked = select(func.min(_due(lease, share))).where(*_claimable(share), table.c.owner.is_(None))
+    if share is None or share.slots is None:
+        # Without others there is an order that the index has: this is asked at each ring, and thousands may be parked.
+        parked = select(table.c.wake_at).where(*_claimable(share), table.c.owner.is_(None))
+        parked = parked.order_by(table.c.wake_at).limit(1)
+    held = select(func.min(_due(lease, share))).where(*_claimable(share), table.c.wake_at >= FAR)
+    times = [connection.execute(each).scalar() for each in (parked, held)]
+    return min((time for time in times if time is not None), default=None)
+
+
+def _due(lease: float, share: Share | None) -> ColumnElement[float]:
+    """When a run may be claimed: those outside of the slots a lease later, should their own conductor not come."""
+    due: ColumnElement[float] = case((table.c.owner.is_(None), table.c.wake_at), else_=table.c.lease_until)
+    if share is None or share.slots is None:
+        return due
+    slot = func.substr(table.c.node_uuid, _SLOT_AT)
+    return due + case((slot.in_(share.slots), 0.0), else_=lease) if share.slots else due + lease
+
+
+def _claimable(share: Share | None) -> list[ColumnElement[bool]]:
+    """Open runs only, of the share's group and drivers."""
+    found: list[ColumnElement[bool]] = [table.c.status == runs.Status.OPEN]
+    if share is not None:
+        its_group = func.lower(nodes.c.conductor_group) == share.group.lower()
+        found += [nodes.c.uuid == table.c.node_uuid, its_group, nodes.c.driver.in_(share.drivers)]
+    return found
 
 
 def renew(connection: Connection, leases: list[Lease], until: float) -> list[Lease]:
     """Extend these leases; those among them that are held no more (run ended, parked, or taken by another)."""
     lost: list[Lease] = []
+    by_owner: dict[str, list[Lease]] = {}
     for lease in leases:
-        held = update(table).where(
-            table.c.id == lease.run_id, table.c.generation == lease.generation, table.c.owner == lease.owner
-        )
-        if connection.execute(held.values(lease_until=until)).rowcount != 1:
-            lost.append(lease)
+        by_owner.setdefault(lease.owner, []).append(lease)
+    for owner, its in by_owner.items():
+        held = select(table.c.id, table.c.generation).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
+        present = {(row.id, row.generation) for row in connection.execute(held)}
+        kept = [lease for lease in its if (lease.run_id, lease.generation) in present]
+        lost += [lease for lease in its if (lease.run_id, lease.generation) not in present]
+        for first in range(0, len(kept), _TOGETHER):
+            ids = [lease.run_id for lease in kept[first : first + _TOGETHER]]
+            mine = update(table).where(table.c.id.in_(ids), table.c.owner == owner)
+            connection.execute(mine.values(lease_until=until))
     return lost
 
 
@@ -271,7 +338,6 @@ _AGAIN_AT = bindparam("again_at", type_=Float)
 _EARLIER = case((table.c.wake_at < _AGAIN_AT, table.c.wake_at), else_=_AGAIN_AT)
 _PARK = _HELD.values(reason=_REASON, wake_at=_EARLIER)
 _RESUME = _HELD.values(reason=_REASON)
-_FREE_NODE = update(nodes).where(nodes.c.uuid == bindparam("of_node")).values(reservation=None)
 
 
 def park(connection: Connection, lease: Lease, wait: runs.Wait, wake_at: float) -> None:
@@ -281,7 +347,7 @@ def park(connection: Connection, lease: Lease, wait: runs.Wait, wake_at: float) 
     """
     told = {"because": wait.told(), "again_at": wake_at}
     _change(connection, _PARK, lease, {**told, **rows.encode({"wait": wait}), **_FREE})
-    connection.execute(_FREE_NODE, {"of_node": lease.node_uuid})
+    connection.execute(_HOLD_NODE, {"of_node": lease.node_uuid, "reservation": None})
 
 
 def resume(connection: Connection, lease: Lease) -> None:
@@ -310,7 +376,7 @@ def supersede(connection: Connection, node_uuid: str, reason: str, now: float) -
 def release(connection: Connection, lease: Lease, memo: dict[str, Any], wake_at: float) -> None:
     """Give the run back untouched, to be tried again at ``wake_at`` and not before."""
     change(connection, lease, memo=memo, wake_at=wake_at, **_FREE)
-    connection.execute(_FREE_NODE, {"of_node": lease.node_uuid})
+    connection.execute(_HOLD_NODE, {"of_node": lease.node_uuid, "reservation": None})
 
 
 def finish(connection: Connection, lease: Lease, status: runs.Status, reason: str | None, now: float) -> None:

@@ -11,8 +11,6 @@ from ingot.store import conductors as store
 from ingot.store.paging import Page
 
 _SHORT = ("hostname", "conductor_group", "alive", "links")
-_ALIVE = 60.0
-"""Seconds after its last sign of life until a conductor shows as dead, as in Ironic."""
 _SORTABLE = frozenset({"hostname", "conductor_group", "created_at", "updated_at"})
 
 
@@ -58,7 +56,7 @@ def _shown(deps: Deps, request: wire.Request, found: store.Conductor, names: tup
     values: dict[str, Any] = {
         "hostname": found.hostname,
         "conductor_group": found.conductor_group,
-        "alive": found.online and deps.clock() - found.seen_at < _ALIVE,
+        "alive": found.online and deps.clock() - found.seen_at < deps.settings.lease,
         "drivers": found.drivers,
         "created_at": found.created_at,
         "updated_at": found.updated_at,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.api import query, spec, versions, wire
-from ingot.api.v1 import node_view
 from ingot.deps import Deps
 from ingot.domain import errors, node
 
@@ -31,7 +30,9 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     if fields is not None and detail:
         raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
     names = () if kind == "classic" else deps.registry.enabled
-    return wire.ok({"drivers": [_pick(_shown(deps, request, name, detail or bool(fields)), fields) for name in names]})
+    hosts = await _hosts(deps)
+    shown = [_shown(deps, request, name, hosts, detail or bool(fields)) for name in names]
+    return wire.ok({"drivers": [_pick(one, fields) for one in shown]})
 
 
 @spec.tells("Show one hardware type", answer=spec.of(dict[str, Any]))
@@ -39,7 +40,8 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/drivers/{driver}."""
     asked = query.Query(request, "fields")
     versions.require_filters("driver", asked.names(), request.version)
-    body = _shown(deps, request, known(deps, request), request.version >= _DYNAMIC)
+    name = known(deps, request)
+    body = _shown(deps, request, name, await _hosts(deps), request.version >= _DYNAMIC)
     return wire.ok(_pick(body, asked.words("fields")))
 
 
@@ -71,10 +73,15 @@ def known(deps: Deps, request: wire.Request) -> str:
     return name
 
 
-def _shown(deps: Deps, request: wire.Request, name: str, detail: bool) -> dict[str, Any]:
+async def _hosts(deps: Deps) -> list[str]:
+    """The live conductors; before any has joined, the one of this host."""
+    return list((await deps.members.ring()).hostnames) or [deps.hostname]
+
+
+def _shown(deps: Deps, request: wire.Request, name: str, hosts: list[str], detail: bool) -> dict[str, Any]:
     body: dict[str, Any] = {
         "name": name,
-        "hosts": [node_view.conductor_name(deps)],
+        "hosts": hosts,
         "links": _links(request, name),
     }
     if request.version >= 14:

@@ -7,11 +7,10 @@ out once. May not: query. Invariant: no field newer than the microversion.
 from __future__ import annotations
 
 import functools
-import socket
 
 from ingot.api import versions, wire
 from ingot.deps import Deps
-from ingot.domain import errors, states
+from ingot.domain import errors, hashring, states
 from ingot.store import documents, nodes
 
 SHORT = ("instance_uuid", "maintenance", "power_state", "provision_state", "uuid", "name")
@@ -40,21 +39,20 @@ def chosen(names: tuple[str, ...], version: int) -> tuple[str, ...]:
     return view(version, (*names, "links"))
 
 
-def document(deps: Deps, request: wire.Request, names: tuple[str, ...]) -> documents.Document:
+async def document(deps: Deps, request: wire.Request, names: tuple[str, ...]) -> documents.Document:
     """How this request shows the fields ``names`` of a node."""
-    return _document(names, request.version, request.base, conductor_name(deps))
+    ring = await deps.members.ring() if "conductor" in names else hashring.Ring()
+    return _document(names, request.version, request.base, _conductor(ring, deps.hostname))
 
 
 @functools.lru_cache(_KEPT)
 def _document(names: tuple[str, ...], version: int, base: str, conductor: str) -> documents.Document:
-    form, values = nodes.members(names, {"provision_state": _state(version)})
+    form, values = nodes.members(names, {"provision_state": _state(version), "conductor": conductor})
     for name in names:
         if name in _LINKS:
             text = documents.literal(_links(base, name)).split(_PLACE)
             form.append(f'"{name}":{"%s".join(text)}')
             values += ["nodes.uuid"] * (len(text) - 1)
-        elif name == "conductor":
-            form.append(f'"{name}":{documents.literal(conductor)}')
     return documents.Document(form="{" + ",".join(form) + "}", values=", ".join(values))
 
 
@@ -80,11 +78,32 @@ def shown_state(state: str, version: int) -> str | None:
     return state
 
 
-@functools.cache
-def _own_name() -> str:
-    return socket.gethostname()
+def looked_after(ring: hashring.Ring, own: str, hostname: str | None) -> nodes.LookedAfter | None:
+    """The nodes of one conductor; None for one that is not alive."""
+    group = next((group for group, names in ring.groups if hostname in names), None)
+    if hostname is None or group is None:
+        return nodes.LookedAfter() if hostname == own and not ring.groups else None
+    return nodes.LookedAfter(group, ring.slots(group, hostname))
 
 
-def conductor_name(deps: Deps) -> str:
-    """The conductor that looks after a node."""
-    return deps.settings.hostname or _own_name()
+@functools.lru_cache(_KEPT)
+def _conductor(ring: hashring.Ring, own: str) -> str:
+    """SQL of the JSON name of the conductor that looks after a node; before any has joined, that of this host."""
+    if not ring.groups:
+        return _quoted(own)
+    cases: list[str] = []
+    for group, names in ring.groups:
+        for name in names:
+            slots = ring.slots(group, name)
+            within = "" if slots is None else f" AND substr(nodes.uuid, 35) IN ({', '.join(map(_sql, slots))})"
+            cases.append(f"WHEN lower(nodes.conductor_group) = {_sql(group)}{within} THEN {_quoted(name)}")
+    return f"CASE {' '.join(cases)} ELSE 'null' END"
+
+
+def _quoted(name: str) -> str:
+    return _sql(documents.literal(name))
+
+
+def _sql(text: str) -> str:
+    """A text as SQL has it; a colon would begin a parameter."""
+    return "'" + text.replace("'", "''").replace(":", "\\:") + "'"

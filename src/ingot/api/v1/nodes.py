@@ -11,7 +11,7 @@ from typing import Any
 from ingot.api import access, paging, patch_rules, policy, query, spec, versions, wire
 from ingot.api.v1 import node_view, redaction
 from ingot.deps import Deps
-from ingot.domain import errors, ids, patch, states
+from ingot.domain import errors, hashring, ids, patch, states
 from ingot.services import drafts
 from ingot.services import nodes as service
 from ingot.store import chassis, documents, nodes, rows, schema
@@ -78,14 +78,15 @@ async def collection(
     else:
         shown = node_view.view(request.version, None if wants_detail else (*node_view.SHORT, "links"))
     project = access.project_of_list(request.caller, "node", asked.text("project"))
-    where = _filter(deps, asked, chassis_uuid, project)
+    ring = await deps.members.ring() if asked.text("conductor") else hashring.Ring()
+    where = _filter(asked, node_view.looked_after(ring, deps.hostname, asked.text("conductor")), chassis_uuid, project)
     page = asked.page(SORTABLE)
     _require_body_fields((page.sort_key,), request.version)
     if where is not None and where.chassis_uuid is not None:
         await deps.store.read(chassis.get, where.chassis_uuid)
     found = documents.NOTHING
     if where is not None:
-        document = node_view.document(deps, request, shown)
+        document = await node_view.document(deps, request, shown)
         found = await deps.store.read(nodes.list_documents, where, page, document)
     extra = {name: asked.text(name) for name in _REPEATED if asked.flag(name) and not detail}
     if asked.flag("detail"):
@@ -183,14 +184,16 @@ def _require_body_fields(names: tuple[str, ...], version: int) -> None:
 
 
 async def _show(deps: Deps, request: wire.Request, ident: str, shown: tuple[str, ...]) -> wire.Answer:
-    document = node_view.document(deps, request, shown)
+    document = await node_view.document(deps, request, shown)
     answer = wire.ready(await deps.store.peek(nodes.get_document, ident, document))
     return await redaction.of_one(deps, request.caller, ident, answer)
 
 
-def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None, project: str | None) -> nodes.Filter | None:
+def _filter(
+    asked: query.Query, looked_after: nodes.LookedAfter | None, chassis_uuid: str | None, project: str | None
+) -> nodes.Filter | None:
     """The filter of a list; None when nothing can match."""
-    if asked.text("conductor") not in {None, node_view.conductor_name(deps)}:
+    if asked.text("conductor") is not None and looked_after is None:
         return None
     state = asked.text("provision_state")
     if state is not None and state not in set(states.State):
@@ -220,4 +223,5 @@ def _filter(deps: Deps, asked: query.Query, chassis_uuid: str | None, project: s
         instance_name=asked.text("instance_name"),
         parent_node=asked.text("parent_node"),
         include_children=bool(asked.flag("include_children")),
+        looked_after=looked_after,
     )

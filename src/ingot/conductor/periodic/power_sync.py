@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -46,9 +47,10 @@ class _Seen(msgspec.Struct, frozen=True):
 class PowerSync:
     """The sweep over all nodes."""
 
-    def __init__(self, deps: Deps, calls: Calls) -> None:
+    def __init__(self, deps: Deps, calls: Calls, has: Callable[[str, str], bool] | None = None) -> None:
         self._deps = deps
         self._calls = calls
+        self._has = has
         self._failures: dict[str, int] = {}
         self._sweeps = 0
         self._room = asyncio.Semaphore(_PARALLEL)
@@ -75,7 +77,7 @@ class PowerSync:
         have answered. A node whose last answer is still awaited is not asked again."""
         with counts.POWER_SWEEPS.timed():
             self._sweeps += 1
-            known = dict(await self._deps.store.read(_due))
+            known = dict(await self._deps.store.read(_due, self._has))
             self._failures = {uuid: times for uuid, times in self._failures.items() if uuid in known}
             due = [(uuid, stored) for uuid, stored in known.items() if self._is_due(uuid)]
             loop = asyncio.get_running_loop()
@@ -150,15 +152,17 @@ async def _modes(ctx: Context) -> dict[str, str | bool]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _due(connection: Connection) -> list[tuple[str, str | None]]:
-    """(uuid, stored power state) of each node whose power may be read and written."""
-    columns = ("uuid", "power_state", "provision_state", "target_power_state")
+def _due(connection: Connection, has: Callable[[str, str], bool] | None) -> list[tuple[str, str | None]]:
+    """(uuid, stored power state) of each node of this conductor's whose power may be read and written."""
+    columns = ("uuid", "power_state", "provision_state", "target_power_state", "conductor_group")
     where = nodes.Filter(maintenance=False, reserved=False, include_children=True)
     rows = nodes.list_rows(connection, where, Page(limit=1_000_000), columns)
     return [
         (row["uuid"], row["power_state"])
         for row in rows
-        if row["target_power_state"] is None and row["provision_state"] not in states.POWER_SYNC_EXCLUDED
+        if row["target_power_state"] is None
+        and row["provision_state"] not in states.POWER_SYNC_EXCLUDED
+        and (has is None or has(row["conductor_group"], row["uuid"]))
     ]
 
 

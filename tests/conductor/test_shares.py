@@ -1,0 +1,140 @@
+"""Several conductors on one database: whose node is whose, takeover from the dead, handing over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from flows import stand
+from ingot.conductor.membership import Membership
+from ingot.conductor.service import Conductor
+from ingot.deps import Deps
+from ingot.domain import hashring, ids, runs
+from ingot.services import provisioning
+from ingot.store import conductors, history, nodes
+from ingot.store import runs as run_store
+from ingot.store.paging import Page
+
+
+@pytest.fixture
+async def deps(tmp_path: Path) -> AsyncGenerator[Deps]:
+    async with stand.site(tmp_path, lease=1.0) as made:
+        yield made
+
+
+def of_group(deps: Deps, group: str) -> Deps:
+    """The same site as a process of another conductor group sees it."""
+    return dataclasses.replace(deps, settings=msgspec.structs.replace(deps.settings, conductor_group=group))
+
+
+async def works_here(deps: Deps, uuid: str) -> str:
+    """Which host worked on the node, by its history."""
+    await provisioning.request(deps, uuid, "active", {})
+    assert (await stand.ended(deps, uuid, 30)).status == runs.Status.SUCCEEDED
+
+    [worker] = {line.conductor for line in await deps.store.read(history.list_page, uuid, Page()) if line.conductor}
+    return worker
+
+
+async def test_each_node_is_worked_on_by_its_own_conductor(deps: Deps) -> None:
+    async with stand.conductor(deps, "east"), stand.conductor(deps, "west"):
+        ring = await stand.until(lambda: _ring_of(deps, 2))
+        assert ring.groups == (("", ("east", "west")),)
+        uuids = [await stand.add_node(deps) for _ in range(12)]
+        found = await asyncio.gather(*(works_here(deps, uuid) for uuid in uuids))
+        assert found == [ring.find("", uuid) for uuid in uuids]
+
+
+async def test_a_group_is_worked_on_by_its_conductors_alone(deps: Deps) -> None:
+    async with stand.conductor(deps, "plain"):
+        uuid = await stand.add_node(deps, conductor_group="Rack1")
+        await provisioning.request(deps, uuid, "active", {})
+        assert await deps.store.run(run_store.claim, "plain/x", deps.clock() + 60, 1.0, 9, _share(deps, "")) == []
+        run = await deps.store.read(run_store.find_open, uuid)
+        assert run is not None
+        assert (run.owner, run.generation) == (None, 0)
+        async with stand.conductor(of_group(deps, "rack1"), "racked"):
+            assert (await stand.ended(deps, uuid, 30)).status == runs.Status.SUCCEEDED
+
+
+async def test_what_its_own_conductor_leaves_lying_is_taken_a_lease_later(deps: Deps) -> None:
+    uuid = await stand.add_node(deps)
+    await provisioning.request(deps, uuid, "active", {})
+    run = await deps.store.read(run_store.find_open, uuid)
+    assert run is not None
+    other = tuple(one for one in hashring.SLOTS if one != hashring.slot(uuid))
+    for slots in (other, ()):
+        share = run_store.Share("", ("fake-hardware",), slots)
+        assert await deps.store.run(run_store.claim, "b/1", run.wake_at + 0.9, 1.0, 9, share) == []
+        assert await deps.store.read(run_store.next_wake, 1.0, share) == run.wake_at + 1.0
+    assert await deps.store.read(run_store.next_wake, 1.0, _share(deps, "other")) is None
+    lacking = run_store.Share("", ("ipmi",))
+    assert await deps.store.run(run_store.claim, "b/1", run.wake_at + 9, 1.0, 9, lacking) == []
+    share = run_store.Share("", ("fake-hardware",), other)
+    [lease] = await deps.store.run(run_store.claim, "b/1", run.wake_at + 1.0, 1.0, 9, share)
+    assert lease.generation == 1
+
+
+async def test_a_process_that_was_held_up_does_not_take_its_own_run_again(deps: Deps) -> None:
+    uuid = await stand.add_node(deps)
+    await provisioning.request(deps, uuid, "active", {})
+    [lease] = await deps.store.run(run_store.claim, "b/1", deps.clock(), 1.0, 9, _share(deps, ""))
+    late = deps.clock() + 60
+    share = msgspec.structs.replace(_share(deps, ""), held=frozenset({lease.run_id}))
+    assert await deps.store.run(run_store.claim, "b/1", late, 1.0, 9, share) == []
+    assert await deps.store.run(run_store.renew, [lease], late + 1) == []
+    [again] = await deps.store.run(run_store.claim, "c/1", late + 2, 1.0, 9, _share(deps, ""))
+    assert (await deps.store.run(run_store.renew, [lease, again], late + 9)) == [lease]
+
+
+async def test_a_dead_conductor_has_no_nodes_and_is_shown_as_dead(deps: Deps) -> None:
+    dead = Membership(deps, "dead", ids.new())
+    await dead.join()
+    uuid = await stand.add_node(deps)
+    assert dead.has("", uuid)
+    now = deps.clock()
+    later = stand.with_clock(deps, lambda: now + 2.0)
+    alive = Membership(later, "alive", ids.new())
+    await alive.join()
+    assert alive.has("", uuid)
+    assert (await later.members.ring()).hostnames == ("alive",)
+    await dead.retire()
+    assert (await deps.store.read(conductors.get, "dead")).online is False
+
+
+async def test_draining_ends_the_step_in_hand_and_hands_over(tmp_path: Path, deps: Deps) -> None:
+    uuid = await stand.add_node(deps, driver_info={"fake_delay": 1.0})
+    leaving = Conductor(deps, stand.kit(deps), "leaving")
+    task = asyncio.create_task(leaving.run())
+    await stand.until(lambda: task.done() or deps.members.known.hostnames)
+    await provisioning.request(deps, uuid, "active", {})
+    await stand.until(lambda: stand.effects(tmp_path, uuid), 30)
+    await leaving.drain()
+    run = await deps.store.read(run_store.find_open, uuid)
+    assert run is not None
+    assert (run.owner, run.wake_at > 0, run.generation) == (None, True, 1)
+    marks = [mark for _, mark in await stand.journal(deps, uuid)]
+    assert marks.count("started") == marks.count("succeeded"), "no step was cut"
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await deps.store.run(nodes.change, uuid, driver_info={})
+    async with stand.conductor(deps, "staying"):
+        assert (await stand.ended(deps, uuid, 30)).status == runs.Status.SUCCEEDED
+    assert stand.effects(tmp_path, uuid).count("image written") == 1
+
+
+async def _ring_of(deps: Deps, number: int) -> hashring.Ring | None:
+    """The ring, once so many conductors are in it."""
+    await deps.members.refresh()
+    return deps.members.known if len(deps.members.known.hostnames) == number else None
+
+
+def _share(deps: Deps, group: str) -> run_store.Share:
+    return run_store.Share(group, deps.registry.enabled)
