@@ -80,6 +80,10 @@ class RunJournal:
         """Give the run back while it waits; the node enters its wait state if the wait is for its agent."""
         await self._write(self._writes.park, wait, wake_at)
 
+    async def release(self) -> None:
+        """Give the run back as it is, due at once: another conductor goes on with it."""
+        await self._write(self._writes.release, self.run.memo)
+
     async def resumed(self) -> None:
         """Note that the wait is over; the node leaves its wait state."""
         await self._write(self._writes.resumed)

@@ -90,7 +90,7 @@ class Runner:
                 await journal.finish(runs.Status.SUCCEEDED, events, None, **columns)
                 return
             if self._leaving:
-                await self._deps.store.run(run_store.release, lease, ctx.memo, self._deps.clock())
+                await journal.release()
                 self._deps.bus.ring(lease.node_uuid)
                 return
             if not await self._step(definition, ctx, journal, position):

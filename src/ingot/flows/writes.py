@@ -100,6 +100,10 @@ class Writes:
         elif wait.on_agent:
             self._move(connection, states.Event.WAIT)
 
+    def release(self, connection: Connection, memo: dict[str, Any]) -> None:
+        """Give the run back as it is, due at once."""
+        run_store.release(connection, self._lease, memo, self._clock())
+
     def resumed(self, connection: Connection) -> None:
         """The wait is over; the node leaves its wait state."""
         run_store.resume(connection, self._lease)
