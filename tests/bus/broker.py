@@ -16,7 +16,7 @@ from pathlib import Path
 import programs
 
 _SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-_WITHIN = 90.0
+_WITHIN = 180.0
 
 
 def free_port() -> int:

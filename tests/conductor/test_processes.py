@@ -81,7 +81,7 @@ def test_sigterm_hands_over_and_a_broker_that_is_killed_stops_no_work(tmp_path: 
         assert not made.held_by("east")
         assert made.client.get(f"/v1/nodes/{uuids[0]}/validate")["power"] == {"result": True}
         broker.kill()
-        with pytest.raises(errors.IngotError, match="The message broker .* is not reached"):
+        with pytest.raises(errors.IngotError, match=r"The message broker .* is not reached"):
             made.client.get(f"/v1/nodes/{uuids[0]}/validate")
         made.ask(made.enrol(2), "active")
         written_once(made, [one["uuid"] for one in made.nodes("uuid")])

@@ -182,10 +182,8 @@ class RunJournal:
         The database is asked only where half a lease has passed since it last said so, by either clock: one may be set,
         the other stands still while a host sleeps.
         """
-        if (
-            max(time.monotonic() - self._sure_at[0], self._deps.clock() - self._sure_at[1])
-            > self._deps.settings.lease / 2
-        ):
+        since = max(time.monotonic() - self._sure_at[0], self._deps.clock() - self._sure_at[1])
+        if since > self._deps.settings.lease / 2:
             await self._deps.store.read(run_store.check, self.lease)
             self._sure()
 
