@@ -70,7 +70,7 @@ def _drawings(one: dict[str, Any]) -> list[tuple[str, list[Line]]]:
         lines: dict[str, list[tuple[float, float]]] = {}
         for row in one["rows"]:
             kind = ", ".join(str(value) for value in row.values() if isinstance(value, str))
-            for whose, value in _values(row.get(column)).items():
+            for whose, value in _values(row, column).items():
                 if value > 0:
                     lines.setdefault(" ".join(filter(None, (kind, whose))) or column, []).append(
                         (row[wanted["x"]], value)
@@ -81,11 +81,12 @@ def _drawings(one: dict[str, Any]) -> list[tuple[str, list[Line]]]:
     return found
 
 
-def _values(found: Any) -> dict[str, float]:
-    """A figure, or those of several sides by name."""
-    if isinstance(found, dict):
-        return {name: float(one) for name, one in found.items() if isinstance(one, int | float)}
-    return {"": float(found)} if isinstance(found, int | float) else {}
+def _values(row: dict[str, Any], column: str) -> dict[str, float]:
+    """A row's figure of a column as the table names it ("kept reads/s"), or those of both sides by name."""
+    inner = {name: value for name, value in row.items() if isinstance(value, dict)}
+    flat = {**row, **{f"{name} {key}": one for name, value in inner.items() for key, one in value.items()}}
+    sides = {"": flat.get(column)} if column in flat else {name: value.get(column) for name, value in inner.items()}
+    return {name: float(one) for name, one in sides.items() if isinstance(one, int | float) and name != "ratio"}
 
 
 class Axis(NamedTuple):

@@ -76,6 +76,11 @@ def test_an_unknown_command_is_wrong_usage(run: Run) -> None:
     assert "explode" in result.output
 
 
+def test_a_slip_is_answered_with_the_nearest_command(run: Run) -> None:
+    assert 'Did you mean "list"?' in run("node", "lst").output
+    assert 'Did you mean "node"?' in run("nod", "list").output
+
+
 def test_the_program_runs_as_a_module() -> None:
     done = subprocess.run(ingot_argv("--version"), capture_output=True, text=True, env=environment(), check=True)
     assert done.stdout.startswith("ingot ")

@@ -53,6 +53,20 @@ def ironic(
     _bring(_Wanted("ironic", ironic, database, choices, apply, as_json), source)
 
 
+@group.command("nova-baremetal")
+@click.option("--database", required=True, metavar="URL|@FILE", help="Its database, or a file that holds the URL.")
+@click.option("--apply", is_flag=True, help="Do it; without this only the plan is shown.")
+@click.option("--interrupted", is_flag=True, help="Take nodes that are being worked on, too, as failed.")
+@options.as_json
+@configuration.source
+def nova_baremetal(database: str, apply: bool, interrupted: bool, as_json: bool, **source: Any) -> None:
+    """Take over the machines of Nova's old bare-metal driver (tables bm_nodes and bm_interfaces)."""
+    from ingot.imports import nova_baremetal, verdicts
+
+    choices = verdicts.Choices(interrupted=interrupted)
+    _bring(_Wanted("nova-baremetal", nova_baremetal, database, choices, apply, as_json), source)
+
+
 def _replacements(values: tuple[str, ...]) -> dict[tuple[str, str], str]:
     from ingot.domain import node
 

@@ -39,9 +39,18 @@ class LazyGroup(click.Group):
         """Import the command; None when there is none of this name."""
         entry = self.table.get(cmd_name)
         if entry is None:
+            self._suggest(ctx, cmd_name)
             return None
         command: click.Command = getattr(importlib.import_module(entry.module), entry.attribute)
         return command
+
+    def _suggest(self, ctx: click.Context, name: str) -> None:
+        """End with the nearest name, when there is one. Raises click.UsageError."""
+        import difflib
+
+        near = difflib.get_close_matches(name, self.table, 1)
+        if near and not ctx.resilient_parsing:
+            raise click.UsageError(f'No such command "{name}". Did you mean "{near[0]}"?', ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table's lines, without importing anything."""
