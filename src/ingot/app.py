@@ -22,7 +22,7 @@ from ingot.domain import errors
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
 from ingot.settings import Settings
-from ingot.store import seal, upgrade
+from ingot.store import nodes, seal, upgrade
 from ingot.store.engine import Store
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ async def run(settings: Settings, only: str | None = None, stop: asyncio.Event |
     deps = make_deps(settings, only)
     try:
         async with AsyncExitStack() as stack:
+            await _check_key(deps)
             await stack.enter_async_context(deps.bus.running(deps.members.find_host))
             if only != "conductor":
                 from ingot.api import listen
@@ -109,6 +110,18 @@ async def run(settings: Settings, only: str | None = None, stop: asyncio.Event |
                 await stop.wait()
     finally:
         deps.store.close()
+
+
+async def _check_key(deps: Deps) -> None:
+    """Raises errors.Invalid when another key sealed what is in the database: a second host's own, or a new one."""
+    found = await deps.store.read(nodes.find_sealed)
+    try:
+        deps.sealer.open(*found or ("", None))
+    except errors.Bug as error:
+        raise errors.Invalid(
+            f"The key {deps.settings.data / seal.KEY_FILE} is not the one that sealed this database",
+            hint="Copy the file secret.key from the first host, or restore it from your backup.",
+        ) from error
 
 
 async def _work(conductor: Conductor, stop: asyncio.Event) -> None:

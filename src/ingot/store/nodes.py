@@ -273,6 +273,12 @@ def get_secrets(connection: Connection, uuid: str) -> tuple[str | None, str | No
     return row.secrets, row.agent_token
 
 
+def find_sealed(connection: Connection) -> tuple[str, str] | None:
+    """The uuid and the sealed secrets of some node that has any, or None."""
+    row = connection.execute(select(nodes.c.uuid, nodes.c.secrets).where(nodes.c.secrets.is_not(None)).limit(1)).first()
+    return None if row is None else (row.uuid, row.secrets)
+
+
 def list_sealed(connection: Connection, uuids: list[str]) -> list[tuple[node.Node, str | None, str | None]]:
     """Whole nodes, each with its sealed secrets and the sealed agent token; those that are gone are absent."""
     found = connection.execute(_WHOLE.where(nodes.c.uuid.in_(uuids)))
