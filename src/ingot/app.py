@@ -10,7 +10,7 @@ import gc
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -22,13 +22,15 @@ from ingot.domain import errors
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
 from ingot.settings import Settings
-from ingot.store import nodes, place, seal, upgrade
+from ingot.store import compatibility, nodes, place, seal, upgrade
 from ingot.store.engine import Store
 
 if TYPE_CHECKING:
     from ingot.bus.base import Bus
     from ingot.conductor.service import Conductor
     from ingot.images import download
+
+_LOOK_AT_TABLES = 5.0
 
 
 def make_deps(settings: Settings, only: str | None = None) -> Deps:
@@ -107,7 +109,7 @@ async def run(settings: Settings, only: str | None = None, stop: asyncio.Event |
                 await _work(conductor, stop)
             else:
                 _keep_what_is_there()
-                await stop.wait()
+                await _stand_by(deps, stop)
     finally:
         deps.store.close()
 
@@ -122,6 +124,17 @@ async def _check_key(deps: Deps) -> None:
             f"The key {deps.settings.data / seal.KEY_FILE} is not the one that sealed this database",
             hint="Copy the file secret.key from the first host, or restore it from your backup.",
         ) from error
+
+
+async def _stand_by(deps: Deps, stop: asyncio.Event) -> None:
+    """Let the API serve until ``stop`` is set. Raises errors.Conflict once the database is too new for this program."""
+    while not stop.is_set():
+        try:
+            async with asyncio.timeout(_LOOK_AT_TABLES):
+                await stop.wait()
+        except TimeoutError:
+            with suppress(errors.Unreachable):
+                await deps.store.read(compatibility.check, upgrade.HEAD)
 
 
 async def _work(conductor: Conductor, stop: asyncio.Event) -> None:

@@ -18,26 +18,28 @@ _END_WITHIN = 40
 
 
 class Site:
-    """``settings``: for every process; conductors are known by their hostnames."""
+    """``database``, ``broker``: their URLs, empty for SQLite and none; conductors are known by their hostnames."""
 
-    def __init__(self, folder: Path, broker: str, **settings: str) -> None:
+    def __init__(self, folder: Path, database: str, broker: str) -> None:
         self.folder = folder
         self._port = program.free_port()
-        self._environment = {**program.environment(), "INGOT_BROKER": broker}
-        fixed = {"fake_effects": str(folder / "effects"), "power_sync_interval": "0", "drivers": "fake-hardware"}
-        self._settings = {**fixed, **settings}
+        urls = {"INGOT_DATABASE": database, "INGOT_BROKER": broker}
+        self._environment = {**program.environment(), **{name: url for name, url in urls.items() if url}}
+        effects = str(folder / "effects")
+        self._settings = {"fake_effects": effects, "power_sync_interval": "0", "drivers": "fake-hardware"}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self.client = Client(f"http://127.0.0.1:{self._port}", timeout=30)
 
-    def start(self, name: str) -> None:
-        """Start the conductor of that hostname, or ``api``."""
+    def start(self, name: str, source: Path = program.SOURCE) -> None:
+        """Start the conductor of that hostname, or ``api``, from a source tree."""
         half = "api" if name == "api" else "conductor"
         words = ["serve", "--noauth", "--only", half, "--data-dir", str(self.folder), "--port", str(self._port)]
         for key, value in {**self._settings, "hostname": name}.items():
             words += ["--set", f"{key}={value}"]
         with (self.folder / f"{name}.log").open("ab") as log:
             argv = program.ingot_argv(*words)
-            self._children[name] = subprocess.Popen(argv, stdout=log, stderr=log, env=self._environment)
+            environment = {**self._environment, "PYTHONPATH": str(source)}
+            self._children[name] = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
 
     def signal(self, name: str, number: signal.Signals) -> None:
         os.kill(self._children[name].pid, number)
@@ -67,7 +69,7 @@ class Site:
         """Wait for something the API tells; that it does not answer yet is no reason to fail."""
 
         def holds() -> bool:
-            with contextlib.suppress(errors.Unreachable):
+            with contextlib.suppress(errors.Unreachable, errors.Misbehaved):  # away, or 503
                 return condition()
             return False
 
@@ -100,15 +102,20 @@ class Site:
     def nodes(self, *fields: str) -> list[dict[str, Any]]:
         return self.client.get("/v1/nodes", fields=",".join(fields))["nodes"]
 
+    def worker(self, uuid: str) -> str:
+        """The conductor that did what was asked of a node last."""
+        entries = self.client.get(f"/v1/nodes/{uuid}/history", detail=True)["history"]
+        return next(one["conductor"] for one in reversed(entries) if one["conductor"])
+
     def held_by(self, name: str) -> set[str]:
         """The nodes a conductor works on."""
         return {one["uuid"] for one in self.nodes("uuid", "reservation") if one["reservation"] == name}
 
 
 @contextlib.contextmanager
-def site(folder: Path, broker: str, *conductors: str, **settings: str) -> Generator[Site]:
+def site(folder: Path, database: str, broker: str, *conductors: str) -> Generator[Site]:
     """A site that works: its API and these conductors are there."""
-    made = Site(folder, broker, **settings)
+    made = Site(folder, database, broker)
     try:
         for name in ("api", *conductors):
             made.start(name)

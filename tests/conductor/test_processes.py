@@ -1,4 +1,4 @@
-"""Real processes on one database and one broker: killed, stopped, ended in good order; their broker killed.
+"""Real processes on one PostgreSQL and one RabbitMQ: killed, stopped, ended in good order; their broker killed.
 
 Whatever happens, all work ends, and each imaginary machine remembers that its disk was written once.
 """
@@ -16,16 +16,31 @@ from bus import broker as brokers
 from conductor.site import Site, site
 from flows import stand
 from ingot.domain import errors
+from servers.databases import Databases
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.torture, pytest.mark.timeout(400)]
 NODES = 16
 TAKEOVER = 10.0
+Place = tuple[Path, str, str]
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Generator[brokers.Broker]:
     with brokers.running(tmp_path_factory.mktemp("rabbitmq")) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def databases() -> Generator[Databases]:
+    made = Databases()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def place(tmp_path: Path, databases: Databases, broker: brokers.Broker) -> Place:
+    """Folder, database and broker of a new site."""
+    return tmp_path, databases.new("postgresql"), broker.url
 
 
 def deploy_until_held(made: Site, name: str) -> tuple[list[str], set[str]]:
@@ -43,8 +58,8 @@ def written_once(made: Site, uuids: list[str]) -> None:
     assert {stand.effects(made.folder, uuid).count("image written") for uuid in uuids} == {1}
 
 
-def test_a_killed_conductors_machines_are_gone_on_with(tmp_path: Path, broker: brokers.Broker) -> None:
-    with site(tmp_path, broker.url, "east", "west") as made:
+def test_a_killed_conductors_machines_are_gone_on_with(place: Place) -> None:
+    with site(*place, "east", "west") as made:
         uuids, held = deploy_until_held(made, "east")
         shown = {one["uuid"]: one["conductor"] for one in made.nodes("uuid", "conductor")}
         assert set(shown.values()) == {"east", "west"}
@@ -60,20 +75,24 @@ def test_a_killed_conductors_machines_are_gone_on_with(tmp_path: Path, broker: b
         assert {one["conductor"] for one in made.nodes("conductor")} == {"west"}
 
 
-def test_a_conductor_that_was_stopped_for_long_does_no_harm(tmp_path: Path, broker: brokers.Broker) -> None:
-    with site(tmp_path, broker.url, "east", "west") as made:
+def test_a_conductor_that_was_stopped_for_long_does_no_harm(
+    tmp_path: Path, broker: brokers.Broker, database: str
+) -> None:
+    with site(tmp_path, database, broker.url, "east", "west") as made:
         uuids, _ = deploy_until_held(made, "east")
         made.signal("east", signal.SIGSTOP)
         made.await_conductors("west")
-        made.wait(lambda: not made.held_by("east"), 30)
+        made.wait(lambda: not made.held_by("east"), 60)  # it may have been stopped while it was the database's writer
         made.signal("east", signal.SIGCONT)
         made.await_conductors("east", "west")
         written_once(made, uuids)
         assert "lease lost" in made.log("east")
 
 
-def test_sigterm_hands_over_and_a_broker_that_is_killed_stops_no_work(tmp_path: Path, broker: brokers.Broker) -> None:
-    with site(tmp_path, broker.url, "east", "west") as made:
+def test_sigterm_hands_over_and_a_broker_that_is_killed_stops_no_work(
+    tmp_path: Path, broker: brokers.Broker, database: str
+) -> None:
+    with site(tmp_path, database, broker.url, "east", "west") as made:
         uuids, _ = deploy_until_held(made, "east")
         made.signal("east", signal.SIGTERM)
         assert made.end("east") == 0
