@@ -89,6 +89,7 @@ def test_a_conductor_that_was_stopped_for_long_does_no_harm(
         assert "lease lost" in made.log("east")
 
 
+@pytest.mark.long
 def test_sigterm_hands_over_and_a_broker_that_is_killed_stops_no_work(
     tmp_path: Path, broker: brokers.Broker, database: str
 ) -> None:
