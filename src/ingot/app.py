@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
 
 import structlog
 
@@ -57,6 +58,7 @@ async def make_kit(deps: Deps) -> AsyncGenerator[Kit]:
     from ingot.clients.agent.agents import Agents
     from ingot.clients.ipmi.client import IpmiPool
     from ingot.clients.redfish.client import RedfishPool
+    from ingot.clients.redfish.sessions import Sessions
     from ingot.images.cache import ImageCache
     from ingot.netboot.service import Netboot
 
@@ -64,7 +66,8 @@ async def make_kit(deps: Deps) -> AsyncGenerator[Kit]:
     async with AsyncExitStack() as stack:
         ipmi = IpmiPool()
         stack.push_async_callback(ipmi.close)
-        redfish = RedfishPool()
+        left = Sessions(settings.data / f"redfish-{quote(deps.hostname, safe='')}.sessions", deps.sealer)
+        redfish = RedfishPool(left)
         stack.push_async_callback(redfish.close)
         agents = Agents()
         stack.push_async_callback(agents.close)

@@ -33,6 +33,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """TCP port of the API."""
     public_url: str | None = None
     """What links in answers begin with (default: the Host header of the request)."""
+    proxy_headers: bool = False
+    """Believe what a proxy says of requests (``X-Forwarded-Proto``, ``-Host``, ``-Port``, ``-Prefix``, ``-For``,
+    ``Forwarded``), for links before ``public_url``; only where nobody reaches the API past the proxy."""
     tls: bool | None = None
     """Whether API and agents' listener speak TLS (default: on every address but loopback); false sends passwords and
     tokens in clear."""
