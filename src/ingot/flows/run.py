@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
+from ingot.clients import fence
 from ingot.deps import Deps
 from ingot.domain import errors, runs, secrets
 from ingot.flows import attempts, ending, flow, ramdisk_logs, undo, waits
@@ -74,6 +75,10 @@ class Runner:
 
     async def _advance(self, lease: run_store.Lease, taken: Taken | None) -> None:
         ctx, journal = self._open(lease, taken or await self._deps.store.read(_read, lease))
+        with fence.asking(journal.check):
+            await self._go_on(ctx, journal)
+
+    async def _go_on(self, ctx: StepContext, journal: RunJournal) -> None:
         definition = self._flows[journal.run.kind]
         if journal.run.plan is None and not await self._make_plan(definition, ctx, journal):
             return
@@ -91,7 +96,7 @@ class Runner:
                 return
             if self._leaving:
                 await journal.release()
-                self._deps.bus.ring(lease.node_uuid)
+                self._deps.bus.ring(journal.lease.node_uuid)
                 return
             if not await self._step(definition, ctx, journal, position):
                 return
