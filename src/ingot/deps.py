@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ from ingot.members import Members
 from ingot.settings import Settings
 from ingot.store.engine import Store
 from ingot.store.seal import Sealer
+from ingot.telemetry.clock import Steady
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Deps:
     sealer: Sealer
     registry: Registry
     bus: Bus
-    clock: Callable[[], float] = field(default=time.time)
+    clock: Callable[[], float] = field(default_factory=Steady)
 
     @functools.cached_property
     def members(self) -> Members:

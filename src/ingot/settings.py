@@ -73,6 +73,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Address on which consoles of the type socat listen; whoever reaches it reads and types without a password."""
     image_cache_size: int = 40 * 1024**3
     """Space the image cache may take."""
+    image_sharing: bool = True
+    """Let machines that get the same image at once hand its verified chunks on to each other."""
     image_dirs: tuple[str, ...] = ()
     """Folders from which ``file://`` images may come."""
     allow_md5_checksum: bool = False

@@ -10,8 +10,12 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from ingot_agent import blockdev, chunkmap, commands, errors, transfer
+
+if TYPE_CHECKING:
+    from ingot_agent import sharing
 
 _CHECKERS = max(1, min(4, os.cpu_count() or 1))
 _BUFFERS = _CHECKERS + 4  # one is being filled, the others wait for their check or their write
@@ -27,7 +31,7 @@ class _Check(threading.Thread):
 
     def run(self) -> None:
         """Hash."""
-        self.own = _digest(self.piece.view)
+        self.own = digest(self.piece.view)
 
     def end(self) -> transfer.Piece:
         """Wait; the piece, verified. Raises ImageChecksumError."""
@@ -41,7 +45,7 @@ class _Check(threading.Thread):
         return self.piece
 
 
-def _fetch_run(
+def fetch_run(
     run: tuple[chunkmap.Extent, ...],
     reader: transfer.Reader,
     patience: transfer.Patience,
@@ -108,7 +112,7 @@ def _second_look(
         return broken
     finally:
         reader.close()
-    if _digest(buffer) != extent.digest:
+    if digest(buffer) != extent.digest:
         raise error
     return errors.Unreachable(f"The image's data at byte {extent.offset} is damaged on the way, but not at its source.")
 
@@ -126,7 +130,8 @@ def _fetch_extent(
     return piece
 
 
-def _digest(view: memoryview) -> bytes:
+def digest(view: memoryview) -> bytes:
+    """The blake2b-256 of a chunk."""
     import hashlib  # loads OpenSSL: only when wanted
 
     return hashlib.blake2b(view, digest_size=32).digest()
@@ -138,9 +143,13 @@ def _zeroed(device: blockdev.Device, holes: list[tuple[int, int]]) -> Iterator[i
 
 
 def write(
-    device: blockdev.Device, plan: chunkmap.ChunkMap, source: transfer.Source, progress: commands.Progress
+    device: blockdev.Device,
+    plan: chunkmap.ChunkMap,
+    source: transfer.Source,
+    progress: commands.Progress,
+    together: sharing.Sharing | None = None,
 ) -> None:
-    """Write the image to the start of the disk.
+    """Write the image to the start of the disk; ``together``: with other machines that get it too.
 
     Raises ImageWriteError, ImageChecksumError, BlockDeviceError.
     """
@@ -154,12 +163,14 @@ def write(
         patience = transfer.Patience(source, pipe.stopped)
         try:
             for run in plan.runs():
-                _fetch_run(run, reader, patience, pipe)
+                fetch_run(run, reader, patience, pipe)
         finally:
             reader.close()
 
-    pipe = transfer.Pipe(plan.chunk_size, _BUFFERS, fill)
+    pipe = transfer.Pipe(plan.chunk_size, _BUFFERS, together.fill if together else fill)
     for piece in pipe.pieces():
         device.write(piece.view, piece.offset, page_aligned=True)
+        if together:
+            together.written(piece)
         progress.add(len(piece.view))
         pipe.give_back(piece)

@@ -145,7 +145,16 @@ def write_to(
         raise errors.ImageWriteError(
             f"The image has {plan.size} bytes and {device.name} has {device.size}. {device.remedy}"
         )
-    chunked.write(device, plan, source, progress)
+    together = None
+    if sources := fields.text(wanted.chunks, "sources"):
+        from ingot_agent import sharing  # only for a conductor that has images shared
+
+        together = sharing.Sharing(sources, source, plan, device, roots) if sharing.fits(plan) else None
+    try:
+        chunked.write(device, plan, source, progress, together)
+    finally:
+        if together:
+            together.close()
     return plan.size
 
 

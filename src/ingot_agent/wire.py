@@ -176,6 +176,11 @@ class Connection:
         context = tls.client_context(insecure=self._insecure, api=self._api)
         return context.wrap_socket(plain, server_hostname=self._url.host)
 
+    def connect(self) -> str:
+        """Open the connection; this machine's own address on it. Raises Unreachable."""
+        self._open()
+        return self.local_address
+
     def close(self) -> None:
         """Drop the connection; the next request opens a new one."""
         for one in (self._stream, self._socket):

@@ -108,12 +108,14 @@ class Images(Served):
     """Serves bytes by path with Range; ``breaks`` closes that many answers after ``break_after`` bytes.
 
     ``pace``: bytes a second of an answer. ``state["spoils"]`` answers longer than ``state["spoil_beyond"]`` bytes begin
-    with a wrong byte, before any breaks.
+    with a wrong byte, before any breaks. ``any_query``: bodies by path, whatever query follows it.
     """
 
     def __init__(self, files: dict[str, bytes], *, breaks: int = 0, break_after: int = 1 << 20, pace: int = 0) -> None:
         self.files = files
         self.ranges: list[str] = []
+        self.any_query: dict[str, bytes] = {}
+        any_query = self.any_query
         self.connections: set[tuple[str, int]] = set()
         ranges, connections = self.ranges, self.connections
         state = {"breaks": breaks, "spoils": 0, "spoil_beyond": 0}
@@ -128,7 +130,7 @@ class Images(Served):
 
             def do_GET(self) -> None:
                 connections.add(self.client_address)
-                body = files.get(self.path)
+                body = files.get(self.path) or any_query.get(self.path.partition("?")[0])
                 if body is None:
                     self.send_response(404)
                     self.send_header("Content-Length", "0")

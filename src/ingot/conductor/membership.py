@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors, hashring
-from ingot.store import conductors
+from ingot.store import absence, conductors
 from ingot.store import runs as run_store
+from ingot.telemetry.clock import Steady
 
 _log = structlog.get_logger("ingot.membership")
 _BEAT = 10.0
@@ -51,10 +52,12 @@ class Membership:
         return slots is None or not uuid or hashring.slot(uuid) in slots
 
     async def join(self) -> None:
-        """Enter the table and free the runs of the process that had this hostname before."""
-        freed = await self._deps.store.run(self._join)
+        """Enter the table, free the runs of the process that had this hostname before, give back the time between."""
+        if isinstance(self._deps.clock, Steady):
+            self._deps.clock.not_before(await self._deps.store.read(absence.last_seen) or 0.0)
+        freed, away = await self._deps.store.run(self._join)
         await self._deps.members.refresh()
-        _log.info("joined", hostname=self.hostname, runs_taken_over=freed)
+        _log.info("joined", hostname=self.hostname, runs_taken_over=freed, away=round(away))
 
     async def run(self) -> None:
         """Beat until cancelled. Raises errors.Conflict once another process works under this hostname."""
@@ -82,16 +85,18 @@ class Membership:
         await self._beat(online=False)
         await self._deps.store.run(run_store.release_all, self.owner)
 
-    def _join(self, connection: Connection) -> int:
+    def _join(self, connection: Connection) -> tuple[int, float]:
+        now = self._deps.clock()
+        away = absence.give_back(connection, now)
         me = conductors.Conductor(
             hostname=self.hostname,
             boot_id=self._boot_id,
             conductor_group=self._group,
             drivers=self._deps.registry.enabled,
-            seen_at=self._deps.clock(),
+            seen_at=now,
         )
         before = conductors.register(connection, me)
-        return run_store.release_all(connection, f"{self.hostname}/{before}") if before else 0
+        return run_store.release_all(connection, f"{self.hostname}/{before}") if before else 0, away
 
     async def _beat(self, *, online: bool) -> bool:
         now = self._deps.clock()

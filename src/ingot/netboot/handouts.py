@@ -18,9 +18,10 @@ from sqlalchemy import Connection
 from ingot.domain import errors, node
 from ingot.netboot import filenames, ipxe, neighbours
 from ingot.netboot.fileserver import FileServer
-from ingot.netboot.httpwire import BytesAnswer, FileAnswer, Request
+from ingot.netboot.httpwire import Answer, BytesAnswer, FileAnswer, Request
 from ingot.netboot.passes import Passes
 from ingot.netboot.ramdisk import FILES, Ramdisk, normal_mac
+from ingot.netboot.sharing import Sharing
 from ingot.store import nodes, ports
 from ingot.store.engine import Store
 
@@ -56,6 +57,7 @@ class Handouts:
         self._store = store
         self._sources = sources
         self._fetched: dict[str, tuple[float, str]] = {}
+        self._sharing = Sharing()
 
     def mount(self, server: FileServer) -> None:
         """Put everything below its path."""
@@ -130,10 +132,12 @@ class Handouts:
         self._note(uuid, "has its boot image read")
         return FileAnswer(image, _ISO)
 
-    async def _image_file(self, rest: str, request: Request) -> FileAnswer | None:
+    async def _image_file(self, rest: str, request: Request) -> Answer:
         given, _, asked = rest.partition("/")
         key, _, name = asked.partition("/")
         self._check_pass(f"image/{key}", given)
+        if name == "sources":
+            return self._sharing.answer(key, request)
         path = await self._sources.find_image(key, name)
         return None if path is None else FileAnswer(path)
 

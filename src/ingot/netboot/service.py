@@ -92,7 +92,7 @@ class Netboot:
         return found
 
     def image_url(self, key: str, file: str) -> str:
-        """A cached image's ``raw`` data or its ``chunks`` map, as the ramdisk reaches it, for some hours."""
+        """A cached image's ``raw`` data, its ``chunks`` map or its ``sources``, as a ramdisk reaches it, for hours."""
         return f"{self._files_url}/images/{self._passes.give(f'image/{key}', _IMAGE_LIFETIME)}/{key}/{file}"
 
     async def dhcp_runs(self) -> bool:

@@ -99,8 +99,16 @@ def _image_info(ctx: StepContext, image: entries.CachedImage) -> dict[str, Any]:
         "os_hash_algo": "sha256",
         "os_hash_value": image.sha256,
         "node_uuid": ctx.node.uuid,
-        "ingot_chunks": {"url": ctx.kit.boot.image_url(image.key, "chunks"), "digest": image.chunks_digest},
+        "ingot_chunks": _chunks(ctx, image),
     }
+
+
+def _chunks(ctx: StepContext, image: entries.CachedImage) -> dict[str, str]:
+    """Where our agent finds the chunk map, and where it asks which chunk to fetch from whom."""
+    told = {"url": ctx.kit.boot.image_url(image.key, "chunks"), "digest": image.chunks_digest}
+    if ctx.kit.settings.image_sharing:
+        told["sources"] = ctx.kit.boot.image_url(image.key, "sources")
+    return told
 
 
 def node_fields(ctx: StepContext) -> dict[str, Any]:

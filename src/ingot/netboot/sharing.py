@@ -1,0 +1,272 @@
+"""Tells each machine of a rack that gets an image which chunk to fetch next, and from whom.
+
+Why: one link to the controller must not carry an image once per machine; machines hand verified chunks on to each
+other, and the controller sends what nobody has yet. May not: send image data, or vouch for a machine: a chunk proves
+itself by its digest in the chunk map. Invariant: what is kept here is a guess that the next question mends, so a
+restart or a lie costs time and never bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs
+
+import msgspec
+
+from ingot.netboot import httpwire
+
+_OWN_PLACES = 6
+"""Chunks of one image that the controller sends at once: few, so that the first is soon there to be handed on."""
+_GIVER_PLACES = 4
+_SILENT = 60.0
+"""Seconds after which a machine that asked for nothing is forgotten."""
+_SHUNNED = 20.0
+"""Seconds for which a machine is not sent again to a giver that failed it: a busy one recovers, a liar costs little."""
+_MOST_CHUNKS = 1 << 20
+_MOST_MACHINES = 4096
+_LOOKS = 48
+"""Chunks compared for a choice: of a large image not all are looked at for each question."""
+_STRIDE = 2_654_435_761
+"""Each choice begins at another place of the image: a prime near 2^32 divided by the golden ratio."""
+_WAIT = 0.05
+_NAME = re.compile(r"[0-9]{1,5}-[0-9a-f]{32}")
+_NUMBERS = re.compile(r"(?:[0-9]{1,7},)*[0-9]{1,7}")
+_BITS = re.compile(r"[0-9a-f]+")
+_COUNT = re.compile(r"[0-9]{1,7}")
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What a machine says of itself: chunk sets are numbers whose bit N stands for the map's extent N.
+
+    ``giver``: where it hands chunks on (``host port-token``, told only to those who may have the image);
+    ``mine``: what it has or is fetching; ``offer``: what it can hand on; ``done``: what ended since its last question;
+    ``bad``: givers that failed it.
+    """
+
+    giver: str
+    count: int
+    mine: int
+    offer: int
+    done: tuple[int, ...] = ()
+    bad: tuple[str, ...] = ()
+    leaves: bool = False
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What to do: fetch ``chunk`` from ``giver`` ("": the controller), or ``wait`` seconds and ask again.
+
+    ``alone``: nobody else gets this image now: fetch from the controller as without sharing.
+    """
+
+    chunk: int | None = None
+    giver: str = ""
+    wait: float = 0.0
+    alone: bool = False
+
+
+class _Machine(msgspec.Struct):
+    """One that gets the image; ``giving``: chunks fetched from it now; ``gave``: the turn in which it was last chosen.
+
+    ``fetching``: what it fetches now, and from whom.
+    """
+
+    seen: float = 0.0
+    mine: int = 0
+    offer: int = 0
+    giving: int = 0
+    gave: int = 0
+    shunned: dict[str, float] = msgspec.field(default_factory=dict[str, float])
+    fetching: dict[int, str] = msgspec.field(default_factory=dict[int, str])
+
+
+class Swarm:
+    """All machines that get one image of ``count`` chunks now."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._machines: dict[str, _Machine] = {}
+        self._copies = [0] * count
+        self._own_giving = 0
+        self._swept = 0.0
+        self._turn = 0
+
+    def idle(self, now: float) -> bool:
+        """Whether nobody gets this image any more."""
+        self._sweep(now)
+        return not self._machines
+
+    def answer(self, asked: Question, now: float) -> Answer:
+        """What the asking machine is to do next; ``now``: seconds of any steady clock."""
+        self._sweep(now)
+        if asked.leaves or (asked.giver not in self._machines and len(self._machines) >= _MOST_MACHINES):
+            self._forget(asked.giver)
+            return Answer(alone=True)
+        machine = self._note(asked, now)
+        if len(self._machines) == 1:
+            return Answer(alone=True)
+        wanted = ((1 << self.count) - 1) & ~asked.mine
+        chosen = self._fresh(wanted) or self._held(asked.giver, machine, wanted) or self._spare(wanted)
+        if chosen is None:
+            return Answer(wait=_WAIT)
+        chunk, giver = chosen
+        machine.fetching[chunk] = giver
+        self._count(giver, 1)
+        machine.mine |= 1 << chunk
+        return Answer(chunk, giver)
+
+    def _fresh(self, wanted: int) -> tuple[int, str] | None:
+        """The first chunk that nobody has or fetches, from the controller."""
+        if self._own_giving >= _OWN_PLACES:
+            return None
+        for machine in self._machines.values():
+            wanted &= ~machine.mine
+        return ((wanted & -wanted).bit_length() - 1, "") if wanted else None
+
+    def _held(self, asker: str, machine: _Machine, wanted: int) -> tuple[int, str] | None:
+        """The rarest of the chunks that somebody with a free place can hand on, from the least busy of those."""
+        givers: list[tuple[int, int, str, int]] = []
+        union = 0
+        for name, other in self._machines.items():
+            if other.giving < _GIVER_PLACES and name != asker and machine.shunned.get(name, 0.0) <= machine.seen:
+                common = other.offer & wanted
+                if common:
+                    givers.append((other.giving, other.gave, name, common))
+                    union |= common
+        if not union:
+            return None
+        chunk = self._rarest(union)
+        _, _, name, _ = min(one for one in givers if one[3] >> chunk & 1)
+        self._machines[name].gave = self._turn
+        return chunk, name
+
+    def _spare(self, wanted: int) -> tuple[int, str] | None:
+        """The rarest chunk again from the controller, while its link has nothing better to do."""
+        if not wanted or self._own_giving >= _OWN_PLACES:
+            return None
+        return self._rarest(wanted), ""
+
+    def _rarest(self, chunks: int) -> int:
+        """One of the chunks with the fewest copies, as far as some of them tell."""
+        self._turn += 1
+        begin = self._turn * _STRIDE % self.count
+        return min(_sample(chunks, begin), key=lambda chunk: self._copies[chunk])
+
+    def _note(self, asked: Question, now: float) -> _Machine:
+        """Take over what a machine says of itself, and end what it no longer fetches."""
+        machine = self._machines.setdefault(asked.giver, _Machine())
+        for chunk in _bits(asked.offer & ~machine.offer):
+            self._copies[chunk] += 1
+        for chunk in _bits(machine.offer & ~asked.offer):
+            self._copies[chunk] -= 1
+        machine.seen, machine.mine, machine.offer = now, asked.mine, asked.offer
+        machine.shunned |= dict.fromkeys(asked.bad, now + _SHUNNED)
+        for chunk in [chunk for chunk in machine.fetching if chunk in asked.done or not asked.mine >> chunk & 1]:
+            self._count(machine.fetching.pop(chunk), -1)
+        return machine
+
+    def _count(self, giver: str, change: int) -> None:
+        if not giver:
+            self._own_giving += change
+        elif giver in self._machines:
+            self._machines[giver].giving += change
+
+    def _sweep(self, now: float) -> None:
+        """Forget, once a second, who has been silent for long."""
+        if now - self._swept < 1:
+            return
+        self._swept = now
+        for name in [name for name, machine in self._machines.items() if now - machine.seen > _SILENT]:
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        machine = self._machines.pop(name, None)
+        if machine is None:
+            return
+        for chunk in _bits(machine.offer):
+            self._copies[chunk] -= 1
+        for giver in machine.fetching.values():
+            self._count(giver, -1)
+
+
+class Sharing:
+    """The swarms of all images, and the questions as they come over HTTP."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._swarms: dict[str, Swarm] = {}
+        self._swept = 0.0
+
+    def answer(self, key: str, request: httpwire.Request) -> httpwire.BytesAnswer:
+        """Answer a question about the image ``key``. Raises BadRequestError."""
+        asked = _parse(request)
+        now = self._clock()
+        swarm = self._swarms.get(key)
+        if swarm is None or swarm.count != asked.count:  # the map was made anew: its chunks are others
+            swarm = self._swarms[key] = Swarm(asked.count)
+        answer = swarm.answer(asked, now)
+        self._sweep(now)
+        return httpwire.BytesAnswer(msgspec.json.encode(answer), "application/json")
+
+    def _sweep(self, now: float) -> None:
+        """Forget images that nobody has asked for lately."""
+        if now - self._swept < _SILENT:
+            return
+        self._swept = now
+        for key in [key for key, swarm in self._swarms.items() if swarm.idle(now)]:
+            del self._swarms[key]
+
+
+def _parse(request: httpwire.Request) -> Question:
+    """Read a question; a machine is known by the address that it asks from. Raises BadRequestError."""
+    try:
+        values = {name: found[-1] for name, found in parse_qs(request.query, max_num_fields=16).items()}
+    except ValueError as error:
+        raise httpwire.BadRequestError(400, "The question has too many fields.") from error
+    count, name = _matching(values, "of", _COUNT), _matching(values, "giver", _NAME)
+    if not 0 < int(count) <= _MOST_CHUNKS:
+        raise httpwire.BadRequestError(400, "That is no number of chunks.")
+    whole = (1 << int(count)) - 1
+    reachable = values.get("host") == request.client  # behind a translated address nobody would find it
+    done = _matching(values, "done", _NUMBERS) if "done" in values else ""
+    return Question(
+        f"{request.client} {name}",
+        int(count),
+        int(_matching(values, "mine", _BITS, "0"), 16) & whole,
+        int(_matching(values, "offer", _BITS, "0"), 16) & whole if reachable else 0,
+        tuple(int(one) for one in done.split(",") if one),
+        tuple(values.get("bad", "").split(",")[:64]),
+        "leaves" in values,
+    )
+
+
+def _matching(values: dict[str, str], name: str, form: re.Pattern[str], default: str = "") -> str:
+    text = values.get(name, default)
+    if not form.fullmatch(text):
+        raise httpwire.BadRequestError(400, f"The question lacks a usable {name}.")
+    return text
+
+
+def _bits(number: int) -> Iterator[int]:
+    """The places of the ones in a number, lowest first."""
+    text = bin(number)[:1:-1]
+    at = text.find("1")
+    while at >= 0:
+        yield at
+        at = text.find("1", at + 1)
+
+
+def _sample(number: int, begin: int) -> list[int]:
+    """Some of the places of the ones, from ``begin`` on, and around the end."""
+    text = bin(number)[:1:-1]
+    found: list[int] = []
+    at = text.find("1", begin)
+    while at >= 0 and len(found) < _LOOKS:
+        found.append(at)
+        at = text.find("1", at + 1)
+    at = text.find("1")
+    while at >= 0 and len(found) < _LOOKS and at not in found[:1]:
+        found.append(at)
+        at = text.find("1", at + 1)
+    return found

@@ -1,0 +1,294 @@
+"""Fetch an image together with other machines that get it: chunk by chunk, from them or from the image server.
+
+The image server is asked which chunk to fetch next and who has it; what this machine has, it hands on (exchange.py).
+May not: trust another machine, or need one: a chunk counts only when its digest is right, and what is slow, lying or
+gone is asked for elsewhere; without an answer the image comes from its server as without sharing. Invariant: each
+chunk is handed to the writer once.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingot_agent import (
+    blockdev,
+    chunked,
+    chunkmap,
+    errors,
+    exchange,
+    fields,
+    guard,
+    log,
+    settings,
+    sysfile,
+    transfer,
+    wire,
+)
+
+WORKERS = 4
+_RUN = 64 << 20  # what is fetched in one request while nobody shares the image
+_SILENCE = 5.0  # until a server that gave no answer is asked again
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.4
+_STARVED = 10.0  # told to wait for so long, this machine helps itself
+_MOST_CHUNKS = 40_000  # of more the sets do not fit into a request
+_FIRST_DEADLINE = 15.0
+_LEAST_DEADLINE = 2.0
+_SLOW = 20.0  # a giver may take so many times what a chunk takes on average
+
+
+@dataclass
+class _Task:
+    """Touching extents to fetch: one from a giver, some from the image server (``giver`` is "")."""
+
+    first: int
+    extents: tuple[chunkmap.Extent, ...]
+    giver: str = ""
+    from_run: bool = False
+
+    @property
+    def bits(self) -> int:
+        """Its extents as a set."""
+        return ((1 << len(self.extents)) - 1) << self.first
+
+
+@dataclass
+class _State:
+    """What all workers know, guarded by one condition."""
+
+    mine: int = 0
+    working: int = 0
+    asking: bool = False
+    running: bool = False
+    ask_after: float = 0.0
+    done: list[int] = field(default_factory=list[int])
+    bad: list[str] = field(default_factory=list[str])
+    error: Exception | None = None
+    average: float = 0.0
+
+
+class Sharing:
+    """One image's way onto ``device``; ``sources`` is where the image server is asked. End with ``close``."""
+
+    def __init__(
+        self,
+        sources: str,
+        source: transfer.Source,
+        plan: chunkmap.ChunkMap,
+        device: blockdev.Device,
+        roots: settings.Roots,
+    ) -> None:
+        self._url, self._source, self._plan = wire.parse_url(sources), source, plan
+        self._connection = wire.Connection(self._url, timeout=source.timeout, insecure=source.insecure)
+        self._numbers = {extent.offset: number for number, extent in enumerate(plan.extents)}
+        self._all = (1 << len(plan.extents)) - 1
+        self._shelf = exchange.Shelf(device, plan, _room(roots), seeks=_seeks(device, roots))
+        self._giver: exchange.Giver | None = None
+        self._host = ""
+        self._state = _State()
+        self._changed = threading.Condition()
+
+    def close(self) -> None:
+        """Hand on nothing any more: the disk is about to differ from the image."""
+        if self._giver is not None:
+            self._giver.close()
+            if time.monotonic() >= self._state.ask_after:
+                self._ask("&leaves=1")
+        self._connection.close()
+
+    def written(self, piece: transfer.Piece) -> None:
+        """A piece is on the disk, and can be handed on."""
+        self._shelf.put(self._numbers[piece.offset], piece.view)
+
+    def fill(self, pipe: transfer.Pipe) -> None:
+        """Bring all chunks, verified. Raises what fetching from the image server raises."""
+        workers = [threading.Thread(target=self._work, args=(pipe,), daemon=True) for _ in range(WORKERS)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        if self._state.error is not None:
+            raise self._state.error
+
+    def _work(self, pipe: transfer.Pipe) -> None:
+        reader, patience = transfer.Reader(self._source), transfer.Patience(self._source, pipe.stopped)
+
+        def work() -> None:
+            while (task := self._next(pipe)) is not None:
+                if task.giver:
+                    self._end(task, self._from_giver(task, pipe))
+                else:
+                    began = time.monotonic()
+                    chunked.fetch_run(task.extents, reader, patience, pipe)
+                    self._end(task, time.monotonic() - began)
+                    if not task.from_run:
+                        reader.close()  # the next such chunk is far off, and the server serves a whole rack
+
+        error = guard.outcome(work)[1]
+        reader.close()
+        if error is not None:
+            with self._changed:
+                self._state.error = self._state.error or error
+                self._changed.notify_all()
+
+    def _next(self, pipe: transfer.Pipe) -> _Task | None:
+        """What to fetch next; None when nothing is left, or all is over."""
+        while self._may_ask(pipe):
+            task = self._asked(pipe)
+            if task is not None:
+                return task
+        return None
+
+    def _may_ask(self, pipe: transfer.Pipe) -> bool:
+        """Wait for this worker's turn to ask: one asks at a time. False when there is nothing to ask for any more."""
+        state = self._state
+        with self._changed:
+            while state.asking or state.mine == self._all:
+                if self._over(pipe) or (state.mine == self._all and not state.working):
+                    return False
+                self._changed.wait(0.5)
+            state.asking = not self._over(pipe)
+            return state.asking
+
+    def _asked(self, pipe: transfer.Pipe) -> _Task | None:
+        """Ask until there is something to do; None when nothing is to be asked for now, or all is over."""
+        state, pause, began = self._state, 0.0, time.monotonic()
+        try:
+            while not self._over(pipe):
+                answer = self._ask() if time.monotonic() >= state.ask_after else None
+                with self._changed:
+                    waiting = time.monotonic() - began < _STARVED and answer is not None and _is_wait(answer)
+                    task = None if waiting else self._take(answer)
+                    if task is not None or state.mine == self._all:
+                        return task
+                    pause = min(_LONGEST_PAUSE, pause * 1.5 + _FIRST_PAUSE)
+                    self._changed.wait(pause)
+            return None
+        finally:
+            with self._changed:
+                state.asking = False
+                self._changed.notify_all()
+
+    def _over(self, pipe: transfer.Pipe) -> bool:
+        return pipe.stopped.is_set() or self._state.error is not None
+
+    def _take(self, answer: dict[str, Any] | None) -> _Task | None:
+        """Make a task of an answer; without a usable one the next run from the image server, one at a time."""
+        state = self._state
+        number = None if answer is None else answer.get("chunk")
+        if isinstance(number, int) and 0 <= number < len(self._plan.extents) and not state.mine >> number & 1:
+            task = _Task(number, (self._plan.extents[number],), fields.text(answer or {}, "giver"))
+        elif state.running or state.mine == self._all:
+            return None
+        else:
+            task = self._run(0 if answer is not None and _is_wait(answer) else _RUN)
+        state.mine |= task.bits
+        state.working += 1
+        state.running = state.running or task.from_run
+        return task
+
+    def _run(self, most: int) -> _Task:
+        """The first extents that nobody fetches, as far as they touch, one at least and about ``most`` bytes."""
+        free = ~self._state.mine
+        first = (free & -free).bit_length() - 1
+        chosen = [self._plan.extents[first]]
+        for number in range(first + 1, len(self._plan.extents)):
+            extent, end = self._plan.extents[number], chosen[-1].offset + chosen[-1].length
+            if extent.offset != end or end - chosen[0].offset >= most or not free >> number & 1:
+                break
+            chosen.append(extent)
+        return _Task(first, tuple(chosen), from_run=True)
+
+    def _end(self, task: _Task, seconds: float | None) -> None:
+        """Note that a task is done, or (None) that its chunk has to come from elsewhere."""
+        state = self._state
+        with self._changed:
+            state.working -= 1
+            state.running = state.running and not task.from_run
+            if seconds is None:
+                state.mine &= ~task.bits
+                state.bad.append(task.giver)
+            else:
+                each = seconds / len(task.extents)
+                state.average = each if not state.average else state.average * 0.9 + each * 0.1
+                state.done.append(task.first)
+            self._changed.notify_all()
+
+    def _from_giver(self, task: _Task, pipe: transfer.Pipe) -> float | None:
+        """Fetch one chunk from another machine; the seconds it took, None when it did not come right and in time."""
+        extent, buffer = task.extents[0], pipe.buffer()
+        average, began = self._state.average, time.monotonic()
+        piece = transfer.Piece(extent.offset, memoryview(buffer)[: extent.length], buffer)
+        try:
+            usual = _LEAST_DEADLINE + _SLOW * average if average else _FIRST_DEADLINE
+            deadline = min(usual, self._source.timeout)
+            exchange.fetch(task.giver, task.first, piece.view, began + deadline)
+            if chunked.digest(piece.view) != extent.digest:
+                raise errors.Unreachable(f"The machine {task.giver.partition(' ')[0]} handed on wrong data.")
+        except errors.Unreachable as error:
+            pipe.give_back(piece)
+            log.line(f"{error.message} Another is asked")
+            return None
+        pipe.put(piece)
+        return time.monotonic() - began
+
+    def _ask(self, more: str = "") -> dict[str, Any] | None:
+        """Ask the image server; None without a usable answer, and then not again for a while."""
+        state, answer = self._state, None
+        with self._changed:
+            done, state.done, bad, state.bad = state.done, [], state.bad, []
+            mine = state.mine
+        for _ in range(2):  # the server drops connections that were idle for long
+            found, error = guard.outcome(lambda: self._request(mine, done, bad, more))
+            if error is None:
+                answer = found
+                break
+        if answer is None:
+            state.ask_after = time.monotonic() + _SILENCE
+        return answer
+
+    def _request(self, mine: int, done: list[int], bad: list[str], more: str) -> dict[str, Any] | None:
+        if self._giver is None:
+            self._giver = self._open()
+        who = f"of={len(self._plan.extents)}&giver={self._giver.port}-{self._giver.token}&host={self._host}"
+        query = f"{who}&mine={mine:x}&offer={self._shelf.offer:x}{more}"
+        query += f"&done={','.join(map(str, done))}" if done else ""
+        query += f"&bad={','.join(bad).replace(' ', '%20')}" if bad else ""
+        mark = "&" if "?" in self._url.path else "?"
+        try:
+            response = self._connection.request("GET", f"{self._url.path}{mark}{query}")
+            body = response.read(65536)
+        except errors.Unreachable:
+            self._connection.close()
+            raise
+        return fields.as_object(json.loads(body)) if response.status == 200 else None
+
+    def _open(self) -> exchange.Giver:
+        """Listen where the image server sees us."""
+        self._host = self._connection.connect()
+        return exchange.Giver(self._host, self._shelf)
+
+
+def fits(plan: chunkmap.ChunkMap) -> bool:
+    """Whether an image can be shared: one of very many chunks cannot."""
+    return 0 < len(plan.extents) <= _MOST_CHUNKS
+
+
+def _is_wait(answer: dict[str, Any]) -> bool:
+    wait: object = answer.get("wait")
+    return isinstance(wait, int | float) and wait > 0
+
+
+def _room(roots: settings.Roots) -> int:
+    """Bytes of memory for chunks to hand on: a quarter of what is free, 64 MiB at most."""
+    lines = sysfile.read(f"{roots.proc}/meminfo").splitlines()
+    free = next((int(one.split()[1]) << 10 for one in lines if one.startswith("MemAvailable:")), 64 << 20)
+    return min(64 << 20, free // 4)
+
+
+def _seeks(device: blockdev.Device, roots: settings.Roots) -> bool:
+    name = device.path.rpartition("/")[2]
+    return sysfile.read(f"{roots.sys}/class/block/{name}/queue/rotational") == "1"

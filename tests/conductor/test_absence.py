@@ -1,0 +1,73 @@
+"""Time in which nobody worked, and clocks that are set: no run is too late, or waits too long, because of them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from flows import stand
+from ingot.conductor.membership import Membership
+from ingot.deps import Deps
+from ingot.domain import runs
+from ingot.services import provisioning
+from ingot.store import absence
+from ingot.store import runs as run_store
+from ingot.telemetry.clock import Steady
+
+HOUR = 3600.0
+AGENT = {"driver_info": {"fake_wait": "heartbeat"}}
+
+
+def test_the_service_s_clock_goes_on_from_what_was_seen_and_never_back() -> None:
+    clock = Steady()
+    assert abs(clock() - time.time()) < 1
+    clock.not_before(time.time() + HOUR)
+    assert abs(clock() - (time.time() + HOUR)) < 1
+    clock.not_before(time.time())
+    assert clock() > time.time() + HOUR - 1
+
+
+@contextlib.asynccontextmanager
+async def waiting(folder: Path) -> AsyncIterator[tuple[Deps, str, runs.Run]]:
+    """A deployment that waits for its agent, after its conductor has gone."""
+    async with stand.site(folder) as deps:
+        uuid = await stand.add_node(deps, **AGENT)
+        async with stand.conductor(deps):
+            await provisioning.request(deps, uuid, "active", {})
+            run = await stand.parked(deps, uuid)
+        yield deps, uuid, run
+
+
+async def test_a_night_without_any_conductor_is_no_time_of_a_run(tmp_path: Path) -> None:
+    async with waiting(tmp_path) as (deps, uuid, before):
+        morning = stand.with_clock(deps, lambda: time.time() + 12 * HOUR)
+        await Membership(morning, "host", "boot-2").join()
+        after = await deps.store.read(run_store.get, before.id)
+        assert before.wait is not None
+        assert after.wait is not None
+        assert abs(after.deadline - before.deadline - 12 * HOUR) < 5
+        assert abs(after.wait.deadline - before.wait.deadline - 12 * HOUR) < 5
+        async with stand.conductor(morning):
+            await stand.until((tmp_path / "effects").exists)
+        assert (await stand.get_node(deps, uuid)).provision_state == "wait call-back"
+
+
+async def test_nothing_is_given_back_while_another_conductor_lives(tmp_path: Path) -> None:
+    async with waiting(tmp_path) as (deps, _, before):
+        later = stand.with_clock(deps, lambda: time.time() + HOUR)
+        await Membership(later, "east", "boot-1").join()
+        moved = await deps.store.read(run_store.get, before.id)
+        await Membership(later, "west", "boot-1").join()
+        assert await deps.store.read(run_store.get, before.id) == moved
+
+
+async def test_a_clock_that_was_set_back_does_not_make_a_run_wait(tmp_path: Path) -> None:
+    async with waiting(tmp_path) as (deps, _, _):
+        ahead = stand.with_clock(deps, lambda: time.time() + HOUR)
+        await Membership(ahead, "host", "boot-2").join()
+    async with stand.site(tmp_path) as again:  # its clock begins an hour before what is in the database
+        await Membership(again, "host", "boot-3").join()
+        assert again.clock() > time.time() + HOUR - 5
+        assert await again.store.run(absence.give_back, again.clock()) == 0.0

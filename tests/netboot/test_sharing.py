@@ -1,0 +1,121 @@
+"""Who is told to fetch what from whom: the decision alone, and the questions as they come over HTTP."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from ingot.netboot import httpwire
+from ingot.netboot.sharing import Answer, Question, Sharing, Swarm
+
+TOKEN = "ab" * 16
+
+
+def question(name: str, mine: int = 0, offer: int = 0, **more: object) -> Question:
+    return msgspec.structs.replace(Question(name, 8, mine, offer), **more)
+
+
+def test_one_alone_fetches_as_without_sharing() -> None:
+    swarm = Swarm(8)
+    assert swarm.answer(question("a"), 0) == Answer(alone=True)
+    swarm.answer(question("b"), 0)
+    assert swarm.answer(question("a"), 0) != Answer(alone=True)
+    swarm.answer(question("b", leaves=True), 1)
+    assert swarm.answer(question("a"), 1) == Answer(alone=True)
+
+
+def test_the_controller_sends_each_chunk_once_while_others_lack() -> None:
+    swarm = Swarm(8)
+    swarm.answer(question("a"), 0)
+    mine = {"a": 0, "b": 0}
+    told: list[int] = []
+    for turn in range(6):
+        name = "ba"[turn % 2]
+        answer = swarm.answer(question(name, mine[name]), 0)
+        assert answer.giver == ""
+        assert answer.chunk is not None
+        mine[name] |= 1 << answer.chunk
+        told.append(answer.chunk)
+    assert sorted(told) == [0, 1, 2, 3, 4, 5]
+    assert swarm.answer(question("a", mine["a"]), 0).wait > 0  # all its places are taken
+
+
+def test_what_somebody_has_comes_from_there_the_rarest_first() -> None:
+    swarm = Swarm(8)
+    swarm.answer(question("a", 0b11111111, 0b00000011), 0)
+    swarm.answer(question("b", 0b11111111, 0b00000001), 0)
+    assert swarm.answer(question("c"), 0) == Answer(1, "a")
+    answer = swarm.answer(question("c", 0b10), 0)
+    assert (answer.chunk, answer.giver) == (0, "b")  # a gives already
+
+
+def test_a_giver_is_not_asked_for_more_than_it_can_send() -> None:
+    swarm = Swarm(8)
+    swarm.answer(question("a", 0xFF, 0xFF), 0)
+    mine = 0
+    givers: list[str] = []
+    for _ in range(6):
+        answer = swarm.answer(question("b", mine), 0)
+        mine |= 1 << (answer.chunk or 0)
+        givers.append(answer.giver)
+    assert givers == ["a"] * 4 + [""] * 2
+    rest = swarm.answer(question("b", mine, done=tuple(range(8))), 0)
+    assert rest.giver == "a"
+
+
+def test_a_giver_that_failed_is_left_alone_for_a_while() -> None:
+    swarm = Swarm(8)
+    swarm.answer(question("liar", 0xFF, 0xFF), 0)
+    assert swarm.answer(question("a"), 0).giver == "liar"
+    assert swarm.answer(question("a", bad=("liar",)), 1).giver == ""
+    assert swarm.answer(question("b"), 1).giver == "liar"
+    swarm.answer(question("liar", 0xFF, 0xFF), 22)
+    assert swarm.answer(question("a"), 22).giver == "liar"
+
+
+def test_who_is_silent_is_forgotten_with_all_it_had() -> None:
+    swarm = Swarm(8)
+    swarm.answer(question("gone", 0xFF, 0xFF), 0)
+    swarm.answer(question("a"), 30)
+    swarm.answer(question("b"), 61)
+    answer = swarm.answer(question("a"), 61)
+    assert (answer.giver, answer.alone) == ("", False)
+    assert not swarm.idle(90)
+    assert swarm.idle(200)
+
+
+def asked(query: str, client: str = "10.0.0.5") -> httpwire.Request:
+    return httpwire.parse_head(f"GET /images/x/k/sources?{query} HTTP/1.1".encode(), client)
+
+
+def answered(sharing: Sharing, query: str, client: str = "10.0.0.5") -> dict[str, object]:
+    found: dict[str, object] = msgspec.json.decode(sharing.answer("key", asked(query, client)).data)
+    return found
+
+
+def test_over_http() -> None:
+    sharing = Sharing(lambda: 0.0)
+    assert answered(sharing, f"of=8&giver=7000-{TOKEN}&host=10.0.0.5&mine=ff&offer=ff") == {"alone": True}
+    told = answered(sharing, f"of=8&giver=7001-{TOKEN}&host=10.0.0.6&mine=0&offer=0&done=1,2", "10.0.0.6")
+    assert told["giver"] == f"10.0.0.5 7000-{TOKEN}"
+    bad = f"of=8&giver=7001-{TOKEN}&host=10.0.0.6&mine=0&offer=0&bad=10.0.0.5%207000-{TOKEN}"
+    assert "giver" not in answered(sharing, bad, "10.0.0.6")
+    again = answered(sharing, f"of=9&giver=7002-{TOKEN}&host=10.0.0.7", "10.0.0.7")
+    assert again == {"alone": True}, "another map: its chunks are others"
+
+
+def test_a_machine_behind_a_translated_address_is_not_offered() -> None:
+    sharing = Sharing(lambda: 0.0)
+    answered(sharing, f"of=8&giver=7000-{TOKEN}&host=192.168.1.1&mine=ff&offer=ff")
+    assert "giver" not in answered(sharing, f"of=8&giver=7001-{TOKEN}&host=10.0.0.6", "10.0.0.6")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "of=8", f"of=0&giver=1-{TOKEN}", f"of=99999999&giver=1-{TOKEN}", f"of=2000000&giver=1-{TOKEN}",
+     "of=8&giver=1-short", f"of=8&giver=1-{TOKEN}&mine=xyz", f"of=8&giver=1-{TOKEN}&done=,",
+     f"of=8&giver=1-{TOKEN}&{'&'.join(f'a{n}=1' for n in range(30))}"],
+)  # fmt: skip
+def test_nonsense_is_refused(query: str) -> None:
+    with pytest.raises(httpwire.BadRequestError):
+        Sharing().answer("key", asked(query))
