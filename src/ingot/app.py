@@ -22,7 +22,7 @@ from ingot.domain import errors
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
 from ingot.settings import Settings
-from ingot.store import seal, upgrade
+from ingot.store import place, seal, upgrade
 from ingot.store.engine import Store
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ def make_deps(settings: Settings, only: str | None = None) -> Deps:
     """The rooms every part needs; brings the database up to date. End with ``deps.store.close()``."""
     data = settings.data
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = data / "ingot.db"
-    upgrade.upgrade(path)
+    where = place.of(settings.database, data)
+    upgrade.upgrade(where)
     sealer = seal.Sealer(seal.open_keys(data / seal.KEY_FILE))
-    return Deps(settings, Store(path), sealer, Registry(settings.drivers), _make_bus(settings, only))
+    return Deps(settings, Store(where), sealer, Registry(settings.drivers), _make_bus(settings, only))
 
 
 def _make_bus(settings: Settings, only: str | None) -> Bus:

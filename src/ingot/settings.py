@@ -24,6 +24,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     data_dir: str = ""
     """Where database, key, image cache and boot files live (default: ``$XDG_DATA_HOME/ingot``)."""
+    database: str | None = None
+    """URL of the database, ``postgresql://USER:PASSWORD@HOST/NAME`` or ``mariadb://...`` (default: the SQLite file
+    ``ingot.db`` in the data directory); it holds a password, so write it into the file, not on the command line."""
     host: str = "127.0.0.1"
     """Address the API listens on."""
     port: int = 6385

@@ -73,7 +73,7 @@ async def work(job: dict[str, Any]) -> int:
     """Work until the node's run has ended (or waits, when ``until`` says so); how many writes it took."""
     deps = app.make_deps(stand.settings(Path(job["folder"]), **job.get("settings", {})))
     deps.store.close()
-    store = MortalStore(deps.store.path)
+    store = MortalStore(deps.store.where)
     store.kill_at, store.kill_after = job.get("kill_at", 0), job.get("kill_after", False)
     store.signal = signal.Signals[job.get("signal", "SIGKILL")]
     deps = dataclasses.replace(deps, store=store)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from servers.databases import Databases
 
 from cli import program
 from imports import copies, filling
 from ingot.domain.states import TABLE, Kind, State
 from ingot.store import seal
+from servers.databases import Databases
 from upstream import alone, compare, sides
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.timeout(240)]

@@ -12,17 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingot.domain import errors, ids, node, runs, states
-from ingot.store import chassis, conductors, history, nodes, ports, seal, upgrade, users
+from ingot.store import chassis, conductors, history, nodes, ports, seal, users
 from ingot.store import runs as run_store
 from ingot.store.engine import Store
 from ingot.store.nodes import Filter
 from ingot.store.paging import Page
+from ingot.store.place import Place
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    upgrade.upgrade(tmp_path / "ingot.db")
-    made = Store(tmp_path / "ingot.db")
+async def store(empty: Place) -> AsyncIterator[Store]:
+    made = Store(empty)
     yield made
     made.close()
 

@@ -16,12 +16,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
-    String,
     bindparam,
     delete,
     func,
     insert,
-    literal_column,
     or_,
     select,
     update,
@@ -32,6 +30,7 @@ from ingot.domain import errors, ids, node, states
 from ingot.store import documents, rows
 from ingot.store.paging import Page, paged
 from ingot.store.schema import node_traits, nodes, ports
+from ingot.store.speech import Said, Speech, Sql, each
 
 
 class LookedAfter(msgspec.Struct, frozen=True):
@@ -86,9 +85,8 @@ _EXACT = (
 )
 
 
-_TRAITS = """(SELECT json_group_array(trait) FROM
- (SELECT trait FROM node_traits WHERE node_uuid = nodes.uuid ORDER BY trait))"""
-_WHOLE = select(nodes, literal_column(_TRAITS, String).label("traits"))
+_TRAITS = each(lambda said: said.array("trait", "FROM node_traits WHERE node_uuid = nodes.uuid"))
+_WHOLE = select(nodes, Said(_TRAITS).label("traits"))
 _BY_UUID = _WHOLE.where(nodes.c.uuid == bindparam("ident"))
 _BY_NAME = _WHOLE.where(nodes.c.name == bindparam("ident"))
 
@@ -100,7 +98,7 @@ def create(connection: Connection, value: node.Node, secrets: str | None) -> nod
     try:
         connection.execute(insert(nodes), row)
     except IntegrityError as error:
-        raise _conflict(connection, value) from error
+        raise _conflict(value, rows.taken(error)) from error
     if value.traits:
         set_traits(connection, value.uuid, value.traits)
     return msgspec.structs.replace(value, created_at=created_at, traits=tuple(sorted(set(value.traits))))
@@ -128,7 +126,7 @@ def find_by_macs(connection: Connection, addresses: list[str]) -> list[node.Node
 
 def list_documents(connection: Connection, where: Filter, page: Page, document: documents.Document) -> documents.Listed:
     """One page of nodes as JSON."""
-    found = [nodes.c.uuid, documents.rendering(document)]
+    found = [nodes.c.uuid, documents.rendering(document, connection.dialect.name)]
     statement = select(*found).where(*conditions(where))
     return documents.collect(connection, paged(connection, nodes, statement, page))
 
@@ -141,19 +139,24 @@ def get_document(connection: Connection, ident: str, document: documents.Documen
     return found
 
 
-_WITH_AGENT = """CASE WHEN agent_url IS NULL THEN driver_internal_info ELSE json_set(driver_internal_info,
- '$.agent_url', agent_url, '$.agent_version', agent_version, '$.agent_last_heartbeat',
- strftime('%Y-%m-%dT%H:%M:%f000', ifnull(agent_heartbeat_at, 0), 'unixepoch')) END"""
-_DERIVED = {
-    # What is known of a node's agent beside the stored facts; its token only as asterisks.
-    "driver_internal_info": f"""CASE WHEN agent_token IS NULL THEN {_WITH_AGENT}
- ELSE json_set({_WITH_AGENT}, '$.agent_secret_token', '******') END""",
-    "traits": _TRAITS,
-}
+def _with_agent(said: Speech) -> str:
+    """The stored facts with what is known of a node's agent beside them; its token only as asterisks."""
+    told = {
+        "agent_url": "agent_url",
+        "agent_version": "agent_version",
+        "agent_last_heartbeat": said.moment("agent_heartbeat_at"),
+    }
+    stored = "driver_internal_info"
+    known = f"CASE WHEN agent_url IS NULL THEN {stored} ELSE {said.with_members(stored, told)} END"
+    secret = said.with_members(f"({known})", {"agent_secret_token": "'******'"})
+    return f"CASE WHEN agent_token IS NULL THEN {known} ELSE {secret} END"
+
+
+_DERIVED = {"driver_internal_info": each(_with_agent), "traits": _TRAITS}
 _FORMED = tuple(column.name for column in nodes.c if not documents.is_plain(column))
 
 
-def members(names: Iterable[str], replaced: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def members(names: Iterable[str], replaced: Mapping[str, Sql]) -> tuple[list[str], list[Sql]]:
     """What a node's document has of the stored ones among ``names``: parts of its form, and their SQL.
 
     ``replaced``: SQL of the JSON text that stands for a field's own.
@@ -292,7 +295,8 @@ def set_traits(connection: Connection, uuid: str, traits: tuple[str, ...]) -> No
 
 
 # The plus keeps SQLite from taking the parents' index, where nearly all nodes are, for one that selects.
-_NOBODYS: ColumnElement[bool] = literal_column("+nodes.parent_node", String).is_(None)
+_PARENT = "nodes.parent_node"
+_NOBODYS: ColumnElement[bool] = Said(Sql(f"+{_PARENT}", _PARENT, _PARENT)).is_(None)
 
 
 def conditions(where: Filter) -> list[ColumnElement[bool]]:
@@ -325,9 +329,6 @@ def _looked_after(which: LookedAfter) -> list[ColumnElement[bool]]:
     return by_group + by_slot
 
 
-def _conflict(connection: Connection, value: node.Node) -> errors.Conflict:
-    for column, text in (("uuid", value.uuid), ("name", value.name), ("instance_uuid", value.instance_uuid)):
-        taken = select(nodes.c.uuid).where(nodes.c[column] == text)
-        if text is not None and connection.execute(taken).first():
-            return errors.Conflict(f"A node with {column} {text} already exists.", hint="Choose another one.")
-    return errors.Conflict("A node with the same identity already exists.")
+def _conflict(value: node.Node, column: str) -> errors.Conflict:
+    text = getattr(value, column) if column in {"uuid", "name", "instance_uuid"} else value.uuid
+    return errors.Conflict(f"A node with {column or 'uuid'} {text} already exists.", hint="Choose another one.")

@@ -26,6 +26,8 @@ def paged(connection: Connection, table: Table, statement: Select[Any], page: Pa
     if page.marker is not None:
         statement = statement.where(_after(connection, table, page))
     order = (key.desc(), row_id.desc()) if page.descending else (key.asc(), row_id.asc())
+    if connection.dialect.name == "postgresql" and table.c[page.sort_key].nullable:
+        order = (order[0].nulls_last() if page.descending else order[0].nulls_first(), order[1])
     return statement.order_by(*order).limit(page.limit)
 
 
@@ -39,7 +41,7 @@ def _after(connection: Connection, table: Table, page: Page) -> ColumnElement[bo
     if page.sort_key == "id":
         return ids_after
     if marker.key is None:
-        # Nulls sort first ascending and last descending (SQLite, MariaDB).
+        # Nulls sort first ascending and last descending (SQLite, MariaDB; PostgreSQL is told to).
         same = key.is_(None) & ids_after
         return same if page.descending else or_(same, key.is_not(None))
     seen = literal(marker.key, key.type)  # SQL knows no "> true", only a parameter that is true

@@ -95,11 +95,6 @@ def destroy(connection: Connection, uuid: str) -> None:
 
 
 def _taken(error: IntegrityError, uuid: str, name: str | None, address: str | None) -> errors.Conflict:
-    text = str(error.orig)
-    if "portgroups.name" in text:
-        what = f"name {name}"
-    elif "portgroups.address" in text:
-        what = f"MAC address {address}"
-    else:
-        what = f"UUID {uuid}"
+    known = {"name": f"name {name}", "address": f"MAC address {address}"}
+    what = known.get(rows.taken(error), f"UUID {uuid}")
     return errors.Conflict(f"A portgroup with {what} already exists.", hint="Choose another one.")

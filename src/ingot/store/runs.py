@@ -12,10 +12,9 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, power, runs
-from ingot.store import rows
+from ingot.store import rows, units
 from ingot.store.schema import nodes, run_events
 from ingot.store.schema import runs as table
 
@@ -55,11 +54,10 @@ class Share(msgspec.Struct, frozen=True):
 def open_run(connection: Connection, run: runs.Run) -> None:
     """Store a new open run. Raises errors.Locked when the node already has one."""
     row = rows.to_row(run, table, open_node=run.node_uuid)
-    try:
-        connection.execute(insert(table), row)
-    except IntegrityError as error:
+    failure = units.refused(connection, insert(table), row)
+    if failure is not None:
         refuse_open(connection, run.node_uuid)
-        raise errors.NotFound(f"Node {run.node_uuid} could not be found.") from error
+        raise errors.NotFound(f"Node {run.node_uuid} could not be found.") from failure
 
 
 def open_power(connection: Connection, node_uuid: str, target: power.Target, timeout: float | None, now: float) -> None:
