@@ -6,6 +6,7 @@ conductor has the run; what belongs together (journal line and node fields) is i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -47,6 +48,7 @@ class RunJournal:
         self.entries = entries
         self._deps = deps
         self._reported = 0.0
+        self._sure()
 
     # --- the journal proper -------------------------------------------------------------------------------------
 
@@ -174,6 +176,20 @@ class RunJournal:
         """Move the node by a state event in mid-run; does nothing when it is there already."""
         await self._write(self._enter, states.Event(event))
 
+    async def check(self) -> None:
+        """Raise errors.LostLease when another conductor has the run.
+
+        The database is asked only where half a lease has passed since it last said so, by either clock: one may be set,
+        the other stands still while a host sleeps.
+        """
+        since = max(time.monotonic() - self._sure_at[0], self._deps.clock() - self._sure_at[1])
+        if since > self._deps.settings.lease / 2:
+            await self._deps.store.read(run_store.check, self.lease)
+            self._sure()
+
+    def _sure(self) -> None:
+        self._sure_at = (time.monotonic(), self._deps.clock())
+
     # --- units of work ------------------------------------------------------------------------------------------
 
     async def _write(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -186,6 +202,7 @@ class RunJournal:
         result = await self._deps.store.run(unit, *args, **kwargs)
         if self._deps.clock() - began > self._deps.settings.lease / 2:
             await self._deps.store.run(run_store.check, self.lease)
+        self._sure()
         return result
 
     async def _fenced(self, **columns: Any) -> None:

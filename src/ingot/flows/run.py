@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
+from ingot.clients import fence
 from ingot.deps import Deps
 from ingot.domain import errors, node, runs, secrets
 from ingot.flows import attempts, ending, flow, ramdisk_logs, undo, waits
@@ -55,6 +56,10 @@ class Runner:
 
     async def _advance(self, lease: run_store.Lease) -> None:
         ctx, journal = await self._load(lease)
+        with fence.asking(journal.check):
+            await self._go_on(lease, ctx, journal)
+
+    async def _go_on(self, lease: run_store.Lease, ctx: StepContext, journal: RunJournal) -> None:
         definition = self._flows[journal.run.kind]
         if journal.run.plan is None and not await self._make_plan(definition, ctx, journal):
             return

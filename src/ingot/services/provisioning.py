@@ -31,16 +31,16 @@ _FLOWS: dict[states.Event, runs.Kind] = {
     states.Event.SERVICE: runs.Kind.SERVICE,
 }
 _WAITS = frozenset({states.Kind.WAIT, states.Kind.HOLD})
-_NOT_IN_MAINTENANCE = frozenset(
-    {
-        states.Event.DEPLOY,
-        states.Event.REBUILD,
-        states.Event.CLEAN,
-        states.Event.RESCUE,
-        states.Event.UNRESCUE,
-        states.Event.SERVICE,
-    }
-)
+_NOT_IN_MAINTENANCE = {
+    states.Event.DEPLOY: "provisioning",
+    states.Event.REBUILD: "provisioning",
+    states.Event.CLEAN: "cleaning",
+    states.Event.PROVIDE: "providing",
+    states.Event.RESCUE: "rescuing",
+    states.Event.UNRESCUE: "unrescuing",
+    states.Event.SERVICE: "service",
+}
+"""What a node in maintenance is not asked to do, as a sentence calls it."""
 
 
 async def request(
@@ -149,7 +149,8 @@ def _check(found: node.Node, event: states.Event) -> None:
         )
     if event in _NOT_IN_MAINTENANCE and found.maintenance:
         raise errors.Invalid(
-            f"The {event} operation can't be performed on node {found.uuid} because it's in maintenance mode",
+            f"The {_NOT_IN_MAINTENANCE[event]} operation can't be performed on node {found.uuid} because it's in "
+            "maintenance mode",
             hint="Clear maintenance first.",
         )
     if event == states.Event.PROVIDE and found.retired:

@@ -76,6 +76,7 @@ def get_inventory(connection: Connection, node_uuid: str) -> tuple[dict[str, Any
     found = find_inventory(connection, node_uuid)
     if found is None:
         raise errors.NotFound(
-            f"Node {node_uuid} has no inventory record.", hint="Inspect the node first (provision verb inspect)."
+            f"Node inventory record for node {node_uuid} could not be found.",
+            hint="Inspect the node first (provision verb inspect).",
         )
     return found[1], found[2]

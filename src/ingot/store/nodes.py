@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node, states
-from ingot.store import documents, rows
+from ingot.store import documents, rows, taken
 from ingot.store.paging import Page, paged
 from ingot.store.schema import node_traits, nodes, ports
 from ingot.store.speech import Said, Speech, Sql, each
@@ -98,7 +98,7 @@ def create(connection: Connection, value: node.Node, secrets: str | None) -> nod
     try:
         connection.execute(insert(nodes), row)
     except IntegrityError as error:
-        raise _conflict(value, rows.taken(error)) from error
+        raise _taken(error, value.uuid, value.name, value.instance_uuid) from error
     if value.traits:
         set_traits(connection, value.uuid, value.traits)
     return msgspec.structs.replace(value, created_at=created_at, traits=tuple(sorted(set(value.traits))))
@@ -228,11 +228,7 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
     try:
         result = connection.execute(_CHANGE, {**rows.encode(values), "is_uuid": uuid})
     except IntegrityError as error:
-        taken = values.get("name") or values.get("instance_uuid")
-        raise errors.Conflict(
-            f"Another node already has this name or instance_uuid: {taken}.",
-            hint="Choose another one.",
-        ) from error
+        raise _taken(error, uuid, values.get("name"), values.get("instance_uuid")) from error
     if result.rowcount == 0:
         raise errors.NotFound(f"Node {uuid} could not be found.")
 
@@ -274,6 +270,12 @@ def get_secrets(connection: Connection, uuid: str) -> tuple[str | None, str | No
     if row is None:
         raise errors.NotFound(f"Node {uuid} could not be found.")
     return row.secrets, row.agent_token
+
+
+def find_sealed(connection: Connection) -> tuple[str, str] | None:
+    """The uuid and the sealed secrets of some node that has any, or None."""
+    row = connection.execute(select(nodes.c.uuid, nodes.c.secrets).where(nodes.c.secrets.is_not(None)).limit(1)).first()
+    return None if row is None else (row.uuid, row.secrets)
 
 
 def list_sealed(connection: Connection, uuids: list[str]) -> list[tuple[node.Node, str | None, str | None]]:
@@ -329,6 +331,11 @@ def _looked_after(which: LookedAfter) -> list[ColumnElement[bool]]:
     return by_group + by_slot
 
 
-def _conflict(value: node.Node, column: str) -> errors.Conflict:
-    text = getattr(value, column) if column in {"uuid", "name", "instance_uuid"} else value.uuid
-    return errors.Conflict(f"A node with {column or 'uuid'} {text} already exists.", hint="Choose another one.")
+def _taken(error: IntegrityError, uuid: str, name: str | None, instance: str | None) -> errors.Conflict:
+    if rows.taken(error) == "instance_uuid":
+        return errors.Conflict(
+            f"Instance {instance} is already associated with a node, it cannot be associated with this other node "
+            f"{uuid}",
+            hint="Take it from that one first.",
+        )
+    return taken.conflict(error, "node", uuid=uuid, name=name)

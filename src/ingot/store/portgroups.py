@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node
-from ingot.store import rows, tenancy
+from ingot.store import rows, taken, tenancy
 from ingot.store.paging import Page, paged
 from ingot.store.schema import nodes, portgroups, ports
 
@@ -18,7 +18,7 @@ def create(connection: Connection, value: node.Portgroup) -> node.Portgroup:
     try:
         connection.execute(insert(portgroups).values(rows.to_row(value, portgroups, created_at=rows.now())))
     except IntegrityError as error:
-        raise _taken(error, value.uuid, value.name, value.address) from error
+        raise taken.conflict(error, "portgroup", uuid=value.uuid, name=value.name, address=value.address) from error
     return get(connection, value.uuid)
 
 
@@ -84,7 +84,7 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
     try:
         result = connection.execute(update(portgroups).where(portgroups.c.uuid == uuid).values(rows.encode(values)))
     except IntegrityError as error:
-        raise _taken(error, uuid, values.get("name"), values.get("address")) from error
+        raise taken.conflict(error, "portgroup", name=values.get("name"), address=values.get("address")) from error
     if result.rowcount == 0:
         raise errors.NotFound(f"Portgroup {uuid} could not be found.")
 
@@ -92,9 +92,3 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
 def destroy(connection: Connection, uuid: str) -> None:
     """Remove a port group that exists."""
     connection.execute(delete(portgroups).where(portgroups.c.uuid == uuid))
-
-
-def _taken(error: IntegrityError, uuid: str, name: str | None, address: str | None) -> errors.Conflict:
-    known = {"name": f"name {name}", "address": f"MAC address {address}"}
-    what = known.get(rows.taken(error), f"UUID {uuid}")
-    return errors.Conflict(f"A portgroup with {what} already exists.", hint="Choose another one.")

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, node
-from ingot.store import rows, tenancy
+from ingot.store import rows, taken, tenancy
 from ingot.store.paging import Page, paged
 from ingot.store.schema import nodes, ports
 
@@ -18,10 +18,7 @@ def create(connection: Connection, value: node.Port) -> node.Port:
     try:
         connection.execute(insert(ports).values(rows.to_row(value, ports, created_at=rows.now())))
     except IntegrityError as error:
-        raise errors.Conflict(
-            f"A port with MAC address {value.address} already exists.",
-            hint="A MAC address belongs to one port only.",
-        ) from error
+        raise taken.conflict(error, "port", uuid=value.uuid, name=value.name, address=value.address) from error
     return get(connection, value.uuid)
 
 
@@ -78,15 +75,12 @@ def list_page(connection: Connection, page: Page, **equal: Any) -> list[node.Por
 
 
 def change(connection: Connection, uuid: str, /, **values: Any) -> None:
-    """Set columns of one port. Raises NotFound, or Conflict when the MAC address is taken."""
+    """Set columns of one port. Raises NotFound, or Conflict when MAC address or name is taken."""
     values.setdefault("updated_at", rows.now())
     try:
         result = connection.execute(update(ports).where(ports.c.uuid == uuid).values(rows.encode(values)))
     except IntegrityError as error:
-        raise errors.Conflict(
-            f"A port with MAC address {values.get('address')} already exists.",
-            hint="A MAC address belongs to one port only.",
-        ) from error
+        raise taken.conflict(error, "port", name=values.get("name"), address=values.get("address")) from error
     if result.rowcount == 0:
         raise errors.NotFound(f"Port {uuid} could not be found.")
 

@@ -68,9 +68,13 @@ class PowerSync:
                     _log.warning("power sync left out", reason=error.sentence())
                 await asyncio.sleep(max(0.0, interval - (self._deps.clock() - began)))
         finally:
-            for task in self._reading.values():
-                task.cancel()
-            await self.settle()
+            await self.close()
+
+    async def close(self) -> None:
+        """End the reads that are under way."""
+        for task in self._reading.values():
+            task.cancel()
+        await self.settle()
 
     async def sweep(self, over: float) -> None:
         """Ask every node that is due, spread over half of ``over`` seconds; ends when all are asked and the brisk ones
@@ -90,6 +94,11 @@ class PowerSync:
                     self._start(loaded, part[uuid])
             if self._reading:
                 await asyncio.wait(self._reading.values(), timeout=_BRISK)
+
+    @property
+    def awaited(self) -> int:
+        """How many BMCs have not answered yet."""
+        return len(self._reading)
 
     async def settle(self) -> None:
         """Wait for the reads that outlast their sweep."""
