@@ -173,7 +173,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     rows = [one_line(protocol, count, wanted.seconds) for protocol in wanted.protocols for count in wanted.bmcs]
     last = {one["protocol"]: f"{one['protocol']} {one['kept']['reads/s']:,}/s" for one in rows}
-    taking.tell(f"power reads of {max(wanted.bmcs):,} BMCs: {', '.join(last.values())}", rows=rows)
+    curves = {"x": "BMCs", "y": ["kept reads/s", "memory, MiB"]}
+    taking.tell(f"power reads of {max(wanted.bmcs):,} BMCs: {', '.join(last.values())}", rows=rows, curves=curves)
 
 
 if __name__ == "__main__":
