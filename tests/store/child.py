@@ -40,7 +40,7 @@ async def write(store: Store) -> None:
 
 async def fill(store: Store) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    present = sum(file.stat().st_size for file in store.path.parent.iterdir())
+    present = sum(file.stat().st_size for file in Path(store.where).parent.iterdir())
     resource.setrlimit(resource.RLIMIT_FSIZE, (present + 400_000, hard))
     try:
         for number in range(1000):

@@ -123,7 +123,7 @@ async def test_a_closed_store_says_so_instead_of_hanging(tmp_path: Path) -> None
 
 async def test_a_database_held_by_another_process_is_waited_for_then_refused(store: Store, tmp_path: Path) -> None:
     code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE')"
-    program = [sys.executable, "-c", f"{code}; print('held', flush=True); sys.stdin.readline()", str(store.path)]
+    program = [sys.executable, "-c", f"{code}; print('held', flush=True); sys.stdin.readline()", str(store.where)]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdin is not None
         assert other.stdout.readline() == b"held\n"

@@ -6,18 +6,24 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ingot.cli import configuration
 from ingot.domain import errors
 
-NAME = "ingot.db"
+if TYPE_CHECKING:
+    from ingot.store.place import Place
 
 
-def path_of(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> Path:
-    """The database file these options mean."""
-    return configuration.load(config, assigned, data_dir=data_dir).data / NAME
+def place_of(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> Place:
+    """The database these options mean; its data directory is there afterwards."""
+    from ingot.store import place
+
+    settings = configuration.load(config, assigned, data_dir=data_dir)
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return place.of(settings.database, settings.data)
 
 
 @click.group()
@@ -29,11 +35,12 @@ def db() -> None:
 @configuration.source
 def upgrade(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
     """Bring the database to this program's version (the service does it at its start, too)."""
+    from ingot.store import place
     from ingot.store import upgrade as upgrades
 
-    path = path_of(config, data_dir, assigned)
-    changed = upgrades.upgrade(path)
-    click.echo(f"{path} {'is now' if changed else 'was already'} at version {upgrades.HEAD}")
+    where = place_of(config, data_dir, assigned)
+    changed = upgrades.upgrade(where)
+    click.echo(f"{place.shown(where)} {'is now' if changed else 'was already'} at version {upgrades.HEAD}")
 
 
 @db.command()
@@ -42,7 +49,7 @@ def check(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) 
     """Tell the database's version and whether the file is sound; exit code 1 if not."""
     from ingot.store import upgrade as upgrades
 
-    path = _existing(path_of(config, data_dir, assigned))
+    path = _existing(place_of(config, data_dir, assigned))
     version = upgrades.current(path)
     with closing(_open(path)) as connection:
         problems = _problems(connection)
@@ -68,7 +75,7 @@ def _problems(connection: sqlite3.Connection) -> list[str]:
 @configuration.source
 def backup(target: Path | None, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
     """Write a copy of the database to TARGET (default: beside it), also while the service runs."""
-    path = _existing(path_of(config, data_dir, assigned))
+    path = _existing(place_of(config, data_dir, assigned))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     target = target or path.with_name(f"{path.name}.{stamp}")
     if target.exists():
@@ -98,7 +105,7 @@ def rotate_key(settle: float | None, config: Path | None, data_dir: str | None, 
     from ingot.services import keys
     from ingot.store import engine, seal
 
-    path = _existing(path_of(config, data_dir, assigned))
+    path = _existing(place_of(config, data_dir, assigned))
     store = engine.Store(path)
     wait = keys.SETTLE if settle is None else settle
     try:
@@ -108,7 +115,9 @@ def rotate_key(settle: float | None, config: Path | None, data_dir: str | None, 
     click.echo(f"{total} rows are sealed with the new key; the old one is gone. Back the file {seal.KEY_FILE} up")
 
 
-def _existing(path: Path) -> Path:
+def _existing(path: Place) -> Path:
+    if isinstance(path, str):
+        raise errors.Invalid("This is for the SQLite file only", hint="Use the database server's own tools.")
     if not path.is_file():
         raise errors.NotFound(f"There is no database {path}", hint='Name its folder with --data-dir, or "ingot serve".')
     return path

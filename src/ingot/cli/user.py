@@ -114,10 +114,9 @@ def run(
     from ingot.cli import db
     from ingot.store import engine, upgrade
 
-    path = db.path_of(config, data_dir, assigned)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    upgrade.upgrade(path)
-    store = engine.Store(path)
+    where = db.place_of(config, data_dir, assigned)
+    upgrade.upgrade(where)
+    store = engine.Store(where)
 
     async def working() -> T:
         return await work(store)

@@ -17,7 +17,7 @@ from ingot.deps import Deps
 from ingot.domain import allocation, errors, ids, node, patch, states, traits
 from ingot.services import changes, drafts
 from ingot.services import nodes as node_service
-from ingot.store import allocations, engine, nodes, placement
+from ingot.store import allocations, nodes, placement, units
 
 RING = "allocations"
 """The bus topic by which a conductor learns that a node is wanted."""
@@ -104,7 +104,7 @@ def place_waiting(connection: Connection, limit: int, patience: float = _PATIENC
     for wanted in waiting:
         if time.monotonic() > end:
             return True
-        _, failure = engine.attempt(connection, functools.partial(_place, wanted=wanted, last=last), "placement")
+        _, failure = units.attempt(connection, functools.partial(_place, wanted=wanted, last=last), "placement")
         if isinstance(failure, errors.IngotError):
             reason = f"Unexpected exception during allocation: {failure.sentence()}"
             placement.settle(connection, wanted.uuid, allocation.State.ERROR, None, reason)
@@ -177,7 +177,7 @@ def _backfill(
     if refused is None:
         info = msgspec.json.encode(found.instance_info).decode()
         take = functools.partial(placement.take, wanted=made, node_uuid=found.uuid, instance_info=info)
-        _, refused = engine.attempt(connection, take, "placement")
+        _, refused = units.attempt(connection, take, "placement")
     if refused is not None:
         if not isinstance(refused, errors.IngotError):
             raise refused

@@ -28,7 +28,7 @@ def create(connection: Connection, value: allocation.Allocation) -> allocation.A
     try:
         connection.execute(_INSERT, rows.to_row(made, allocations))
     except IntegrityError as error:
-        raise _conflict(connection, value) from error
+        raise _conflict(value, rows.taken(error)) from error
     return made
 
 
@@ -108,8 +108,7 @@ def destroy(connection: Connection, uuid: str) -> None:
         raise errors.NotFound(f"Allocation {uuid} could not be found.")
 
 
-def _conflict(connection: Connection, value: allocation.Allocation) -> errors.Conflict:
-    taken = select(allocations.c.uuid).where(allocations.c.name == value.name)
-    if value.name is not None and connection.execute(taken).first():
+def _conflict(value: allocation.Allocation, column: str) -> errors.Conflict:
+    if column == "name":
         return errors.Conflict(f"An allocation with name {value.name} already exists.", hint="Choose another name.")
     return errors.Conflict(f"An allocation with UUID {value.uuid} already exists.", hint="Choose another one.")

@@ -8,19 +8,34 @@ table or a resource. Invariant: what comes out is valid JSON, whatever the colum
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import msgspec
-from sqlalchemy import Boolean, Column, ColumnElement, Connection, Select, TextClause, literal_column, select, text
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    TextClause,
+    bindparam,
+    literal_column,
+    select,
+    text,
+)
 
-from ingot.store import rows
+from ingot.store import rows, speech
+from ingot.store.speech import Sql, each
 
 
 class Document(msgspec.Struct, frozen=True):
-    """One kind of document. ``form``: its JSON text with %s for each value; ``values``: their SQL, parted by commas."""
+    """One kind of document. ``form``: its JSON text with %s for each value; ``values``: their SQL."""
 
     form: str
-    values: str
+    values: tuple[Sql, ...]
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -43,22 +58,26 @@ def is_plain(column: Column[Any]) -> bool:
     return column.name not in rows.JSON_COLUMNS and not isinstance(column.type, Boolean)
 
 
-def value(column: Column[Any]) -> str:
+def value(column: Column[Any]) -> Sql:
     """SQL of the JSON text of a column that is not plain."""
     name = f"{column.table.name}.{column.name}"
     if isinstance(column.type, Boolean):
-        return f"CASE {name} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END"
-    return name
+        return each(lambda _: f"CASE WHEN {name} THEN 'true' WHEN NOT {name} THEN 'false' ELSE 'null' END")
+    return each(lambda _: name)
 
 
-def members(columns: list[Column[Any]]) -> list[str]:
+def members(columns: list[Column[Any]]) -> list[Sql]:
     """SQL of the members of an object for plain columns, each for as many as a function may have arguments for.
 
     Half the work of quoting one by one.
     """
-    pairs = [f"'{column.name}', {column.table.name}.{column.name}" for column in columns]
-    parts = (pairs[start : start + _PAIRS] for start in range(0, len(pairs), _PAIRS))
-    return [f"trim(json_object({', '.join(part)}), '{{}}')" for part in parts]
+    pairs = [(column.name, f"{column.table.name}.{column.name}") for column in columns]
+    parts = (dict(pairs[start : start + _PAIRS]) for start in range(0, len(pairs), _PAIRS))
+    return [_members(part) for part in parts]
+
+
+def _members(pairs: dict[str, str]) -> Sql:
+    return each(lambda said: said.members(pairs))
 
 
 def literal(found: object) -> str:
@@ -68,23 +87,53 @@ def literal(found: object) -> str:
 
 def find(connection: Connection, document: Document, table: str, column: str, ident: str) -> bytes | None:
     """The document of the one row of ``table`` whose ``column`` is ``ident``, or None."""
-    statement = f"SELECT CAST(printf(?, {document.values}) AS BLOB) FROM {table} WHERE {table}.{column} = ?"  # noqa: S608 - names of the schema only
-    row = connection.exec_driver_sql(statement, (document.form, ident)).first()
-    return None if row is None else row[0]
+    statement = _statement(document, table, column, connection.dialect.name)
+    if isinstance(statement, str):
+        row = connection.exec_driver_sql(statement, (document.form, ident)).first()
+        return None if row is None else row[0]
+    row = connection.execute(statement, {"ident": ident}).first()
+    return None if row is None else row[0].encode()
 
 
 @functools.lru_cache(64)
-def rendering(document: Document) -> TextClause:
+def _statement(document: Document, table: str, column: str, dialect: str) -> str | TextClause:
+    if dialect == "sqlite":  # without SQLAlchemy's work, which would be most of it
+        values = ", ".join(sql.sqlite for sql in document.values)
+        return f"SELECT CAST(printf(?, {values}) AS BLOB) FROM {table} WHERE {table}.{column} = ?"  # noqa: S608 - names of the schema only
+    shown, pieces = _spliced(document, dialect)
+    sql = f"SELECT {shown} FROM {table} WHERE {table}.{column} = :ident"  # noqa: S608 - names of the schema only
+    return text(sql).bindparams(bindparam("ident", type_=String), *pieces)
+
+
+@functools.lru_cache(64)
+def rendering(document: Document, dialect: str) -> TextClause:
     """What a SELECT names to get the document of each row; give it to ``collect``."""
-    values = document.values.replace(":", r"\:")
-    return text(f"printf(:form, {values}) AS document").bindparams(form=document.form)
+    if dialect == "sqlite":
+        values = ", ".join(sql.sqlite for sql in document.values).replace(":", r"\:")
+        return text(f"printf(:form, {values}) AS document").bindparams(form=document.form)
+    shown, pieces = _spliced(document, dialect)
+    return text(f"{shown} AS document").bindparams(*pieces)
+
+
+def _spliced(document: Document, dialect: str) -> tuple[str, list[BindParameter[str]]]:
+    """The document as texts put together, where there is no printf, and the parameters of its form."""
+    said = speech.of(dialect)
+    pieces = [piece.replace("%%", "%") for piece in document.form.split("%s")]
+    values = [getattr(sql, said.name).replace(":", r"\:") for sql in document.values]
+    shown = [f":p{number}" for number in range(len(pieces))]
+    parts = [part for pair in itertools.zip_longest(shown, values) for part in pair if part is not None]
+    return said.join(*parts), [bindparam(f"p{number}", piece, String) for number, piece in enumerate(pieces)]
 
 
 def collect(connection: Connection, statement: Select[Any]) -> Listed:
-    """All documents of a statement that selects ``uuid`` and a ``rendering``, made in one step.
+    """All documents of a statement that selects ``uuid`` and a ``rendering``.
 
-    The order of the statement holds: SQLite aggregates an ordered and limited subquery row by row.
+    On SQLite in one step, in the statement's order: it aggregates an ordered and limited subquery row by row.
     """
+    if connection.dialect.name != "sqlite":
+        found = connection.execute(statement).all()
+        uuids, items = zip(*found, strict=True) if found else ((), ())
+        return Listed(items=",".join(items).encode(), uuids=list(uuids))
     page = statement.subquery()
     items, uuids = connection.execute(select(_ITEMS, _UUIDS).select_from(page)).one()
     return NOTHING if items is None else Listed(items=items, uuids=uuids.split(","))

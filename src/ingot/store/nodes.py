@@ -12,16 +12,14 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
     Select,
-    String,
+    Update,
     bindparam,
     delete,
     func,
     insert,
-    literal_column,
     or_,
     select,
     update,
@@ -29,9 +27,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node, states
-from ingot.store import documents, rows
+from ingot.store import documents, rows, taken
 from ingot.store.paging import Page, paged
 from ingot.store.schema import node_traits, nodes, ports
+from ingot.store.speech import Said, Speech, Sql, each
 
 
 class LookedAfter(msgspec.Struct, frozen=True):
@@ -50,6 +49,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     associated: bool | None = None
     instance_uuid: str | None = None
     maintenance: bool | None = None
+    console_enabled: bool | None = None
     provision_state: str | None = None
     driver: str | None = None
     resource_class: str | None = None
@@ -73,6 +73,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 _EXACT = (
     "instance_uuid",
     "maintenance",
+    "console_enabled",
     "provision_state",
     "driver",
     "resource_class",
@@ -86,11 +87,12 @@ _EXACT = (
 )
 
 
-_TRAITS = """(SELECT json_group_array(trait) FROM
- (SELECT trait FROM node_traits WHERE node_uuid = nodes.uuid ORDER BY trait))"""
-_WHOLE = select(nodes, literal_column(_TRAITS, String).label("traits"))
+_TRAITS = each(lambda said: said.array("trait", "FROM node_traits WHERE node_uuid = nodes.uuid"))
+_WHOLE = select(nodes, Said(_TRAITS).label("traits"))
 _BY_UUID = _WHOLE.where(nodes.c.uuid == bindparam("ident"))
 _BY_NAME = _WHOLE.where(nodes.c.name == bindparam("ident"))
+_AMONG = _WHOLE.where(nodes.c.uuid.in_(bindparam("idents", expanding=True)))
+_SECRETS = select(nodes.c.secrets, nodes.c.agent_token).where(nodes.c.uuid == bindparam("ident"))
 
 
 def create(connection: Connection, value: node.Node, secrets: str | None) -> node.Node:
@@ -100,7 +102,7 @@ def create(connection: Connection, value: node.Node, secrets: str | None) -> nod
     try:
         connection.execute(insert(nodes), row)
     except IntegrityError as error:
-        raise _conflict(connection, value) from error
+        raise _taken(error, value.uuid, value.name, value.instance_uuid) from error
     if value.traits:
         set_traits(connection, value.uuid, value.traits)
     return msgspec.structs.replace(value, created_at=created_at, traits=tuple(sorted(set(value.traits))))
@@ -128,7 +130,7 @@ def find_by_macs(connection: Connection, addresses: list[str]) -> list[node.Node
 
 def list_documents(connection: Connection, where: Filter, page: Page, document: documents.Document) -> documents.Listed:
     """One page of nodes as JSON."""
-    found = [nodes.c.uuid, documents.rendering(document)]
+    found = [nodes.c.uuid, documents.rendering(document, connection.dialect.name)]
     statement = select(*found).where(*conditions(where))
     return documents.collect(connection, paged(connection, nodes, statement, page))
 
@@ -141,19 +143,24 @@ def get_document(connection: Connection, ident: str, document: documents.Documen
     return found
 
 
-_WITH_AGENT = """CASE WHEN agent_url IS NULL THEN driver_internal_info ELSE json_set(driver_internal_info,
- '$.agent_url', agent_url, '$.agent_version', agent_version, '$.agent_last_heartbeat',
- strftime('%Y-%m-%dT%H:%M:%f000', ifnull(agent_heartbeat_at, 0), 'unixepoch')) END"""
-_DERIVED = {
-    # What is known of a node's agent beside the stored facts; its token only as asterisks.
-    "driver_internal_info": f"""CASE WHEN agent_token IS NULL THEN {_WITH_AGENT}
- ELSE json_set({_WITH_AGENT}, '$.agent_secret_token', '******') END""",
-    "traits": _TRAITS,
-}
+def _with_agent(said: Speech) -> str:
+    """The stored facts with what is known of a node's agent beside them; its token only as asterisks."""
+    told = {
+        "agent_url": "agent_url",
+        "agent_version": "agent_version",
+        "agent_last_heartbeat": said.moment("agent_heartbeat_at"),
+    }
+    stored = "driver_internal_info"
+    known = f"CASE WHEN agent_url IS NULL THEN {stored} ELSE {said.with_members(stored, told)} END"
+    secret = said.with_members(f"({known})", {"agent_secret_token": "'******'"})
+    return f"CASE WHEN agent_token IS NULL THEN {known} ELSE {secret} END"
+
+
+_DERIVED = {"driver_internal_info": each(_with_agent), "traits": _TRAITS}
 _FORMED = tuple(column.name for column in nodes.c if not documents.is_plain(column))
 
 
-def members(names: Iterable[str], replaced: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def members(names: Iterable[str], replaced: Mapping[str, Sql]) -> tuple[list[str], list[Sql]]:
     """What a node's document has of the stored ones among ``names``: parts of its form, and their SQL.
 
     ``replaced``: SQL of the JSON text that stands for a field's own.
@@ -225,32 +232,33 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
     try:
         result = connection.execute(_CHANGE, {**rows.encode(values), "is_uuid": uuid})
     except IntegrityError as error:
-        taken = values.get("name") or values.get("instance_uuid")
-        raise errors.Conflict(
-            f"Another node already has this name or instance_uuid: {taken}.",
-            hint="Choose another one.",
-        ) from error
+        raise _taken(error, uuid, values.get("name"), values.get("instance_uuid")) from error
     if result.rowcount == 0:
         raise errors.NotFound(f"Node {uuid} could not be found.")
 
 
 def keep_internal(connection: Connection, uuid: str, values: dict[str, Any]) -> node.Node:
     """Set keys of driver_internal_info, None removes one; the node as it is then."""
-    info = {**get(connection, uuid).driver_internal_info, **values}
-    change(connection, uuid, driver_internal_info={key: value for key, value in info.items() if value is not None})
-    return get(connection, uuid)
+    found = get(connection, uuid)
+    merged = {**found.driver_internal_info, **values}
+    info = {key: value for key, value in merged.items() if value is not None}
+    change(connection, uuid, driver_internal_info=info)
+    return msgspec.structs.replace(found, driver_internal_info=info)
 
 
 def change_if(connection: Connection, uuid: str, expected: dict[str, Any], /, **values: Any) -> bool:
     """Set columns only where ``expected`` columns still hold these values; whether it was done."""
-    wheres = [_is(nodes.c[key], value) for key, value in expected.items()]
     seen = {f"is_{key}": value for key, value in expected.items() if value is not None}
-    found = connection.execute(_CHANGE.where(*wheres), {**rows.encode(values), **seen, "is_uuid": uuid})
-    return found.rowcount == 1
+    statement = _change_where(tuple((key, value is None) for key, value in expected.items()))
+    return connection.execute(statement, {**rows.encode(values), **seen, "is_uuid": uuid}).rowcount == 1
 
 
-def _is(column: Column[Any], value: object) -> ColumnElement[bool]:
-    return column.is_(None) if value is None else column == bindparam(f"is_{column.name}")
+@functools.cache
+def _change_where(expected: tuple[tuple[str, bool], ...]) -> Update:
+    """``expected``: columns, and whether each has to be null."""
+    return _CHANGE.where(
+        *(nodes.c[key].is_(None) if empty else nodes.c[key] == bindparam(f"is_{key}") for key, empty in expected)
+    )
 
 
 def move(connection: Connection, uuid: str, seen: states.State, after: states.State, /, **values: Any) -> None:
@@ -267,16 +275,30 @@ def destroy(connection: Connection, uuid: str) -> None:
 
 def get_secrets(connection: Connection, uuid: str) -> tuple[str | None, str | None]:
     """The sealed secrets and the sealed agent token of a node. Raises NotFound."""
-    row = connection.execute(select(nodes.c.secrets, nodes.c.agent_token).where(nodes.c.uuid == uuid)).first()
+    row = connection.execute(_SECRETS, {"ident": uuid}).first()
     if row is None:
         raise errors.NotFound(f"Node {uuid} could not be found.")
     return row.secrets, row.agent_token
 
 
+def find_sealed(connection: Connection) -> tuple[str, str] | None:
+    """The uuid and the sealed secrets of some node that has any, or None."""
+    row = connection.execute(select(nodes.c.uuid, nodes.c.secrets).where(nodes.c.secrets.is_not(None)).limit(1)).first()
+    return None if row is None else (row.uuid, row.secrets)
+
+
 def list_sealed(connection: Connection, uuids: list[str]) -> list[tuple[node.Node, str | None, str | None]]:
     """Whole nodes, each with its sealed secrets and the sealed agent token; those that are gone are absent."""
-    found = connection.execute(_WHOLE.where(nodes.c.uuid.in_(uuids)))
+    found = connection.execute(_AMONG, {"idents": uuids})
     return [(rows.from_row(row, node.Node), row.secrets, row.agent_token) for row in found]
+
+
+def get_sealed(connection: Connection, ident: str) -> tuple[node.Node, str | None, str | None]:
+    """The node with this uuid or name as ``list_sealed`` gives it. Raises errors.NotFound."""
+    row = connection.execute(_BY_UUID if ids.is_uuid(ident) else _BY_NAME, {"ident": ident}).first()
+    if row is None:
+        raise errors.NotFound(f"Node {ident} could not be found.")
+    return rows.from_row(row, node.Node), row.secrets, row.agent_token
 
 
 def find_token_told(connection: Connection, uuid: str) -> str | None:
@@ -292,7 +314,8 @@ def set_traits(connection: Connection, uuid: str, traits: tuple[str, ...]) -> No
 
 
 # The plus keeps SQLite from taking the parents' index, where nearly all nodes are, for one that selects.
-_NOBODYS: ColumnElement[bool] = literal_column("+nodes.parent_node", String).is_(None)
+_PARENT = "nodes.parent_node"
+_NOBODYS: ColumnElement[bool] = Said(Sql(f"+{_PARENT}", _PARENT, _PARENT)).is_(None)
 
 
 def conditions(where: Filter) -> list[ColumnElement[bool]]:
@@ -325,9 +348,11 @@ def _looked_after(which: LookedAfter) -> list[ColumnElement[bool]]:
     return by_group + by_slot
 
 
-def _conflict(connection: Connection, value: node.Node) -> errors.Conflict:
-    for column, text in (("uuid", value.uuid), ("name", value.name), ("instance_uuid", value.instance_uuid)):
-        taken = select(nodes.c.uuid).where(nodes.c[column] == text)
-        if text is not None and connection.execute(taken).first():
-            return errors.Conflict(f"A node with {column} {text} already exists.", hint="Choose another one.")
-    return errors.Conflict("A node with the same identity already exists.")
+def _taken(error: IntegrityError, uuid: str, name: str | None, instance: str | None) -> errors.Conflict:
+    if rows.taken(error) == "instance_uuid":
+        return errors.Conflict(
+            f"Instance {instance} is already associated with a node, it cannot be associated with this other node "
+            f"{uuid}",
+            hint="Take it from that one first.",
+        )
+    return taken.conflict(error, "node", uuid=uuid, name=name)

@@ -26,6 +26,8 @@ def paged(connection: Connection, table: Table, statement: Select[Any], page: Pa
     if page.marker is not None:
         statement = statement.where(_after(connection, table, page))
     order = (key.desc(), row_id.desc()) if page.descending else (key.asc(), row_id.asc())
+    if connection.dialect.name == "postgresql" and table.c[page.sort_key].nullable:
+        order = (order[0].nulls_last() if page.descending else order[0].nulls_first(), order[1])
     return statement.order_by(*order).limit(page.limit)
 
 
@@ -34,15 +36,21 @@ def _after(connection: Connection, table: Table, page: Page) -> ColumnElement[bo
     row_id: ColumnElement[Any] = table.c.id
     marker = connection.execute(select(row_id, key.label("key")).where(table.c.uuid == page.marker)).first()
     if marker is None:
-        raise errors.NotFound(f"The marker {page.marker} could not be found.")
+        raise errors.NotFound(f"{_noun(table)} {page.marker} could not be found.", hint="It was given as the marker.")
     ids_after = row_id < marker.id if page.descending else row_id > marker.id
     if page.sort_key == "id":
         return ids_after
     if marker.key is None:
-        # Nulls sort first ascending and last descending (SQLite, MariaDB).
+        # Nulls sort first ascending and last descending (SQLite, MariaDB; PostgreSQL is told to).
         same = key.is_(None) & ids_after
         return same if page.descending else or_(same, key.is_not(None))
     seen = literal(marker.key, key.type)  # SQL knows no "> true", only a parameter that is true
     if page.descending:
         return or_((key < seen) | key.is_(None), (key == seen) & ids_after)
     return (key >= seen) & or_(key > seen, ids_after)  # so an index on the key begins at the marker
+
+
+def _noun(table: Table) -> str:
+    """What people call a row."""
+    name = {"inspection_rules": "rules", "node_history": "node_history_record"}.get(table.name, table.name)
+    return name.replace("_", " ").removesuffix("s" if name != "chassis" else "").capitalize()

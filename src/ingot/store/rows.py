@@ -5,11 +5,13 @@ May not: run statements. Invariant: a value read back equals the value written.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Row, Table
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import Boolean
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -74,6 +76,16 @@ def from_row(row: Row[Any], kind: type[T], **more: Any) -> T:
             value: Any = found[key]
             values[key] = msgspec.json.decode(value) if key in JSON_COLUMNS and value is not None else value
     return msgspec.convert(values, kind, strict=False)
+
+
+_TAKEN = (r"UNIQUE constraint failed: \w+\.(\w+)", r"Key \((\w+)", r"for key '(?:\w+\.)?(\w+)'\W*\Z")
+
+
+def taken(error: IntegrityError) -> str:
+    """The (first) column whose value another row has already, in the words of each database; empty if it is none."""
+    said = f"{getattr(error.orig, 'detail', None) or ''} {error.orig}"
+    found = (re.search(pattern, said) for pattern in _TAKEN)
+    return next((one[1] for one in found if one is not None), "")
 
 
 def as_dict(row: Row[Any]) -> dict[str, Any]:

@@ -1,53 +1,107 @@
 """Bringing a database to the present schema, by one linear history of migrations.
 
-May not: lose data. Invariant: after ``upgrade`` the tables equal store/schema.py (a test proves it).
+May not: lose data. Invariant: after ``upgrade`` the tables equal store/schema.py (a test proves it on each database).
 Alembic is imported only when something has to be done: it costs a tenth of a second at every start otherwise.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy
-from sqlalchemy import exc
+from sqlalchemy import Connection, exc
 
 from ingot.domain import errors
-from ingot.store import triggers
+from ingot.store import compatibility, conductors, place, triggers
+from ingot.store.place import Place
 
-HEAD = "0017"
+T = TypeVar("T")
+
+HEAD = "0018"
 """The newest migration; a test compares it with the files."""
+OLDEST = "0017"
+"""The oldest version of the tables whose programs work with the newest. A migration that only adds leaves it as it is;
+one that takes away, or gives what is there another meaning, sets it to its own number."""
+_SILENT = 60.0
+"""Seconds after which a conductor that gives no sign of life does not stand in the way of an upgrade."""
+_PATIENCE = 60.0
+"""Seconds to wait for the server, and for another process that upgrades."""
+_VERSION = sqlalchemy.text("SELECT version_num FROM alembic_version")
+_ALONE = {
+    "postgresql": "SELECT pg_advisory_xact_lock(hashtext('ingot upgrade'))",
+    "mariadb": f"SELECT GET_LOCK(CONCAT('ingot upgrade ', DATABASE()), {_PATIENCE:.0f})",
+}
 
 
-def current(path: Path) -> str | None:
-    """The migration the database at ``path`` stands at, None when it is new."""
-    if not path.exists():
+def current(where: Place) -> str | None:
+    """The migration the database stands at, None when it is new. Raises errors.StoreDown for a server that is away."""
+    return _ask(where, _version)
+
+
+def upgrade(where: Place) -> bool:
+    """Make or bring up the database; whether anything had to be done. A newer one that bears this program is left.
+
+    Raises errors.Conflict when a newer ingot made it and says that this program cannot work with it, or when conductors
+    are at work whose programs could not work with what this one would make of it.
+    """
+    present = current(where)
+    if present == HEAD:
+        return False
+    if present is not None and present not in _known():
+        oldest = _ask(where, compatibility.find_oldest)
+        if oldest is not None and oldest <= HEAD:
+            return False
+        raise errors.Conflict(
+            f"The database {place.shown(where)} is at version {present}, newer than this program knows ({HEAD})",
+            hint="Start the newer ingot, or restore a backup made by this version.",
+        )
+    if present is not None and present < OLDEST:
+        _refuse_while_in_use(where)
+    if isinstance(where, Path):
+        where.parent.mkdir(parents=True, exist_ok=True)
+        _migrate_file(where)
+    else:
+        from ingot.store import server
+
+        server.run_once(where, _migrate_server, _PATIENCE)
+    return True
+
+
+def _refuse_while_in_use(where: Place) -> None:
+    busy = _ask(where, lambda connection: conductors.list_seen(connection, time.time() - _SILENT))
+    if busy:
+        raise errors.Conflict(
+            f"This program would upgrade the database {place.shown(where)} to version {HEAD}, with which conductors "
+            f"that are at work cannot go on: {', '.join(busy)}",
+            hint="Stop them and all API processes, then start the new ones.",
+        )
+
+
+def _ask(where: Place, question: Callable[[Connection], T | None]) -> T | None:
+    """What a unit reads; None where there is no database yet."""
+    if not isinstance(where, Path):
+        from ingot.store import server
+
+        return server.run_once(where, question, _PATIENCE)
+    if not where.exists():
         return None
-    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    engine = sqlalchemy.create_engine(f"sqlite:///{where}")
     with engine.connect() as connection:
-        try:
-            found = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
-        except exc.OperationalError:
-            found = None
+        found = question(connection)
     engine.dispose()
     return found
 
 
-def upgrade(path: Path) -> bool:
-    """Make or bring up the database at ``path``; whether anything had to be done.
-
-    Raises errors.Conflict when a newer ingot made it.
-    """
-    present = current(path)
-    if present == HEAD:
-        return False
-    if present is not None and present not in _known():
-        raise errors.Conflict(
-            f"The database {path} is at version {present}, newer than this program knows ({HEAD})",
-            hint="Start the newer ingot, or restore a backup made by this version.",
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _migrate(path)
-    return True
+def _version(connection: Connection) -> str | None:
+    try:
+        return connection.execute(_VERSION).scalar()
+    except (exc.OperationalError, exc.ProgrammingError) as error:
+        if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+            raise
+        return None  # there is no such table yet
 
 
 def _known() -> set[str]:
@@ -55,20 +109,39 @@ def _known() -> set[str]:
     return {path.name[1:5] for path in (Path(__file__).parent / "migrations/versions").glob("v*.py")}
 
 
-def _migrate(path: Path) -> None:
+def _migrate(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    compatibility.set_oldest(connection, OLDEST)
+    triggers.install(connection)
+
+
+def _migrate_file(path: Path) -> None:
     # One transaction by hand: Python's driver would end it before each CREATE, and a kill would leave half a schema.
     engine = sqlalchemy.create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT", connect_args={"timeout": 60})
     with engine.connect() as connection:
         # Stays with the file; a store that had to switch could not wait for another process that holds the database.
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        triggers.install(connection)
+        _migrate(connection)
         connection.exec_driver_sql("COMMIT")
     engine.dispose()
+
+
+def _migrate_server(connection: Connection) -> None:
+    """Whoever comes second waits, and finds the work done.
+
+    On PostgreSQL it is one transaction. MariaDB commits each statement that changes a table, whatever it is told.
+    """
+    connection.exec_driver_sql("BEGIN")
+    connection.exec_driver_sql(_ALONE[connection.dialect.name])
+    if connection.dialect.name == "mariadb":
+        # Names are told apart by every letter, as on the other databases.
+        connection.exec_driver_sql("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")
+    _migrate(connection)
+    connection.exec_driver_sql("COMMIT")

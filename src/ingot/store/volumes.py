@@ -74,7 +74,7 @@ class Volumes(Generic[T]):
         return found
 
     def _taken(self, error: IntegrityError, value: T) -> errors.Conflict:
-        if f"{self._table.name}.uuid" in str(error.orig):
+        if rows.taken(error) == "uuid":
             text = f"A {self._what} with UUID {value.uuid} already exists."
         elif isinstance(value, volumes.Connector):
             text = f"A volume connector with type {value.type} and connector ID {value.connector_id} already exists."

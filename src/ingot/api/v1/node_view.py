@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import functools
 
+import msgspec
+
 from ingot.api import versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors, hashring, states
-from ingot.store import documents, nodes
+from ingot.store import documents, nodes, speech
 
 SHORT = ("instance_uuid", "maintenance", "power_state", "provision_state", "uuid", "name")
 """What a list shows unless told otherwise."""
 _LINKS = ("links", "ports", "portgroups", "states", "volume")
 _PLACE = "~uuid~"
+_UUID = speech.each(lambda _: "nodes.uuid")
 _NEVER_CHOSEN = frozenset({"created_at", "updated_at", *_LINKS})
 _KEPT = 256
 """Views worked out at a time: clients may ask for any choice of fields."""
@@ -46,14 +49,14 @@ async def document(deps: Deps, request: wire.Request, names: tuple[str, ...]) ->
 
 
 @functools.lru_cache(_KEPT)
-def _document(names: tuple[str, ...], version: int, base: str, conductor: str) -> documents.Document:
+def _document(names: tuple[str, ...], version: int, base: str, conductor: speech.Sql) -> documents.Document:
     form, values = nodes.members(names, {"provision_state": _state(version), "conductor": conductor})
     for name in names:
         if name in _LINKS:
             text = documents.literal(_links(base, name)).split(_PLACE)
             form.append(f'"{name}":{"%s".join(text)}')
-            values += ["nodes.uuid"] * (len(text) - 1)
-    return documents.Document(form="{" + ",".join(form) + "}", values=", ".join(values))
+            values += [_UUID] * (len(text) - 1)
+    return documents.Document(form="{" + ",".join(form) + "}", values=tuple(values))
 
 
 def _links(base: str, name: str) -> list[dict[str, str]]:
@@ -61,12 +64,16 @@ def _links(base: str, name: str) -> list[dict[str, str]]:
     return [{"href": f"{base}/v1/{path}", "rel": "self"}, {"href": f"{base}/{path}", "rel": "bookmark"}]
 
 
-def _state(version: int) -> str:
+def _state(version: int) -> speech.Sql:
     """SQL of a provision state as the microversion knows it."""
     renamed = {state: shown for state in states.State if (shown := shown_state(state, version)) != state}
     cases = "".join(f" WHEN '{state}' THEN '{documents.literal(shown)}'" for state, shown in renamed.items())
-    plain = "json_quote(nodes.provision_state)"
-    return f"CASE nodes.provision_state{cases} ELSE {plain} END" if cases else plain
+
+    def said(words: speech.Speech) -> str:
+        plain = words.quote("nodes.provision_state")
+        return f"CASE nodes.provision_state{cases} ELSE {plain} END" if cases else plain
+
+    return speech.each(said)
 
 
 def shown_state(state: str, version: int) -> str | None:
@@ -87,23 +94,21 @@ def looked_after(ring: hashring.Ring, own: str, hostname: str | None) -> nodes.L
 
 
 @functools.lru_cache(_KEPT)
-def _conductor(ring: hashring.Ring, own: str) -> str:
+def _conductor(ring: hashring.Ring, own: str) -> speech.Sql:
     """SQL of the JSON name of the conductor that looks after a node; before any has joined, that of this host."""
-    if not ring.groups:
-        return _quoted(own)
     cases: list[str] = []
     for group, names in ring.groups:
         for name in names:
             slots = ring.slots(group, name)
             within = "" if slots is None else f" AND substr(nodes.uuid, 35) IN ({', '.join(map(_sql, slots))})"
             cases.append(f"WHEN lower(nodes.conductor_group) = {_sql(group)}{within} THEN {_quoted(name)}")
-    return f"CASE {' '.join(cases)} ELSE 'null' END"
+    return speech.each(lambda _: f"CASE {' '.join(cases)} ELSE 'null' END" if cases else _quoted(own))
 
 
 def _quoted(name: str) -> str:
-    return _sql(documents.literal(name))
+    return _sql(msgspec.json.encode(name).decode())
 
 
 def _sql(text: str) -> str:
-    """A text as SQL has it; a colon would begin a parameter."""
-    return "'" + text.replace("'", "''").replace(":", "\\:") + "'"
+    """A text as SQL has it."""
+    return "'" + text.replace("'", "''") + "'"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from ingot.store.columns import COUNT
+
 revision = "0001"
 down_revision = None
 
@@ -127,7 +129,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "node_history",
-        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("id", COUNT, autoincrement=True, nullable=False),
         sa.Column("uuid", sa.String(length=36), nullable=False),
         sa.Column("node_uuid", sa.String(length=36), nullable=False),
         sa.Column("created_at", sa.String(length=40), nullable=False),

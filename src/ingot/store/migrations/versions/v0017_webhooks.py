@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from ingot.store.columns import COUNT
+
 revision = "0017"
 down_revision = "0016"
 
@@ -13,7 +15,7 @@ def upgrade() -> None:
     """Make the tables."""
     op.create_table(
         "events",
-        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("id", COUNT, autoincrement=True, nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("node_uuid", sa.String(length=36), nullable=False),
@@ -32,7 +34,7 @@ def upgrade() -> None:
         sa.Column("kinds", sa.Text(), server_default="[]", nullable=False),
         sa.Column("enabled", sa.Boolean(), server_default="1", nullable=False),
         sa.Column("secrets", sa.Text(), nullable=False),
-        sa.Column("last_event", sa.Integer(), nullable=False),
+        sa.Column("last_event", COUNT, nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("due_at", sa.Float(), server_default="0", nullable=False),
         sa.Column("created_at", sa.String(length=40), nullable=False),
@@ -42,9 +44,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "webhook_deliveries",
-        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("id", COUNT, autoincrement=True, nullable=False),
         sa.Column("webhook_uuid", sa.String(length=36), nullable=False),
-        sa.Column("event_id", sa.Integer(), nullable=False),
+        sa.Column("event_id", COUNT, nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),

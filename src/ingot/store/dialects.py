@@ -1,0 +1,95 @@
+"""What PostgreSQL and MariaDB have to be told so that they keep what SQLite keeps.
+
+Why: MariaDB's TEXT holds 64 KiB and its FLOAT seven digits, its sessions sort without regard to case. May not: know
+a table. Invariant: a value of the schema's type is stored and compared alike on every database.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import URL, exc
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import NullPool
+
+from ingot.domain import errors
+from ingot.store import place
+
+_SILENCE = 5
+"""Seconds after which a server cuts off a client that holds a transaction and says nothing: less than a conductor's
+lease, so that one that is stopped while it writes does not cost the others theirs."""
+_LARGEST = 64 * 1024**2
+"""Bytes of a value that MariaDB puts together from many."""
+
+
+@compiles(sqlalchemy.Text, "mysql", "mariadb")
+def _text(_type: Any, _compiler: Any, **_: Any) -> str:  # pyright: ignore[reportUnusedFunction] # called by SQLAlchemy
+    return "LONGTEXT"
+
+
+@compiles(sqlalchemy.Float, "mysql", "mariadb")
+def _float(_type: Any, _compiler: Any, **_: Any) -> str:  # pyright: ignore[reportUnusedFunction] # called by SQLAlchemy
+    return "DOUBLE"
+
+
+def make_engine(url: URL, patience: float) -> AsyncEngine:
+    """An engine without a pool, whose connections commit only when told."""
+    settings = _postgresql if url.get_backend_name() == "postgresql" else _mariadb
+    return create_async_engine(
+        url, isolation_level="AUTOCOMMIT", poolclass=NullPool, hide_parameters=True, connect_args=settings(patience)
+    )
+
+
+def _postgresql(patience: float) -> dict[str, Any]:
+    session = {
+        "application_name": "ingot",
+        "idle_in_transaction_session_timeout": f"{_SILENCE}s",
+        "lock_timeout": f"{int(patience * 1000)}ms",
+        "jit": "off",
+    }
+    return {"timeout": patience, "server_settings": session, "prepared_statement_cache_size": 500}
+
+
+def _mariadb(patience: float) -> dict[str, Any]:
+    session = {
+        "idle_transaction_timeout": _SILENCE,
+        "innodb_lock_wait_timeout": max(1, round(patience)),
+        "group_concat_max_len": _LARGEST,
+        "time_zone": "'+00:00'",
+        "sql_mode": "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+    }
+    told = ", ".join(f"{name}={value}" for name, value in session.items())
+    return {"connect_timeout": max(1, round(patience)), "charset": "utf8mb4", "init_command": f"SET SESSION {told}"}
+
+
+def snapshot(dialect: str) -> tuple[str, ...]:
+    """The statements that begin a transaction which sees one moment and writes nothing."""
+    if dialect == "postgresql":
+        return ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
+    return ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",)
+
+
+def told(error: BaseException, where: str) -> BaseException:
+    """A failure as callers know it: a server that is away, or a value that no column takes; others as they are."""
+    if isinstance(error, exc.DataError):
+        # Not in the server's words: they repeat the value.
+        text = "A value is too long, or holds a character that the database cannot store (such as NUL)"
+        return errors.Invalid(text, hint="Shorten it, or leave the character out.")
+    if isinstance(error, exc.IntegrityError) or not isinstance(error, (OSError, TimeoutError, exc.SQLAlchemyError)):
+        return error
+    words = _words_of(error)
+    cure = "Is the server running, and may this host reach it? ingot goes on by itself."
+    if "lock" in words.lower():
+        cure = "Another program holds the database for writing: end it."
+    return errors.StoreDown(f"The database {place.shown(where)} cannot be used: {words}", hint=cure)
+
+
+def _words_of(error: BaseException) -> str:
+    """What a server or its driver said, without statement and values."""
+    if isinstance(error, TimeoutError):
+        return "it does not answer"
+    said = error.orig if isinstance(error, exc.DBAPIError) else error
+    text = str(said.args[-1] if said is not None and said.args else said)
+    return text.rpartition(">: ")[2].partition("\n")[0]

@@ -1,0 +1,169 @@
+"""SQLite: one writer's thread that groups commits, a few readers beside it.
+
+May not: know any table. Invariant: a caller is told of success only after the commit of its group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, event, exc
+
+from ingot.domain import errors
+from ingot.store.units import GROUP, Outcome, Unit, Work, attempt, tell
+
+_READERS = 2
+
+
+class SqliteEngine:
+    """Threads and connections of one file."""
+
+    def __init__(self, path: Path, patience: float) -> None:
+        self._path = path
+        self._engine = _open_engine(path, patience)
+        self._units: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_all, name="store-writer", daemon=True)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
+        self._local = threading.local()
+        self._here: Connection | None = None
+        self._reader_connections: list[Connection] = []
+        self._writer.start()
+
+    def put(self, unit: Unit) -> None:
+        """Queue a unit."""
+        self._units.put(unit)
+
+    def read(self, work: Work) -> Awaitable[Any]:
+        """Run in a reader's thread."""
+        return asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, work)
+
+    async def peek(self, work: Work) -> Any:
+        """Run in the event loop: that takes less time than waking a thread would.
+
+        When the database makes it wait, ``read`` does it after all.
+        """
+        try:
+            if self._here is None:
+                self._here = self._connect_reader()
+                self._here.exec_driver_sql("PRAGMA busy_timeout=0")
+            return work(self._here)
+        except exc.OperationalError:
+            return await self.read(work)
+
+    def waiting(self) -> int:
+        """Units that are queued."""
+        return self._units.qsize()
+
+    def close(self) -> None:
+        """Finish what is queued, then close every connection."""
+        self._units.put(None)
+        self._writer.join()
+        self._readers.shutdown(wait=True)
+        for connection in self._reader_connections:
+            connection.close()
+        self._engine.dispose()
+
+    def _read_now(self, work: Work) -> Any:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        try:
+            if connection is None:
+                self._local.connection = connection = self._connect_reader()
+            connection.exec_driver_sql("BEGIN")
+            return work(connection)
+        except exc.OperationalError as error:
+            raise self._unreachable(error) from error
+        finally:
+            if connection is not None:
+                _roll_back(connection)
+
+    def _connect_reader(self) -> Connection:
+        connection = self._engine.connect()
+        self._reader_connections.append(connection)
+        return connection
+
+    def _write_all(self) -> None:
+        ended = False
+        while not ended:
+            group, ended = self._next_group()
+            waiting = [(unit, future) for unit, future in group if not future.cancelled()]
+            try:
+                with self._engine.connect() as connection:
+                    outcomes = _commit_group(connection, [unit for unit, _ in waiting]) if waiting else []
+            except exc.SQLAlchemyError as error:
+                # None of the group is on disk, so nobody may be told it is; the next group gets a fresh connection.
+                outcomes = [(None, self._unreachable(error)) for _ in waiting]
+            told = [
+                (result, self._unreachable(failure) if isinstance(failure, exc.OperationalError) else failure)
+                for result, failure in outcomes
+            ]
+            tell(waiting, told)
+
+    def _unreachable(self, error: exc.SQLAlchemyError) -> errors.StoreDown:
+        words = str(error.orig) if isinstance(error, exc.DBAPIError) else str(error)
+        cures = {
+            "locked": "Another program holds the database: end it.",
+            "full": "Free space on its disk; ingot goes on by itself.",
+        }
+        cure = next((text for word, text in cures.items() if word in words), "Check the disk and its free space.")
+        return errors.StoreDown(f"The database {self._path} cannot be used: {words}", hint=cure)
+
+    def _next_group(self) -> tuple[list[Unit], bool]:
+        first = self._units.get()
+        if first is None:
+            return [], True
+        group = [first]
+        while len(group) < GROUP:
+            try:
+                unit = self._units.get_nowait()
+            except queue.Empty:
+                break
+            if unit is None:
+                return group, True
+            group.append(unit)
+        return group, False
+
+
+def _open_engine(path: Path, patience: float) -> sqlalchemy.Engine:
+    engine = sqlalchemy.create_engine(
+        f"sqlite:///{path}",
+        isolation_level="AUTOCOMMIT",
+        connect_args={"check_same_thread": False, "timeout": patience},
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _tune(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction] # called by SQLAlchemy
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+def _commit_group(connection: Connection, units: list[Work]) -> list[Outcome]:
+    """Run every unit in its own savepoint and commit once; the outcome of each. Raises when nothing was committed."""
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        outcomes = [attempt(connection, unit) for unit in units]
+        connection.exec_driver_sql("COMMIT")
+    except exc.SQLAlchemyError:
+        _roll_back(connection)
+        raise
+    return outcomes
+
+
+def _roll_back(connection: Connection) -> None:
+    """End whatever transaction is open; a connection that cannot even do that is thrown away."""
+    try:
+        connection.exec_driver_sql("ROLLBACK")
+    except exc.SQLAlchemyError:
+        connection.invalidate()
+        connection.rollback()

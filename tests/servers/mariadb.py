@@ -1,0 +1,41 @@
+"""MariaDB for tests."""
+
+from __future__ import annotations
+
+import subprocess
+
+from programs import system
+from servers.server import PASSWORD, Server
+
+
+class MariaDB(Server):
+    """One data directory of its own."""
+
+    def create(self, name: str) -> str:
+        self.sql(f"CREATE DATABASE {name}; GRANT ALL ON {name}.* TO ingot@localhost IDENTIFIED BY '{PASSWORD}'")
+        return f"mariadb://ingot:{PASSWORD}@localhost/{name}?unix_socket={self._socket}"
+
+    def sql(self, text: str) -> str:
+        """What the client prints for statements, without heads."""
+        return self.run(*self._client(), "-N", "-B", "-e", text)
+
+    @property
+    def _socket(self) -> str:
+        return f"{self.folder}/socket"
+
+    def _client(self) -> list[str]:
+        return [system("mariadb"), "--no-defaults", "-u", "root", f"--socket={self._socket}"]
+
+    def _make_files(self) -> None:
+        made = ["--no-defaults", f"--datadir={self.data}", "--auth-root-authentication-method=normal"]
+        self.run(system("mariadb-install-db"), *made, "--skip-test-db", "--skip-name-resolve")
+
+    def _command(self) -> list[str]:
+        files = [f"--datadir={self.data}", f"--socket={self._socket}", f"--pid-file={self.folder}/pid"]
+        quick = ["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--innodb-buffer-pool-size=128M"]
+        return [system("mariadbd"), "--no-defaults", *files, "--skip-networking", *quick]
+
+    def _answers(self) -> bool:
+        ping = [*self._client(), "-e", "SELECT 1"]
+        done = subprocess.run(ping, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+        return done.returncode == 0

@@ -1,0 +1,54 @@
+"""PostgreSQL for tests."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from servers.server import PASSWORD, Server
+
+
+def _program(name: str) -> str:
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
+    if not found:
+        pytest.fail(f"PostgreSQL's {name} is missing; './ingot check' installs packaging/debian-packages.txt")
+    return str(found[-1])
+
+
+class PostgreSQL(Server):
+    """One cluster of its own."""
+
+    stop_signal = signal.SIGINT  # ends clients' sessions, too
+
+    def create(self, name: str) -> str:
+        self.sql("postgres", f"CREATE DATABASE {name}")
+        return f"postgresql://ingot:{PASSWORD}@/{name}?host={self.folder}"
+
+    def sql(self, database: str, text: str) -> str:
+        """What psql prints for a statement, without heads."""
+        url = f"postgresql://ingot:{PASSWORD}@/{database}?host={self.folder}"
+        return self.run(_program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", text, url)
+
+    def _make_files(self) -> None:
+        self.run("sh", "-c", f"umask 077; echo {PASSWORD} >{self.folder}/password")
+        who = ["-U", "ingot", "-A", "scram-sha-256", f"--pwfile={self.folder}/password"]
+        self.run(_program("initdb"), "-D", str(self.data), *who, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+
+    def _command(self) -> list[str]:
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.folder),
+            "shared_buffers": "64MB",
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+        }
+        told = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [_program("postgres"), "-D", str(self.data), *told]
+
+    def _answers(self) -> bool:
+        ready = [_program("pg_isready"), "-q", "-h", str(self.folder)]
+        return subprocess.run(ready, stdin=subprocess.DEVNULL, timeout=10, check=False).returncode == 0
