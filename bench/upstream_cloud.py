@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,11 @@ class UpstreamCloud(Cloud):
                 start_new_session=True,
                 env={**os.environ, **self.environment},
             )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it to the service and its workers."""
+        if self.process is not None and self.process.returncode is None:
+            os.killpg(self.process.pid, number)
 
     def node(self, body: dict[str, object]) -> dict[str, object]:
         """With what upstream wants to know of the ramdisk."""

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingot.domain import errors, ids, node, runs, states
-from ingot.store import chassis, conductors, history, nodes, ports, seal, users
+from ingot.store import chassis, conductors, history, nodes, ports, retention, seal, users
 from ingot.store import runs as run_store
 from ingot.store.engine import Store
 from ingot.store.nodes import Filter
@@ -324,7 +324,7 @@ async def test_of_a_nodes_runs_the_newest_are_kept(store: Store) -> None:
     owner, other = await add(store), await add(store)
     kept = make_run(other)
     await store.run(run_store.open_run, kept)
-    made = [make_run(owner, started=float(number)) for number in range(run_store.KEEP + 2)]
+    made = [make_run(owner, started=float(number)) for number in range(retention.KEEP_RUNS + 2)]
     for run in made:
         await store.run(run_store.open_run, run)
         leases = await store.run(run_store.claim, "host/1", 10.0, 1e6, 9)

@@ -22,7 +22,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    delete,
     func,
     insert,
     or_,
@@ -31,12 +30,10 @@ from sqlalchemy import (
 )
 
 from ingot.domain import errors, ids, power, runs
-from ingot.store import rows, units
+from ingot.store import retention, rows, units
 from ingot.store.schema import nodes, run_events
 from ingot.store.schema import runs as table
 
-KEEP = 100
-"""So many runs of a node are kept."""
 FAR = 1e12
 """A time that never comes (epoch seconds): the wake time of a run that is being worked on."""
 
@@ -381,15 +378,12 @@ def release(connection: Connection, lease: Lease, memo: dict[str, Any], wake_at:
 
 
 def finish(connection: Connection, lease: Lease, status: runs.Status, reason: str | None, now: float) -> None:
-    """Close the run, and drop the node's oldest over KEEP with their journals.
+    """Close the run, and drop the node's oldest.
 
     The node is free as soon as the caller clears its ``reservation``, in the same unit.
     """
     change(connection, lease, **_closed(status, reason, now), **_FREE, open_node=None)
-    mine = select(table.c.id).where(table.c.node_uuid == lease.node_uuid).order_by(table.c.started_at.desc())
-    old = list(connection.execute(mine.offset(KEEP)).scalars())
-    if old:
-        connection.execute(delete(table).where(table.c.id.in_(old)))
+    retention.drop_runs(connection, lease.node_uuid)
 
 
 def _closed(status: runs.Status, reason: str | None, now: float) -> dict[str, Any]:
