@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import random
 import shutil
@@ -77,11 +78,14 @@ class Site(Cloud):
         super().__init__(folder, wanted.nodes, 0, {})
         self.server, self.broker = server, broker
         self.conductors: dict[str, asyncio.subprocess.Process] = {}
+        self._info: dict[str, str] = {}
         self._names = [f"c{number}" for number in range(wanted.conductors)]
         self.environment = {"INGOT_DATABASE": server.create(NAME), "INGOT_BROKER": broker.url}
 
     async def start(self) -> None:
         """Start the API and the conductors that do not run."""
+        digest = hashlib.sha256((self.folder / "disk.raw").read_bytes()).hexdigest()
+        self._info = {"image_source": self.image(), "image_os_hash_algo": "sha256", "image_os_hash_value": digest}
         if self.process is None or self.process.returncode is not None:
             self.process = await self.spawn("api", self.data, "--only", "api", "--port", str(self.port))
             await self.answers()
@@ -121,6 +125,13 @@ class Site(Cloud):
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **self.environment},
             )
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        """As the cloud's; who deploys says which image, for a release forgets it."""
+        if method == "PUT" and body == {"target": "active"}:
+            change = {"op": "add", "path": "/instance_info", "value": self._info}
+            await super().call("PATCH", path.removesuffix("/states/provision"), [change])
+        return await super().call(method, path, body)
 
     async def stop(self) -> None:
         """End every process."""
@@ -212,6 +223,8 @@ async def suffer(site: Site, wanted: Any) -> tuple[dict[str, Any], list[str]]:
         logs = site.logs()
     for text, count in crowd.refusals.most_common(8):
         print(f"{count} times refused: {text}", file=sys.stderr)
+    for name, lines in logs_of_errors(logs).items():
+        print(f"{lines} times in the logs: {name}", file=sys.stderr)
     words = ("lost", "stuck", "twice", "missing")
     took = harms.taken_over or [0.0]
     figures = {
@@ -225,6 +238,13 @@ async def suffer(site: Site, wanted: Any) -> tuple[dict[str, Any], list[str]]:
         "tracebacks in the logs": logs.count("Traceback"),
     }
     return figures, [f"{word}: {line}" for word in words for line in found[word]]
+
+
+def logs_of_errors(logs: str) -> Counter[str]:
+    """The last lines of tracebacks: errors that nobody foresaw."""
+    last = [part.splitlines() for part in logs.split("Traceback (most recent call last):")[1:]]
+    ends = (next((line for line in lines[1:] if line[:1].isalpha()), "") for lines in last)
+    return Counter(line[:200] for line in ends)
 
 
 async def hurt(harms: Harms, dice: random.Random, rounds: int) -> Counter[str]:
