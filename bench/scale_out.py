@@ -5,7 +5,7 @@ Run: ./ingot bench scale_out [--nodes N] [--conductors N ...] [--database KIND] 
 One API process, conductors, a database server and RabbitMQ, all on this machine, each a process of its own; nodes of
 pretended hardware, each of whose actions takes --delay. For each verb all nodes are asked at once; "wall" is from the
 first request until none is under way. CPU is each part's own, so that where this machine is too small for more
-conductors the cost of a transition still tells what they would do (docs/explanation/capacity.md).
+conductors the cost of a transition still tells what they would do.
 """
 
 from __future__ import annotations
