@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from flows import stand
+from ingot import app
 from ingot.conductor.membership import Membership
 from ingot.conductor.service import Conductor
 from ingot.deps import Deps
-from ingot.domain import hashring, ids, runs
+from ingot.domain import errors, hashring, ids, runs
 from ingot.services import provisioning
 from ingot.store import conductors, history, nodes
 from ingot.store import runs as run_store
@@ -138,3 +139,10 @@ async def _ring_of(deps: Deps, number: int) -> hashring.Ring | None:
 
 def _share(deps: Deps, group: str) -> run_store.Share:
     return run_store.Share(group, deps.registry.enabled)
+
+
+async def test_a_host_with_another_key_refuses_to_start(tmp_path: Path, deps: Deps) -> None:
+    await stand.add_node(deps, driver_info={"ipmi_password": "x"})
+    (tmp_path / "secret.key").write_bytes(bytes(32))
+    with pytest.raises(errors.Invalid, match=r"secret\.key is not the one that sealed this database"):
+        await asyncio.wait_for(app.run(deps.settings, "conductor"), 30)

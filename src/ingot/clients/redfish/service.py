@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
+from ingot.clients import fence
 from ingot.clients.http.client import Call, HttpClient, Reply, Streamed
 from ingot.clients.http.line import Line
 from ingot.clients.redfish import complaints
@@ -85,6 +86,7 @@ class Service:
         async with self._lock:
             headers = {"Accept": "application/json", "Content-Type": kind} | await self._authorization(target)
             url = target.origin + path
+            await fence.passed()
             return await self._http.send(Call("POST", url, target.name, headers, body, target.trust, UPLOAD_TIMEOUT))
 
     async def close(self) -> None:
@@ -103,6 +105,7 @@ class Service:
         loop = asyncio.get_running_loop()
         started, pause = loop.time(), FIRST_PAUSE
         while True:
+            await fence.passed()
             try:
                 known = headers | await self._authorization(target)
                 reply = await self._send(target, method, path, body, known)
