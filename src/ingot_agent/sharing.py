@@ -9,6 +9,7 @@ chunk is handed to the writer once.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ _SILENCE = 5.0  # until a server that gave no answer is asked again
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.4
 _STARVED = 10.0  # told to wait for so long, this machine helps itself
 _MOST_CHUNKS = 40_000  # of more the sets do not fit into a request
+_ENOUGH = 8  # failures in a row: the network keeps machines apart, or something else is wrong with all of them
 _FIRST_DEADLINE = 15.0
 _LEAST_DEADLINE = 2.0
 _SLOW = 20.0  # a giver may take so many times what a chunk takes on average
@@ -68,6 +70,7 @@ class _State:
     bad: list[str] = field(default_factory=list[str])
     error: Exception | None = None
     average: float = 0.0
+    failures: int = 0
 
 
 class Sharing:
@@ -211,11 +214,20 @@ class Sharing:
             if seconds is None:
                 state.mine &= ~task.bits
                 state.bad.append(task.giver)
+                self._fail()
             else:
+                state.failures = 0 if task.giver else state.failures
                 each = seconds / len(task.extents)
                 state.average = each if not state.average else state.average * 0.9 + each * 0.1
                 state.done.append(task.first)
             self._changed.notify_all()
+
+    def _fail(self) -> None:
+        """Count a failed giver; after too many in a row nobody is asked any more."""
+        self._state.failures += 1
+        if self._state.failures == _ENOUGH:
+            self._state.ask_after = math.inf
+            log.line(f"{_ENOUGH} machines in a row handed nothing on. The rest comes from the image server")
 
     def _from_giver(self, task: _Task, pipe: transfer.Pipe) -> float | None:
         """Fetch one chunk from another machine; the seconds it took, None when it did not come right and in time."""
@@ -247,7 +259,7 @@ class Sharing:
                 answer = found
                 break
         if answer is None:
-            state.ask_after = time.monotonic() + _SILENCE
+            state.ask_after = max(state.ask_after, time.monotonic() + _SILENCE)
         return answer
 
     def _request(self, mine: int, done: list[int], bad: list[str], more: str) -> dict[str, Any] | None:
