@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import sys
 from collections.abc import AsyncGenerator
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from ingot.conductor.service import Conductor
     from ingot.images import download
 
+_MOST_FILES = 65536
+"""As in packaging/ingot.service; children that close all files one by one (dnsmasq) bear no more."""
 _LOOK_AT_TABLES = 5.0
 
 
@@ -166,6 +169,7 @@ def serve(settings: Settings, only: str | None = None) -> None:
     import uvloop
 
     _set_up_log()
+    allow_many_connections()
 
     async def until_signal() -> None:
         task = asyncio.current_task()
@@ -188,6 +192,14 @@ def serve(settings: Settings, only: str | None = None) -> None:
         return
     except BaseExceptionGroup as group:
         raise _first(group) from group
+
+
+def allow_many_connections() -> None:
+    """Raise the limit of open files to what the system lets us, each Redfish BMC and each client being one."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if most == resource.RLIM_INFINITY else min(most, _MOST_FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _set_up_log() -> None:

@@ -156,10 +156,11 @@ class RedfishPool:
         while True:
             await asyncio.sleep(tick)
             latest = asyncio.get_running_loop().time() - self._idle
-            left = {origin: one for origin, one in self._services.items() if one.idle and one.used < latest}
-            for origin in left:
-                del self._services[origin]
-            await asyncio.gather(*(service.close() for service in left.values()))
+            unused = [origin for origin, one in self._services.items() if one.idle and one.used < latest]
+            await asyncio.gather(*(self._services[origin].close() for origin in unused))
+            for origin in unused:
+                if self._services[origin].idle and self._services[origin].used < latest:
+                    del self._services[origin]
 
     async def _can_expand(self, target: Target) -> bool:
         """Whether collections may be asked for with their members inside, as the service root tells."""
