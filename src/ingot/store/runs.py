@@ -221,20 +221,19 @@ def _claimable(share: Share | None) -> list[ColumnElement[bool]]:
 
 
 def renew(connection: Connection, leases: list[Lease], until: float) -> list[Lease]:
-    """Extend these leases; those among them that are held no more (run ended, parked, or taken by another)."""
+    """Extend these leases; those among them that are another's now, or whose run is gone.
+
+    A run that ended or was parked a moment ago is no such: its worker knows.
+    """
     lost: list[Lease] = []
-    by_owner: dict[str, list[Lease]] = {}
-    for lease in leases:
-        by_owner.setdefault(lease.owner, []).append(lease)
-    for owner, its in by_owner.items():
-        held = select(table.c.id, table.c.generation).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
-        present = {(row.id, row.generation) for row in connection.execute(held)}
-        kept = [lease for lease in its if (lease.run_id, lease.generation) in present]
-        lost += [lease for lease in its if (lease.run_id, lease.generation) not in present]
-        for first in range(0, len(kept), _TOGETHER):
-            ids = [lease.run_id for lease in kept[first : first + _TOGETHER]]
-            mine = update(table).where(table.c.id.in_(ids), table.c.owner == owner)
-            connection.execute(mine.values(lease_until=until))
+    for first in range(0, len(leases), _TOGETHER):
+        part = leases[first : first + _TOGETHER]
+        named = select(table.c.id, table.c.generation).where(table.c.id.in_([lease.run_id for lease in part]))
+        present = {row.id: row.generation for row in connection.execute(named)}
+        kept = [lease.run_id for lease in part if present.get(lease.run_id) == lease.generation]
+        lost += [lease for lease in part if present.get(lease.run_id) != lease.generation]
+        held = update(table).where(table.c.id.in_(kept), table.c.owner.is_not(None))
+        connection.execute(held.values(lease_until=until))
     return lost
 
 
