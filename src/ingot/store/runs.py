@@ -60,8 +60,18 @@ def open_run(connection: Connection, run: runs.Run) -> None:
         raise errors.NotFound(f"Node {run.node_uuid} could not be found.") from failure
 
 
-def open_power(connection: Connection, node_uuid: str, target: power.Target, timeout: float | None, now: float) -> None:
-    """Store a run that changes a node's power, and show where it is going. Raises errors.Locked."""
+def open_power(
+    connection: Connection,
+    node_uuid: str,
+    target: power.Target,
+    timeout: float | None,
+    now: float,
+    host: str | None = None,
+) -> None:
+    """Store a run that changes a node's power, and show where it is going. Raises errors.Locked.
+
+    ``host``: in whose name the node is locked until a conductor takes it up; None while another run still holds it.
+    """
     params = {"target": target.value, "timeout": timeout}
     run = runs.Run(
         id=ids.new(),
@@ -74,6 +84,8 @@ def open_power(connection: Connection, node_uuid: str, target: power.Target, tim
     )
     open_run(connection, run)
     going = {"target_power_state": target.result().value, "last_error": None, "updated_at": rows.now()}
+    if host is not None:
+        going["reservation"] = host
     connection.execute(update(nodes).where(nodes.c.uuid == node_uuid).values(going))
 
 
