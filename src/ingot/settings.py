@@ -65,6 +65,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Network interface that serves DHCP and TFTP; None switches ingot's own DHCP off."""
     provision_address: str | None = None
     """Address of this host on the provisioning network, for boot files, images and the agent's calls."""
+    agent_api_url: str | None = None
+    """URL by which ramdisks call the API (default: this host's address on the provisioning network). With several
+    hosts: one that goes on when any of them dies, of a floating address or a load balancer."""
     provision_range: str | None = None
     """DHCP range ``first-last`` on that network (default: the larger free side of the interface's network)."""
     dhcp_proxy: bool = False

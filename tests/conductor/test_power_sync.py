@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -57,8 +58,7 @@ async def site(tmp_path: Path) -> AsyncGenerator[Site]:
     await bmcs.start()
     ipmi, redfish = IpmiPool(), RedfishPool()
     async with stand.site(tmp_path, drivers=("ipmi", "redfish")) as deps:
-        for one in bmcs.nodes():
-            await enrol(deps, one)
+        await asyncio.gather(*(enrol(deps, one) for one in bmcs.nodes()))
         kit = Kit(deps.settings, ipmi, redfish, stand.ABSENT, stand.ABSENT, stand.ABSENT)
         sync = PowerSync(deps, Calls(deps, kit))
         yield Site(deps, bmcs, sync)

@@ -104,10 +104,9 @@ def _note_again(connection: Connection, found: node.Node, now: float) -> None:
 
 def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) -> tuple[str, errors.Invalid | None]:
     """The node's uuid, and why its agent is refused. (A raised refusal would take its history line back.)"""
-    found = nodes.get(connection, ident)
+    found, _, sealed = nodes.get_sealed(connection, ident)
     if found.provision_state not in states.HEARTBEAT_ALLOWED:
         raise errors.Invalid(f'Node {ident} does not expect a heartbeat in the state "{found.provision_state}".')
-    _, sealed = nodes.get_secrets(connection, found.uuid)
     expected = deps.sealer.open(found.uuid, sealed)
     given = body.get("agent_token") or ""
     if expected is None or not hmac.compare_digest(str(expected).encode(), str(given).encode()):

@@ -54,7 +54,7 @@ async def request(
     (protected), NotSupported.
     """
     event = states.VERBS[verb][0]
-    found = await deps.store.read(nodes.get, ident)
+    found = await deps.store.peek(nodes.get, ident)
     if params.get("rescue_password"):
         params = {**params, "rescue_password": _hashed(params["rescue_password"])}
     if event in {states.Event.DEPLOY, states.Event.REBUILD}:
@@ -66,7 +66,7 @@ async def request(
 
 async def request_power(deps: Deps, ident: str, target: power.Target, timeout: float | None = None) -> None:
     """Ask for a power change; ``timeout`` in seconds, None for the setting's. Raises as ``request``."""
-    found = await deps.store.read(nodes.get, ident)
+    found = await deps.store.peek(nodes.get, ident)
     await deps.store.run(_request_power, deps, found.uuid, target, timeout)
     deps.bus.ring(found.uuid)
 

@@ -17,8 +17,9 @@ from sqlalchemy.pool import NullPool
 from ingot.domain import errors
 from ingot.store import place
 
-_SILENCE = 10
-"""Seconds after which a server cuts off a client that holds a transaction and says nothing."""
+_SILENCE = 5
+"""Seconds after which a server cuts off a client that holds a transaction and says nothing: less than a conductor's
+lease, so that one that is stopped while it writes does not cost the others theirs."""
 _LARGEST = 64 * 1024**2
 """Bytes of a value that MariaDB puts together from many."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node
@@ -37,17 +37,20 @@ def get(connection: Connection, ident: str) -> node.Portgroup:
     return found
 
 
+_OLDEST_FIRST = select(portgroups).order_by(portgroups.c.id)
+_OF_NODE = _OLDEST_FIRST.where(portgroups.c.node_uuid == bindparam("of_node"))
+_OF_NODES = _OLDEST_FIRST.where(portgroups.c.node_uuid.in_(bindparam("of_nodes", expanding=True)))
+
+
 def list_of_node(connection: Connection, node_uuid: str) -> list[node.Portgroup]:
     """Every port group of a node, oldest first."""
-    statement = select(portgroups).where(portgroups.c.node_uuid == node_uuid).order_by(portgroups.c.id)
-    return [rows.from_row(row, node.Portgroup) for row in connection.execute(statement)]
+    return [rows.from_row(row, node.Portgroup) for row in connection.execute(_OF_NODE, {"of_node": node_uuid})]
 
 
 def of_nodes(connection: Connection, uuids: list[str]) -> dict[str, list[node.Portgroup]]:
     """The port groups of many nodes by the nodes' uuids, oldest first; nodes without any are absent."""
     found: dict[str, list[node.Portgroup]] = {}
-    statement = select(portgroups).where(portgroups.c.node_uuid.in_(uuids)).order_by(portgroups.c.id)
-    for row in connection.execute(statement):
+    for row in connection.execute(_OF_NODES, {"of_nodes": uuids}):
         found.setdefault(row.node_uuid, []).append(rows.from_row(row, node.Portgroup))
     return found
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import copy
 
+from ingot.clients import fence
 from ingot.clients.ipmi import codec, completion, login, refusals, suites
 from ingot.clients.ipmi.session import NoWay, Session
 from ingot.clients.ipmi.target import Target
@@ -72,6 +73,7 @@ class Bmc:
             self._fail_with_the_others(came)
             try:
                 login_as = target if asked.bridge is None else target.login
+                await fence.passed()
                 body = await self._once(login_as, asked)
                 if body[:1] and body[0] in completion.BUSY:
                     body = await self._insist(login_as, asked)

@@ -16,11 +16,11 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
-from ingot.conductor.calls import Calls, Loaded
+from ingot.conductor.calls import Calls
 from ingot.deps import Deps
 from ingot.domain import errors, power, states
 from ingot.interfaces.context import Context
-from ingot.store import history, nodes
+from ingot.store import contexts, history, nodes
 from ingot.store.paging import Page
 from ingot.telemetry import counts
 
@@ -109,7 +109,7 @@ class PowerSync:
         skip = min(2 ** self._failures.get(uuid, 0), _LONGEST_BACK_OFF)
         return self._sweeps % skip == 0 and uuid not in self._reading
 
-    def _start(self, loaded: Loaded, stored: str | None) -> None:
+    def _start(self, loaded: contexts.Loaded, stored: str | None) -> None:
         """Read one node's power in a task of its own, which holds one place of ``_room`` for ``_BRISK`` at most."""
         uuid = loaded.node.uuid
         task = self._reading[uuid] = asyncio.create_task(self._follow(loaded, stored))
@@ -127,7 +127,7 @@ class PowerSync:
 
         task.add_done_callback(end)
 
-    async def _follow(self, loaded: Loaded, stored: str | None) -> None:
+    async def _follow(self, loaded: contexts.Loaded, stored: str | None) -> None:
         """Read one node's power and store what has changed."""
         uuid = loaded.node.uuid
         try:
