@@ -101,15 +101,8 @@ def open_power(
     ``host``: in whose name the node is locked until a conductor takes it up; None while another run still holds it.
     """
     params = {"target": target.value, "timeout": timeout}
-    run = runs.Run(
-        id=ids.new(),
-        node_uuid=node_uuid,
-        kind=runs.Kind.POWER,
-        params=params,
-        wake_at=now,
-        started_at=now,
-        deadline=now + _POWER_DEADLINE,
-    )
+    at: dict[str, Any] = {"wake_at": now, "started_at": now, "deadline": now + _POWER_DEADLINE}
+    run = runs.Run(id=ids.new(), node_uuid=node_uuid, kind=runs.Kind.POWER, params=params, **at)
     open_run(connection, run)
     going = {"target_power_state": target.result().value, "last_error": None, "updated_at": rows.now()}
     if host is not None:
