@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from ingot.domain import errors, ids, power, runs
-from ingot.store import rows, units
+from ingot.store import retention, rows, units
 from ingot.store.schema import nodes, run_events
 from ingot.store.schema import runs as table
 
@@ -382,8 +382,12 @@ def release(connection: Connection, lease: Lease, memo: dict[str, Any], wake_at:
 
 
 def finish(connection: Connection, lease: Lease, status: runs.Status, reason: str | None, now: float) -> None:
-    """Close the run; the node is free as soon as the caller clears its ``reservation``, in the same unit."""
+    """Close the run, and drop the node's oldest.
+
+    The node is free as soon as the caller clears its ``reservation``, in the same unit.
+    """
     change(connection, lease, **_closed(status, reason, now), **_FREE, open_node=None)
+    retention.drop_runs(connection, lease.node_uuid)
 
 
 def _closed(status: runs.Status, reason: str | None, now: float) -> dict[str, Any]:
