@@ -96,17 +96,13 @@ def open_power(
     now: float,
     host: str | None = None,
 ) -> None:
-    """Store a run that changes a node's power, and show where it is going. Raises errors.Locked.
-
-    ``host``: in whose name the node is locked until a conductor takes it up; None while another run still holds it.
-    """
+    """Store a run that changes a node's power; ``host`` locks it unless a run still does. Raises errors.Locked."""
     params = {"target": target.value, "timeout": timeout}
     at: dict[str, Any] = {"wake_at": now, "started_at": now, "deadline": now + _POWER_DEADLINE}
     run = runs.Run(id=ids.new(), node_uuid=node_uuid, kind=runs.Kind.POWER, params=params, **at)
     open_run(connection, run)
     going = {"target_power_state": target.result().value, "last_error": None, "updated_at": rows.now()}
-    if host is not None:
-        going["reservation"] = host
+    going |= {} if host is None else {"reservation": host}
     connection.execute(update(nodes).where(nodes.c.uuid == node_uuid).values(going))
 
 
