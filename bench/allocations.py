@@ -49,7 +49,12 @@ class Lane(asyncio.Protocol):
             self._answered.set_result(head[9:12] + body)
 
     async def call(self, method: str, path: str, body: Any = None, version: str = NEW) -> Any:
-        """The parsed body of a successful answer."""
+        """The parsed body of a successful answer to a GET."""
+        answer = await self.text(method, path, body, version)
+        return json.loads(answer) if method == "GET" else None
+
+    async def text(self, method: str, path: str, body: Any = None, version: str = NEW) -> str:
+        """The body of a successful answer."""
         assert self._transport is not None
         self._answered = asyncio.get_running_loop().create_future()
         begun = time.perf_counter()
@@ -58,7 +63,7 @@ class Lane(asyncio.Protocol):
         self.waits.append(time.perf_counter() - begun)
         if not answer.startswith(b"2"):
             raise SystemExit(f"{method} {path}: {answer[:300]!r}")
-        return json.loads(answer[3:]) if method == "GET" else None
+        return answer[3:].decode()
 
 
 def length(head: bytes) -> int:

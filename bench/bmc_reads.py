@@ -32,6 +32,7 @@ from ingot.clients.ipmi.target import Target as IpmiTarget
 from ingot.clients.redfish import systems
 from ingot.clients.redfish.client import RedfishPool
 from ingot.clients.redfish.target import Target as RedfishTarget
+from ingot.domain import errors
 from ingot_rack import control
 
 FIRST = (127, 40, 0, 1)
@@ -95,29 +96,32 @@ def readers(protocol: str, count: int, port: int) -> tuple[IpmiPool | RedfishPoo
     return redfish, [lambda target=target: systems.power_state(redfish, target) for target in targets]
 
 
-async def sweep(reads: list[Read], until: float | None = None) -> int:
-    """Every read once, or one after another again and again until then (of time.perf_counter); how many."""
-    done = 0
+async def sweep(reads: list[Read], until: float | None = None) -> tuple[int, int]:
+    """Every read once, or one after another again and again until then (of time.perf_counter): (done, failed)."""
+    done = failed = 0
 
     async def work(lane: int) -> None:
-        nonlocal done
+        nonlocal done, failed
         while True:
             for read in reads[lane::IN_FLIGHT]:
-                await read()
-                done += 1
+                try:
+                    await read()
+                    done += 1
+                except errors.Unreachable:  # of a machine that has too much else to do
+                    failed += 1
                 if until is not None and time.perf_counter() >= until:
                     return
             if until is None:
                 return
 
     await asyncio.gather(*(work(lane) for lane in range(min(IN_FLIGHT, len(reads)))))
-    return done
+    return done, failed
 
 
-async def measured(socket: Path, work: Awaitable[int]) -> Json:
-    """Rate, CPU and messages of ``work``, which gives how many reads it did."""
+async def measured(socket: Path, work: Awaitable[tuple[int, int]]) -> Json:
+    """Rate, CPU and messages of ``work``, which gives how many reads it did and how many failed."""
     (sent, theirs), cpu, wall = await spent(socket), time.process_time(), time.perf_counter()
-    count = await work
+    count, failed = await work
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     sent_after, theirs_after = await spent(socket)
     return {
@@ -125,6 +129,7 @@ async def measured(socket: Path, work: Awaitable[int]) -> Json:
         "CPU, us": round(cpu / count * 1e6, 1),
         "messages": round((sent_after - sent) / count, 2),
         "CPU of the BMCs, us": round((theirs_after - theirs) / count * 1e6, 1),
+        "failed": failed,
     }
 
 
@@ -155,6 +160,7 @@ def one_line(protocol: str, count: int, seconds: float) -> Json:
             port = ports["ipmi" if protocol == "ipmi" else "redfish"]
             command = [sys.executable, __file__, "--line", protocol, str(count), str(port), str(socket), str(seconds)]
             ended = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=600)
+        sys.stderr.write(ended.stdout.decode())
         return cast("Json", json.loads(ended.stdout))
 
 
@@ -173,7 +179,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     rows = [one_line(protocol, count, wanted.seconds) for protocol in wanted.protocols for count in wanted.bmcs]
     last = {one["protocol"]: f"{one['protocol']} {one['kept']['reads/s']:,}/s" for one in rows}
-    taking.tell(f"power reads of {max(wanted.bmcs):,} BMCs: {', '.join(last.values())}", rows=rows)
+    curves = {"x": "BMCs", "y": ["kept reads/s", "memory, MiB"]}
+    taking.tell(f"power reads of {max(wanted.bmcs):,} BMCs: {', '.join(last.values())}", rows=rows, curves=curves)
 
 
 if __name__ == "__main__":

@@ -87,12 +87,12 @@ def make_nodes(port: int, count: int) -> None:
 
 
 @contextmanager
-def served(folder: Path) -> Generator[tuple[int, int]]:
-    """A service on loopback without authentication, its data in ``folder``: (its pid, its port)."""
+def served(folder: Path, *more: str) -> Generator[tuple[int, int]]:
+    """A service on loopback without authentication, its data in ``folder``: (its pid, its port). ``more``: options."""
     port = free_port()
     command = [sys.executable, "-P", "-m", "ingot.cli.main", "serve", "--noauth", "--port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": ""}
-    command += ["--data-dir", str(folder)]
+    command += ["--data-dir", str(folder), *more]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet) as process:
         try:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
 
 import structlog
 
@@ -22,13 +24,17 @@ from ingot.domain import errors
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
 from ingot.settings import Settings
-from ingot.store import place, seal, upgrade
+from ingot.store import compatibility, nodes, place, seal, upgrade
 from ingot.store.engine import Store
 
 if TYPE_CHECKING:
     from ingot.bus.base import Bus
     from ingot.conductor.service import Conductor
     from ingot.images import download
+
+_MOST_FILES = 65536
+"""As in packaging/ingot.service; children that close all files one by one (dnsmasq) bear no more."""
+_LOOK_AT_TABLES = 5.0
 
 
 def make_deps(settings: Settings, only: str | None = None) -> Deps:
@@ -55,6 +61,7 @@ async def make_kit(deps: Deps) -> AsyncGenerator[Kit]:
     from ingot.clients.agent.agents import Agents
     from ingot.clients.ipmi.client import IpmiPool
     from ingot.clients.redfish.client import RedfishPool
+    from ingot.clients.redfish.sessions import Sessions
     from ingot.images.cache import ImageCache
     from ingot.netboot.service import Netboot
 
@@ -62,7 +69,8 @@ async def make_kit(deps: Deps) -> AsyncGenerator[Kit]:
     async with AsyncExitStack() as stack:
         ipmi = IpmiPool()
         stack.push_async_callback(ipmi.close)
-        redfish = RedfishPool()
+        left = Sessions(settings.data / f"redfish-{quote(deps.hostname, safe='')}.sessions", deps.sealer)
+        redfish = RedfishPool(left)
         stack.push_async_callback(redfish.close)
         agents = Agents()
         stack.push_async_callback(agents.close)
@@ -92,6 +100,7 @@ async def run(settings: Settings, only: str | None = None, stop: asyncio.Event |
     deps = make_deps(settings, only)
     try:
         async with AsyncExitStack() as stack:
+            await _check_key(deps)
             await stack.enter_async_context(deps.bus.running(deps.members.find_host))
             if only != "conductor":
                 from ingot.api import listen
@@ -106,9 +115,32 @@ async def run(settings: Settings, only: str | None = None, stop: asyncio.Event |
                 await _work(conductor, stop)
             else:
                 _keep_what_is_there()
-                await stop.wait()
+                await _stand_by(deps, stop)
     finally:
         deps.store.close()
+
+
+async def _check_key(deps: Deps) -> None:
+    """Raises errors.Invalid when another key sealed what is in the database: a second host's own, or a new one."""
+    found = await deps.store.read(nodes.find_sealed)
+    try:
+        deps.sealer.open(*found or ("", None))
+    except errors.Bug as error:
+        raise errors.Invalid(
+            f"The key {deps.settings.data / seal.KEY_FILE} is not the one that sealed this database",
+            hint="Copy the file secret.key from the first host, or restore it from your backup.",
+        ) from error
+
+
+async def _stand_by(deps: Deps, stop: asyncio.Event) -> None:
+    """Let the API serve until ``stop`` is set. Raises errors.Conflict once the database is too new for this program."""
+    while not stop.is_set():
+        try:
+            async with asyncio.timeout(_LOOK_AT_TABLES):
+                await stop.wait()
+        except TimeoutError:
+            with suppress(errors.Unreachable):
+                await deps.store.read(compatibility.check, upgrade.HEAD)
 
 
 async def _work(conductor: Conductor, stop: asyncio.Event) -> None:
@@ -137,6 +169,7 @@ def serve(settings: Settings, only: str | None = None) -> None:
     import uvloop
 
     _set_up_log()
+    allow_many_connections()
 
     async def until_signal() -> None:
         task = asyncio.current_task()
@@ -159,6 +192,14 @@ def serve(settings: Settings, only: str | None = None) -> None:
         return
     except BaseExceptionGroup as group:
         raise _first(group) from group
+
+
+def allow_many_connections() -> None:
+    """Raise the limit of open files to what the system lets us, each Redfish BMC and each client being one."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if most == resource.RLIM_INFINITY else min(most, _MOST_FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _set_up_log() -> None:

@@ -33,6 +33,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """TCP port of the API."""
     public_url: str | None = None
     """What links in answers begin with (default: the Host header of the request)."""
+    proxy_headers: bool = False
+    """Believe what a proxy says of requests (``X-Forwarded-Proto``, ``-Host``, ``-Port``, ``-Prefix``, ``-For``,
+    ``Forwarded``), for links before ``public_url``; only where nobody reaches the API past the proxy."""
     tls: bool | None = None
     """Whether API and agents' listener speak TLS (default: on every address but loopback); false sends passwords and
     tokens in clear."""
@@ -62,6 +65,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Network interface that serves DHCP and TFTP; None switches ingot's own DHCP off."""
     provision_address: str | None = None
     """Address of this host on the provisioning network, for boot files, images and the agent's calls."""
+    agent_api_url: str | None = None
+    """URL by which ramdisks call the API (default: this host's address on the provisioning network). With several
+    hosts: one that goes on when any of them dies, of a floating address or a load balancer."""
     provision_range: str | None = None
     """DHCP range ``first-last`` on that network (default: the larger free side of the interface's network)."""
     dhcp_proxy: bool = False

@@ -22,6 +22,7 @@ _TOKEN = 32
 _ASK = struct.Struct(">32sI")
 _LENGTH = struct.Struct(">I")
 _PLACES = 8
+_CONNECT = 2.0  # the machines are neighbours; where they are kept apart this must not take long
 _PATIENCE = 5.0  # for a request to come
 _SEND = 30.0
 
@@ -125,7 +126,7 @@ def fetch(giver: str, number: int, view: memoryview, end: float) -> None:
     host, _, rest = giver.partition(" ")
     port, _, token = rest.partition("-")
     try:
-        with socket.create_connection((host, int(port)), max(0.1, end - time.monotonic())) as server:
+        with socket.create_connection((host, int(port)), min(_CONNECT, max(0.1, end - time.monotonic()))) as server:
             server.settimeout(None)
             _send_all(server, _ASK.pack(token.encode(), number), end)
             head = bytearray(_LENGTH.size)

@@ -35,6 +35,8 @@ _SILENCE = 5.0  # until a server that gave no answer is asked again
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.4
 _STARVED = 10.0  # told to wait for so long, this machine helps itself
 _MOST_CHUNKS = 40_000  # of more the sets do not fit into a request
+_ENOUGH, _REST = 8, 10.0  # after so many failures in a row nobody is asked for a while
+_ENOUGH_AT_FIRST, _REST_AT_FIRST = 4, 30.0  # nothing was ever handed on: it seems that the network keeps machines apart
 _FIRST_DEADLINE = 15.0
 _LEAST_DEADLINE = 2.0
 _SLOW = 20.0  # a giver may take so many times what a chunk takes on average
@@ -68,6 +70,8 @@ class _State:
     bad: list[str] = field(default_factory=list[str])
     error: Exception | None = None
     average: float = 0.0
+    failures: int = 0
+    handed: int = 0
 
 
 class Sharing:
@@ -112,6 +116,8 @@ class Sharing:
             worker.join()
         if self._state.error is not None:
             raise self._state.error
+        if self._state.handed:
+            log.line(f"{self._state.handed} of {len(self._plan.extents)} chunks came from other machines")
 
     def _work(self, pipe: transfer.Pipe) -> None:
         reader, patience = transfer.Reader(self._source), transfer.Patience(self._source, pipe.stopped)
@@ -211,11 +217,23 @@ class Sharing:
             if seconds is None:
                 state.mine &= ~task.bits
                 state.bad.append(task.giver)
+                self._fail()
             else:
+                if task.giver:
+                    state.handed, state.failures = state.handed + 1, 0
                 each = seconds / len(task.extents)
                 state.average = each if not state.average else state.average * 0.9 + each * 0.1
                 state.done.append(task.first)
             self._changed.notify_all()
+
+    def _fail(self) -> None:
+        """Count a failed giver; after too many in a row the image server is relied on for a while."""
+        state = self._state
+        enough, rest = (_ENOUGH, _REST) if state.handed else (_ENOUGH_AT_FIRST, _REST_AT_FIRST)
+        state.failures += 1
+        if state.failures >= enough:
+            state.failures, state.ask_after = 0, time.monotonic() + rest
+            log.line(f"{enough} machines in a row handed nothing on. For {rest:.0f} s none is asked")
 
     def _from_giver(self, task: _Task, pipe: transfer.Pipe) -> float | None:
         """Fetch one chunk from another machine; the seconds it took, None when it did not come right and in time."""
@@ -247,7 +265,7 @@ class Sharing:
                 answer = found
                 break
         if answer is None:
-            state.ask_after = time.monotonic() + _SILENCE
+            state.ask_after = max(state.ask_after, time.monotonic() + _SILENCE)
         return answer
 
     def _request(self, mine: int, done: list[int], bad: list[str], more: str) -> dict[str, Any] | None:

@@ -306,7 +306,7 @@ STEP = {"interface": "deploy", "step": "erase_devices_metadata"}
         ({"clean_steps": [{"interface": "vendor", "step": "send_raw"}]}, "clean step 'vendor.send_raw' is not allowed"),
         ({"runbook": ""}, '"clean_steps" is required'),
         ({"runbook": "r", "clean_steps": [STEP]}, "but not both"),
-        ({"disable_ramdisk": 7, "clean_steps": [STEP]}, "must be true or false"),
+        ({"disable_ramdisk": 7, "clean_steps": [STEP]}, "Invalid disable_ramdisk: Unrecognized value"),
         ({"clean_steps": [STEP | {"execute_on_child_nodes": True}]}, "child nodes"),
         ({"clean_steps": [STEP | {"limit_child_node_execution": ["n2"]}]}, "child nodes"),
     ],

@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from flows import stand
+from ingot import app
 from ingot.conductor.membership import Membership
 from ingot.conductor.service import Conductor
 from ingot.deps import Deps
-from ingot.domain import hashring, ids, runs
+from ingot.domain import errors, hashring, ids, runs
 from ingot.services import provisioning
 from ingot.store import conductors, history, nodes
 from ingot.store import runs as run_store
@@ -91,6 +92,8 @@ async def test_a_process_that_was_held_up_does_not_take_its_own_run_again(deps: 
     assert await deps.store.run(run_store.renew, [lease], late + 1) == []
     [again] = await deps.store.run(run_store.claim, "c/1", late + 2, 1.0, 9, _share(deps, ""))
     assert (await deps.store.run(run_store.renew, [lease, again], late + 9)) == [lease]
+    await deps.store.run(run_store.finish, again, runs.Status.ABORTED, "tested", late)
+    assert await deps.store.run(run_store.renew, [again], late + 9) == [], "it ended, and its worker knows"
 
 
 async def test_a_dead_conductor_has_no_nodes_and_is_shown_as_dead(deps: Deps) -> None:
@@ -138,3 +141,10 @@ async def _ring_of(deps: Deps, number: int) -> hashring.Ring | None:
 
 def _share(deps: Deps, group: str) -> run_store.Share:
     return run_store.Share(group, deps.registry.enabled)
+
+
+async def test_a_host_with_another_key_refuses_to_start(tmp_path: Path, deps: Deps) -> None:
+    await stand.add_node(deps, driver_info={"ipmi_password": "x"})
+    (tmp_path / "secret.key").write_bytes(bytes(32))
+    with pytest.raises(errors.Invalid, match=r"secret\.key is not the one that sealed this database"):
+        await asyncio.wait_for(app.run(deps.settings, "conductor"), 30)

@@ -22,10 +22,9 @@ from flows import stand
 from ingot import app
 from ingot.conductor.service import Conductor
 from ingot.flows.journal import RunJournal
+from ingot.flows.writes import Writes
 from ingot.store import runs as run_store
 from ingot.store.engine import Store
-
-_RUN_UNITS = (run_store.change, run_store.claim)
 
 
 class MortalStore(Store):
@@ -51,7 +50,7 @@ class MortalStore(Store):
         os.kill(os.getpid(), self.signal)
 
     async def _run(self, unit: Any, *args: Any, **kwargs: Any) -> Any:
-        if not (isinstance(getattr(unit, "__self__", None), RunJournal) or unit in _RUN_UNITS):
+        if not (isinstance(getattr(unit, "__self__", None), RunJournal | Writes) or unit is run_store.claim):
             return await super().run(unit, *args, **kwargs)
         number = self.writes + 1
         if unit is not run_store.claim:

@@ -206,7 +206,7 @@ class Bench:
 
     async def torture(self) -> None:
         """Die at every write."""
-        assert self.writes >= 4
+        assert self.writes >= 3, "a claim, the begin of a step, the end"
         assert self.undisturbed.run.status != runs.Status.OPEN
         for number in range(1, self.writes + 1):
             for after in (False, True):

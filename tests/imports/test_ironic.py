@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from cli import program
-from imports import filling
+from imports import copies, filling
 from ingot.domain.states import TABLE, Kind, State
 from ingot.store import seal
+from servers.databases import Databases
 from upstream import alone, compare, sides
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.timeout(240)]
@@ -35,7 +36,7 @@ class Made(NamedTuple):
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     folder = tmp_path_factory.mktemp("upstream")
     with (
-        alone.serving(folder, program.free_port(), "https://x.example") as port,
+        alone.serving(folder, program.free_port(), {}) as port,
         closing(sides.Side("upstream", port)) as side,
     ):
         filling.fill(side, folder / "ironic.sqlite")
@@ -62,8 +63,9 @@ def changed(made: Made, tmp_path: Path) -> Change:
     return change
 
 
-def bring(data: Path, database: Path, *words: str) -> dict[str, Any]:
-    where = ("--database", f"sqlite:///{database}", "--data-dir", str(data), "--set", "drivers=fake-hardware")
+def bring(data: Path, database: Path | str, *words: str) -> dict[str, Any]:
+    url = f"sqlite:///{database}" if isinstance(database, Path) else database
+    where = ("--database", url, "--data-dir", str(data), "--set", "drivers=fake-hardware")
     result = program.run_here("import", "ironic", *where, *words, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
@@ -78,12 +80,10 @@ def nodes(data: Path) -> dict[str, str]:
     return dict(rows(data, "SELECT name, provision_state FROM nodes"))
 
 
-def test_both_answer_alike_after_the_import(made: Made, tmp_path: Path) -> None:
-    told = bring(tmp_path, made.database, "--apply")
-    assert told["kinds"]["nodes"] == {"there": filling.NODES, "come": filling.NODES}
-    assert told["stay behind"] == []
+def differences(made: Made, data: Path) -> list[str]:
+    """Serve what was imported, ask both sides everything; what they do not answer alike."""
     differ: list[str] = []
-    with program.serving(tmp_path, "--noauth", *_HERE) as url, closing(sides.Side("ingot", _port(url))) as ours:
+    with program.serving(data, "--noauth", *_HERE) as url, closing(sides.Side("ingot", _port(url))) as ours:
         for call in filling.questions():
             found: list[tuple[str, Any, Any]] = []
             left, right = made.side.send(call), ours.send(call)
@@ -93,8 +93,34 @@ def test_both_answer_alike_after_the_import(made: Made, tmp_path: Path) -> None:
                 compare.diff("body", *(json.loads(one.raw, parse_int=number) for one in (left, right)), found)
             shown = [(path, compare.shorten([one, other])) for path, one, other in found if not _INTENDED.search(path)]
             differ += [f"{call}: {path}: {text}" for path, text in shown]
+    return differ
+
+
+def test_both_answer_alike_after_the_import(made: Made, tmp_path: Path) -> None:
+    told = bring(tmp_path, made.database, "--apply")
+    assert told["kinds"]["nodes"] == {"there": filling.NODES, "come": filling.NODES}
+    assert told["stay behind"] == []
+    differ = differences(made, tmp_path)
     assert not differ, "\n".join(differ)
     assert rows(tmp_path, "SELECT count(*) FROM runs") == [(0,)], "nothing may be done to a machine that came"
+
+
+@pytest.mark.parametrize("kind", ["mariadb", pytest.param("postgresql", marks=pytest.mark.long)])
+def test_a_database_on_a_server_gives_the_same(made: Made, tmp_path: Path, databases: Databases, kind: str) -> None:
+    url = databases.new(kind)
+    copies.copy(made.database, url)
+    told = bring(tmp_path, url, "--apply")
+    assert told["kinds"]["nodes"]["come"] == filling.NODES
+    # MariaDB keeps whole seconds.
+    differ = [one for one in differences(made, tmp_path) if kind == "postgresql" or not re.search(r"_at: ", one)]
+    assert not differ, "\n".join(differ)
+
+
+@pytest.fixture(scope="module")
+def databases() -> Iterator[Databases]:
+    made = Databases()
+    yield made
+    made.remove()
 
 
 def _port(url: str) -> int:

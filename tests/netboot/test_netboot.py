@@ -55,6 +55,23 @@ async def test_a_deleted_port_is_answered_no_more(lan: Lan, store: Store, tmp_pa
         assert served.strangers(0) == [OTHER]
 
 
+async def test_a_port_that_another_process_made_is_answered(lan: Lan, store: Store, tmp_path: Path) -> None:
+    settings = Settings(data_dir=str(tmp_path), provision_interface="srv", provision_address="172.22.9.1/24")
+    async with netboot(settings, store).running() as served:
+        await enrol(store)
+        assert await lan.ask(KNOWN) is None
+        await served.admit_known()
+        assert await lan.ask(KNOWN, tries=8) is not None
+
+
+@pytest.mark.parametrize("url", ["http://172.22.9.100:6385", "https://api.example:6385"])
+def test_ramdisks_call_the_address_they_are_told(store: Store, tmp_path: Path, url: str) -> None:
+    settings = Settings(data_dir=str(tmp_path), provision_address="172.22.9.1", agent_api_url=f"{url}/")
+    told = netboot(settings, store).agent_parameters()
+    assert told.pop("ipa-api-url") == url
+    assert bool(told.get("ipa-ca")) == url.startswith("https")
+
+
 async def boots(store: Store) -> None:
     """The node's machine shall load the ramdisk."""
     await store.run(nodes.change, NODE, driver_internal_info={"boot": {"what": "ramdisk", "params": {}}})

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingot.domain import errors, ids, node, runs, states
-from ingot.store import chassis, conductors, history, nodes, ports, seal, users
+from ingot.store import chassis, conductors, history, nodes, ports, retention, seal, users
 from ingot.store import runs as run_store
 from ingot.store.engine import Store
 from ingot.store.nodes import Filter
@@ -81,11 +81,12 @@ async def test_what_must_be_unique_is_refused_by_its_name(store: Store, column: 
     taken = {"uuid": ids.new(), "name": "a", "instance_uuid": ids.new()}
     await store.run(nodes.create, node.Node(driver="d", **taken), None)
     fresh = {"uuid": ids.new(), "name": "b", "instance_uuid": ids.new(), column: taken[column]}
-    with pytest.raises(errors.Conflict, match=f"A node with {column} {taken[column]} already exists"):
+    told = {"uuid": "A node with UUID", "name": "A node with name", "instance_uuid": "Instance"}[column]
+    with pytest.raises(errors.Conflict, match=f"{told} {taken[column]} (already exists|is already associated)"):
         await store.run(nodes.create, node.Node(driver="d", **fresh), None)
     if column == "name":
         other = await add(store, name="c")
-        with pytest.raises(errors.Conflict, match="already has this name"):
+        with pytest.raises(errors.Conflict, match="A node with name a already exists"):
             await store.run(nodes.change, other.uuid, name="a")
 
 
@@ -131,7 +132,7 @@ async def test_pages_put_together_are_the_whole_list(store: Store, sort_key: str
         if len(part) < limit:
             break
     assert seen == whole
-    with pytest.raises(errors.NotFound, match=r"The marker .* could not be found"):
+    with pytest.raises(errors.NotFound, match=r"Node .* could not be found"):
         await store.read(nodes.list_all, Filter(), Page(marker=ids.new()))
 
 
@@ -216,7 +217,7 @@ async def test_chassis(store: Store) -> None:
     await store.run(chassis.change, box.uuid, description="right rack")
     assert [one.description for one in await store.read(chassis.list_page, Page())] == ["right rack"]
     inside = await add(store, chassis_uuid=box.uuid)
-    with pytest.raises(errors.Invalid, match="is not empty"):
+    with pytest.raises(errors.Invalid, match="contains nodes"):
         await store.run(chassis.destroy, box.uuid)
     await store.run(nodes.destroy, inside.uuid)
     await store.run(chassis.destroy, box.uuid)
@@ -242,7 +243,7 @@ async def test_history_keeps_the_newest_lines(store: Store) -> None:
 
 async def test_inventory(store: Store) -> None:
     made = await add(store)
-    with pytest.raises(errors.NotFound, match="has no inventory record"):
+    with pytest.raises(errors.NotFound, match="inventory record for node"):
         await store.read(history.get_inventory, made.uuid)
     await store.run(history.set_inventory, made.uuid, {"cpu": 1}, {"a": 1})
     await store.run(history.set_inventory, made.uuid, {"cpu": 2}, {})
@@ -317,6 +318,23 @@ async def test_a_run_from_open_to_end(store: Store) -> None:
     assert last.id == second.id
     with pytest.raises(errors.NotFound):
         await store.read(run_store.get, "nothing")
+
+
+async def test_of_a_nodes_runs_the_newest_are_kept(store: Store) -> None:
+    owner, other = await add(store), await add(store)
+    kept = make_run(other)
+    await store.run(run_store.open_run, kept)
+    made = [make_run(owner, started=float(number)) for number in range(retention.KEEP_RUNS + 2)]
+    for run in made:
+        await store.run(run_store.open_run, run)
+        leases = await store.run(run_store.claim, "host/1", 10.0, 1e6, 9)
+        [lease] = [one for one in leases if one.run_id == run.id]
+        await store.run(run_store.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 3.0))
+        await store.run(run_store.finish, lease, runs.Status.SUCCEEDED, None, 30.0)
+    found = await store.read(run_store.list_of_node, owner.uuid, 1000)
+    assert [one.id for one in found] == [one.id for one in reversed(made[2:])]
+    assert await store.read(run_store.journal, made[0].id) == []
+    assert (await store.read(run_store.get, kept.id)).status == runs.Status.OPEN
 
 
 async def test_claims_take_what_is_due_longest_first_and_each_once(store: Store) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,29 @@ from upstream.sides import Answer
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _FIXED = re.compile(r"0000[0-9a-f]{4}-0000-4000-8000-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?(\+00:00)?")
+_ANY_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PUNCTUATION = re.compile(r"""['"`\\]""")
+_EQUAL: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"Schema error( for \w+)?:"), "Schema error:"),
+    (re.compile(r"([xX])\1{19,}(\.\.\.)?"), r"\1\1"),
+    (re.compile(r"(can be updated|alid interfaces are|llowed values are|llowed boot modes are):? .*"), r"\1"),
+    (re.compile(r"(is not one of|in one of allowed) [\[(][^\])]*[\])]"), r"\1"),
+    (re.compile(r"(Could\w+ apply patch .*?path: [^,}]*), value: .*?(\}\]?\. Reason)"), r"\1\2"),
+    (re.compile(r"(node|portgroup) (\d+|\(uuid\))"), r"\1 (id)"),
+    (re.compile(r"(\. Please contact the service administrator|\n\nFailed validating).*", re.DOTALL), ""),
+    (re.compile(r"(?<=Unexpected arguments: )[\w, ]+"), lambda found: ", ".join(sorted(found[0].split(", ")))),
+)
 _UNJUDGED = frozenset({"date", "server", "connection", "content-length", "transfer-encoding", "keep-alive"})
 _PRESENT = frozenset({"openstack-request-id", "x-openstack-request-id"})
 _TEXTS = frozenset({"faultstring", "description"})
 _REASON = "(text)"
 _MISSING = "(missing)"
+
+
+class Said(str):
+    """A sentence for people. Ours may say more than theirs, but has to say theirs."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -66,12 +85,24 @@ def _body(answer: Answer) -> Any:
     if isinstance(parsed, dict) and isinstance(parsed.get("error_message"), str):
         try:
             inner = json.loads(parsed["error_message"])
-            return {"error_message": {key: "(text)" if key in _TEXTS else inner[key] for key in inner}}
+            return {"error_message": {key: Said(inner[key]) if key in _TEXTS else inner[key] for key in inner}}
         except ValueError:
             return parsed
     if isinstance(parsed, dict) and parsed.keys() == {"faultcode", "faultstring"}:
-        return {**parsed, "faultstring": "(text)"}
+        return {**parsed, "faultstring": Said(parsed["faultstring"])}
     return _normal(parsed)
+
+
+def _said(text: str) -> str:
+    """A sentence without what no program reads: quotes, letter case, the last full stop, whose body a schema is of.
+
+    Long runs of x are what the calls fill fields with; what there is may be listed in any order; a node may be named by
+    its number; the value of a patch's operation, which could be a password, is left out.
+    """
+    plain = _PUNCTUATION.sub("", _ANY_UUID.sub("(uuid)", text))
+    for pattern, instead in _EQUAL:
+        plain = pattern.sub(instead, plain)
+    return " ".join(plain.lower().split()).rstrip(".")
 
 
 def _normal(value: Any) -> Any:
@@ -101,6 +132,9 @@ def diff(path: str, left: Any, right: Any, found: list[tuple[str, Any, Any]]) ->
     elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
         for index, (one, other) in enumerate(zip(left, right, strict=True)):
             diff(f"{path}[{index}]", one, other, found)
+    elif isinstance(left, Said) and isinstance(right, Said):
+        if _said(left) not in _said(right):
+            found.append((path, left, right))
     elif type(left) is not type(right) or left != right:
         found.append((path, left, right))
 

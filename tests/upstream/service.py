@@ -23,60 +23,13 @@ from ingot.cli import deployment
 from ingot.cli.demo import artifacts, children, door, proof, world
 from ingot.domain import errors
 from ingot_rack import rack as racks
+from upstream import configuration
 
 PORT = 6385
 FILES = 8088
 _READY = 120.0
 
-# What a guide's reader sets, and no more, but for three things that favour upstream: the ramdisk is not unpacked by
-# the conductor, disks are erased by their metadata only, and the image needs no detour over another service.
-_CONFIGURATION = """[DEFAULT]
-auth_strategy = noauth
-rpc_transport = none
-force_raw_images = false
-my_ip = {address}
-state_path = {folder}
-log_file = {folder}/ironic.log
-enabled_hardware_types = ipmi,redfish
-enabled_boot_interfaces = ipxe
-enabled_deploy_interfaces = direct
-enabled_inspect_interfaces = no-inspect
-enabled_management_interfaces = ipmitool,redfish
-enabled_power_interfaces = ipmitool,redfish
-enabled_network_interfaces = noop
-enabled_raid_interfaces = no-raid
-enabled_bios_interfaces = no-bios
-enabled_firmware_interfaces = no-firmware
-enabled_vendor_interfaces = no-vendor
-enabled_console_interfaces = no-console
-[database]
-connection = sqlite:///{folder}/ironic.sqlite
-[api]
-host_ip = 0.0.0.0
-port = {port}
-[conductor]
-disable_zstandard_decompression = true
-[deploy]
-http_url = http://{address}:{files}
-http_root = {folder}/http
-erase_devices_priority = 0
-fast_track = {fast_track}
-[agent]
-certificates_path = {folder}/certificates
-[pxe]
-tftp_root = {folder}/tftp
-tftp_master_path = {folder}/tftp-master
-images_path = {folder}/images
-instance_master_path = {folder}/master
-kernel_append_params = nofb vga=normal console=ttyS0,115200n8 ipa-insecure=1
-[dhcp]
-dhcp_provider = none
-[service_catalog]
-auth_type = none
-endpoint_override = http://{address}:{port}
-[oslo_concurrency]
-lock_path = {folder}/locks
-"""
+_WITHOUT = ("inspect", "raid", "bios", "firmware", "vendor", "console")
 _DNSMASQ = """port=0
 interface={bridge}
 bind-interfaces
@@ -196,10 +149,6 @@ class Upstream:
     async def _enter(self) -> None:
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, mode=0o700)
-        for name in ("http", "tftp", "tftp-master", "images", "master", "certificates", "locks"):
-            (self.folder / name).mkdir(exist_ok=True)
-        for name in ("snponly.efi", "undionly.kpxe"):
-            shutil.copy(Path("/usr/lib/ipxe") / name, self.folder / "tftp" / name)
         name = self._blueprint.name
         await racks.down(name, purge=True)
         spec = self.folder / "rack.json"
@@ -216,12 +165,13 @@ class Upstream:
 
     async def _start_programs(self, state: dict[str, Any]) -> None:
         start = world.ADDRESS
-        values = {"folder": self.folder, "address": start, "port": PORT, "files": FILES, "bridge": state["bridge"]}
-        values |= {"first": f"{start}00", "last": f"{start}99", "fast_track": str(self._fast_track).lower()}
-        configuration, dnsmasq = self.folder / "ironic.conf", self.folder / "dnsmasq.conf"
-        configuration.write_text(_CONFIGURATION.format(**values))
+        values = {"folder": self.folder, "address": start, "files": FILES, "bridge": state["bridge"]}
+        values |= {"first": f"{start}00", "last": f"{start}99"}
+        dnsmasq = self.folder / "dnsmasq.conf"
         dnsmasq.write_text(_DNSMASQ.format(**values))
-        chosen = f"--config-file={configuration}"
+        chosen = f"--config-file={configuration.write(self.folder, start, PORT, self._wanted())}"
+        for name in ("snponly.efi", "undionly.kpxe"):
+            shutil.copy(Path("/usr/lib/ipxe") / name, self.folder / "tftp" / name)
         made = [programs.upstream("ironic-dbsync"), chosen, "create_schema"]
         code, _, complaints = await children.capture(made, 120)
         assert code == 0, complaints[-1500:]
@@ -229,6 +179,31 @@ class Upstream:
         web = ["-m", "http.server", str(FILES), "--directory", str(self.folder / "http")]
         await self._start("web", programs.upstream("python"), *web)
         await self._start("ironic", programs.upstream("ironic"), chosen)
+
+    def _wanted(self) -> configuration.Sections:
+        """What a guide's reader sets, and no more, but for three things that favour upstream: the ramdisk is not
+        unpacked by the conductor, disks are erased by their metadata only, and the image needs no detour over another
+        service."""
+        hardware = {
+            "force_raw_images": "false",
+            "enabled_hardware_types": "ipmi,redfish",
+            "enabled_boot_interfaces": "ipxe",
+            "enabled_deploy_interfaces": "direct",
+            "enabled_management_interfaces": "ipmitool,redfish",
+            "enabled_power_interfaces": "ipmitool,redfish",
+            "enabled_network_interfaces": "noop",
+            **{f"enabled_{kind}_interfaces": f"no-{kind}" for kind in _WITHOUT},
+        }
+        return {
+            "DEFAULT": hardware,
+            "api": {"host_ip": "0.0.0.0"},
+            "deploy": {
+                "http_url": f"http://{world.ADDRESS}:{FILES}",
+                "erase_devices_priority": 0,
+                "fast_track": str(self._fast_track).lower(),
+            },
+            "pxe": {"kernel_append_params": "nofb vga=normal console=ttyS0,115200n8 ipa-insecure=1"},
+        }
 
     async def _start(self, name: str, *argv: str) -> None:
         with (self.folder / f"{name}.out").open("wb") as output:

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 
-from ingot.api import access, auth, cors, limits, routing, streams, versions, wire
+from ingot.api import access, auth, cors, limits, origin, routing, streams, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.telemetry import counts
@@ -40,8 +40,7 @@ class App:
         self.router = routing.Router(routes)
         self.limits = limits.Limits(deps.settings.agent_rate, deps.clock)
         self.gate = auth.Gate(deps, self.limits)
-        host = deps.settings.host
-        self.fallback = f"[{host}]:{deps.settings.port}" if ":" in host else f"{host}:{deps.settings.port}"
+        self.origins = origin.Origins(deps.settings)
 
     async def __call__(self, scope: wire.Scope, receive: wire.Receive, send: wire.Send) -> None:
         """Answer one connection event of the ASGI server."""
@@ -99,6 +98,7 @@ class _Call:
     async def answer(self) -> wire.Answer:
         scope = self._scope
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self._client = self._app.origins.client(self._client, headers)
         plain = routing.split(scope["raw_path"])
         segments = routing.versioned(plain or ())
         version = self._choose_version(headers, segments)
@@ -151,9 +151,7 @@ class _Call:
         deps = self._app.deps
         request = wire.Request(
             method=method,
-            base=wire.base_url(
-                deps.settings.public_url, self._scope["scheme"], headers.get("host", ""), self._app.fallback
-            ),
+            base=self._app.origins.base(self._scope["scheme"], headers),
             query=wire.parse_query(self._scope["query_string"]),
             body=body,
             version=version,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvicorn
 
-from ingot.api import auth, dispatch, server
+from ingot.api import auth, dispatch, origin, server
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.netboot import hostnet
@@ -117,6 +117,7 @@ def _server(app: Any, context: ssl.SSLContext | None) -> _Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # origin.py reads them, where a setting says so
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=5,
     )
@@ -174,6 +175,8 @@ def _only_agents(app: Any) -> Any:
             await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
             return
-        await app(scope, receive, send)
+        # Agents call directly: whoever speaks of a proxy here would lie about their address.
+        headers = [pair for pair in scope["headers"] if pair[0] not in origin.HEADERS]
+        await app({**scope, "headers": headers}, receive, send)
 
     return reduced

@@ -6,8 +6,7 @@ Source: Ironic 39.0.0, whose API asks the same rules for the same paths.
 
 from __future__ import annotations
 
-from ingot.domain import node, patch
-from ingot.services import drafts
+from ingot.domain import node, patch, truth
 
 ANY = "baremetal:node:update"
 NO_CLEANING = "baremetal:node:disable_cleaning"
@@ -44,7 +43,7 @@ def of_node(operations: tuple[patch.Operation, ...]) -> tuple[str, ...]:
 
 def _of_operation(operation: patch.Operation) -> str:
     name = operation.root()
-    if name == "automated_clean" and operation.op != "remove" and drafts.flag(operation.value) is False:
+    if name == "automated_clean" and operation.op != "remove" and truth.find(operation.value) is False:
         return NO_CLEANING
     return NODE_FIELDS.get(name, ANY)
 

@@ -6,11 +6,9 @@ May not: know a resource. Invariant: an argument is read or refused, never ignor
 from __future__ import annotations
 
 from ingot.api import wire
-from ingot.domain import errors, ids
+from ingot.domain import errors, ids, truth
 from ingot.store.paging import Page
 
-_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
-_FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
 MAX_LIMIT = 1000
 PAGING = ("limit", "marker", "sort_key", "sort_dir")
 
@@ -45,13 +43,13 @@ class Query:
         if found is None:
             return None
         if len(found) != 1:
-            raise errors.Invalid(f"The argument {name} was given {len(found)} times.", hint="Give it once.")
+            raise errors.Invalid(f"Expected one value for {name}: {found}"[:300], hint="Give it once.")
         return found[0]
 
     def flag(self, name: str) -> bool | None:
         """One truth value, None when not given."""
         found = self.text(name)
-        return None if found is None else truth(found, name)
+        return None if found is None else truth.read(name, found)
 
     def uuid(self, name: str) -> str | None:
         """One UUID, None when not given."""
@@ -132,16 +130,3 @@ def chosen_fields(
     if fields is not None:
         return tuple(name for name in fields if name in long)
     return long if detail else short
-
-
-def truth(value: object, name: str) -> bool:
-    """A truth value as clients write it. Raises errors.Invalid."""
-    if isinstance(value, bool):
-        return value
-    text = str(value).strip().lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    words = ", ".join(f"'{word}'" for word in sorted(_TRUE | _FALSE))
-    raise errors.Invalid(f"Invalid {name}: Unrecognized value '{value}', acceptable values are: {words}")

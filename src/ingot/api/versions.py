@@ -238,7 +238,8 @@ def require_fields(resource: str, names: tuple[str, ...], version: int) -> None:
     known = since(resource)
     for name in names:
         if name not in known:
-            raise errors.Invalid(f"Field {name} is not a valid field.", hint=f"There are: {', '.join(known)}.")
+            wrong = f"Field {name} is not a valid field" if resource == "node" else f'Field(s) "{name}" are not valid'
+            raise errors.Invalid(wrong, hint=f"There are: {', '.join(known)}.")
         require(version, known[name])
 
 

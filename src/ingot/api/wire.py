@@ -6,7 +6,6 @@ error tells the client nothing of its inside. The two error bodies are Ironic's 
 
 from __future__ import annotations
 
-import re
 import urllib.parse
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -22,7 +21,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
 
 _log = structlog.get_logger("ingot.api")
-_HOST = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]+)(:[0-9]{1,5})?$")
 _DEPTH = 25
 _JSON = (b"content-type", b"application/json")
 _TITLES = {
@@ -195,13 +193,6 @@ def accepts_json(accept: str) -> bool:
     """Whether a client with this Accept header takes JSON; an empty one takes everything."""
     kinds = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
     return not accept.strip() or any(kind in {"*/*", "*", "application/*", "application/json"} for kind in kinds)
-
-
-def base_url(public_url: str | None, scheme: str, host: str, fallback: str) -> str:
-    """What links begin with: the setting, or the Host header when it looks like a host, or ``fallback``."""
-    if public_url:
-        return public_url.rstrip("/")
-    return f"{scheme}://{host if _HOST.match(host) else fallback}"
 
 
 def ok(value: Any, status: int = 200, *headers: tuple[bytes, bytes]) -> Answer:

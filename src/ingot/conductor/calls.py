@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -17,22 +17,12 @@ from ingot.interfaces.context import Context
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.management import BootDevice
 from ingot.interfaces.network import Place
-from ingot.store import nodes, portgroups, ports
+from ingot.store import contexts, nodes, portgroups, ports
 
 T = TypeVar("T")
 _Choice = tuple[Place, dict[str, Any]]
 _VALIDATED = ("boot", "console", "deploy", "inspect", "management", "network", "power", "raid", "rescue", "storage")
 _ABSENT = ("bios", "firmware")
-
-
-class Loaded(NamedTuple):
-    """A node as stored, its secrets and its agent's token sealed."""
-
-    node: node.Node
-    ports: list[node.Port]
-    portgroups: list[node.Portgroup]
-    sealed: str | None
-    token: str | None
 
 
 class Calls:
@@ -55,7 +45,7 @@ class Calls:
 
     async def context(self, node_uuid: str, *, exclusive: bool = False) -> Context:
         """The node as drivers see it. Raises errors.Locked if ``exclusive`` and a run holds it."""
-        loaded = await self._deps.store.read(_read, node_uuid)
+        loaded = await self._deps.store.read(contexts.get, node_uuid)
         if exclusive and loaded.node.reservation:
             raise errors.Locked(
                 f"Node {node_uuid} is locked by host {loaded.node.reservation}, please retry after the current "
@@ -63,11 +53,11 @@ class Calls:
             )
         return self.open(loaded)
 
-    async def load(self, uuids: list[str]) -> dict[str, Loaded]:
+    async def load(self, uuids: list[str]) -> dict[str, contexts.Loaded]:
         """What contexts of many nodes are made of, by uuid, read at once; nodes that are gone are absent."""
-        return await self._deps.store.read(_read_many, uuids)
+        return await self._deps.store.read(contexts.of_nodes, uuids)
 
-    def open(self, loaded: Loaded) -> Context:
+    def open(self, loaded: contexts.Loaded) -> Context:
         """The context of a node, its secrets in clear. Raises errors.IngotError when they cannot be opened."""
         found = loaded.node
         opened: dict[str, Any] = self._deps.sealer.open(found.uuid, loaded.sealed) or {}
@@ -135,20 +125,6 @@ class Calls:
     async def _vif_detach(self, node_uuid: str, vif_id: str) -> None:
         ctx = await self.context(node_uuid, exclusive=True)
         await self._deps.store.run(_change_vif, ctx, ctx.network.find_vif, vif_id)
-
-
-def _read(connection: Connection, ident: str) -> Loaded:
-    found = nodes.get(connection, ident)
-    cards, groups = ports.list_of_node(connection, found.uuid), portgroups.list_of_node(connection, found.uuid)
-    return Loaded(found, cards, groups, *nodes.get_secrets(connection, found.uuid))
-
-
-def _read_many(connection: Connection, uuids: list[str]) -> dict[str, Loaded]:
-    cards, groups = ports.of_nodes(connection, uuids), portgroups.of_nodes(connection, uuids)
-    return {
-        found.uuid: Loaded(found, cards.get(found.uuid, []), groups.get(found.uuid, []), sealed, token)
-        for found, sealed, token in nodes.list_sealed(connection, uuids)
-    }
 
 
 def _change_vif(connection: Connection, ctx: Context, choose: Callable[[Context, T], _Choice], what: T) -> None:

@@ -7,17 +7,20 @@ its lease is renewed while the process lives.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import structlog
+from sqlalchemy import Connection
 
 from ingot.conductor.membership import Membership
 from ingot.deps import Deps
 from ingot.domain import errors
-from ingot.flows.run import Runner
+from ingot.flows.run import Runner, Taken
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.claims")
 _BATCH = 128
+"""Units of runs that are kept before the database's writer: enough to share a commit, few enough to wait for."""
 _LONGEST_SLEEP = 5.0
 """A ring may be lost (another process, a full queue): look at least this often."""
 
@@ -42,16 +45,32 @@ class Claims:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._renew())
             while True:
+                room = await self._room()
                 try:
-                    taken, pause = await self._claim()
+                    taken, pause = await self._claim(room)
                 except errors.Unreachable as error:
                     # A full disk or a backup that locks the file passes; the work in hand must not die of it.
                     _log.warning("cannot claim", reason=error.sentence())
                     taken, pause = [], _LONGEST_SLEEP
+                loaded = await self._runner.load(taken)
                 for one in taken:
-                    self._working[one] = group.create_task(self._work(one))
-                if len(taken) < _BATCH:
+                    self._working[one] = group.create_task(self._work(one, loaded.get(one)))
+                if len(taken) < room:
                     await self._sleep(pause)
+
+    async def _room(self) -> int:
+        """How many runs may be taken up now: as many as keep the database's writer busy, at least one.
+
+        Runs that wait for hardware do not count, so there may be thousands of them; runs that only write may not make
+        an API request wait behind thousands of their writes.
+        """
+        while True:
+            await asyncio.sleep(0)  # what was taken up last begins, and what was told goes on
+            room = _BATCH - self._deps.store.waiting()
+            if room > 0:
+                return room
+            with contextlib.suppress(errors.Unreachable):
+                await self._deps.store.run(_nothing)  # done when what waits now is
 
     def _hear(self, node_uuid: str) -> None:
         """Rings reach every conductor: only that of the node looks at once."""
@@ -70,7 +89,7 @@ class Claims:
         """Seconds since work was last looked for."""
         return self._deps.clock() - self._looked_at
 
-    async def _claim(self) -> tuple[list[run_store.Lease], float]:
+    async def _claim(self, room: int) -> tuple[list[run_store.Lease], float]:
         """The runs taken, and in how many seconds the next one is due."""
         self._rung.clear()
         self._looked_at = now = self._deps.clock()
@@ -79,13 +98,13 @@ class Claims:
         lease = self._deps.settings.lease
         held = frozenset(one.run_id for one in self._working)
         share = self._membership.share(held) if self._membership else None
-        taken = await self._deps.store.run(run_store.claim, self._owner, now, lease, _BATCH, share)
+        taken = await self._deps.store.run(run_store.claim, self._owner, now, lease, room, share)
         due = await self._deps.store.read(run_store.next_wake, lease, share)
         return taken, _LONGEST_SLEEP if due is None else due - self._deps.clock()
 
-    async def _work(self, lease: run_store.Lease) -> None:
+    async def _work(self, lease: run_store.Lease, taken: Taken | None) -> None:
         try:
-            await self._runner.run(lease)
+            await self._runner.run(lease, taken)
         finally:
             del self._working[lease]
             # The run may be due again already (a heartbeat came while it was being parked).
@@ -116,3 +135,7 @@ class Claims:
                 if task is not None:
                     _log.warning("lease lost", node=one.node_uuid, run=one.run_id)
                     task.cancel()
+
+
+def _nothing(_connection: Connection) -> None:
+    """A unit of work that stands in line, no more."""

@@ -171,10 +171,9 @@ def _style(found: node.Node) -> str:
 
 def _enabled(connection: Connection) -> dict[str, str]:
     """The conductor group of each node whose console is to be served, by uuid."""
-    every = nodes.Filter(include_children=True)
-    columns = ("uuid", "console_enabled", "conductor_group")
-    rows = nodes.list_rows(connection, every, Page(limit=1_000_000), columns)
-    return {row["uuid"]: row["conductor_group"] for row in rows if row["console_enabled"]}
+    every = nodes.Filter(console_enabled=True, include_children=True)
+    rows = nodes.list_rows(connection, every, Page(limit=1_000_000), ("uuid", "conductor_group"))
+    return {row["uuid"]: row["conductor_group"] for row in rows}
 
 
 def _failed(connection: Connection, uuid: str, reason: str) -> None:

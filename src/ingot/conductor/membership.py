@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors, hashring
-from ingot.store import absence, conductors
+from ingot.store import absence, compatibility, conductors, upgrade
 from ingot.store import runs as run_store
 from ingot.telemetry.clock import Steady
 
@@ -60,12 +60,14 @@ class Membership:
         _log.info("joined", hostname=self.hostname, runs_taken_over=freed, away=round(away))
 
     async def run(self) -> None:
-        """Beat until cancelled. Raises errors.Conflict once another process works under this hostname."""
+        """Beat until cancelled. Raises errors.Conflict once another process works under this hostname, or the
+        database has become too new for this program."""
         while True:
             await asyncio.sleep(self._every)
             try:
                 known = await self._beat(online=True)
                 await self._deps.members.refresh()
+                await self._deps.store.read(compatibility.check, upgrade.HEAD)
             except errors.Unreachable as error:
                 _log.warning("cannot beat", reason=error.sentence())
                 continue

@@ -117,12 +117,14 @@ def check(rule: Rule, *, built_in: bool = False) -> None:
     if not built_in and not 0 <= rule.priority <= HIGHEST:
         raise errors.Invalid("Priority must be between 0 and 9999 for user-defined rules.")
     if not rule.actions:
-        raise errors.Invalid("Schema error: actions [] should be non-empty", hint="Give an action.")
+        raise errors.Invalid("Schema error: [] should be non-empty (actions)", hint="Give an action.")
     for condition in rule.conditions:
         name, _ = inverted(str(condition.get("op")))
         _check_part("condition", condition, name, CONDITIONS)
         if condition.get("multiple", "any") not in MULTIPLE:
-            raise errors.Invalid(f"Schema error: multiple is not one of {list(MULTIPLE)}")
+            raise errors.Invalid(
+                f"Schema error: {condition.get('multiple')!r} is not one of {list(MULTIPLE)} (multiple)"
+            )
     for action in rule.actions:
         _check_part("action", action, str(action.get("op")), ACTIONS)
 
@@ -135,7 +137,7 @@ def _check_part(what: str, part: dict[str, Any], name: str, forms: dict[str, For
     if "args" not in part:
         raise errors.Invalid("Schema error: 'args' is a required property", hint=f"Give the arguments of {name}.")
     if not isinstance(part.get("loop", []), list | dict):
-        raise errors.Invalid("Schema error: loop is not of type 'array', 'object'")
+        raise errors.Invalid(f"Schema error: {part['loop']!r} is not of type 'array', 'object' (loop)")
     try:
         arguments(forms[name], part["args"])
     except errors.Invalid as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.domain import errors
+from ingot.domain import errors, schema_texts
 
 _PLAIN = re.compile(r"^(/[\w-]+)+$")
 _ESCAPED = re.compile(r"^(/([\w-]|~[01])+)+$")
@@ -39,11 +39,13 @@ class Operation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def parse(body: Any, *, escapes: bool) -> tuple[Operation, ...]:
     """Operations out of a JSON value; ``escapes``: ~0 and ~1 may stand in paths. Raises errors.Invalid."""
     if not isinstance(body, list):
-        raise errors.Invalid("Schema error for patch: the body is not of type 'array'", hint="Send a JSON patch.")
+        text = "the body" if body and not isinstance(body, int) else repr(body)
+        raise errors.Invalid(f"Schema error for patch: {text} is not of type 'array'", hint="Send a JSON patch.")
     try:
         found = msgspec.convert(body, tuple[Operation, ...])
     except msgspec.ValidationError as error:
-        raise errors.Invalid(f"Schema error for patch: {error}", hint="See RFC 6902.") from error
+        text = f"Schema error for patch: {schema_texts.told(error, body)}"
+        raise errors.Invalid(text, hint="See RFC 6902.") from error
     if len(found) > _MOST:
         raise errors.Invalid(f"A patch may have {_MOST} operations, this one has {len(found)}.")
     for each in found:
@@ -71,7 +73,7 @@ def _check(operation: Operation, form: re.Pattern[str]) -> None:
     if operation.path.count("/") > _DEEPEST:
         raise errors.Invalid(f"Schema error for patch: a path may have {_DEEPEST} parts")
     if operation.op != "remove" and operation.value is msgspec.UNSET:
-        raise errors.Invalid(f"Schema error for patch: {operation.op} of {operation.path} has no value")
+        raise _misfit(operation, "The operation does not contain a 'value' member")
 
 
 def apply(document: dict[str, Any], operations: tuple[Operation, ...]) -> dict[str, Any]:
@@ -129,4 +131,5 @@ def _index(key: str, last: int, operation: Operation) -> int:
 
 def _misfit(operation: Operation, reason: str) -> errors.Invalid:
     # The value is left out: it may be a password.
-    return errors.Invalid(f"Couldn't apply patch '{operation.op} {operation.path}'. Reason: {reason}")
+    shown = {"op": operation.op, "path": operation.path}
+    return errors.Invalid(f"Couldn't apply patch '{shown}'. Reason: {reason}")

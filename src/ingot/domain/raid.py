@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
-from ingot.domain import errors
+from ingot.domain import errors, schema_texts
 
 LEVELS = ("JBOD", "0", "1", "2", "5", "6", "1+0", "5+0", "6+0")
 _DISK_TYPES = ("hdd", "ssd")
@@ -52,7 +52,7 @@ def check(target: dict[str, Any]) -> None:
     try:
         disks = msgspec.convert(target, _Target).logical_disks
     except msgspec.ValidationError as error:
-        raise _wrong(str(error)) from error
+        raise _wrong(schema_texts.told(error, target)) from error
     if any(disk.physical_disks is not None and disk.controller is None for disk in disks):
         raise _wrong("'controller' is a dependency of 'physical_disks'")
     roots = sum(disk.is_root_volume for disk in disks)

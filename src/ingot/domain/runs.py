@@ -103,6 +103,9 @@ class Wait(msgspec.Struct, frozen=True):
         return f"{self.what}: {self.why}" if self.why else self.what
 
 
+_NOT_TAKEN = "Waits for a conductor to take it up, behind what was asked for before it. Its time begins then."
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run as stored. Times are epoch seconds; ``wake_at`` is when a conductor must look at it next."""
 
@@ -124,6 +127,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float = 0.0
     finished_at: float | None = None
     deadline: float = 0.0
+    """Later by as long as nobody has taken the run up."""
+
+    def told(self) -> str | None:
+        """Why it waits, or why it ended so."""
+        return self.reason or (_NOT_TAKEN if self.status == Status.OPEN and self.generation == 0 else None)
 
 
 class Position(msgspec.Struct, frozen=True):

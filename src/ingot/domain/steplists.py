@@ -86,4 +86,8 @@ def refuse_repeated(steps: list[dict[str, Any]]) -> None:
     names = [f"interface: {step['interface']}, step: {step['step']}" for step in steps]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise errors.Invalid(f"Duplicate deploy steps: {'; '.join(twice)}", hint="Name each step once.")
+        raise errors.Invalid(
+            "Deploy template invalid: Duplicate deploy steps. A template cannot have multiple deploy steps with the "
+            f"same interface and step. Duplicates: {'; '.join(twice)}",
+            hint="Name each step once.",
+        )

@@ -16,8 +16,10 @@ _FORM = re.compile(r"^(CUSTOM|HW|COMPUTE|STORAGE|MISC|HARDWARE|OWNER|MAGIC)_[A-Z
 def check(trait: Any) -> str:
     """The trait when its form is lawful. Raises errors.Invalid."""
     if not isinstance(trait, str) or len(trait) > 255 or not _FORM.match(trait):
+        shown = repr(str(trait)[:80])
         raise errors.Invalid(
-            f"Schema error for trait: {str(trait)[:300]!r} is no standard trait and does not match ^CUSTOM_[A-Z0-9_]+$",
-            hint="Write it like CUSTOM_GPU.",
+            f"Schema error for trait: {shown} is not valid under any of the given schemas. Possible root cause: "
+            f"{shown} does not match '^CUSTOM_[A-Z0-9_]+$'",
+            hint="Write it like CUSTOM_GPU, or take a standard one; 255 letters at most.",
         )
     return trait

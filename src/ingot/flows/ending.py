@@ -25,7 +25,7 @@ _TRIES = 6
 async def fail(deps: Deps, definition: flow.Flow, ctx: StepContext, journal: RunJournal, reason: str | None) -> None:
     """Close a run whose step or plan failed, everything undone, as its flow says."""
     await ctx.refresh()
-    aborted, _ = await deps.store.read(run_store.get_abort, ctx.run.id)
+    aborted, _ = await deps.store.peek(run_store.check, journal.lease)
     undone = not any(each.mark == runs.Mark.UNDO_FAILED for each in journal.entries)
     events, columns = definition.failure(ctx.node, flow.Failure(aborted, undone))
     if aborted and states.find_next(ctx.node.provision_state, states.Event.ABORT):

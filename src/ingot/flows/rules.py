@@ -30,7 +30,8 @@ async def apply(ctx: StepContext) -> None:
     if _KEY in ctx.memo:
         return
     stored, found, ports = await ctx.journal.read_for_rules()
-    wanted = [*stored, *await asyncio.to_thread(_built_in, ctx.kit.settings.inspection_rules)]
+    file = ctx.kit.settings.inspection_rules
+    wanted = [*stored, *(await asyncio.to_thread(_built_in, file) if file else [])]
     if not wanted:
         return
     told = await ctx.journal.find_inventory()
@@ -148,10 +149,8 @@ def _check_interfaces(ctx: StepContext, columns: dict[str, Any], driver: str) ->
         ctx.registry.defaults(driver)
 
 
-def _built_in(path: str | None) -> list[inspection_rules.Rule]:
+def _built_in(path: str) -> list[inspection_rules.Rule]:
     """The rules of the file that the settings name. Raises errors.Invalid naming it."""
-    if path is None:
-        return []
     try:
         found: list[dict[str, Any]] = msgspec.json.decode(Path(path).read_bytes(), type=list[dict[str, Any]])
         given = [{"uuid": f"00000000-0000-0000-0000-{number:012x}", **one} for number, one in enumerate(found)]

@@ -7,23 +7,32 @@ on disk before the effect it announces begins, and after the effect it confirms 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 from sqlalchemy import Connection
 
+from ingot.clients import fence
 from ingot.deps import Deps
-from ingot.domain import errors, node, runs, secrets
+from ingot.domain import errors, runs, secrets
 from ingot.flows import attempts, ending, flow, ramdisk_logs, undo, waits
 from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.kit import Kit
-from ingot.store import nodes, portgroups, ports
+from ingot.store import contexts
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.run")
+
+
+class Taken(NamedTuple):
+    """A run as it was taken up: its row, its journal, its node."""
+
+    run: runs.Run
+    entries: list[runs.Entry]
+    node: contexts.Loaded
 
 
 class Runner:
@@ -39,11 +48,22 @@ class Runner:
         """Give every run back at its next journal point: this process is to end."""
         self._leaving = True
 
-    async def run(self, lease: run_store.Lease) -> None:
-        """Go on with a run until it waits, ends, or is somebody else's. Raises nothing but cancellation."""
+    async def load(self, leases: list[run_store.Lease]) -> dict[run_store.Lease, Taken]:
+        """What is stored of many runs, read at once; where that fails, each has to be read by itself."""
+        try:
+            return await self._deps.store.read(_read_many, leases) if len(leases) > 1 else {}
+        except Exception:
+            _log.exception("runs not read together", runs=len(leases))
+            return {}
+
+    async def run(self, lease: run_store.Lease, taken: Taken | None = None) -> None:
+        """Go on with a run until it waits, ends, or is somebody else's. Raises nothing but cancellation.
+
+        ``taken``: what ``load`` gave a moment ago, None to read it here.
+        """
         with structlog.contextvars.bound_contextvars(node=lease.node_uuid, run=lease.run_id):
             try:
-                await self._advance(lease)
+                await self._advance(lease, taken)
             except errors.LostLease:
                 _log.warning("lease lost")
             except errors.StoreDown as error:
@@ -53,8 +73,12 @@ class Runner:
                 _log.exception("run interrupted")
                 await ending.interrupted(self._deps, self._flows, lease, attempts.sentence(error))
 
-    async def _advance(self, lease: run_store.Lease) -> None:
-        ctx, journal = await self._load(lease)
+    async def _advance(self, lease: run_store.Lease, taken: Taken | None) -> None:
+        ctx, journal = self._open(lease, taken or await self._deps.store.read(_read, lease))
+        with fence.asking(journal.check):
+            await self._go_on(ctx, journal)
+
+    async def _go_on(self, ctx: StepContext, journal: RunJournal) -> None:
         definition = self._flows[journal.run.kind]
         if journal.run.plan is None and not await self._make_plan(definition, ctx, journal):
             return
@@ -71,26 +95,26 @@ class Runner:
                 await journal.finish(runs.Status.SUCCEEDED, events, None, **columns)
                 return
             if self._leaving:
-                await self._deps.store.run(run_store.release, lease, ctx.memo, self._deps.clock())
-                self._deps.bus.ring(lease.node_uuid)
+                await journal.release()
+                self._deps.bus.ring(journal.lease.node_uuid)
                 return
             if not await self._step(definition, ctx, journal, position):
                 return
 
-    async def _load(self, lease: run_store.Lease) -> tuple[StepContext, RunJournal]:
-        run, found, found_ports, groups, sealed, token, entries = await self._deps.store.read(_read, lease)
-        opened: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, sealed) or {}
-        run = msgspec.structs.replace(run, plan=opened_plan(self._deps.sealer, run))
-        journal = RunJournal(self._deps, lease, run, entries)
+    def _open(self, lease: run_store.Lease, taken: Taken) -> tuple[StepContext, RunJournal]:
+        found = taken.node.node
+        opened: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, taken.node.sealed) or {}
+        run = msgspec.structs.replace(taken.run, plan=opened_plan(self._deps.sealer, taken.run))
+        journal = RunJournal(self._deps, lease, run, taken.entries)
         sealed_params = run.params.get("sealed")
         params: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, sealed_params) if sealed_params else {}
         ctx = StepContext(
             node=found,
-            ports=found_ports,
-            portgroups=groups,
+            ports=taken.node.ports,
+            portgroups=taken.node.portgroups,
             driver_info=secrets.merge(found.driver_info, opened.get("driver_info", {})),
             instance_info=secrets.merge(found.instance_info, opened.get("instance_info", {})),
-            agent_token=self._deps.sealer.open(lease.node_uuid, token),
+            agent_token=self._deps.sealer.open(lease.node_uuid, taken.node.token),
             kit=self._kit,
             registry=self._deps.registry,
             keep_internal=journal.keep_internal,
@@ -105,7 +129,7 @@ class Runner:
 
     async def _make_plan(self, definition: flow.Flow, ctx: StepContext, journal: RunJournal) -> bool:
         async def plan() -> None:
-            await journal.set_plan(await attempts.in_time(definition.plan(ctx), ctx.run, self._left(ctx)))
+            journal.set_plan(await attempts.in_time(definition.plan(ctx), ctx.run, self._left(ctx)))
 
         outcome = await attempts.attempt(plan(), "plan")
         if isinstance(outcome, waits.Parked):
@@ -126,9 +150,10 @@ class Runner:
                 return False
             case str() as why:
                 await journal.mark(position.next, runs.Mark.FAILED, f"{planned.title()}: {why}")
+            case None if _may_be_entered_again(definition, ctx, planned):
+                journal.mark_later(position.next, runs.Mark.SUCCEEDED)
             case None:
                 await journal.mark(position.next, runs.Mark.SUCCEEDED)
-                await ctx.refresh()
         return True
 
     async def _work(
@@ -136,29 +161,40 @@ class Runner:
     ) -> None:
         """Everything between two journal lines of a step, the first of them included."""
         planned = journal.plan[position.next]
-        began = self._deps.clock()
-        await self._check(ctx, abortable=planned.abortable or not position.cut)
-        if not await _finished_before_crash(definition, ctx, planned, position):
-            if not position.cut:
-                await journal.mark(position.next, runs.Mark.STARTED)
-            if self._deps.clock() - began > self._deps.settings.lease / 2:
-                # This process was held up (stopped, swapped out): ask again before anything is done to hardware.
-                await self._deps.store.run(run_store.check, journal.lease)
-            try:
-                await attempts.in_time(_act(definition, ctx, planned), ctx.run, self._left(ctx))
-            except errors.Unreachable as error:
-                if _may_be_entered_again(definition, ctx, planned):
-                    await waits.outwait(ctx, error)
-                raise
-        await ctx.wait.close()
-
-    async def _check(self, ctx: StepContext, *, abortable: bool) -> None:
-        """Stop before a step when somebody asked to, or the whole run took too long."""
-        asked, reason = await self._deps.store.read(run_store.get_abort, ctx.run.id)
-        if asked and abortable:
-            raise errors.Aborted(reason or "Aborted on request")
         if self._left(ctx) <= 0:
             raise attempts.too_long(ctx.run)
+        if not position.cut:
+            ctx.node, ctx.agent_token, abort = await journal.begin(position.next)
+            if abort is not None:
+                raise errors.Aborted(abort)
+            await self._do(definition, ctx, planned)
+        elif not await self._is_done(definition, ctx, journal, planned):
+            await self._do(definition, ctx, planned)
+        await ctx.wait.close()
+
+    async def _is_done(
+        self, definition: flow.Flow, ctx: StepContext, journal: RunJournal, planned: runs.PlannedStep
+    ) -> bool:
+        """Whether a step that had begun before needs no more to be done. Raises errors.Aborted, errors.LostLease."""
+        began = self._deps.clock()
+        asked, reason = await self._deps.store.peek(run_store.check, journal.lease)
+        if asked and planned.abortable:
+            raise errors.Aborted(reason or "Aborted on request")
+        if await _finished_before_crash(definition, ctx, planned):
+            return True
+        if self._deps.clock() - began > self._deps.settings.lease / 2:
+            # This process was held up (stopped, swapped out): ask again before anything is done to hardware.
+            await self._deps.store.run(run_store.check, journal.lease)
+        return False
+
+    async def _do(self, definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep) -> None:
+        """The step itself, which may wait for a BMC that is away."""
+        try:
+            await attempts.in_time(_act(definition, ctx, planned), ctx.run, self._left(ctx))
+        except errors.Unreachable as error:
+            if _may_be_entered_again(definition, ctx, planned):
+                await waits.outwait(ctx, error)
+            raise
 
     def _left(self, ctx: StepContext) -> float:
         """Seconds until the run's deadline; the time that an operator holds it does not count."""
@@ -167,11 +203,9 @@ class Runner:
         return ctx.run.deadline + held - now
 
 
-async def _finished_before_crash(
-    definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep, position: runs.Position
-) -> bool:
-    """What the resume rule says of a step that a crash cut; a parked step was not cut."""
-    if not position.cut or ctx.run.wait is not None or planned.agent:
+async def _finished_before_crash(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep) -> bool:
+    """What the resume rule says of a step that had begun before; a parked one was not cut."""
+    if ctx.run.wait is not None or planned.agent:
         return False
     owner = flow.owner(definition, ctx, planned)
     info = steps.get(owner, planned.step)
@@ -201,16 +235,18 @@ async def _act(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedSte
     await getattr(owner, planned.step)(ctx)
 
 
-def _read(
-    connection: Connection, lease: run_store.Lease
-) -> tuple[runs.Run, node.Node, list[node.Port], list[node.Portgroup], str | None, str | None, list[runs.Entry]]:
-    sealed, token = nodes.get_secrets(connection, lease.node_uuid)
-    return (
-        run_store.get(connection, lease.run_id),
-        nodes.get(connection, lease.node_uuid),
-        ports.list_of_node(connection, lease.node_uuid),
-        portgroups.list_of_node(connection, lease.node_uuid),
-        sealed,
-        token,
-        run_store.journal(connection, lease.run_id),
-    )
+def _read(connection: Connection, lease: run_store.Lease) -> Taken:
+    run, entries = run_store.get(connection, lease.run_id), run_store.journal(connection, lease.run_id)
+    return Taken(run, entries, contexts.get(connection, lease.node_uuid))
+
+
+def _read_many(connection: Connection, leases: list[run_store.Lease]) -> dict[run_store.Lease, Taken]:
+    ids = [lease.run_id for lease in leases]
+    found = {run.id: run for run in run_store.list_among(connection, ids)}
+    entries = run_store.journals(connection, ids)
+    loaded = contexts.of_nodes(connection, [lease.node_uuid for lease in leases])
+    return {
+        lease: Taken(found[lease.run_id], entries.get(lease.run_id, []), loaded[lease.node_uuid])
+        for lease in leases
+        if lease.run_id in found and lease.node_uuid in loaded
+    }

@@ -6,19 +6,29 @@ reads as absent; nobody has to know which version it is.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Generator, Iterable
-from typing import Any
+import threading
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from typing import Any, TypeVar
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Connection, column, exc, func, pool, select, table
+from sqlalchemy import ColumnElement, Connection, Executable, column, exc, func, pool, select, table
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from ingot.domain import errors
 
+T = TypeVar("T")
 Row = dict[str, Any]
+Run = Callable[[Callable[[Connection], Any]], Any]
+"""Runs a function on the one connection that sees the view."""
 
-_DRIVERS = {"sqlite": "pysqlite", "mysql": "pymysql", "mariadb": "pymysql", "postgresql": "psycopg"}
-"""The Python package that speaks to each kind of database; SQLite's comes with Python."""
+_DRIVERS = {
+    "sqlite": "sqlite+pysqlite",
+    "mysql": "mysql+asyncmy",
+    "mariadb": "mysql+asyncmy",
+    "postgresql": "postgresql+asyncpg",
+}
 _VIEW = {
     "sqlite": ("BEGIN",),
     "mysql": (
@@ -29,17 +39,16 @@ _VIEW = {
 }
 _MANY = 500
 """Values in one list of a condition: SQLite's limit was 999 for long."""
+_PATIENCE = 120.0
+"""Seconds for one statement."""
 
 
 class Source:
     """The open database. ``shown``: its URL without the password; ``version``: of its schema, "" if it does not say."""
 
-    def __init__(self, connection: Connection, shown: str) -> None:
-        self._connection = connection
-        inspector = sqlalchemy.inspect(connection)
-        self._tables = {
-            name: [found["name"] for found in inspector.get_columns(name)] for name in inspector.get_table_names()
-        }
+    def __init__(self, run: Run, shown: str) -> None:
+        self._run = run
+        self._tables: dict[str, list[str]] = run(_begin)
         self.shown = shown
         found = [str(row["version_num"]) for row in self.rows("alembic_version")]
         self.version = found[0] if found else ""
@@ -53,7 +62,7 @@ class Source:
         if key not in self._tables.get(name, []):
             return {}
         statement = select(_column(key), func.count()).select_from(table(name)).group_by(_column(key))
-        return {row[0]: row[1] for row in self._connection.execute(statement)}
+        return {row[0]: row[1] for row in self._all(statement)}
 
     def rows(self, name: str, *, only: Iterable[str] = (), where: tuple[str, list[Any]] | None = None) -> list[Row]:
         """The rows of a table in the order they were made; [] when there is no such table.
@@ -69,31 +78,67 @@ class Source:
         found: list[Row] = []
         for values in _parts(where):
             part = statement if where is None else statement.where(_column(where[0]).in_(values))
-            found += [dict(zip(wanted, row, strict=True)) for row in self._connection.execute(part)]
+            found += [dict(zip(wanted, row, strict=True)) for row in self._all(part)]
         return found
+
+    def _all(self, statement: Executable) -> list[Any]:
+        return self._run(lambda connection: list(connection.execute(statement)))
+
+
+def _begin(connection: Connection) -> dict[str, list[str]]:
+    """Begin the view; every table with its columns."""
+    for line in _VIEW[connection.dialect.name]:
+        connection.exec_driver_sql(line)
+    inspector = sqlalchemy.inspect(connection)
+    return {name: [found["name"] for found in inspector.get_columns(name)] for name in inspector.get_table_names()}
 
 
 @contextlib.contextmanager
 def opened(url: str) -> Generator[Source]:
     """Open the database ``url`` names (sqlite:///FILE, mysql://..., postgresql://...) for reading.
 
-    Raises errors.Invalid (no such URL or kind), NotSupported (its Python package is missing), Unreachable.
+    Raises errors.Invalid (no such URL or kind), Unreachable.
     """
     parsed, shown = _parse(url)
+    way = _in_file if parsed.get_backend_name() == "sqlite" else _on_server
     try:
-        # No pool: the connection ends with the context.
-        engine = sqlalchemy.create_engine(parsed, isolation_level="AUTOCOMMIT", poolclass=pool.NullPool)
-        with contextlib.closing(engine.connect()) as connection:
-            for line in _VIEW[connection.dialect.name]:
-                connection.exec_driver_sql(line)
-            yield Source(connection, shown)
-    except ImportError as error:
-        package = _DRIVERS[parsed.get_backend_name()]
-        text = f"The database {shown} needs the Python package {package}, which is not installed"
-        raise errors.NotSupported(text, hint=f'Install it where ingot runs: "pip install {package}".') from error
-    except exc.DBAPIError as error:
-        text = f"The database {shown} cannot be read: {error.orig}"
+        with way(parsed) as run:
+            yield Source(run, shown)
+    except (exc.DBAPIError, OSError) as error:
+        cause = error.orig if isinstance(error, exc.DBAPIError) else error
+        text = f"The database {shown} cannot be read: {str(cause) or type(cause).__name__}"
         raise errors.Unreachable(text, hint="Check address, name, user and password, and that it runs.") from error
+
+
+@contextlib.contextmanager
+def _in_file(url: sqlalchemy.URL) -> Generator[Run]:
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=pool.NullPool)
+    with contextlib.closing(engine.connect()) as connection:
+        yield lambda unit: unit(connection)
+
+
+@contextlib.contextmanager
+def _on_server(url: sqlalchemy.URL) -> Generator[Run]:
+    """The drivers of servers are asynchronous, so their connection lives in an event loop in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="import", daemon=True)
+    thread.start()
+
+    def wait(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(_PATIENCE)
+
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT", poolclass=pool.NullPool)
+    with contextlib.ExitStack() as stack:
+        stack.callback(loop.close)
+        stack.callback(thread.join, _PATIENCE)
+        stack.callback(loop.call_soon_threadsafe, loop.stop)
+
+        async def connect() -> Any:
+            return await engine.connect()
+
+        connection = wait(connect())
+        stack.callback(lambda: wait(connection.close()))
+        yield lambda unit: wait(connection.run_sync(unit))
 
 
 def _column(name: str) -> ColumnElement[Any]:
@@ -114,7 +159,7 @@ def _parse(url: str) -> tuple[sqlalchemy.URL, str]:
     if kind == "sqlite":
         path = f"file:{parsed.database}"
         return sqlalchemy.URL.create("sqlite+pysqlite", database=path, query={"mode": "ro", "uri": "true"}), shown
-    return parsed.set(drivername=f"{'mysql' if kind == 'mariadb' else kind}+{_DRIVERS[kind]}"), shown
+    return parsed.set(drivername=_DRIVERS[kind]), shown
 
 
 def _parts(where: tuple[str, list[Any]] | None) -> Iterable[list[Any]]:

@@ -16,7 +16,7 @@ from ingot.deps import Deps
 from ingot.domain import secrets
 from ingot.imports import plan as plans
 from ingot.imports.source import Row
-from ingot.store import engine, rows, schema
+from ingot.store import rows, schema, units
 from ingot.store.seal import Sealer
 
 BATCH = 100
@@ -37,7 +37,7 @@ async def write(deps: Deps, plan: plans.Plan, parts: Parts, tell: Callable[[int]
 
 def _write_batch(connection: Connection, sealer: Sealer, found: dict[str, list[Row]]) -> list[plans.Stays]:
     """All nodes of the batch at once, or one by one when something is in the way of one of them."""
-    _, failure = engine.attempt(connection, lambda one: _insert_all(one, sealer, found), "batch")
+    _, failure = units.attempt(connection, lambda one: _insert_all(one, sealer, found), "batch")
     if failure is None:
         return []
     if not isinstance(failure, exc.IntegrityError):
@@ -46,7 +46,7 @@ def _write_batch(connection: Connection, sealer: Sealer, found: dict[str, list[R
     for node in found["nodes"]:
         own = {table: [row for row in values if _owner(row) == node["uuid"]] for table, values in found.items()}
         own["nodes"] = [node]
-        _, failure = engine.attempt(connection, lambda one, own=own: _insert_all(one, sealer, own), "node")
+        _, failure = units.attempt(connection, lambda one, own=own: _insert_all(one, sealer, own), "node")
         if isinstance(failure, exc.IntegrityError):
             reason = f"Something of it is here already, under another node: {failure.orig}"
             stays.append(plans.Stays("node", node["uuid"], node["name"], reason))

@@ -43,7 +43,8 @@ class Registry:
         """The manifest of an enabled hardware type. Raises errors.NotFound listing what there is."""
         if name not in self.enabled:
             raise errors.NotFound(
-                f"No valid host was found. Reason: No conductor service registered which supports driver {name}",
+                f"No valid host was found. Reason: No conductor service registered which supports driver {name} for "
+                'conductor group "". Ensure the driver is valid and enabled.',
                 hint=f"Drivers here: {', '.join(self.enabled)}.",
             )
         return self._manifests[name]
@@ -64,8 +65,9 @@ class Registry:
         allowed = self.names(driver, kind)
         if name not in allowed:
             raise errors.Invalid(
-                f"Could not find the following interface in the '{kind}' entrypoint for driver {driver}: {name}",
-                hint=f"Valid interfaces are: {', '.join(allowed)}.",
+                f"Could not find the following interface in the 'ironic.hardware.interfaces.{kind}' entrypoint: {name}."
+                f" Valid interfaces are {list(allowed)}.",
+                hint=f"Choose one that the driver {driver} has.",
             )
 
     def implementation(self, kind: str, name: str | None) -> Any:

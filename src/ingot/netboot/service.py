@@ -37,7 +37,8 @@ _ALL = 1_000_000
 _RESTART_USUAL = 10.0
 """Seconds in which a dnsmasq that died for once serves again."""
 _TIDY = 60.0
-"""Seconds after which a deleted port is answered no more; rare, since each time DHCP is started anew."""
+"""Seconds after which a deleted port is answered no more (rarely: each time DHCP is started anew), and one that another
+process made is answered here, too."""
 
 _CHECKS = {"pxe": pxe.check, "http": media.check, "media": media.check, "redfish-https": media.check}
 
@@ -80,12 +81,14 @@ class Netboot:
 
     def api_url(self) -> str:
         """The API as the ramdisk reaches it."""
+        if self._settings.agent_api_url:
+            return self._settings.agent_api_url.rstrip("/")
         return f"{self._scheme}://{dhcp.url_host(self._host or self._settings.host)}:{self._settings.port}"
 
     def agent_parameters(self) -> dict[str, str]:
         """The kernel parameters by which a ramdisk's agent finds the API and knows it again."""
         found = {"ipa-api-url": self.api_url()}
-        if self._scheme == "https":
+        if self.api_url().startswith("https:"):
             from ingot.tls import server as tls
 
             found["ipa-ca"] = tls.authority_of(self._settings).parameter()
@@ -115,6 +118,12 @@ class Netboot:
         if deleted:
             _log.info("ports were deleted: DHCP is started again without them", addresses=deleted)
             await self._dnsmasq.remove(deleted)
+
+    async def admit_known(self) -> None:
+        """Answer the ports that another conductor admitted, too: its machines may be ours at any moment."""
+        if self._dnsmasq is not None:
+            answered = await asyncio.to_thread(self._dnsmasq.answered)
+            await self.admit(sorted(set(await self._known()) - answered))
 
     async def make_iso(self, uuid: str, params: dict[str, str]) -> str:
         """The URL of a boot image for the node ``uuid``, made if there is none; good for some hours."""
@@ -211,6 +220,7 @@ class Netboot:
             await asyncio.sleep(_TIDY)
             try:
                 await self.forget_deleted()
+                await self.admit_known()
             except (OSError, SQLAlchemyError) as error:
                 _log.warning("deleted ports are still answered by DHCP", reason=type(error).__name__)
 

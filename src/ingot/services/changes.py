@@ -52,12 +52,15 @@ def check(found: node.Node, changed: dict[str, Any]) -> None:
     _check_instance(found, changed)
     if changed.get("protected") and found.provision_state not in {_S.ACTIVE, _S.RESCUE}:
         raise errors.Conflict(
-            f'Node {found.uuid} can not be protected in the state "{found.provision_state}".',
-            hint="Only active and rescued nodes can.",
+            f"Node {found.uuid} can only be made protected in provision states 'active' or 'rescue', the current state "
+            f"is '{found.provision_state}'",
+            hint="Deploy it first.",
         )
     if changed.get("retired") and found.provision_state == _S.AVAILABLE:
         raise errors.Conflict(
-            f"Node {found.uuid} is available and can not be retired.", hint="Send the verb manage first."
+            f"Node {found.uuid} can not have 'retired' set in provision state 'available', the current state is "
+            "'available'",
+            hint="Send the verb manage first.",
         )
     for flag in ("protected", "retired"):
         if changed.get(f"{flag}_reason") and not changed.get(flag, getattr(found, flag)):
@@ -70,8 +73,9 @@ def _check_driver(found: node.Node, changed: dict[str, Any]) -> None:
     fixed = sorted(DRIVER_FIELDS.intersection(changed))
     if fixed and found.provision_state not in _LOOSE and not found.maintenance:
         raise errors.Conflict(
-            f'Node {found.uuid}: {", ".join(fixed)} can not be changed in the state "{found.provision_state}".',
-            hint=f"Possible in {', '.join(sorted(_LOOSE))}, or in maintenance.",
+            f"Node {found.uuid} can not have {', '.join(fixed)} updated unless it is in one of allowed "
+            f"({', '.join(sorted(_LOOSE))}) states or in maintenance mode. Current state is {found.provision_state}.",
+            hint="Set maintenance, or change it later.",
         )
     if "driver" in changed and found.console_enabled:
         raise errors.Conflict(f"Node {found.uuid}: the driver can not be changed while the console is enabled.")

@@ -29,6 +29,6 @@ async def change(deps: Deps, uuid: str, operations: tuple[patch.Operation, ...])
 def _change(connection: Connection, uuid: str, operations: tuple[patch.Operation, ...]) -> node.Chassis:
     found = chassis.get(connection, uuid)
     after = patch.apply({"description": found.description, "extra": found.extra}, operations)
-    draft = convert(after, ChassisDraft, "chassis")
+    draft = convert(after, ChassisDraft, "patch")
     chassis.change(connection, found.uuid, description=draft.description, extra=draft.extra or {})
     return chassis.get(connection, found.uuid)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from ingot.domain import errors, ids
+from ingot.domain import errors, ids, schema_texts, truth
 
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 Long = Annotated[str, msgspec.Meta(max_length=4096)]
@@ -118,8 +118,6 @@ _FLAGS = frozenset(
         "standalone_ports_supported",
     }
 )
-_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
-_FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
 _COUNTS = ("local_gb", "memory_mb")
 """Properties that other programs calculate with."""
 _UUIDS = ("uuid", "node_uuid", "chassis_uuid", "instance_uuid", "portgroup_uuid")
@@ -127,11 +125,12 @@ _UUIDS = ("uuid", "node_uuid", "chassis_uuid", "instance_uuid", "portgroup_uuid"
 
 def convert(body: dict[str, Any], kind: type[T], what: str) -> T:
     """``body`` as a draft. Raises errors.Invalid naming ``what`` and the field."""
-    values = {name: flag(value) if name in _FLAGS else value for name, value in body.items()}
+    values = {name: flag(name, value) if name in _FLAGS else value for name, value in body.items()}
     try:
         found = msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise errors.Invalid(f"Schema error for {what}: {error}", hint="Correct the field and send again.") from error
+        text = f"Schema error for {what}: {schema_texts.told(error, values)}"
+        raise errors.Invalid(text, hint="Correct the field and send again.") from error
     for name in _UUIDS:
         value: str | None = getattr(found, name, None)
         if value is not None and not ids.is_uuid(value):
@@ -152,12 +151,13 @@ def check_properties(properties: dict[str, Any] | None) -> None:
         except (ValueError, TypeError, OverflowError):
             wrong = True
         if wrong:
-            raise errors.Invalid(f"The property {name} should be a non-negative integer, not {value!r}")
+            raise errors.Invalid(
+                f"The following properties should be non-negative integers, but provided values are: {name}={value}"[
+                    :300
+                ]
+            )
 
 
-def flag(value: Any) -> Any:
-    """Truth values come as JSON or as words; anything else is left for the type check to refuse."""
-    if isinstance(value, str):
-        word = value.strip().lower()
-        return True if word in _TRUE else False if word in _FALSE else value
-    return value
+def flag(name: str, value: Any) -> Any:
+    """A truth value that came as JSON or as a word; other JSON is left for the type check to refuse."""
+    return truth.read(name, value) if isinstance(value, str) else value

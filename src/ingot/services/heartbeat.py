@@ -68,7 +68,7 @@ def _find(connection: Connection, addresses: list[str], node_uuid: str | None) -
     else:
         candidates = nodes.find_by_macs(connection, [address.lower() for address in addresses])
     if len(candidates) != 1 or candidates[0].provision_state not in states.LOOKUP_ALLOWED | states.FAST_TRACK:
-        raise errors.NotFound("Node could not be found.", hint="Is its port's MAC address registered?")
+        raise errors.NotFound("Resource could not be found.", hint="Is its port's MAC address registered?")
     return candidates[0]
 
 
@@ -87,7 +87,7 @@ def _lookup(
             _note_again(connection, found, deps.clock())
         return found, _MASK
     if found.provision_state not in states.LOOKUP_ALLOWED:
-        raise errors.NotFound("Node could not be found.", hint="No run of this node waits for a ramdisk.")
+        raise errors.NotFound("Resource could not be found.", hint="No run of this node waits for a ramdisk.")
     token = secrets.token_urlsafe(32)
     nodes.change(
         connection, found.uuid, agent_token=deps.sealer.seal(found.uuid, token), agent_token_told=asker or None
@@ -104,18 +104,18 @@ def _note_again(connection: Connection, found: node.Node, now: float) -> None:
 
 def _beat(connection: Connection, deps: Deps, ident: str, body: dict[str, Any]) -> tuple[str, errors.Invalid | None]:
     """The node's uuid, and why its agent is refused. (A raised refusal would take its history line back.)"""
-    found = nodes.get(connection, ident)
+    found, _, sealed = nodes.get_sealed(connection, ident)
     if found.provision_state not in states.HEARTBEAT_ALLOWED:
         raise errors.Invalid(f'Node {ident} does not expect a heartbeat in the state "{found.provision_state}".')
-    _, sealed = nodes.get_secrets(connection, found.uuid)
     expected = deps.sealer.open(found.uuid, sealed)
     given = body.get("agent_token") or ""
     if expected is None or not hmac.compare_digest(str(expected).encode(), str(given).encode()):
         if history.find_newest(connection, found.uuid) != _REFUSED:  # a stranger must not flood the history
             history.add(connection, found.uuid, _REFUSED, severity="ERROR")
-        return found.uuid, errors.Invalid(
-            "Agent token is required to be valid for this heartbeat.", hint="Reboot the ramdisk to get a fresh one."
+        wrong = (
+            "Invalid or missing agent token received." if given else "Agent token is required for heartbeat processing."
         )
+        return found.uuid, errors.Invalid(wrong, hint="Reboot the ramdisk to get a fresh one.")
     url = body.get("callback_url")
     if found.agent_url is not None and url != found.agent_url:
         raise errors.Invalid("The callback_url differs from the one this agent gave before.")
@@ -140,7 +140,7 @@ def _store_inventory(
     found = _find(connection, macs, node_uuid)
     proved = nodes.get_secrets(connection, found.uuid)[1] is not None
     if found.provision_state not in _INSPECTED or proved:
-        raise errors.NotFound("Node could not be found.", hint="No inspection of this node waits for this call.")
+        raise errors.NotFound("Resource could not be found.", hint="No inspection of this node waits for this call.")
     history.set_inventory(connection, found.uuid, inventory, plugin_data)
     run_store.wake(connection, found.uuid, deps.clock())
     return found

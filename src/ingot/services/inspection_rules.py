@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, inspection_rules, patch
+from ingot.domain import errors, ids, inspection_rules, patch, schema_texts
 from ingot.store import inspection_rules as store
 
 ROOTS = ("description", "priority", "sensitive", "phase", "conditions", "actions")
@@ -45,8 +45,9 @@ def _change(
     fixed = {name: getattr(found, name) for name in _FIXED}
     after = patch.apply({**before, **fixed}, operations)
     if found.sensitive and not after.get("sensitive"):
+        asked = [{"op": each.op, "path": each.path} for each in operations]
         raise errors.Invalid(
-            "Couldn't apply patch. Reason: Inspection rules cannot have the sensitive flag unset.",
+            f"Couldn't apply patch '{asked}'. Reason: Inspection rules cannot have the sensitive flag unset.",
             hint="Delete the rule and make another one.",
         )
     body = {name: after[name] for name in ROOTS if name in after}
@@ -62,7 +63,8 @@ def _make(body: dict[str, Any], kept: dict[str, Any]) -> inspection_rules.Rule:
     try:
         draft = msgspec.convert(body, RuleDraft)
     except msgspec.ValidationError as error:
-        raise errors.Invalid(f"Schema error: {error}", hint="Correct the field and send again.") from error
+        text = f"Schema error: {schema_texts.told(error, body)}"
+        raise errors.Invalid(text, hint="Correct the field and send again.") from error
     if draft.uuid is not None and not ids.is_uuid(draft.uuid):
         raise errors.Invalid(f"Expected UUID for uuid: {draft.uuid}")
     given = msgspec.structs.asdict(draft)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ingot.domain import errors
+from ingot.domain import errors, schema_texts
 
 _Mac = Annotated[str, msgspec.Meta(pattern="^(?i:[0-9a-f]{2}[:-]){5}(?i:[0-9a-f]{2})$")]
 _Mtu = Annotated[int | float, msgspec.Meta(ge=1, le=65535)] | None
@@ -84,7 +84,8 @@ def check(value: object) -> None:
         for link in found.links:
             msgspec.convert(link, _LINKS.get(link.get("type"), _Phy))
     except msgspec.ValidationError as error:
-        raise errors.Invalid(f"Invalid network_data: {error}", hint="It has the form of Nova's metadata.") from error
+        text = f"Invalid network_data: {schema_texts.told(error, value)}"
+        raise errors.Invalid(text, hint="It has the form of Nova's metadata.") from error
     for network in found.networks:
         _check_addresses(network)
     for service in found.services:

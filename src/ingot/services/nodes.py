@@ -95,7 +95,7 @@ def _change(
     _check_owner(connection, found, operations)
     before = {name: getattr(found, name) for name in ROOTS}
     after = patch.apply(before, operations)
-    draft = convert({key: value for key, value in after.items() if key in ROOTS}, NodeDraft, "node")
+    draft = convert({key: value for key, value in after.items() if key in ROOTS}, NodeDraft, "patch")
     if "name" in touched and not (draft.name is None and _removed("name", operations)):
         _check_name(draft.name, version, f"Node {ident}: Cannot change name to invalid name '{draft.name}'")
     check_properties(draft.properties)

@@ -128,7 +128,7 @@ def _change(
     after = patch.apply({**before, "node_uuid": found.node_uuid}, operations)
     if "mode" not in after:
         raise errors.Invalid("'mode' is a mandatory attribute and can not be removed", hint="Replace it.")
-    draft = convert(after, PortgroupDraft, "portgroup")
+    draft = convert(after, PortgroupDraft, "patch")
     if draft.name and not ids.is_name(draft.name):
         raise errors.Invalid(f"Portgroup {ident}: Cannot change name to invalid name '{draft.name}'", hint=_NAMES)
     node_service.refuse_locked(owner)

@@ -74,7 +74,9 @@ def _refuse_nulls(given: dict[str, Any], names: tuple[str, ...]) -> None:
     """Flags are true or false; null is refused where Ironic does."""
     for name in names:
         if name in given and given[name] is None:
-            raise errors.Invalid(f"Schema error for port: {name} is not true or false", hint="Say which.")
+            raise errors.Invalid(
+                f"Schema error for port: None is not of type 'boolean' (at {name})", hint="Say true or false."
+            )
 
 
 def _owner(connection: Connection, draft: PortDraft) -> node.Node:
@@ -92,12 +94,12 @@ def _change(connection: Connection, ident: str, operations: tuple[patch.Operatio
     before: dict[str, Any] = {name: getattr(found, name) for name in _COLUMNS}
     after = patch.apply({**before, "node_uuid": found.node_uuid, "node_ident": None}, operations)
     _refuse_nulls({each.root(): each.value for each in operations if each.op != "remove"}, _NEVER_NULL)
-    draft = convert(after, PortDraft, "port")
+    draft = convert(after, PortDraft, "patch")
     if draft.node_ident is not None or (draft.node_uuid or "").lower() != found.node_uuid:
         raise errors.Invalid(
-            f"Unable to apply the requested node_uuid {draft.node_ident or draft.node_uuid!r}: a port stays with its "
-            "node",
-            hint="Delete it and create it on the other node.",
+            f"Unable to apply the requested node_uuid {draft.node_ident or draft.node_uuid}. Requested value was "
+            "invalid.",
+            hint="A port stays with its node: delete it and create it on the other one.",
         )
     values = _values(draft, version)
     changed = {name: value for name, value in values.items() if value != before[name]}
@@ -179,7 +181,7 @@ def _check_switch(text: str) -> None:
             ids.mac(text)
         except errors.Invalid as error:
             raise errors.Invalid(
-                f"Invalid switch_id {text}", hint="Give a MAC address or an OpenFlow datapath id."
+                f"Expected a MAC address or OpenFlow datapath ID but received {text}.", hint="Correct switch_id."
             ) from error
 
 

@@ -31,16 +31,16 @@ _FLOWS: dict[states.Event, runs.Kind] = {
     states.Event.SERVICE: runs.Kind.SERVICE,
 }
 _WAITS = frozenset({states.Kind.WAIT, states.Kind.HOLD})
-_NOT_IN_MAINTENANCE = frozenset(
-    {
-        states.Event.DEPLOY,
-        states.Event.REBUILD,
-        states.Event.CLEAN,
-        states.Event.RESCUE,
-        states.Event.UNRESCUE,
-        states.Event.SERVICE,
-    }
-)
+_NOT_IN_MAINTENANCE = {
+    states.Event.DEPLOY: "provisioning",
+    states.Event.REBUILD: "provisioning",
+    states.Event.CLEAN: "cleaning",
+    states.Event.PROVIDE: "providing",
+    states.Event.RESCUE: "rescuing",
+    states.Event.UNRESCUE: "unrescuing",
+    states.Event.SERVICE: "service",
+}
+"""What a node in maintenance is not asked to do, as a sentence calls it."""
 
 
 async def request(
@@ -54,7 +54,7 @@ async def request(
     (protected), NotSupported.
     """
     event = states.VERBS[verb][0]
-    found = await deps.store.read(nodes.get, ident)
+    found = await deps.store.peek(nodes.get, ident)
     if params.get("rescue_password"):
         params = {**params, "rescue_password": _hashed(params["rescue_password"])}
     if event in {states.Event.DEPLOY, states.Event.REBUILD}:
@@ -66,7 +66,7 @@ async def request(
 
 async def request_power(deps: Deps, ident: str, target: power.Target, timeout: float | None = None) -> None:
     """Ask for a power change; ``timeout`` in seconds, None for the setting's. Raises as ``request``."""
-    found = await deps.store.read(nodes.get, ident)
+    found = await deps.store.peek(nodes.get, ident)
     await deps.store.run(_request_power, deps, found.uuid, target, timeout)
     deps.bus.ring(found.uuid)
 
@@ -117,7 +117,9 @@ def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> 
     if asked.configdrive:
         _keep_configdrive(connection, deps, found, asked.configdrive)
     goal = states.target(after, manual_clean=event == states.Event.CLEAN)
-    nodes.move(connection, uuid, found.provision_state, after, last_error=None, target_provision_state=goal)
+    # Locked from here on, as everybody can see; the conductor that takes the run up writes its own name.
+    shown: dict[str, Any] = {"last_error": None, "target_provision_state": goal, "reservation": deps.hostname}
+    nodes.move(connection, uuid, found.provision_state, after, **shown)
     _open(connection, deps, uuid, _FLOWS[event], asked.params, float(states.allowance(after)))
 
 
@@ -149,7 +151,8 @@ def _check(found: node.Node, event: states.Event) -> None:
         )
     if event in _NOT_IN_MAINTENANCE and found.maintenance:
         raise errors.Invalid(
-            f"The {event} operation can't be performed on node {found.uuid} because it's in maintenance mode",
+            f"The {_NOT_IN_MAINTENANCE[event]} operation can't be performed on node {found.uuid} because it's in "
+            "maintenance mode",
             hint="Clear maintenance first.",
         )
     if event == states.Event.PROVIDE and found.retired:
@@ -181,7 +184,7 @@ def _request_power(connection: Connection, deps: Deps, uuid: str, target: power.
         )
     if found.disable_power_off and target.result() == power.Power.OFF:
         raise errors.Conflict(f"Power off is disabled for node {uuid}.", hint="Clear disable_power_off first.")
-    run_store.open_power(connection, uuid, target, timeout, deps.clock())
+    run_store.open_power(connection, uuid, target, timeout, deps.clock(), deps.hostname)
 
 
 def _open(

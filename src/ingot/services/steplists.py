@@ -9,8 +9,8 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, patch, secrets, steplists, traits
-from ingot.services.drafts import flag
+from ingot.domain import errors, ids, node, patch, schema_texts, secrets, steplists, traits
+from ingot.services import drafts
 from ingot.store import steplists as store
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -159,13 +159,16 @@ def _shared(draft: TemplateDraft | RunbookDraft) -> dict[str, Any]:
 
 def _convert(body: dict[str, Any], kind: Any, what: str) -> Any:
     """``body`` as a draft; numbers may come as text, as Ironic allows."""
-    given: Any = body.get("steps")
-    steps = [_with_number(step) for step in given] if isinstance(given, list) else given  # pyright: ignore[reportUnknownVariableType]  JSON
+    steps: Any = body.get("steps")
+    if isinstance(steps, list):
+        steps = [_with_number(step) for step in steps]  # pyright: ignore[reportUnknownVariableType]  JSON
+    flags = {name: drafts.flag(name, body[name]) for name in ("disable_ramdisk", "public") if name in body}
+    given = {**body, **flags, **({"steps": steps} if "steps" in body else {})}
     try:
-        flags = {name: flag(body[name]) for name in ("disable_ramdisk", "public") if name in body}
-        return msgspec.convert({**body, **flags, "steps": steps}, kind)
+        return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        raise errors.Invalid(f"Schema error for {what}: {error}", hint="Correct the field and send again.") from error
+        text = f"Schema error for {what}: {schema_texts.told(error, given)}"
+        raise errors.Invalid(text, hint="Correct the field and send again.") from error
 
 
 def _with_number(step: Any) -> Any:

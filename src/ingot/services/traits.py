@@ -49,6 +49,10 @@ def _remove(connection: Connection, ident: str, trait: str) -> None:
 def _store(connection: Connection, uuid: str, traits: tuple[str, ...]) -> None:
     wanted = tuple(dict.fromkeys(traits))
     if len(wanted) > rules.MOST:
-        raise errors.Invalid(f"A node may have {rules.MOST} traits, node {uuid} would have {len(wanted)}.")
+        raise errors.Invalid(
+            f"Could not modify traits for node {uuid} as it would exceed the maximum number of traits per node "
+            f"({len(wanted)} vs. {rules.MOST})",
+            hint="Take others away first.",
+        )
     nodes.set_traits(connection, uuid, wanted)
     nodes.change(connection, uuid)

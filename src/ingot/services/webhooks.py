@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, patch
+from ingot.domain import errors, ids, patch, schema_texts
 from ingot.store import events
 from ingot.store import webhooks as store
 
@@ -65,7 +65,8 @@ def _read(body: dict[str, Any]) -> Draft:
     try:
         draft = msgspec.convert(body, Draft)
     except msgspec.ValidationError as error:
-        raise errors.Invalid(f"Schema error for webhook: {error}", hint="Correct it and send again.") from error
+        text = f"Schema error for webhook: {schema_texts.told(error, body)}"
+        raise errors.Invalid(text, hint="Correct it and send again.") from error
     unknown = sorted(set(draft.kinds) - _WORDS)
     if unknown:
         text = f"There is no kind of event called {', '.join(unknown)}"

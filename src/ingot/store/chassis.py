@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, node
-from ingot.store import rows
+from ingot.store import rows, taken
 from ingot.store.paging import Page, paged
 from ingot.store.schema import chassis, nodes
 
@@ -18,7 +18,7 @@ def create(connection: Connection, value: node.Chassis) -> node.Chassis:
     try:
         connection.execute(insert(chassis).values(rows.to_row(value, chassis, created_at=rows.now())))
     except IntegrityError as error:
-        raise errors.Conflict(f"A chassis with uuid {value.uuid} already exists.") from error
+        raise taken.conflict(error, "chassis", uuid=value.uuid) from error
     return get(connection, value.uuid)
 
 
@@ -47,5 +47,8 @@ def destroy(connection: Connection, uuid: str) -> None:
     """Remove an empty chassis. Raises NotFound; errors.Invalid while nodes are in it (as Ironic answers)."""
     get(connection, uuid)
     if connection.execute(select(nodes.c.id).where(nodes.c.chassis_uuid == uuid).limit(1)).first():
-        raise errors.Invalid(f"Chassis {uuid} is not empty.", hint="Move or delete its nodes first.")
+        raise errors.Invalid(
+            f"Cannot complete the requested action because chassis {uuid} contains nodes.",
+            hint="Move or delete them first.",
+        )
     connection.execute(delete(chassis).where(chassis.c.uuid == uuid))

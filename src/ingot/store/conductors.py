@@ -63,3 +63,10 @@ def find_ring(connection: Connection, since: float) -> hashring.Ring:
         if one.online and one.seen_at > since:
             groups.setdefault(one.conductor_group.lower(), []).append(one.hostname)
     return hashring.Ring(tuple((group, tuple(sorted(groups[group]))) for group in sorted(groups)))
+
+
+def list_seen(connection: Connection, since: float) -> list[str]:
+    """Those who gave a sign of life after ``since``, by hostname."""
+    # No other column: an upgrade asks, and the table is of an older version then.
+    alive = select(conductors.c.hostname).where(conductors.c.online, conductors.c.seen_at > since)
+    return list(connection.execute(alive.order_by(conductors.c.hostname)).scalars())

@@ -17,8 +17,9 @@ from sqlalchemy.pool import NullPool
 from ingot.domain import errors
 from ingot.store import place
 
-_SILENCE = 10
-"""Seconds after which a server cuts off a client that holds a transaction and says nothing."""
+_SILENCE = 5
+"""Seconds after which a server cuts off a client that holds a transaction and says nothing: less than a conductor's
+lease, so that one that is stopped while it writes does not cost the others theirs."""
 _GONE_STATES = frozenset({"0800", "0801", "57P0", "5330"})
 """PostgreSQL's: a connection's failures, a server that starts or stops, too many clients."""
 _GONE_CODES = frozenset({1040, 1053, 1927, 2002, 2003, 2006, 2013})

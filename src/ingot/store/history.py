@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from ingot.domain import errors, ids, node
 from ingot.store import rows
@@ -13,20 +13,21 @@ from ingot.store.paging import Page, paged
 from ingot.store.schema import node_history, node_inventory
 
 KEEP = 300
+_ADD = insert(node_history)
+_NEWEST_FIRST = (
+    select(node_history.c.id, node_history.c.event)
+    .where(node_history.c.node_uuid == bindparam("of_node"))
+    .order_by(node_history.c.id.desc())
+    .limit(1)
+)
+_OLDEST = _NEWEST_FIRST.offset(KEEP)
 
 
 def add(connection: Connection, node_uuid: str, event: str, /, *, severity: str = "INFO", **more: Any) -> None:
     """Write one line (``more``: event_type, conductor, user, state, ...) and drop the oldest over KEEP."""
     values = {"uuid": ids.new(), "node_uuid": node_uuid, "created_at": rows.now(), "event": event, **more}
-    connection.execute(insert(node_history), {"severity": severity, **values})
-    newest = (
-        select(node_history.c.id)
-        .where(node_history.c.node_uuid == node_uuid)
-        .order_by(node_history.c.id.desc())
-        .offset(KEEP)
-        .limit(1)
-    )
-    limit = connection.execute(newest).scalar()
+    connection.execute(_ADD, {"severity": severity, **values})
+    limit = connection.execute(_OLDEST, {"of_node": node_uuid}).scalar()
     if limit is not None:
         old = delete(node_history).where(node_history.c.node_uuid == node_uuid, node_history.c.id <= limit)
         connection.execute(old)
@@ -34,8 +35,8 @@ def add(connection: Connection, node_uuid: str, event: str, /, *, severity: str 
 
 def find_newest(connection: Connection, node_uuid: str) -> str | None:
     """The text of a node's newest line, None without any."""
-    mine = select(node_history.c.event).where(node_history.c.node_uuid == node_uuid)
-    return connection.execute(mine.order_by(node_history.c.id.desc()).limit(1)).scalar()
+    row = connection.execute(_NEWEST_FIRST, {"of_node": node_uuid}).first()
+    return None if row is None else row.event
 
 
 def list_page(connection: Connection, node_uuid: str, page: Page) -> list[node.HistoryEntry]:
@@ -76,6 +77,7 @@ def get_inventory(connection: Connection, node_uuid: str) -> tuple[dict[str, Any
     found = find_inventory(connection, node_uuid)
     if found is None:
         raise errors.NotFound(
-            f"Node {node_uuid} has no inventory record.", hint="Inspect the node first (provision verb inspect)."
+            f"Node inventory record for node {node_uuid} could not be found.",
+            hint="Inspect the node first (provision verb inspect).",
         )
     return found[1], found[2]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, rule_actions, secrets
 from ingot.domain.inspection_rules import Rule
-from ingot.store import history, nodes, ports, rows
+from ingot.store import history, nodes, ports, rows, taken
 from ingot.store.paging import Page, paged
 from ingot.store.schema import inspection_rules as table
 from ingot.store.seal import Sealer
@@ -25,7 +25,7 @@ def create(connection: Connection, sealer: Sealer, value: Rule) -> Rule:
     try:
         connection.execute(insert(table).values(**_row(sealer, value), created_at=rows.now()))
     except IntegrityError as error:
-        raise errors.Conflict(f"A rule with UUID {value.uuid} already exists.", hint="Choose another one.") from error
+        raise taken.conflict(error, "rule", uuid=value.uuid) from error
     return get(connection, sealer, value.uuid)
 
 

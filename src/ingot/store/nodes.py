@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
     Select,
+    Update,
     bindparam,
     delete,
     func,
@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node, states
-from ingot.store import documents, rows
+from ingot.store import documents, rows, taken
 from ingot.store.paging import Page, paged
 from ingot.store.schema import node_traits, nodes, ports
 from ingot.store.speech import Said, Speech, Sql, each
@@ -49,6 +49,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     associated: bool | None = None
     instance_uuid: str | None = None
     maintenance: bool | None = None
+    console_enabled: bool | None = None
     provision_state: str | None = None
     driver: str | None = None
     resource_class: str | None = None
@@ -72,6 +73,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 _EXACT = (
     "instance_uuid",
     "maintenance",
+    "console_enabled",
     "provision_state",
     "driver",
     "resource_class",
@@ -89,6 +91,8 @@ _TRAITS = each(lambda said: said.array("trait", "FROM node_traits WHERE node_uui
 _WHOLE = select(nodes, Said(_TRAITS).label("traits"))
 _BY_UUID = _WHOLE.where(nodes.c.uuid == bindparam("ident"))
 _BY_NAME = _WHOLE.where(nodes.c.name == bindparam("ident"))
+_AMONG = _WHOLE.where(nodes.c.uuid.in_(bindparam("idents", expanding=True)))
+_SECRETS = select(nodes.c.secrets, nodes.c.agent_token).where(nodes.c.uuid == bindparam("ident"))
 
 
 def create(connection: Connection, value: node.Node, secrets: str | None) -> node.Node:
@@ -98,7 +102,7 @@ def create(connection: Connection, value: node.Node, secrets: str | None) -> nod
     try:
         connection.execute(insert(nodes), row)
     except IntegrityError as error:
-        raise _conflict(value, rows.taken(error)) from error
+        raise _taken(error, value.uuid, value.name, value.instance_uuid) from error
     if value.traits:
         set_traits(connection, value.uuid, value.traits)
     return msgspec.structs.replace(value, created_at=created_at, traits=tuple(sorted(set(value.traits))))
@@ -228,32 +232,33 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
     try:
         result = connection.execute(_CHANGE, {**rows.encode(values), "is_uuid": uuid})
     except IntegrityError as error:
-        taken = values.get("name") or values.get("instance_uuid")
-        raise errors.Conflict(
-            f"Another node already has this name or instance_uuid: {taken}.",
-            hint="Choose another one.",
-        ) from error
+        raise _taken(error, uuid, values.get("name"), values.get("instance_uuid")) from error
     if result.rowcount == 0:
         raise errors.NotFound(f"Node {uuid} could not be found.")
 
 
 def keep_internal(connection: Connection, uuid: str, values: dict[str, Any]) -> node.Node:
     """Set keys of driver_internal_info, None removes one; the node as it is then."""
-    info = {**get(connection, uuid).driver_internal_info, **values}
-    change(connection, uuid, driver_internal_info={key: value for key, value in info.items() if value is not None})
-    return get(connection, uuid)
+    found = get(connection, uuid)
+    merged = {**found.driver_internal_info, **values}
+    info = {key: value for key, value in merged.items() if value is not None}
+    change(connection, uuid, driver_internal_info=info)
+    return msgspec.structs.replace(found, driver_internal_info=info)
 
 
 def change_if(connection: Connection, uuid: str, expected: dict[str, Any], /, **values: Any) -> bool:
     """Set columns only where ``expected`` columns still hold these values; whether it was done."""
-    wheres = [_is(nodes.c[key], value) for key, value in expected.items()]
     seen = {f"is_{key}": value for key, value in expected.items() if value is not None}
-    found = connection.execute(_CHANGE.where(*wheres), {**rows.encode(values), **seen, "is_uuid": uuid})
-    return found.rowcount == 1
+    statement = _change_where(tuple((key, value is None) for key, value in expected.items()))
+    return connection.execute(statement, {**rows.encode(values), **seen, "is_uuid": uuid}).rowcount == 1
 
 
-def _is(column: Column[Any], value: object) -> ColumnElement[bool]:
-    return column.is_(None) if value is None else column == bindparam(f"is_{column.name}")
+@functools.cache
+def _change_where(expected: tuple[tuple[str, bool], ...]) -> Update:
+    """``expected``: columns, and whether each has to be null."""
+    return _CHANGE.where(
+        *(nodes.c[key].is_(None) if empty else nodes.c[key] == bindparam(f"is_{key}") for key, empty in expected)
+    )
 
 
 def move(connection: Connection, uuid: str, seen: states.State, after: states.State, /, **values: Any) -> None:
@@ -270,16 +275,30 @@ def destroy(connection: Connection, uuid: str) -> None:
 
 def get_secrets(connection: Connection, uuid: str) -> tuple[str | None, str | None]:
     """The sealed secrets and the sealed agent token of a node. Raises NotFound."""
-    row = connection.execute(select(nodes.c.secrets, nodes.c.agent_token).where(nodes.c.uuid == uuid)).first()
+    row = connection.execute(_SECRETS, {"ident": uuid}).first()
     if row is None:
         raise errors.NotFound(f"Node {uuid} could not be found.")
     return row.secrets, row.agent_token
 
 
+def find_sealed(connection: Connection) -> tuple[str, str] | None:
+    """The uuid and the sealed secrets of some node that has any, or None."""
+    row = connection.execute(select(nodes.c.uuid, nodes.c.secrets).where(nodes.c.secrets.is_not(None)).limit(1)).first()
+    return None if row is None else (row.uuid, row.secrets)
+
+
 def list_sealed(connection: Connection, uuids: list[str]) -> list[tuple[node.Node, str | None, str | None]]:
     """Whole nodes, each with its sealed secrets and the sealed agent token; those that are gone are absent."""
-    found = connection.execute(_WHOLE.where(nodes.c.uuid.in_(uuids)))
+    found = connection.execute(_AMONG, {"idents": uuids})
     return [(rows.from_row(row, node.Node), row.secrets, row.agent_token) for row in found]
+
+
+def get_sealed(connection: Connection, ident: str) -> tuple[node.Node, str | None, str | None]:
+    """The node with this uuid or name as ``list_sealed`` gives it. Raises errors.NotFound."""
+    row = connection.execute(_BY_UUID if ids.is_uuid(ident) else _BY_NAME, {"ident": ident}).first()
+    if row is None:
+        raise errors.NotFound(f"Node {ident} could not be found.")
+    return rows.from_row(row, node.Node), row.secrets, row.agent_token
 
 
 def find_token_told(connection: Connection, uuid: str) -> str | None:
@@ -329,6 +348,11 @@ def _looked_after(which: LookedAfter) -> list[ColumnElement[bool]]:
     return by_group + by_slot
 
 
-def _conflict(value: node.Node, column: str) -> errors.Conflict:
-    text = getattr(value, column) if column in {"uuid", "name", "instance_uuid"} else value.uuid
-    return errors.Conflict(f"A node with {column or 'uuid'} {text} already exists.", hint="Choose another one.")
+def _taken(error: IntegrityError, uuid: str, name: str | None, instance: str | None) -> errors.Conflict:
+    if rows.taken(error) == "instance_uuid":
+        return errors.Conflict(
+            f"Instance {instance} is already associated with a node, it cannot be associated with this other node "
+            f"{uuid}",
+            hint="Take it from that one first.",
+        )
+    return taken.conflict(error, "node", uuid=uuid, name=name)

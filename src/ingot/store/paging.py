@@ -36,7 +36,7 @@ def _after(connection: Connection, table: Table, page: Page) -> ColumnElement[bo
     row_id: ColumnElement[Any] = table.c.id
     marker = connection.execute(select(row_id, key.label("key")).where(table.c.uuid == page.marker)).first()
     if marker is None:
-        raise errors.NotFound(f"The marker {page.marker} could not be found.")
+        raise errors.NotFound(f"{_noun(table)} {page.marker} could not be found.", hint="It was given as the marker.")
     ids_after = row_id < marker.id if page.descending else row_id > marker.id
     if page.sort_key == "id":
         return ids_after
@@ -48,3 +48,9 @@ def _after(connection: Connection, table: Table, page: Page) -> ColumnElement[bo
     if page.descending:
         return or_((key < seen) | key.is_(None), (key == seen) & ids_after)
     return (key >= seen) & or_(key > seen, ids_after)  # so an index on the key begins at the marker
+
+
+def _noun(table: Table) -> str:
+    """What people call a row."""
+    name = {"inspection_rules": "rules", "node_history": "node_history_record"}.get(table.name, table.name)
+    return name.replace("_", " ").removesuffix("s" if name != "chassis" else "").capitalize()

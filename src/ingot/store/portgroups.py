@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node
-from ingot.store import rows, tenancy
+from ingot.store import rows, taken, tenancy
 from ingot.store.paging import Page, paged
 from ingot.store.schema import nodes, portgroups, ports
 
@@ -18,7 +18,7 @@ def create(connection: Connection, value: node.Portgroup) -> node.Portgroup:
     try:
         connection.execute(insert(portgroups).values(rows.to_row(value, portgroups, created_at=rows.now())))
     except IntegrityError as error:
-        raise _taken(error, value.uuid, value.name, value.address) from error
+        raise taken.conflict(error, "portgroup", uuid=value.uuid, name=value.name, address=value.address) from error
     return get(connection, value.uuid)
 
 
@@ -37,17 +37,20 @@ def get(connection: Connection, ident: str) -> node.Portgroup:
     return found
 
 
+_OLDEST_FIRST = select(portgroups).order_by(portgroups.c.id)
+_OF_NODE = _OLDEST_FIRST.where(portgroups.c.node_uuid == bindparam("of_node"))
+_OF_NODES = _OLDEST_FIRST.where(portgroups.c.node_uuid.in_(bindparam("of_nodes", expanding=True)))
+
+
 def list_of_node(connection: Connection, node_uuid: str) -> list[node.Portgroup]:
     """Every port group of a node, oldest first."""
-    statement = select(portgroups).where(portgroups.c.node_uuid == node_uuid).order_by(portgroups.c.id)
-    return [rows.from_row(row, node.Portgroup) for row in connection.execute(statement)]
+    return [rows.from_row(row, node.Portgroup) for row in connection.execute(_OF_NODE, {"of_node": node_uuid})]
 
 
 def of_nodes(connection: Connection, uuids: list[str]) -> dict[str, list[node.Portgroup]]:
     """The port groups of many nodes by the nodes' uuids, oldest first; nodes without any are absent."""
     found: dict[str, list[node.Portgroup]] = {}
-    statement = select(portgroups).where(portgroups.c.node_uuid.in_(uuids)).order_by(portgroups.c.id)
-    for row in connection.execute(statement):
+    for row in connection.execute(_OF_NODES, {"of_nodes": uuids}):
         found.setdefault(row.node_uuid, []).append(rows.from_row(row, node.Portgroup))
     return found
 
@@ -84,7 +87,7 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
     try:
         result = connection.execute(update(portgroups).where(portgroups.c.uuid == uuid).values(rows.encode(values)))
     except IntegrityError as error:
-        raise _taken(error, uuid, values.get("name"), values.get("address")) from error
+        raise taken.conflict(error, "portgroup", name=values.get("name"), address=values.get("address")) from error
     if result.rowcount == 0:
         raise errors.NotFound(f"Portgroup {uuid} could not be found.")
 
@@ -92,9 +95,3 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
 def destroy(connection: Connection, uuid: str) -> None:
     """Remove a port group that exists."""
     connection.execute(delete(portgroups).where(portgroups.c.uuid == uuid))
-
-
-def _taken(error: IntegrityError, uuid: str, name: str | None, address: str | None) -> errors.Conflict:
-    known = {"name": f"name {name}", "address": f"MAC address {address}"}
-    what = known.get(rows.taken(error), f"UUID {uuid}")
-    return errors.Conflict(f"A portgroup with {what} already exists.", hint="Choose another one.")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, node
-from ingot.store import rows, tenancy
+from ingot.store import rows, taken, tenancy
 from ingot.store.paging import Page, paged
 from ingot.store.schema import nodes, ports
 
@@ -18,10 +18,7 @@ def create(connection: Connection, value: node.Port) -> node.Port:
     try:
         connection.execute(insert(ports).values(rows.to_row(value, ports, created_at=rows.now())))
     except IntegrityError as error:
-        raise errors.Conflict(
-            f"A port with MAC address {value.address} already exists.",
-            hint="A MAC address belongs to one port only.",
-        ) from error
+        raise taken.conflict(error, "port", uuid=value.uuid, name=value.name, address=value.address) from error
     return get(connection, value.uuid)
 
 
@@ -40,17 +37,20 @@ def get(connection: Connection, ident: str) -> node.Port:
     return found
 
 
+_OLDEST_FIRST = select(ports).order_by(ports.c.id)
+_OF_NODE = _OLDEST_FIRST.where(ports.c.node_uuid == bindparam("of_node"))
+_OF_NODES = _OLDEST_FIRST.where(ports.c.node_uuid.in_(bindparam("of_nodes", expanding=True)))
+
+
 def list_of_node(connection: Connection, node_uuid: str) -> list[node.Port]:
     """Every port of a node, oldest first."""
-    statement = select(ports).where(ports.c.node_uuid == node_uuid).order_by(ports.c.id)
-    return [rows.from_row(row, node.Port) for row in connection.execute(statement)]
+    return [rows.from_row(row, node.Port) for row in connection.execute(_OF_NODE, {"of_node": node_uuid})]
 
 
 def of_nodes(connection: Connection, uuids: list[str]) -> dict[str, list[node.Port]]:
     """The ports of many nodes by the nodes' uuids, oldest first; nodes without any are absent."""
     found: dict[str, list[node.Port]] = {}
-    statement = select(ports).where(ports.c.node_uuid.in_(uuids)).order_by(ports.c.id)
-    for row in connection.execute(statement):
+    for row in connection.execute(_OF_NODES, {"of_nodes": uuids}):
         found.setdefault(row.node_uuid, []).append(rows.from_row(row, node.Port))
     return found
 
@@ -78,15 +78,12 @@ def list_page(connection: Connection, page: Page, **equal: Any) -> list[node.Por
 
 
 def change(connection: Connection, uuid: str, /, **values: Any) -> None:
-    """Set columns of one port. Raises NotFound, or Conflict when the MAC address is taken."""
+    """Set columns of one port. Raises NotFound, or Conflict when MAC address or name is taken."""
     values.setdefault("updated_at", rows.now())
     try:
         result = connection.execute(update(ports).where(ports.c.uuid == uuid).values(rows.encode(values)))
     except IntegrityError as error:
-        raise errors.Conflict(
-            f"A port with MAC address {values.get('address')} already exists.",
-            hint="A MAC address belongs to one port only.",
-        ) from error
+        raise taken.conflict(error, "port", name=values.get("name"), address=values.get("address")) from error
     if result.rowcount == 0:
         raise errors.NotFound(f"Port {uuid} could not be found.")
 

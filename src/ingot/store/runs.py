@@ -8,13 +8,29 @@ May not: decide what a step does. Invariant: every write names the generation it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Row,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from ingot.domain import errors, ids, power, runs
-from ingot.store import rows, units
+from ingot.store import retention, rows, units
 from ingot.store.schema import nodes, run_events
 from ingot.store.schema import runs as table
 
@@ -28,6 +44,18 @@ _SLOT_AT = 35
 _TOGETHER = 500
 """Rows that one statement names."""
 _FREE: dict[str, Any] = {"owner": None, "lease_until": 0.0}
+# Statements of every run are made once: putting one together takes longer than SQLite needs to run it.
+_OF_LEASE = (table.c.id == bindparam("of_run"), table.c.generation == bindparam("of_generation"))
+_HELD = update(table).where(*_OF_LEASE, table.c.status == runs.Status.OPEN)
+_WAITED = bindparam("claimed_at", type_=Float) - table.c.started_at
+# A run's time begins when it is first taken up: of ten thousand asked for at once the last must not be late already.
+_CLAIM = _HELD.values(deadline=table.c.deadline + case((table.c.generation == 0, _WAITED), else_=0.0))
+_BY_ID = select(table).where(table.c.id == bindparam("of_run"))
+_AMONG = select(table).where(table.c.id.in_(bindparam("of_runs", expanding=True)))
+_OPEN = select(table).where(table.c.open_node == bindparam("of_node"))
+_OPEN_RUN = insert(table)
+_HOLD_NODE = update(nodes).where(nodes.c.uuid == bindparam("of_node"))
+_CHANGE_OPEN = update(table).where(table.c.open_node == bindparam("of_node"))
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -54,26 +82,27 @@ class Share(msgspec.Struct, frozen=True):
 def open_run(connection: Connection, run: runs.Run) -> None:
     """Store a new open run. Raises errors.Locked when the node already has one."""
     row = rows.to_row(run, table, open_node=run.node_uuid)
-    failure = units.refused(connection, insert(table), row)
+    failure = units.refused(connection, _OPEN_RUN, row)
     if failure is not None:
         refuse_open(connection, run.node_uuid)
         raise errors.NotFound(f"Node {run.node_uuid} could not be found.") from failure
 
 
-def open_power(connection: Connection, node_uuid: str, target: power.Target, timeout: float | None, now: float) -> None:
-    """Store a run that changes a node's power, and show where it is going. Raises errors.Locked."""
+def open_power(
+    connection: Connection,
+    node_uuid: str,
+    target: power.Target,
+    timeout: float | None,
+    now: float,
+    host: str | None = None,
+) -> None:
+    """Store a run that changes a node's power; ``host`` locks it unless a run still does. Raises errors.Locked."""
     params = {"target": target.value, "timeout": timeout}
-    run = runs.Run(
-        id=ids.new(),
-        node_uuid=node_uuid,
-        kind=runs.Kind.POWER,
-        params=params,
-        wake_at=now,
-        started_at=now,
-        deadline=now + _POWER_DEADLINE,
-    )
+    at: dict[str, Any] = {"wake_at": now, "started_at": now, "deadline": now + _POWER_DEADLINE}
+    run = runs.Run(id=ids.new(), node_uuid=node_uuid, kind=runs.Kind.POWER, params=params, **at)
     open_run(connection, run)
     going = {"target_power_state": target.result().value, "last_error": None, "updated_at": rows.now()}
+    going |= {} if host is None else {"reservation": host}
     connection.execute(update(nodes).where(nodes.c.uuid == node_uuid).values(going))
 
 
@@ -89,15 +118,20 @@ def refuse_open(connection: Connection, node_uuid: str) -> None:
 
 def get(connection: Connection, run_id: str) -> runs.Run:
     """The run with this id. Raises NotFound."""
-    row = connection.execute(select(table).where(table.c.id == run_id)).first()
+    row = connection.execute(_BY_ID, {"of_run": run_id}).first()
     if row is None:
         raise errors.NotFound(f"Run {run_id} could not be found.")
     return rows.from_row(row, runs.Run)
 
 
+def list_among(connection: Connection, ids: list[str]) -> list[runs.Run]:
+    """The runs with these ids; those that are gone are absent."""
+    return [rows.from_row(row, runs.Run) for row in connection.execute(_AMONG, {"of_runs": ids})]
+
+
 def find_open(connection: Connection, node_uuid: str) -> runs.Run | None:
     """The node's open run, or None."""
-    row = connection.execute(select(table).where(table.c.open_node == node_uuid)).first()
+    row = connection.execute(_OPEN, {"of_node": node_uuid}).first()
     return None if row is None else rows.from_row(row, runs.Run)
 
 
@@ -134,10 +168,12 @@ def claim(
 
     ``share``: whose runs are taken, None for all.
     """
-    due = _due(lease, share)
-    statement = select(table.c.id, table.c.node_uuid, table.c.generation).where(*_claimable(share), due <= now)
+    due = select(table.c.id, table.c.node_uuid, table.c.generation).where(*_claimable(share), _due(lease, share) <= now)
+    found = list(connection.execute(due.where(table.c.wake_at <= now).order_by(table.c.wake_at).limit(limit)))
+    if len(found) < limit:
+        found += connection.execute(due.where(table.c.wake_at >= FAR).limit(limit - len(found)))
     taken: list[Lease] = []
-    for row in connection.execute(statement.order_by(table.c.wake_at).limit(limit)).all():
+    for row in found:
         if share is not None and row.id in share.held:
             continue  # this process was held up for longer than its lease, and goes on
         # wake_at = FAR while held: a wake that comes meanwhile shows, and park() keeps it.
@@ -146,19 +182,25 @@ def claim(
             "generation": row.generation + 1,
             "lease_until": now + lease,
             "wake_at": FAR,
+            "claimed_at": now,
         }
-        free = (table.c.generation == row.generation, table.c.status == runs.Status.OPEN)
-        mine = update(table).where(table.c.id == row.id, *free)
-        if connection.execute(mine.values(values)).rowcount == 1:
+        seen = {"of_run": row.id, "of_generation": row.generation}
+        if connection.execute(_CLAIM, {**values, **seen}).rowcount == 1:
             taken.append(Lease(row.id, row.node_uuid, owner, row.generation + 1))
-            connection.execute(update(nodes).where(nodes.c.uuid == row.node_uuid).values(reservation=_host(owner)))
+            connection.execute(_HOLD_NODE, {"of_node": row.node_uuid, "reservation": _host(owner)})
     return taken
 
 
 def next_wake(connection: Connection, lease: float = 0.0, share: Share | None = None) -> float | None:
     """When the next open run is due or its lease ends; None when there is none."""
-    statement = select(func.min(_due(lease, share))).where(*_claimable(share))
-    return connection.execute(statement).scalar()
+    parked = select(func.min(_due(lease, share))).where(*_claimable(share), table.c.owner.is_(None))
+    if share is None or share.slots is None:
+        # Without others there is an order that the index has: this is asked at each ring, and thousands may be parked.
+        parked = select(table.c.wake_at).where(*_claimable(share), table.c.owner.is_(None))
+        parked = parked.order_by(table.c.wake_at).limit(1)
+    held = select(func.min(_due(lease, share))).where(*_claimable(share), table.c.wake_at >= FAR)
+    times = [connection.execute(each).scalar() for each in (parked, held)]
+    return min((time for time in times if time is not None), default=None)
 
 
 def _due(lease: float, share: Share | None) -> ColumnElement[float]:
@@ -180,20 +222,19 @@ def _claimable(share: Share | None) -> list[ColumnElement[bool]]:
 
 
 def renew(connection: Connection, leases: list[Lease], until: float) -> list[Lease]:
-    """Extend these leases; those among them that are held no more (run ended, parked, or taken by another)."""
+    """Extend these leases; those among them that are another's now, or whose run is gone.
+
+    A run that ended or was parked a moment ago is no such: its worker knows.
+    """
     lost: list[Lease] = []
-    by_owner: dict[str, list[Lease]] = {}
-    for lease in leases:
-        by_owner.setdefault(lease.owner, []).append(lease)
-    for owner, its in by_owner.items():
-        held = select(table.c.id, table.c.generation).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
-        present = {(row.id, row.generation) for row in connection.execute(held)}
-        kept = [lease for lease in its if (lease.run_id, lease.generation) in present]
-        lost += [lease for lease in its if (lease.run_id, lease.generation) not in present]
-        for first in range(0, len(kept), _TOGETHER):
-            ids = [lease.run_id for lease in kept[first : first + _TOGETHER]]
-            mine = update(table).where(table.c.id.in_(ids), table.c.owner == owner)
-            connection.execute(mine.values(lease_until=until))
+    for first in range(0, len(leases), _TOGETHER):
+        part = leases[first : first + _TOGETHER]
+        named = select(table.c.id, table.c.generation).where(table.c.id.in_([lease.run_id for lease in part]))
+        present = {row.id: row.generation for row in connection.execute(named)}
+        kept = [lease.run_id for lease in part if present.get(lease.run_id) == lease.generation]
+        lost += [lease for lease in part if present.get(lease.run_id) != lease.generation]
+        held = update(table).where(table.c.id.in_(kept), table.c.owner.is_not(None))
+        connection.execute(held.values(lease_until=until))
     return lost
 
 
@@ -211,46 +252,90 @@ def release_all(connection: Connection, owner: str) -> int:
 
 def wake(connection: Connection, node_uuid: str, now: float) -> bool:
     """Make the node's open run due now (a heartbeat came, an abort was asked); whether there is one."""
-    mine = update(table).where(table.c.open_node == node_uuid)
-    return connection.execute(mine.values(wake_at=now)).rowcount == 1
+    return connection.execute(_CHANGE_OPEN, {"wake_at": now, "of_node": node_uuid}).rowcount == 1
 
 
 def request_abort(connection: Connection, node_uuid: str, reason: str, now: float) -> bool:
     """Ask the node's open run to stop at its next safe point; whether there is one."""
-    mine = update(table).where(table.c.open_node == node_uuid)
     values = {"abort_requested": True, "reason": reason, "wake_at": now}
-    return connection.execute(mine.values(values)).rowcount == 1
+    return connection.execute(_CHANGE_OPEN, {**values, "of_node": node_uuid}).rowcount == 1
+
+
+_ABORT = select(table.c.abort_requested, table.c.reason).where(*_OF_LEASE)
+_APPEND = insert(run_events)
+_JOURNAL = select(run_events).where(run_events.c.run_id == bindparam("of_run")).order_by(run_events.c.seq)
+_JOURNALS = (
+    select(run_events)
+    .where(run_events.c.run_id.in_(bindparam("of_runs", expanding=True)))
+    .order_by(run_events.c.run_id, run_events.c.seq)
+)
+
+
+def _named(lease: Lease) -> dict[str, Any]:
+    return {"of_run": lease.run_id, "of_generation": lease.generation}
 
 
 def change(connection: Connection, lease: Lease, /, **values: Any) -> None:
     """Set columns of a held run. Raises errors.LostLease when another conductor has it."""
-    held = update(table).where(
-        table.c.id == lease.run_id, table.c.generation == lease.generation, table.c.status == runs.Status.OPEN
-    )
-    if connection.execute(held.values(rows.encode(values))).rowcount != 1:
+    _change(connection, _HELD, lease, rows.encode(values))
+
+
+def _change(connection: Connection, statement: Update, lease: Lease, values: dict[str, Any]) -> None:
+    if connection.execute(statement, {**values, **_named(lease)}).rowcount != 1:
         raise errors.LostLease()
 
 
-def check(connection: Connection, lease: Lease) -> None:
-    """Raise errors.LostLease unless ``lease`` is still the right to work on the run."""
-    held = select(table.c.id).where(table.c.id == lease.run_id, table.c.generation == lease.generation)
-    if connection.execute(held).first() is None:
+def check(connection: Connection, lease: Lease) -> tuple[bool, str | None]:
+    """Whether somebody asked the run to stop, and in which words (not the whole row: a plan may be large).
+
+    Raises errors.LostLease unless ``lease`` is still the right to work on the run.
+    """
+    row = connection.execute(_ABORT, _named(lease)).first()
+    if row is None:
         raise errors.LostLease()
+    return bool(row.abort_requested), row.reason
 
 
-def append(connection: Connection, lease: Lease, entry: runs.Entry) -> None:
-    """Write one journal line. Raises errors.LostLease when another conductor has the run."""
+def append(connection: Connection, lease: Lease, *entries: runs.Entry) -> None:
+    """Write journal lines. Raises errors.LostLease when another conductor has the run."""
     check(connection, lease)
-    values = {"run_id": lease.run_id, "seq": entry.seq, "step": entry.step, "event": entry.mark}
-    connection.execute(insert(run_events), {**values, "detail": entry.detail, "at": entry.at})
+    add_lines(connection, lease, entries)
+
+
+def add_lines(connection: Connection, lease: Lease, entries: Sequence[runs.Entry]) -> None:
+    """``append`` in a unit that has asked for the lease already."""
+    run = {"run_id": lease.run_id}
+    lines = [
+        {**run, "seq": each.seq, "step": each.step, "event": each.mark, "detail": each.detail, "at": each.at}
+        for each in entries
+    ]
+    if lines:
+        connection.execute(_APPEND, lines)
+
+
+def journals(connection: Connection, run_ids: list[str]) -> dict[str, list[runs.Entry]]:
+    """The journal of each of these runs, in order; those without a line are absent."""
+    found: dict[str, list[runs.Entry]] = {}
+    for row in connection.execute(_JOURNALS, {"of_runs": run_ids}):
+        found.setdefault(row.run_id, []).append(_entry(row))
+    return found
 
 
 def journal(connection: Connection, run_id: str) -> list[runs.Entry]:
     """The journal of a run in order."""
-    statement = select(run_events).where(run_events.c.run_id == run_id).order_by(run_events.c.seq)
-    return [
-        runs.Entry(row.seq, row.step, runs.Mark(row.event), row.at, row.detail) for row in connection.execute(statement)
-    ]
+    return [_entry(row) for row in connection.execute(_JOURNAL, {"of_run": run_id})]
+
+
+def _entry(row: Row[Any]) -> runs.Entry:
+    return runs.Entry(row.seq, row.step, runs.Mark(row.event), row.at, row.detail)
+
+
+# Who asked for an abort is not overwritten before the run has read it.
+_REASON = case((table.c.abort_requested, table.c.reason), else_=bindparam("because", type_=Text))
+_AGAIN_AT = bindparam("again_at", type_=Float)
+_EARLIER = case((table.c.wake_at < _AGAIN_AT, table.c.wake_at), else_=_AGAIN_AT)
+_PARK = _HELD.values(reason=_REASON, wake_at=_EARLIER)
+_RESUME = _HELD.values(reason=_REASON)
 
 
 def park(connection: Connection, lease: Lease, wait: runs.Wait, wake_at: float) -> None:
@@ -258,20 +343,14 @@ def park(connection: Connection, lease: Lease, wait: runs.Wait, wake_at: float) 
 
     A wake that came while the run was held is not lost: the earlier time stays.
     """
-    earlier = case((table.c.wake_at < wake_at, table.c.wake_at), else_=wake_at)
-    change(connection, lease, wait=wait, reason=_unless_aborted(wait.told()), wake_at=earlier, **_FREE)
-    connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
+    told = {"because": wait.told(), "again_at": wake_at}
+    _change(connection, _PARK, lease, {**told, **rows.encode({"wait": wait}), **_FREE})
+    connection.execute(_HOLD_NODE, {"of_node": lease.node_uuid, "reservation": None})
 
 
 def resume(connection: Connection, lease: Lease) -> None:
     """Note that what the run waited for has come."""
-    change(connection, lease, wait=None, reason=_unless_aborted(None), progress=None)
-
-
-def get_abort(connection: Connection, run_id: str) -> tuple[bool, str | None]:
-    """Whether somebody asked the run to stop, and in which words. (Not the whole row: a plan may be large.)"""
-    row = connection.execute(select(table.c.abort_requested, table.c.reason).where(table.c.id == run_id)).first()
-    return (bool(row.abort_requested), row.reason) if row is not None else (False, None)
+    _change(connection, _RESUME, lease, {"because": None, "wait": None, "progress": None})
 
 
 def release_hold(connection: Connection, node_uuid: str, now: float) -> bool:
@@ -295,25 +374,22 @@ def supersede(connection: Connection, node_uuid: str, reason: str, now: float) -
 def release(connection: Connection, lease: Lease, memo: dict[str, Any], wake_at: float) -> None:
     """Give the run back untouched, to be tried again at ``wake_at`` and not before."""
     change(connection, lease, memo=memo, wake_at=wake_at, **_FREE)
-    connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
+    connection.execute(_HOLD_NODE, {"of_node": lease.node_uuid, "reservation": None})
 
 
 def finish(connection: Connection, lease: Lease, status: runs.Status, reason: str | None, now: float) -> None:
-    """Close the run and free the node."""
-    closed = _closed(status, reason, now)
-    change(connection, lease, **closed, **_FREE, open_node=None)
-    connection.execute(update(nodes).where(nodes.c.uuid == lease.node_uuid).values(reservation=None))
+    """Close the run, and drop the node's oldest.
+
+    The node is free as soon as the caller clears its ``reservation``, in the same unit.
+    """
+    change(connection, lease, **_closed(status, reason, now), **_FREE, open_node=None)
+    retention.drop_runs(connection, lease.node_uuid)
 
 
 def _closed(status: runs.Status, reason: str | None, now: float) -> dict[str, Any]:
     """The columns of a run that has ended. What was asked (a config drive, say) is nobody's business any more."""
     ended: dict[str, Any] = {"status": status, "reason": reason, "finished_at": now}
     return {**ended, "wait": None, "progress": None, "params": {}}
-
-
-def _unless_aborted(reason: str | None) -> Any:
-    """``reason``, except that who asked for an abort is not overwritten before the run has read it."""
-    return case((table.c.abort_requested, table.c.reason), else_=reason)
 
 
 def _host(owner: str) -> str:

@@ -131,6 +131,9 @@ conductors = Table(
     Column("updated_at", TIME),
 )
 
+# One row: the oldest version of these tables whose programs work with them.
+compatibility = Table("compatibility", metadata, Column("oldest", String(8), primary_key=True))
+
 runs = Table(
     "runs",
     metadata,

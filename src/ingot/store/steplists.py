@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Table, delete, insert, or_, select, upda
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, secrets, steplists
-from ingot.store import rows, schema
+from ingot.store import rows, schema, taken
 from ingot.store.paging import Page, paged
 from ingot.store.seal import Sealer
 
@@ -31,8 +31,7 @@ class StepLists(Generic[T]):
         try:
             connection.execute(insert(self._table).values(row))
         except IntegrityError as error:
-            text = f"A {self._what} with name {value.name} or uuid {value.uuid} already exists."
-            raise errors.Conflict(text, hint="Choose another one.") from error
+            raise taken.conflict(error, self._what, uuid=value.uuid, name=value.name) from error
         return self.get(connection, sealer, value.uuid)
 
     def get(self, connection: Connection, sealer: Sealer, ident: str) -> T:
@@ -63,7 +62,7 @@ class StepLists(Generic[T]):
         try:
             result = connection.execute(update(self._table).where(self._table.c.uuid == value.uuid).values(row))
         except IntegrityError as error:
-            raise errors.Conflict(f"A {self._what} with name {value.name} already exists.") from error
+            raise taken.conflict(error, self._what, name=value.name) from error
         if result.rowcount == 0:
             raise errors.NotFound(f"{self._what.capitalize()} {value.uuid} could not be found.")
 

@@ -6,17 +6,27 @@ Alembic is imported only when something has to be done: it costs a tenth of a se
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy
 from sqlalchemy import Connection, exc
 
 from ingot.domain import errors
-from ingot.store import place, triggers
+from ingot.store import compatibility, conductors, place, triggers
 from ingot.store.place import Place
 
-HEAD = "0017"
+T = TypeVar("T")
+
+HEAD = "0018"
 """The newest migration; a test compares it with the files."""
+OLDEST = "0017"
+"""The oldest version of the tables whose programs work with the newest. A migration that only adds leaves it as it is;
+one that takes away, or gives what is there another meaning, sets it to its own number."""
+_SILENT = 60.0
+"""Seconds after which a conductor that gives no sign of life does not stand in the way of an upgrade."""
 _PATIENCE = 60.0
 """Seconds to wait for the server, and for another process that upgrades."""
 _VERSION = sqlalchemy.text("SELECT version_num FROM alembic_version")
@@ -28,32 +38,28 @@ _ALONE = {
 
 def current(where: Place) -> str | None:
     """The migration the database stands at, None when it is new. Raises errors.StoreDown for a server that is away."""
-    if not isinstance(where, Path):
-        from ingot.store import server
-
-        return server.run_once(where, _version, _PATIENCE)
-    if not where.exists():
-        return None
-    engine = sqlalchemy.create_engine(f"sqlite:///{where}")
-    with engine.connect() as connection:
-        found = _version(connection)
-    engine.dispose()
-    return found
+    return _ask(where, _version)
 
 
 def upgrade(where: Place) -> bool:
-    """Make or bring up the database; whether anything had to be done.
+    """Make or bring up the database; whether anything had to be done. A newer one that bears this program is left.
 
-    Raises errors.Conflict when a newer ingot made it.
+    Raises errors.Conflict when a newer ingot made it and says that this program cannot work with it, or when conductors
+    are at work whose programs could not work with what this one would make of it.
     """
     present = current(where)
     if present == HEAD:
         return False
     if present is not None and present not in _known():
+        oldest = _ask(where, compatibility.find_oldest)
+        if oldest is not None and oldest <= HEAD:
+            return False
         raise errors.Conflict(
             f"The database {place.shown(where)} is at version {present}, newer than this program knows ({HEAD})",
             hint="Start the newer ingot, or restore a backup made by this version.",
         )
+    if present is not None and present < OLDEST:
+        _refuse_while_in_use(where)
     if isinstance(where, Path):
         where.parent.mkdir(parents=True, exist_ok=True)
         _migrate_file(where)
@@ -62,6 +68,31 @@ def upgrade(where: Place) -> bool:
 
         server.run_once(where, _migrate_server, _PATIENCE)
     return True
+
+
+def _refuse_while_in_use(where: Place) -> None:
+    busy = _ask(where, lambda connection: conductors.list_seen(connection, time.time() - _SILENT))
+    if busy:
+        raise errors.Conflict(
+            f"This program would upgrade the database {place.shown(where)} to version {HEAD}, with which conductors "
+            f"that are at work cannot go on: {', '.join(busy)}",
+            hint="Stop them and all API processes, then start the new ones.",
+        )
+
+
+def _ask(where: Place, question: Callable[[Connection], T | None]) -> T | None:
+    """What a unit reads; None where there is no database yet."""
+    if not isinstance(where, Path):
+        from ingot.store import server
+
+        return server.run_once(where, question, _PATIENCE)
+    if not where.exists():
+        return None
+    engine = sqlalchemy.create_engine(f"sqlite:///{where}")
+    with engine.connect() as connection:
+        found = question(connection)
+    engine.dispose()
+    return found
 
 
 def _version(connection: Connection) -> str | None:
@@ -86,6 +117,7 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    compatibility.set_oldest(connection, OLDEST)
     triggers.install(connection)
 
 

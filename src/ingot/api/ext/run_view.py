@@ -109,7 +109,7 @@ def whole(run: runs.Run, journal: list[runs.Entry], console: Console | None, *, 
 
 
 def _head(run: runs.Run) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in Head.__struct_fields__}
+    return {**{name: getattr(run, name) for name in Head.__struct_fields__}, "reason": run.told()}
 
 
 def _line(plan: list[runs.PlannedStep], entry: runs.Entry) -> Line:

@@ -13,7 +13,7 @@ import msgspec
 from ingot.api import query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node
+from ingot.domain import errors, ids, node, schema_texts
 from ingot.services import heartbeat as service
 
 _HEARTBEAT: dict[str, tuple[int, int]] = {
@@ -42,7 +42,10 @@ class _Card(msgspec.Struct, frozen=True):
     mac_address: str | None = None
 
 
-_Cards = Annotated[list[_Card], msgspec.Meta(min_length=1)]
+class _Inventory(msgspec.Struct, frozen=True):
+    """The part of an inventory that has to be there."""
+
+    interfaces: Annotated[list[_Card], msgspec.Meta(min_length=1)]
 
 
 @spec.tells("A ramdisk asks which node it runs on", answer=_WELCOME)
@@ -64,17 +67,19 @@ async def heartbeat(deps: Deps, request: wire.Request) -> wire.Answer:
     body = request.object("heartbeat")
     for name, value in body.items():
         if name not in _HEARTBEAT:
-            raise errors.Invalid(f"Unexpected parameter: {name}", hint=f"Known: {', '.join(_HEARTBEAT)}.")
+            raise errors.Invalid(f"Unexpected arguments: {name}", hint=f"Known: {', '.join(_HEARTBEAT)}.")
         first, longest = _HEARTBEAT[name]
         if request.version < first:
-            raise errors.Invalid(f'Field "{name}" not recognised', hint=f"It needs 1.{first}.")
+            raise errors.Invalid(f'Field "{name}" not recognised in this version', hint=f"It needs 1.{first}.")
         if value is not None and (not isinstance(value, str) or len(value) > longest):
-            raise errors.Invalid(f"Expected text of at most {longest} letters for {name}")
+            raise errors.Invalid(f"Expected string for {name}: {str(value)[:80]}", hint=f"At most {longest} letters.")
     url = body.get("callback_url")
     if url is None:
         raise errors.Invalid("Missing mandatory parameter: callback_url")
     if not url.startswith(("http://", "https://")):
-        raise errors.Invalid("The callback_url must begin with http:// or https://")
+        raise errors.Invalid(
+            'An issue with the supplied "callback_url" has been detected.', hint="It begins with http:// or https://."
+        )
     await service.beat(deps, nodes.known_ident(request.args["node"], request.version), body)
     return wire.accepted()
 
@@ -101,9 +106,9 @@ async def continue_inspection(deps: Deps, request: wire.Request) -> wire.Answer:
 
 def _check_interfaces(inventory: dict[str, Any]) -> None:
     try:
-        msgspec.convert(inventory.get("interfaces"), _Cards)
+        msgspec.convert(inventory, _Inventory)
     except msgspec.ValidationError as error:
-        raise errors.Invalid(f"Schema error for data: inventory.interfaces: {error}") from error
+        raise errors.Invalid(f"Schema error for data: {schema_texts.told(error, inventory)}") from error
 
 
 def _addresses(given: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ingot.api import query, spec, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
+from ingot.domain import truth
 from ingot.store import nodes as store
 
 _CONSOLE = spec.fields(console_enabled=bool, console_info=dict[str, str] | None)
@@ -22,7 +23,7 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
 @spec.tells("Switch the console on or off", 202, body=spec.fields(enabled=bool | str))
 async def change(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/console."""
-    enabled = query.truth(query.required(request, "enabled"), "enabled")
+    enabled = truth.read("enabled", query.required(request, "enabled"))
     found = await deps.store.peek(store.get, nodes.node_ident(request))
     await deps.bus.call("set_console", node_uuid=found.uuid, enabled=enabled)
     return wire.accepted(request.href("v1", "nodes", request.args["node"], "states", "console"))

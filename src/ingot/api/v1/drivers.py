@@ -24,7 +24,9 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     versions.require_filters("driver", asked.names(), request.version)
     kind = asked.text("type")
     if kind not in {None, "classic", "dynamic"}:
-        raise errors.Invalid(f'Invalid driver type "{kind}"', hint='Use "classic" or "dynamic".')
+        raise errors.Invalid(
+            '"type" filter must be one of "classic" or "dynamic", if specified.', hint="Correct or leave it out."
+        )
     fields = asked.words("fields")
     detail = bool(asked.flag("detail"))
     if fields is not None and detail:
@@ -102,7 +104,7 @@ def _pick(body: dict[str, Any], fields: tuple[str, ...] | None) -> dict[str, Any
         return body
     for name in fields:
         if name not in body:
-            raise errors.Invalid(f"Field {name} is not a valid field.", hint=f"There are: {', '.join(body)}.")
+            raise errors.Invalid(f'Field(s) "{name}" are not valid', hint=f"There are: {', '.join(body)}.")
     return {name: value for name, value in body.items() if name in fields or name == "links"}
 
 

@@ -12,7 +12,7 @@ import structlog
 
 from ingot.api import query, spec, wire
 from ingot.deps import Deps
-from ingot.domain import errors, ids
+from ingot.domain import errors, ids, schema_texts
 
 _log = structlog.get_logger("ingot.api")
 
@@ -39,10 +39,12 @@ class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/events."""
     query.Query(request)
+    given = request.object("events")
     try:
-        body = msgspec.convert(request.object("events"), Events)
+        body = msgspec.convert(given, Events)
     except msgspec.ValidationError as error:
-        raise errors.Invalid(f"Schema error: {error}", hint="Correct the event and send again.") from error
+        text = f"Schema error: {schema_texts.told(error, given)}"
+        raise errors.Invalid(text, hint="Correct the event and send again.") from error
     for event in body.events:
         for name, value in (("port_id", event.port_id), ("device_id", event.device_id), ("host_id", event.host_id)):
             if value is not None and not ids.is_uuid(value):

@@ -10,7 +10,7 @@ from typing import Any
 from ingot.api import query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
-from ingot.domain import errors, ids
+from ingot.domain import errors, ids, truth
 from ingot.services import nodes as service
 from ingot.store import nodes as store
 
@@ -54,7 +54,7 @@ async def set_boot_device(deps: Deps, request: wire.Request) -> wire.Answer:
         raise errors.Invalid("Missing mandatory parameter: boot_device")
     if device not in _DEVICES:
         raise errors.Invalid(f"Invalid boot device {device} specified.", hint=f"There are: {', '.join(_DEVICES)}.")
-    persistent = query.truth(body.get("persistent", False), "persistent")
+    persistent = truth.read("persistent", body.get("persistent", False))
     uuid = await _uuid(deps, request, changing=True)
     await deps.bus.call("set_boot_device", node_uuid=uuid, device=device, persistent=persistent)
     return wire.NO_CONTENT

@@ -10,7 +10,7 @@ from typing import Any
 from ingot.api import query, spec, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
-from ingot.domain import errors, orders
+from ingot.domain import errors, orders, truth
 from ingot.services import nodes as node_service
 from ingot.services import orders as service
 from ingot.store import nodes as store
@@ -32,7 +32,7 @@ async def set_boot_mode(deps: Deps, request: wire.Request) -> wire.Answer:
 @spec.tells("Ask for Secure Boot on or off; it is set later", 202, body=spec.fields(target=bool | str))
 async def set_secure_boot(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/secure_boot."""
-    target = query.truth(query.required(request, "target"), "target")
+    target = truth.read("target", query.required(request, "target"))
     return await _order(deps, request, orders.Order.SECURE_BOOT, target)
 
 

@@ -202,7 +202,9 @@ def _filter(
         )
     fault = asked.text("fault")
     if fault is not None and fault not in _FAULTS:
-        raise errors.Invalid(f'Unrecognized fault "{fault}"', hint=f"There are: {', '.join(_FAULTS)}.")
+        raise errors.Invalid(
+            f'Unrecognized fault "{fault}" is specified, allowed faults are {_FAULTS}', hint="Choose one."
+        )
     return nodes.Filter(
         associated=asked.flag("associated"),
         instance_uuid=asked.uuid("instance_uuid"),

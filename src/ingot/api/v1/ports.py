@@ -164,7 +164,11 @@ def _where(asked: query.Query) -> dict[str, Any]:
     groups = asked.words("conductor_groups")
     address = asked.text("address")
     if groups is not None and (given or address):
-        raise errors.Invalid("conductor_groups cannot be combined with other filters.", hint="Leave one out.")
+        raise errors.Invalid(
+            "Filtering by conductor_groups cannot be combined with node_ident, portgroup_ident, or node address "
+            "filters.",
+            hint="Leave one out.",
+        )
     where: dict[str, Any] = {
         "shard": asked.words("shard") or None,
         "conductor_group": groups or None,
@@ -189,7 +193,7 @@ def _ident(request: wire.Request) -> str:
     """The port of the path: a UUID or a name, whatever the microversion."""
     ident = request.args["port"]
     if not ids.is_uuid(ident) and not ids.is_name(ident):
-        raise errors.Invalid(f"Expected UUID or name for port: {ident}")
+        raise errors.Invalid(f"Expected UUID or name for port_ident: {ident}")
     return ident.lower() if ids.is_uuid(ident) else ident
 
 

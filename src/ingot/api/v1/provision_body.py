@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ingot.api import spec, versions
-from ingot.domain import errors, states, steplists
+from ingot.domain import errors, schema_texts, states, steplists, truth
 
 _DEPLOYS = frozenset({"active", "deploy", "rebuild"})
 _KEYS: dict[str, tuple[frozenset[str], int]] = {
@@ -79,7 +79,7 @@ def verb_of(body: dict[str, Any], version: int) -> str:
         raise errors.Invalid("Missing mandatory parameter: target", hint="Name the verb.")
     for key in body:
         if key != "target" and key not in _KEYS:
-            raise errors.Invalid(f"Unexpected parameter: {key}", hint=f"Known beside target: {', '.join(_KEYS)}.")
+            raise errors.Invalid(f"Unexpected arguments: {key}", hint=f"Known beside target: {', '.join(_KEYS)}.")
     if verb in states.VERBS and verb not in _JUDGED_LATE:
         versions.require(version, states.VERBS[verb][1])
     return verb
@@ -99,6 +99,8 @@ def read(verb: str, body: dict[str, Any], version: int) -> dict[str, Any]:
         _check_configdrive(given["configdrive"], version)
     if verb in {"clean", "service"}:
         _check_steps_given(verb, given)
+    if "disable_ramdisk" in given:
+        given["disable_ramdisk"] = truth.read("disable_ramdisk", given["disable_ramdisk"])
     words: Any = given.get("rescue_password")
     if verb == "rescue" and not (isinstance(words, str) and words.strip()):
         raise errors.Invalid('A non-empty "rescue_password" is required when setting target provision state to rescue')
@@ -135,8 +137,6 @@ def _check_steps_given(verb: str, given: dict[str, Any]) -> None:
         raise errors.Invalid(
             f'"{key}" is required when setting target provision state to {verb}', hint="Give at least one step."
         )
-    if not isinstance(given.get("disable_ramdisk", False), bool):
-        raise errors.Invalid("disable_ramdisk must be true or false")
 
 
 def _check_clean_steps(key: str, steps: Any) -> None:
@@ -173,19 +173,22 @@ def _check_deploy_steps(steps: Any) -> None:
 def _check_configdrive(value: Any, version: int) -> None:
     if isinstance(value, dict):
         versions.require(version, 56)
-        found = _convert("configdrive", value, ConfigDrive)
+        found = _convert("configdrive format", value, ConfigDrive)
         if found.vendor_data is not None:
             versions.require(version, 59)
         return
     if not isinstance(value, str):
-        raise errors.Invalid("Invalid configdrive: expected text or an object.")
+        raise errors.Invalid(
+            "Expected types <class 'NoneType'>, <class 'dict'>, <class 'str'> for configdrive",
+            hint="Give text or an object.",
+        )
     if value.startswith(("http://", "https://")) or not value:
         return
     try:
         base64.b64decode("".join(value.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise errors.Invalid(
-            "Invalid configdrive: the text is neither a URL nor base64.",
+            "Invalid configdrive format: it is neither a JSON, nor a URL, nor a base64 string",
             hint="Send a gzipped ISO image in base64, a URL, or an object.",
         ) from error
 
@@ -194,4 +197,5 @@ def _convert(key: str, value: Any, kind: Any) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise errors.Invalid(f"Invalid {key}: {error}", hint="Correct it and send again.") from error
+        text = f"Invalid {key}: {schema_texts.told(error, value)}"
+        raise errors.Invalid(text, hint="Correct it and send again.") from error

@@ -163,7 +163,7 @@ def _only(body: dict[str, Any], *known: str) -> None:
     unknown = sorted(set(body) - set(known))
     if unknown:
         raise errors.Invalid(
-            f"Schema error: Additional properties are not allowed ({', '.join(unknown)})",
+            f"Unexpected arguments: {', '.join(unknown)}",
             hint=f"Known here: {', '.join(known)}.",
         )
 

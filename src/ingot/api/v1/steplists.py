@@ -140,7 +140,7 @@ def _ident(request: wire.Request) -> str:
     """The item of the path. Raises errors.Invalid for what can be neither a UUID nor a name."""
     found = request.args["ident"]
     if not ids.is_label(found):
-        raise errors.Invalid(f"Expected UUID or name: {found}")
+        raise errors.Invalid(f"Expected UUID or name for ident: {found}")
     return found
 
 
@@ -180,8 +180,10 @@ async def replace_traits(deps: Deps, request: wire.Request) -> wire.Answer:
 async def add_trait(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/runbooks/{ident}/traits/{trait}."""
     query.Query(request)
-    if request.object("trait"):
-        raise errors.Invalid("No body should be provided when adding a trait")
+    if body := ", ".join(repr(name) for name in request.object("trait")):
+        raise errors.Invalid(
+            f"Schema error for body: Additional properties are not allowed ({body} was unexpected)", hint="Send none."
+        )
     trait = traits.check(request.args["trait"])
     await deps.store.run(service.set_traits, deps, request.args["ident"], [trait], set[str]())
     where = request.href("v1", "runbooks", request.args["ident"], "traits", trait)

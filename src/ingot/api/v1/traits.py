@@ -7,7 +7,7 @@ import msgspec
 from ingot.api import query, spec, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
-from ingot.domain import errors
+from ingot.domain import errors, schema_texts
 from ingot.domain import traits as rules
 from ingot.services import traits as service
 from ingot.store import nodes as store
@@ -35,7 +35,8 @@ async def replace(deps: Deps, request: wire.Request) -> wire.Answer:
     try:
         given = msgspec.convert(body, _Traits).traits
     except msgspec.ValidationError as error:
-        raise errors.Invalid(f"Schema error for body: {error}", hint='Send {"traits": [...]}.') from error
+        text = f"Schema error for body: {schema_texts.told(error, body)}"
+        raise errors.Invalid(text, hint='Send {"traits": [...]}.') from error
     checked = tuple(rules.check(trait) for trait in given)
     await service.replace(deps, nodes.node_ident(request), checked)
     return wire.NO_CONTENT
@@ -53,8 +54,10 @@ async def clear(deps: Deps, request: wire.Request) -> wire.Answer:
 async def add(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/traits/{trait}."""
     query.Query(request)
-    if request.object("trait"):
-        raise errors.Invalid("No body should be provided when setting a trait")
+    if body := ", ".join(repr(name) for name in request.object("trait")):
+        raise errors.Invalid(
+            f"Schema error for body: Additional properties are not allowed ({body} was unexpected)", hint="Send none."
+        )
     trait = rules.check(request.args["trait"])
     await service.add(deps, nodes.node_ident(request), trait)
     where = request.href("v1", "nodes", request.args["node"], "traits", trait)

@@ -59,7 +59,7 @@ def _read(request: wire.Request) -> tuple[str, dict[str, Any]]:
     named = query.Query(request, "method").text("method")
     method = request.args.get("method") or named
     if not method:
-        raise errors.Invalid("Method not specified", hint="Name it in the path.")
+        raise errors.Invalid("Missing mandatory parameter: method", hint="Name it in the path.")
     return method, request.object("data")
 
 

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from ingot.clients import fence
 from ingot.clients.agent import results
 from ingot.clients.agent.results import CommandResult, CommandStatus
 from ingot.clients.http.client import Call, HttpClient, Reply
@@ -104,6 +105,7 @@ class Agent:
         body = msgspec.json.encode({"name": name, "params": dict(params)})
         call = self._call("POST", "/v1/commands/", f"&wait={str(wait).lower()}", body)
         for attempt in range(1, ATTEMPTS + 1):
+            await fence.passed()
             try:
                 return results.command(self._checked(await self._http.send(call), name))
             except errors.Unreachable:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import copy
 
+from ingot.clients import fence
 from ingot.clients.ipmi import codec, completion, login, refusals, suites
 from ingot.clients.ipmi.session import NoWay, Session
 from ingot.clients.ipmi.target import Target
@@ -38,6 +39,7 @@ class Bmc:
         self._lock = asyncio.Lock()
         self._session: Session | None = None
         self._suite: suites.Suite | None = None
+        self._pace = 0.0  # seconds that its answers take: the last one, or what is left of the memory of slower ones
         self._lane = 0
         self._entered = False  # whether a login has ever got to its end, or near it
         self._new_port = False  # whether this BMC lets us in again only from another port
@@ -71,6 +73,7 @@ class Bmc:
             self._fail_with_the_others(came)
             try:
                 login_as = target if asked.bridge is None else target.login
+                await fence.passed()
                 body = await self._once(login_as, asked)
                 if body[:1] and body[0] in completion.BUSY:
                     body = await self._insist(login_as, asked)
@@ -137,10 +140,13 @@ class Bmc:
 
     async def _try(self, session: Session, asked: codec.Request, waits: tuple[float, ...]) -> bytes | None:
         try:
-            return await session.request(asked, waits)
+            body = await session.request(asked, login.patience(waits, self._pace))
         except errors.Unreachable:
             self._forget()
             raise
+        if body is not None:
+            self._pace = max(session.took, self._pace / 2)
+        return body
 
     async def _insist(self, target: Target, asked: codec.Request) -> bytes:
         """Ask a busy BMC again until it answers or the deadline passes; the last answer is given then."""
@@ -208,6 +214,7 @@ class Bmc:
             self._entered = True
             raise
         self._session, self._lane, self._entered = session, lane, True
+        self._pace = max(self._pace, attempt.pace)
         self._silent, self._let_in = False, (target, self._transports.loop.time())
         return session
 
@@ -219,5 +226,5 @@ class Bmc:
 
     def _forget(self) -> None:
         if self._session is not None:
-            self._session.forget()
+            self._session.abandon()
             self._session = None

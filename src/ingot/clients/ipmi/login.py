@@ -23,6 +23,7 @@ from ingot.domain import errors
 TRIES = (1.0, 1.5, 2.25, 3.25)  # seconds waited for an answer after each sending: 8 s in all
 # From RAKP 3 on a repeated packet may find the BMC a step ahead, and then it stays silent: better begin anew.
 LATE_TRIES = (1.0, 1.5)
+LONGEST_TRY = 10.0  # seconds that a slow BMC is given for one answer
 LISTEN = 17.0  # how much longer the first silence is listened to: a slow BMC is not a dead one
 PROBE_TRIES = (0.5,)  # for the question that many BMCs leave unanswered (ipmi_sim of OpenIPMI 2.0.33)
 AUTH_CAPABILITIES = 0x38
@@ -46,6 +47,7 @@ class Login:
         self._transport = transport
         self._target = target
         self._kind: int | None = None  # payload type waited for; None waits for a session-less answer
+        self.pace = 0.0  # seconds that the slowest answer took
         self._number = 0  # tag or rqSeq of the running question
         self._answer: asyncio.Future[bytes | None] | None = None
         self.finished = asyncio.Event()
@@ -166,7 +168,7 @@ class Login:
             raise refusals.wrong_password(target)
         keys = suites.derive(suite, target.kg or key, facts)
         code = suites.rakp3_code(suite, key, facts)
-        reply = await self._ask(codec.PAYLOAD_RAKP3, head + code, LATE_TRIES)
+        reply = await self._ask(codec.PAYLOAD_RAKP3, head + code, patience(LATE_TRIES, self.pace))
         self._accept(reply[1])
         if not hmac.compare_digest(suites.rakp4_check(suite, keys.sik, facts), reply[8 : 8 + suite.check_length]):
             raise refusals.wrong_kg(target)
@@ -182,16 +184,16 @@ class Login:
             done = True
         finally:
             if not done:
-                session.forget()
+                session.abandon()
         return session
 
     async def _raise_privilege(self, session: Session) -> None:
         asked = codec.Request(codec.NETFN_APP, SET_PRIVILEGE, bytes((self._target.privilege,)))
-        answer = await session.request(asked, LATE_TRIES)
+        tries = patience(LATE_TRIES, self.pace)
+        answer = await session.request(asked, tries)
         if answer is None:
-            raise refusals.Again(no_answer(self._target, sum(LATE_TRIES)))
+            raise refusals.Again(no_answer(self._target, sum(tries)))
         if answer[0] != completion.SUCCESS:
-            await session.close(PROBE_TRIES[0])
             raise refusals.privilege_refused(self._target, answer[0])
 
     def _accept(self, status: int) -> None:
@@ -238,13 +240,21 @@ class Login:
         return reply[1:] if reply is not None and reply[0] == command else None
 
     async def _exchange(self, packet: bytes, waits: Sequence[float]) -> bytes | None:
+        began = self._transport.loop.time()
         for seconds in waits:
             self._answer = self._transport.loop.create_future()
             self._transport.send(packet, self.peer)
             reply = await self._transport.wait(self._answer, seconds)
             if reply is not None:
+                self.pace = max(self.pace, self._transport.loop.time() - began)
                 return reply
         return None
+
+
+def patience(tries: tuple[float, ...], pace: float) -> tuple[float, ...]:
+    """``tries``, or fewer and longer ones for a BMC whose answers take ``pace`` seconds: repeating does not help it."""
+    first = min(2 * pace, LONGEST_TRY)
+    return tries if first <= tries[0] else (first,) * min(len(tries), 2)
 
 
 def no_answer(target: Target, seconds: float) -> errors.Unreachable:

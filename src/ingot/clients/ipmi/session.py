@@ -8,6 +8,7 @@ sequence is new and it belongs to the request that waits.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import os
 import struct
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from ingot.clients.ipmi import codec, completion, suites
 from ingot.clients.ipmi.transport import Peer, Transport
+from ingot.domain import errors
 
 TRAILER = b"\xff\xff\x02\x07"  # a sealed message always needs two pad bytes: 12 + 16 n + 2 + 2
 PADS = tuple(bytes(range(1, n + 1)) + bytes((n,)) for n in range(16))
@@ -60,6 +62,7 @@ class Session:
         "console_id",
         "on_serial",
         "peer",
+        "took",
     )
 
     def __init__(
@@ -82,6 +85,7 @@ class Session:
         self._relays = False  # whether the running request is for a controller behind the BMC
         self._no_way = False  # whether what came is the BMC's refusal to pass it on
         self._answer: asyncio.Future[bytes | None] | None = None
+        self.took = 0.0  # seconds until the last answer
         self.on_serial: Callable[[bytes], None] | None = None  # who takes the packets of serial over LAN
         transport.sessions[self.console_id] = self
 
@@ -99,11 +103,13 @@ class Session:
         self._relays = bridge is not None
         self._expected = (netfn | 1, rq_seq, command)
         transport = self._transport
+        began = transport.loop.time()
         for seconds in waits:
             self._answer = transport.loop.create_future()
             transport.send(self.seal(message), self.peer)
             body = await transport.wait(self._answer, seconds)
             if body is not None:
+                self.took = transport.loop.time() - began
                 if self._no_way:
                     self._no_way = False
                     raise NoWay(body[0])
@@ -113,6 +119,14 @@ class Session:
     async def close(self, wait: float) -> None:
         """Free the BMC's session slot, waiting at most ``wait`` seconds for its word; never raises."""
         await self.request(codec.Request(codec.NETFN_APP, CLOSE_SESSION, struct.pack("<I", self.bmc_id)), (wait,))
+        self.forget()
+
+    def abandon(self) -> None:
+        """Drop the session, and tell the BMC so without waiting: one that is only slow frees its slot; never raises."""
+        self._rq_seq = (self._rq_seq + 1) & 0x3F
+        message = codec.request(codec.NETFN_APP, CLOSE_SESSION, self._rq_seq, struct.pack("<I", self.bmc_id))
+        with contextlib.suppress(errors.Unreachable):
+            self._transport.send(self.seal(message), self.peer)
         self.forget()
 
     def forget(self) -> None:

@@ -18,21 +18,27 @@ from ingot.clients.http.client import Call, HttpClient, Reply, Streamed
 from ingot.clients.redfish import complaints
 from ingot.clients.redfish.resources import Resource, items, link, members, part, text
 from ingot.clients.redfish.service import Service
+from ingot.clients.redfish.sessions import Sessions
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
 
+IDLE = 1200.0  # longer than power sync leaves a BMC alone that has failed
+CLOSE_DEADLINE = 8.0
 _EXPAND = "$expand=.($levels=1)"  # DSP0266 section "The $expand query parameter": the members, not the links
 
 
 class RedfishPool:
-    """All Redfish services reached from this event loop; makes its own HTTP client when none is given."""
+    """All Redfish services reached from this event loop. ``sessions``: what a killed process has left open on them.
 
-    def __init__(self, client: HttpClient | None = None) -> None:
-        self._http = client or HttpClient()
-        self._own = client is None
+    One that nobody has asked for ``idle`` seconds is logged out of and forgotten.
+    """
+
+    def __init__(self, sessions: Sessions | None = None, *, idle: float = IDLE) -> None:
+        self._http = HttpClient()
+        self._sessions = sessions or Sessions()
         self._services: dict[str, Service] = {}
-        self._systems: dict[Target, str] = {}
-        self._expands: dict[str, bool] = {}
+        self._idle = idle
+        self._keeper: asyncio.Task[None] | None = None
 
     async def get(self, target: Target, path: str) -> Resource:
         """The resource at ``path`` (absolute on the service).
@@ -110,14 +116,15 @@ class RedfishPool:
 
     async def system_path(self, target: Target) -> str:
         """Path of the target's ComputerSystem. Raises ``errors.Invalid`` when there are several."""
-        path = self._systems.get(target)
+        known = self._service(target).systems
+        path = known.get(target)
         if path is None:
-            path = self._systems[target] = await self._find_system(target)
+            path = known[target] = await self._find_system(target)
         return path
 
     def forget_system(self, target: Target) -> bool:
         """Look for the system anew next time; whether there was one to forget."""
-        return self._systems.pop(target, None) is not None
+        return self._service(target).systems.pop(target, None) is not None
 
     async def collect(self, target: Target, path: str | None) -> list[tuple[str, Resource]]:
         """(path, resource) of every member of the collection at ``path``; empty where there is none."""
@@ -133,24 +140,43 @@ class RedfishPool:
 
     async def close(self) -> None:
         """Log out everywhere and close the connections; the pool cannot be used afterwards."""
-        await asyncio.gather(*(service.close() for service in self._services.values()))
+        if self._keeper is not None:
+            self._keeper.cancel()
+        with contextlib.suppress(TimeoutError):  # what is not done by then, the next process takes over
+            async with asyncio.timeout(CLOSE_DEADLINE):
+                await asyncio.gather(*(service.close() for service in self._services.values()))
+        for service in self._services.values():
+            service.hang_up()
         self._services.clear()
-        if self._own:
-            await self._http.close()
+        self._sessions.close()
+        await self._http.close()
+
+    async def _keep(self, tick: float) -> None:
+        """Leave the services that nobody asks any more."""
+        while True:
+            await asyncio.sleep(tick)
+            latest = asyncio.get_running_loop().time() - self._idle
+            unused = [origin for origin, one in self._services.items() if one.idle and one.used < latest]
+            await asyncio.gather(*(self._services[origin].close() for origin in unused))
+            for origin in unused:
+                if self._services[origin].idle and self._services[origin].used < latest:
+                    del self._services[origin]
 
     async def _can_expand(self, target: Target) -> bool:
         """Whether collections may be asked for with their members inside, as the service root tells."""
-        known = self._expands.get(target.origin)
-        if known is None:
+        service = self._service(target)
+        if service.expands is None:
             root = await self.get(target, target.root)
             query = part(root, "ProtocolFeaturesSupported", "ExpandQuery")
-            known = self._expands[target.origin] = query.get("NoLinks") is True or query.get("ExpandAll") is True
-        return known
+            service.expands = query.get("NoLinks") is True or query.get("ExpandAll") is True
+        return service.expands
 
     def _service(self, target: Target) -> Service:
         service = self._services.get(target.origin)
         if service is None:
-            service = self._services[target.origin] = Service(self._http)
+            service = self._services[target.origin] = Service(self._http, self._sessions)
+            if self._keeper is None:
+                self._keeper = asyncio.create_task(self._keep(self._idle / 4))
         return service
 
     async def _find_system(self, target: Target) -> str:

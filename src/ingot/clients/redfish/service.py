@@ -16,9 +16,11 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
+from ingot.clients import fence
 from ingot.clients.http.client import Call, HttpClient, Reply, Streamed
 from ingot.clients.http.line import Line
 from ingot.clients.redfish import complaints
+from ingot.clients.redfish.sessions import Session, Sessions
 from ingot.clients.redfish.target import AuthType, Target
 from ingot.domain import errors
 from ingot.telemetry import counts
@@ -46,14 +48,23 @@ teller: ContextVar[Tell | None] = ContextVar("redfish_teller", default=None)
 class Service:
     """The BMC behind one origin."""
 
-    def __init__(self, http: HttpClient) -> None:
+    def __init__(self, http: HttpClient, sessions: Sessions) -> None:
         self._http = http
+        self._sessions = sessions
         self._line = Line(http.contexts)
         self._lock = asyncio.Lock()
         self._target: Target | None = None  # whose login the fields below hold
         self._token: str | None = None
         self._session: str | None = None  # path of our session resource
         self._basic_until = 0.0  # loop time until which basic stands in for a session
+        self.systems: dict[Target, str] = {}  # paths of ComputerSystems that were looked for
+        self.expands: bool | None = None  # whether it knows $expand; None: not asked yet
+        self.used = asyncio.get_running_loop().time()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for it."""
+        return not self._lock.locked()
 
     async def request(self, target: Target, method: str, path: str, body: bytes | None, etag: str | None) -> Reply:
         """Send with authentication, log in again on 401, be patient while the BMC is busy."""
@@ -61,11 +72,12 @@ class Service:
             return await self._request(target, method, path, body, etag)
 
     async def _request(self, target: Target, method: str, path: str, body: bytes | None, etag: str | None) -> Reply:
+        self.used = asyncio.get_running_loop().time()
         async with self._lock:
             headers = {"If-Match": etag} if etag else {}
             reply = await self._patiently(target, method, path, body, headers)
             if reply.status == 401 and self._token is not None:
-                self._token = self._session = None  # the BMC dropped the session: restart, time-out
+                self._forget(target)  # the BMC dropped the session: restart, time-out
                 reply = await self._patiently(target, method, path, body, headers)
             return reply
 
@@ -74,13 +86,18 @@ class Service:
         async with self._lock:
             headers = {"Accept": "application/json", "Content-Type": kind} | await self._authorization(target)
             url = target.origin + path
+            await fence.passed()
             return await self._http.send(Call("POST", url, target.name, headers, body, target.trust, UPLOAD_TIMEOUT))
 
     async def close(self) -> None:
         """Delete our session and end the connection; a BMC that does not answer is left alone."""
         async with self._lock:
             await self._log_out()
-            self._line.close()
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """End the connection."""
+        self._line.close()
 
     async def _patiently(
         self, target: Target, method: str, path: str, body: bytes | None, headers: dict[str, str]
@@ -88,6 +105,7 @@ class Service:
         loop = asyncio.get_running_loop()
         started, pause = loop.time(), FIRST_PAUSE
         while True:
+            await fence.passed()
             try:
                 known = headers | await self._authorization(target)
                 reply = await self._send(target, method, path, body, known)
@@ -148,6 +166,8 @@ class Service:
         if target.auth_type is AuthType.BASIC or asyncio.get_running_loop().time() < self._basic_until:
             pair = f"{target.username}:{target.password}".encode()
             return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        if self._token is None and (left := self._sessions.take(target)):
+            self._token, self._session = left.token, left.path
         if self._token is None:
             await self._log_in(target)
             if self._token is None:
@@ -162,6 +182,7 @@ class Service:
         if reply.status < 300 and token:
             self._token = token
             self._session = urlsplit(reply.headers.get("Location", "")).path or None
+            self._sessions.opened(target, Session(token, self._session))
             return
         full = complaints.is_session_limit(reply)
         if reply.status in (400, 401, 403) and not full:
@@ -188,18 +209,14 @@ class Service:
         self._token = self._session = None
         if target is None or session is None or token is None:
             return
-        headers = {"X-Auth-Token": token}
-        call = Call(
-            "DELETE",
-            target.origin + session,
-            target.name,
-            headers,
-            None,
-            target.trust,
-            LOGOUT_TIMEOUT,
-        )
-        with contextlib.suppress(errors.Unreachable, errors.Misbehaved):
-            await self._line.send(call)
+        url, headers = target.origin + session, {"X-Auth-Token": token}
+        with contextlib.suppress(errors.IngotError):
+            await self._line.send(Call("DELETE", url, target.name, headers, None, target.trust, LOGOUT_TIMEOUT))
+            self._sessions.ended(target.origin)
+
+    def _forget(self, target: Target) -> None:
+        self._token = self._session = None
+        self._sessions.ended(target.origin)
 
 
 async def _tell(words: str) -> None:

@@ -16,11 +16,11 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
-from ingot.conductor.calls import Calls, Loaded
+from ingot.conductor.calls import Calls
 from ingot.deps import Deps
 from ingot.domain import errors, power, states
 from ingot.interfaces.context import Context
-from ingot.store import history, nodes
+from ingot.store import contexts, history, nodes
 from ingot.store.paging import Page
 from ingot.telemetry import counts
 
@@ -68,9 +68,13 @@ class PowerSync:
                     _log.warning("power sync left out", reason=error.sentence())
                 await asyncio.sleep(max(0.0, interval - (self._deps.clock() - began)))
         finally:
-            for task in self._reading.values():
-                task.cancel()
-            await self.settle()
+            await self.close()
+
+    async def close(self) -> None:
+        """End the reads that are under way."""
+        for task in self._reading.values():
+            task.cancel()
+        await self.settle()
 
     async def sweep(self, over: float) -> None:
         """Ask every node that is due, spread over half of ``over`` seconds; ends when all are asked and the brisk ones
@@ -91,6 +95,11 @@ class PowerSync:
             if self._reading:
                 await asyncio.wait(self._reading.values(), timeout=_BRISK)
 
+    @property
+    def awaited(self) -> int:
+        """How many BMCs have not answered yet."""
+        return len(self._reading)
+
     async def settle(self) -> None:
         """Wait for the reads that outlast their sweep."""
         if self._reading:
@@ -100,7 +109,7 @@ class PowerSync:
         skip = min(2 ** self._failures.get(uuid, 0), _LONGEST_BACK_OFF)
         return self._sweeps % skip == 0 and uuid not in self._reading
 
-    def _start(self, loaded: Loaded, stored: str | None) -> None:
+    def _start(self, loaded: contexts.Loaded, stored: str | None) -> None:
         """Read one node's power in a task of its own, which holds one place of ``_room`` for ``_BRISK`` at most."""
         uuid = loaded.node.uuid
         task = self._reading[uuid] = asyncio.create_task(self._follow(loaded, stored))
@@ -118,7 +127,7 @@ class PowerSync:
 
         task.add_done_callback(end)
 
-    async def _follow(self, loaded: Loaded, stored: str | None) -> None:
+    async def _follow(self, loaded: contexts.Loaded, stored: str | None) -> None:
         """Read one node's power and store what has changed."""
         uuid = loaded.node.uuid
         try:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from ingot.clients import fence
 from ingot.domain import errors
 from ingot.interfaces.context import Context, StepContext, WaitFor
 
@@ -27,6 +28,7 @@ async def act(ctx: Context, action: str, effect: str | None = None) -> None:
     if action in str(ctx.driver_info.get("fake_fault") or "").split():
         text = ctx.driver_info.get("fake_fault_text") or f"the fake machine was told to fail {action}"
         raise errors.Misbehaved(text, hint="Remove fake_fault from driver_info.")
+    await fence.passed()
     if effect is not None and ctx.kit.settings.fake_effects:
         await asyncio.to_thread(_remember, Path(ctx.kit.settings.fake_effects), ctx.node.uuid, effect)
 

@@ -72,8 +72,7 @@ def _seen(ctx: Context, since: float) -> list[tuple[tuple[float, str], str]]:
 
 
 async def _write(ctx: StepContext, plan: dict[str, object]) -> None:
-    info = {**(await ctx.refresh()).driver_internal_info, _KEY: plan}
-    await ctx.journal.change_node(driver_internal_info=info)
+    await ctx.keep({_KEY: plan})
 
 
 def _now(ctx: Context) -> float:

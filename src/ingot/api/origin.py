@@ -1,0 +1,77 @@
+"""Where a request came from and where its links lead, also behind a proxy.
+
+Why its own place: what a proxy says of a request is believed by setting only, and everything that believes it is here.
+May not: know a route. Invariant: without the setting ``proxy_headers`` no such header changes anything.
+Source: oslo.middleware's http_proxy_to_wsgi and Ironic's choice of the public URL, by which links are built there.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ingot.settings import Settings
+
+HEADERS = frozenset(
+    {b"forwarded", *(f"x-forwarded-{word}".encode() for word in ("for", "proto", "host", "port", "prefix"))}
+)
+"""What a proxy says of a request, in lower case."""
+_HOST = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]+)(:[0-9]{1,5})?$")
+_PREFIX = re.compile(r"^(/[\w.~-]+)+/?$", re.ASCII)
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+class Origins:
+    """What links of this process begin with when a request's Host header cannot be one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._proxied = settings.proxy_headers
+        self._public = (settings.public_url or "").rstrip("/")
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self._fallback = f"{host}:{settings.port}"
+
+    def base(self, scheme: str, headers: dict[str, str]) -> str:
+        """What links begin with: what the proxy says, or else the setting, or else scheme and Host header."""
+        if self._proxied:
+            return self._behind_proxy(scheme, headers)
+        return self._public or self._url(scheme, headers.get("host", ""))
+
+    def client(self, address: str, headers: dict[str, str]) -> str:
+        """The address that asks; behind a proxy the one that it names last, as those before it anyone may write."""
+        if not self._proxied:
+            return address
+        named = _last(_forwarded(headers), "for") if "forwarded" in headers else headers.get("x-forwarded-for", "")
+        return named.rpartition(",")[2].strip().strip('"') or address
+
+    def _behind_proxy(self, scheme: str, headers: dict[str, str]) -> str:
+        if headers.get("forwarded"):
+            first = _forwarded(headers)[0]
+            proto, host = first.get("proto"), first.get("host")
+        else:
+            proto, host = (_first(headers.get(f"x-forwarded-{word}", "")) for word in ("proto", "host"))
+        host, port = host or headers.get("host", ""), _first(headers.get("x-forwarded-port", ""))
+        if port.isdecimal() and not re.search(r":\d+$", host):
+            host = f"{host}:{port}"
+        prefix = headers.get("x-forwarded-prefix", "")
+        below = prefix.rstrip("/") if _PREFIX.match(prefix) else ""
+        return self._url(proto if proto in _DEFAULT_PORTS else scheme, host) + below
+
+    def _url(self, scheme: str, host: str) -> str:
+        shown = host if _HOST.match(host) else self._fallback
+        return f"{scheme}://{shown.removesuffix(_DEFAULT_PORTS.get(scheme, ' '))}"
+
+
+def _first(listed: str) -> str:
+    return listed.partition(",")[0].strip()
+
+
+def _forwarded(headers: dict[str, str]) -> list[dict[str, str]]:
+    """The header Forwarded (RFC 7239): one entry for each proxy, the nearest to the client first."""
+    found: list[dict[str, str]] = []
+    for proxy in headers.get("forwarded", "").split(","):
+        pairs = (pair.partition("=") for pair in proxy.split(";"))
+        found.append({name.strip().lower(): value.strip().strip('"') for name, _, value in pairs})
+    return found
+
+
+def _last(entries: list[dict[str, str]], name: str) -> str:
+    return next((entry[name] for entry in reversed(entries) if name in entry), "")

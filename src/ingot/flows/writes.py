@@ -1,0 +1,248 @@
+"""The units of work of a run: what is written together, fenced by the lease's generation.
+
+May not: call hardware, wait. Invariant: a unit of a lease that another conductor's claim has ended is refused as
+errors.LostLease, and nothing of it is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection
+
+from ingot.deps import Deps
+from ingot.domain import bios, firmware, inspection_rules, node, power, rule_actions, runs, secrets, states
+from ingot.interfaces.network import VIF
+from ingot.store import allocations, history, nodes
+from ingot.store import bios as bios_store
+from ingot.store import firmware as firmware_store
+from ingot.store import inspection_rules as rule_store
+from ingot.store import portgroups as group_store
+from ingot.store import ports as port_store
+from ingot.store import runs as run_store
+from ingot.store.seal import Sealer
+
+_STEP_FIELDS = {
+    runs.Kind.CLEAN: "clean_step",
+    runs.Kind.TEAR_DOWN: "clean_step",
+    runs.Kind.DEPLOY: "deploy_step",
+    runs.Kind.SERVICE: "service_step",
+}
+
+
+class Due(NamedTuple):
+    """What may be written together with the next write: a new plan, lines that confirm what has ended."""
+
+    plan: list[runs.PlannedStep] | None = None
+    lines: tuple[runs.Entry, ...] = ()
+
+
+class Begun(NamedTuple):
+    """The node and its agent's sealed token when a step was to begin; ``abort``: why it did not."""
+
+    node: node.Node
+    token: str | None
+    abort: str | None
+
+
+class Writes:
+    """The units of one lease."""
+
+    def __init__(self, deps: Deps, lease: run_store.Lease, run: runs.Run) -> None:
+        self._sealer = deps.sealer
+        self._clock = deps.clock
+        self._lease = lease
+        self._run = run
+
+    def catch_up(self, connection: Connection, due: Due) -> None:
+        """Write what is due."""
+        self._set_plan(connection, due.plan)
+        if due.lines:
+            run_store.append(connection, self._lease, *due.lines)
+
+    def begin(self, connection: Connection, due: Due, started: runs.Entry, step: runs.PlannedStep) -> Begun:
+        """Write what is due and, unless somebody asked the run to stop, that ``step`` begins; show it on the node."""
+        asked, reason = run_store.check(connection, self._lease)
+        self._set_plan(connection, due.plan)
+        run_store.add_lines(connection, self._lease, due.lines if asked else (*due.lines, started))
+        field = _STEP_FIELDS.get(self._run.kind)
+        if field and not asked:
+            args = secrets.split(step.args, {}, instance=True)[0]
+            shown = {"interface": step.interface, "step": step.step, "priority": step.priority, "args": args}
+            nodes.change(connection, self._run.node_uuid, **{field: shown})
+        found, _, token = nodes.get_sealed(connection, self._run.node_uuid)
+        return Begun(found, token, (reason or "Aborted on request") if asked else None)
+
+    def _set_plan(self, connection: Connection, plan: list[runs.PlannedStep] | None) -> None:
+        if plan is not None:
+            sealed = [_sealed_step(self._sealer, self._run.node_uuid, one) for one in plan]
+            run_store.change(connection, self._lease, plan=sealed)
+
+    def append(self, connection: Connection, entry: runs.Entry) -> None:
+        """Write a journal line."""
+        run_store.append(connection, self._lease, entry)
+
+    def remember(self, connection: Connection, memo: dict[str, Any]) -> None:
+        """Replace the run's memo."""
+        run_store.change(connection, self._lease, memo=memo)
+
+    def report(self, connection: Connection, progress: dict[str, Any]) -> None:
+        """Show progress."""
+        run_store.change(connection, self._lease, progress=progress)
+
+    def park(self, connection: Connection, wait: runs.Wait, wake_at: float) -> None:
+        """Give the run back; the node enters its wait state if the wait is for its agent."""
+        run_store.park(connection, self._lease, wait, wake_at)
+        if wait.held:
+            if wait != self._run.wait:  # else it was released between the look and this, and must not be held again
+                self._move(connection, states.Event.HOLD)
+        elif wait.on_agent:
+            self._move(connection, states.Event.WAIT)
+
+    def release(self, connection: Connection, memo: dict[str, Any]) -> None:
+        """Give the run back as it is, due at once."""
+        run_store.release(connection, self._lease, memo, self._clock())
+
+    def resumed(self, connection: Connection) -> None:
+        """The wait is over; the node leaves its wait state."""
+        run_store.resume(connection, self._lease)
+        self._move(connection, states.Event.RESUME)
+
+    def enter(self, connection: Connection, event: states.Event) -> None:
+        """Move the node by a state event."""
+        run_store.check(connection, self._lease)
+        self._move(connection, event)
+
+    def _move(self, connection: Connection, event: states.Event) -> None:
+        """Apply an event where the table allows it from here, else leave the state."""
+        present = nodes.get(connection, self._run.node_uuid).provision_state
+        after = states.find_next(present, event)
+        if after is not None:
+            nodes.move(connection, self._run.node_uuid, present, after)
+
+    def finish(
+        self,
+        connection: Connection,
+        status: runs.Status,
+        events: tuple[states.Event, ...],
+        reason: str | None,
+        extra: Any,
+    ) -> None:
+        """Close the run, move the node by ``events`` one after another, and set its columns ``extra``."""
+        now = self._clock()
+        run_store.finish(connection, self._lease, status, reason, now)
+        uuid = self._run.node_uuid
+        fields: dict[str, Any] = {
+            "clean_step": {},
+            "deploy_step": {},
+            "service_step": {},
+            "last_error": reason,
+            "reservation": None,
+            **extra,
+        }
+        before = nodes.get(connection, uuid)
+        after = before.provision_state
+        for event in events:
+            after = states.transition(after, event)
+        if not events:
+            nodes.change(connection, uuid, **fields)
+        else:
+            rests = states.TABLE[after].kind == states.Kind.STABLE
+            goal = {"target_provision_state": None} if rests else {}
+            nodes.move(connection, uuid, before.provision_state, after, **goal, **fields)
+        text = f"{self._run.kind}: {status}" + (f": {reason}" if reason else "")
+        history.add(
+            connection,
+            uuid,
+            text,
+            severity="INFO" if status == runs.Status.SUCCEEDED else "ERROR",
+            event_type="provisioning",
+            conductor=self._lease.owner.rsplit("/", 1)[0],
+            state=after,
+            duration_seconds=round(now - self._run.started_at, 3),
+        )
+
+    def change_node(self, connection: Connection, columns: dict[str, Any]) -> None:
+        """Set columns of the node."""
+        run_store.check(connection, self._lease)
+        nodes.change(connection, self._run.node_uuid, **columns)
+
+    def keep_internal(self, connection: Connection, values: dict[str, Any]) -> node.Node:
+        """Set keys of driver_internal_info; the node as it is then."""
+        run_store.check(connection, self._lease)
+        return nodes.keep_internal(connection, self._run.node_uuid, values)
+
+    def forget_instance(self, connection: Connection) -> None:
+        """Clear what belonged to the node's instance."""
+        run_store.check(connection, self._lease)
+        uuid = self._run.node_uuid
+        held = allocations.find_of_node(connection, uuid)
+        if held is not None:
+            allocations.destroy(connection, held.uuid)
+        kept: dict[str, Any] = self._sealer.open(uuid, nodes.get_secrets(connection, uuid)[0]) or {}
+        kept.pop("instance_info", None)
+        sealed = self._sealer.seal(uuid, kept)
+        gone = dict.fromkeys(("instance_uuid", "instance_name", "allocation_uuid", "agent_url", "agent_heartbeat_at"))
+        nodes.change(connection, uuid, instance_info={}, secrets=sealed, agent_token=None, **gone)
+        for table in (port_store, group_store):
+            for place in table.list_of_node(connection, uuid):
+                if VIF in place.internal_info:
+                    left = {key: value for key, value in place.internal_info.items() if key != VIF}
+                    table.change(connection, place.uuid, internal_info=left)
+
+    def switch_relative(self, connection: Connection, uuid: str, target: power.Target, timeout: float) -> None:
+        """Open a power run on another node."""
+        run_store.check(connection, self._lease)
+        run_store.open_power(connection, uuid, target, timeout, self._clock())
+
+    def store_inventory(self, connection: Connection, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
+        """Keep what inspection found."""
+        run_store.check(connection, self._lease)
+        history.set_inventory(connection, self._run.node_uuid, inventory, plugin_data)
+
+    def keep_findings(self, connection: Connection, found: rule_actions.Findings, key: str) -> None:
+        """Write what inspection rules changed, and that they were applied."""
+        run_store.change(connection, self._lease, memo={**self._run.memo, key: True})
+        rule_store.keep(connection, self._sealer, self._run.node_uuid, found)
+
+    def store_bios(self, connection: Connection, settings: list[bios.Setting]) -> None:
+        """Keep firmware settings."""
+        run_store.check(connection, self._lease)
+        bios_store.replace(connection, self._run.node_uuid, settings)
+
+    def store_firmware(self, connection: Connection, components: list[firmware.Component]) -> None:
+        """Keep firmware versions."""
+        run_store.check(connection, self._lease)
+        firmware_store.replace(connection, self._run.node_uuid, components)
+
+    def change_port(self, connection: Connection, uuid: str, columns: dict[str, Any]) -> None:
+        """Set columns of a port."""
+        run_store.check(connection, self._lease)
+        port_store.change(connection, uuid, **columns)
+
+    def add_ports(self, connection: Connection, found: list[node.Port]) -> None:
+        """Register ports whose address is new."""
+        run_store.check(connection, self._lease)
+        for port in found:
+            if port_store.find(connection, port.address) is None:
+                port_store.create(connection, port)
+
+    def note(self, connection: Connection, event: str, severity: str) -> None:
+        """Write a line into the node's history."""
+        run_store.check(connection, self._lease)
+        history.add(connection, self._run.node_uuid, event, severity=severity)
+
+
+def read_for_rules(
+    connection: Connection, sealer: Sealer, uuid: str
+) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
+    """The inspection rules, oldest first, and the node and its ports."""
+    found = rule_store.list_all(connection, sealer)
+    return found, nodes.get(connection, uuid), port_store.list_of_node(connection, uuid)
+
+
+def _sealed_step(sealer: Sealer, node_uuid: str, step: runs.PlannedStep) -> runs.PlannedStep:
+    """A step as it is stored: the secrets among its arguments sealed."""
+    public, hidden = secrets.split(step.args, {}, instance=True)
+    return msgspec.structs.replace(step, args=public, sealed=sealer.seal(node_uuid, hidden)) if hidden else step

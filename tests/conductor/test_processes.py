@@ -1,0 +1,109 @@
+"""Real processes on one PostgreSQL and one RabbitMQ: killed, stopped, ended in good order; their broker killed.
+
+Whatever happens, all work ends, and each imaginary machine remembers that its disk was written once.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from bus import broker as brokers
+from conductor.site import Site, site
+from flows import stand
+from ingot.domain import errors
+from servers.databases import Databases
+
+pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.torture, pytest.mark.timeout(400)]
+NODES = 16
+TAKEOVER = 10.0
+Place = tuple[Path, str, str]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Generator[brokers.Broker]:
+    with brokers.running(tmp_path_factory.mktemp("rabbitmq")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def databases() -> Generator[Databases]:
+    made = Databases()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def place(tmp_path: Path, databases: Databases, broker: brokers.Broker) -> Place:
+    """Folder, database and broker of a new site."""
+    return tmp_path, databases.new("postgresql"), broker.url
+
+
+def deploy_until_held(made: Site, name: str) -> tuple[list[str], set[str]]:
+    """Machines being deployed, and those of them that this conductor works on just now."""
+    uuids = made.enrol(NODES)
+    for uuid in uuids:
+        made.client.call("PATCH", f"/v1/nodes/{uuid}", [{"op": "add", "path": "/driver_info/fake_delay", "value": 0.7}])
+    made.ask(uuids, "active")
+    made.wait(lambda: len(made.held_by(name)) >= 3, 30)
+    return uuids, made.held_by(name)
+
+
+def written_once(made: Site, uuids: list[str]) -> None:
+    made.reach("active", len(uuids))
+    assert {stand.effects(made.folder, uuid).count("image written") for uuid in uuids} == {1}
+
+
+def test_a_killed_conductors_machines_are_gone_on_with(place: Place) -> None:
+    with site(*place, "east", "west") as made:
+        uuids, held = deploy_until_held(made, "east")
+        shown = {one["uuid"]: one["conductor"] for one in made.nodes("uuid", "conductor")}
+        assert set(shown.values()) == {"east", "west"}
+        listed = made.client.get("/v1/nodes", conductor="east", fields="uuid")["nodes"]
+        assert {one["uuid"] for one in listed} == {uuid for uuid, name in shown.items() if name == "east"}
+        made.signal("east", signal.SIGKILL)
+        killed = time.monotonic()
+        made.wait(lambda: not made.held_by("east"), 30)
+        took = time.monotonic() - killed
+        assert took < TAKEOVER, f"{len(held)} machines were taken over after {took:.1f} s"
+        made.await_conductors("west")
+        written_once(made, uuids)
+        assert {one["conductor"] for one in made.nodes("conductor")} == {"west"}
+
+
+def test_a_conductor_that_was_stopped_for_long_does_no_harm(
+    tmp_path: Path, broker: brokers.Broker, database: str
+) -> None:
+    with site(tmp_path, database, broker.url, "east", "west") as made:
+        uuids, _ = deploy_until_held(made, "east")
+        made.signal("east", signal.SIGSTOP)
+        made.await_conductors("west")
+        made.wait(lambda: not made.held_by("east"), 60)  # it may have been stopped while it was the database's writer
+        made.signal("east", signal.SIGCONT)
+        made.await_conductors("east", "west")
+        written_once(made, uuids)
+        assert "lease lost" in made.log("east")
+
+
+@pytest.mark.long
+def test_sigterm_hands_over_and_a_broker_that_is_killed_stops_no_work(
+    tmp_path: Path, broker: brokers.Broker, database: str
+) -> None:
+    with site(tmp_path, database, broker.url, "east", "west") as made:
+        uuids, _ = deploy_until_held(made, "east")
+        made.signal("east", signal.SIGTERM)
+        assert made.end("east") == 0
+        assert "draining" in made.log("east")
+        assert not made.held_by("east")
+        assert made.client.get(f"/v1/nodes/{uuids[0]}/validate")["power"] == {"result": True}
+        broker.kill()
+        with pytest.raises(errors.IngotError, match=r"The message broker .* is not reached"):
+            made.client.get(f"/v1/nodes/{uuids[0]}/validate")
+        made.ask(made.enrol(2), "active")
+        written_once(made, [one["uuid"] for one in made.nodes("uuid")])
+        broker.start()
+        made.wait(lambda: bool(made.client.get(f"/v1/nodes/{uuids[0]}/validate")), 30)

@@ -1,0 +1,79 @@
+"""Programs of two versions on one database: side by side where the newer one says so, else never both."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from cli import program
+from conductor.site import site
+from flows import stand
+from ingot.store import upgrade
+
+pytestmark = [pytest.mark.slow, pytest.mark.torture, pytest.mark.timeout(300)]
+NEWER = "9999"
+MIGRATION = f'''"""A column more."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{NEWER}"
+down_revision = "{upgrade.HEAD}"
+
+
+def upgrade() -> None:
+    """Add it."""
+    op.add_column("nodes", sa.Column("of_the_future", sa.String(length=8), nullable=True))
+'''
+
+
+def newer(folder: Path, oldest: str) -> Path:
+    """The source of a program that is one migration ahead; ``oldest``: the version whose programs it works with."""
+    source = folder / "newer"
+    shutil.copytree(program.SOURCE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    store = source / "ingot" / "store"
+    (store / "migrations" / "versions" / f"v{NEWER}_future.py").write_text(MIGRATION)
+    text = (store / "upgrade.py").read_text()
+    changed = text.replace(f'HEAD = "{upgrade.HEAD}"', f'HEAD = "{NEWER}"')
+    changed = changed.replace(f'OLDEST = "{upgrade.OLDEST}"', f'OLDEST = "{oldest}"')
+    (store / "upgrade.py").write_text(changed)
+    return source
+
+
+def test_two_versions_share_the_work_during_a_rolling_upgrade(tmp_path: Path) -> None:
+    source = newer(tmp_path, upgrade.HEAD)
+    with site(tmp_path, "", "", "east") as made:
+        uuids = made.enrol(8)
+        made.start("west", source)
+        made.await_conductors("east", "west")
+        made.ask(uuids, "active")  # the older one may not know yet that it is not alone
+        made.reach("active", len(uuids))
+        made.ask(uuids, "deleted")
+        made.reach("available", len(uuids))
+        assert {made.worker(uuid) for uuid in uuids} == {"east", "west"}
+        made.signal("east", signal.SIGTERM)
+        assert made.end("east") == 0
+        made.start("east")  # the older program finds a newer database, and may work with it
+        made.await_conductors("east", "west")
+        assert {stand.effects(tmp_path, uuid).count("image written") for uuid in uuids} == {1}
+
+
+def test_a_version_that_the_others_cannot_work_with_waits_until_they_are_gone(tmp_path: Path) -> None:
+    source = newer(tmp_path, NEWER)
+    with site(tmp_path, "", "", "east") as made:
+        made.start("west", source)
+        assert made.end("west") == 1
+        assert "with which conductors that are at work cannot go on: east. Stop them" in made.log("west")
+        made.signal("east", signal.SIGTERM)
+        assert made.end("east") == 0
+        made.start("west", source)
+        assert made.end("api") == 1
+        assert f"programs before version {NEWER} cannot work with it" in made.log("api")
+        made.start("east")
+        assert made.end("east") == 1
+        assert f"is at version {NEWER}, newer than this program knows" in made.log("east")
+        made.start("api", source)
+        made.await_conductors("west")
