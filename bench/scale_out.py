@@ -5,7 +5,7 @@ Run: ./ingot bench scale_out [--nodes N] [--conductors N ...] [--database KIND] 
 One API process, conductors, a database server and RabbitMQ, all on this machine, each a process of its own; nodes of
 pretended hardware, each of whose actions takes --delay. For each verb all nodes are asked at once; "wall" is from the
 first request until none is under way. CPU is each part's own, so that where this machine is too small for more
-conductors the cost of a transition still tells what they would do (docs/explanation/capacity.md).
+conductors the cost of a transition still tells what they would do.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def site(data: Path, database: str, url: str, conductors: int) -> Generator[tupl
         for name in ("api", *names):
             children.append(start(data, name, port, {"INGOT_DATABASE": database, "INGOT_BROKER": url}))
             if name == "api":
-                service.wait_ready(port, children[0])
+                allocations.wait_until(lambda: answers(port), 0.1)
         allocations.wait_until(lambda: alive(port) == names, 0.1)
         yield port, {"api": [children[0].pid], "conductors": [child.pid for child in children[1:]]}
     finally:
@@ -144,6 +144,13 @@ def start(data: Path, name: str, port: int, secrets: dict[str, str]) -> subproce
     environment = {**os.environ, "PYTHONPATH": str(service.ROOT / "src"), **secrets}
     with (data / f"{name}.log").open("wb") as log:
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+
+
+def answers(port: int) -> bool:
+    try:
+        return bool(allocations.get(port, "/v1"))
+    except OSError:
+        return False
 
 
 def alive(port: int) -> list[str]:

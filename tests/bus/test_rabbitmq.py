@@ -130,11 +130,16 @@ async def test_a_broker_that_was_killed_is_found_again_and_what_was_missed_is_ru
         assert "lost" not in rung
 
 
-async def test_a_broker_that_is_not_there_is_no_reason_not_to_start(broker: Broker) -> None:
+async def test_a_broker_that_is_not_there_is_no_reason_not_to_start(capfd: pytest.CaptureFixture[str]) -> None:
+    capfd.readouterr()
     nowhere = RabbitBus("amqp://user:hidden@127.0.0.1:1/", "east", conductor=True)
     async with nowhere.running(to_east):
+        await asyncio.sleep(2.5)  # more than two tries: told once
         with pytest.raises(errors.Unreachable, match=r"broker 127.0.0.1:1 is not reached.*could not be sent"):
             await nowhere.call("echo")
+    out, err = capfd.readouterr()
+    assert out.count("message broker not reached") == 1
+    assert (err, "hidden" in out) == ("", False)
     with pytest.raises(errors.Invalid, match="no URL of RabbitMQ") as caught:
         RabbitBus("http://user:hidden@x/", "east", conductor=True)
     assert "hidden" not in caught.value.sentence()

@@ -61,7 +61,7 @@ def serving(data: Path, *more: str) -> Generator[str]:
         yield client.url
     finally:
         child.terminate()
-        child.wait(20)
+        child.wait(40)  # it lets steps end
 
 
 def _answers(client: api.Client, child: subprocess.Popen[bytes], log: Path) -> bool:

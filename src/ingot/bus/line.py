@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -19,6 +20,10 @@ from ingot.bus import envelopes
 
 BROKEN = (exceptions.AMQPError, exceptions.ChannelInvalidStateError, OSError, TimeoutError, RuntimeError)
 """What aio-pika raises when a connection ends; RuntimeError: an operation on a channel that is closed already."""
+for _name in ("aio_pika", "aiormq"):
+    # They would write a line for each try, in their own words; what ends a connection is told once, by the bus.
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+    logging.getLogger(_name).propagate = False
 MOST_RINGS = 1000
 _RINGS = "ingot.rings"
 _CALLS = "ingot.calls"

@@ -19,7 +19,7 @@ from ingot.telemetry import process
 
 _PATIENCE = 5.0
 _SILENT = 30.0
-"""Seconds after which a conductor that sends no sign of life is not counted on; it sends one every ten."""
+"""Seconds after which a conductor that sends no sign of life is not counted on; it sends one every few."""
 _STUCK = 20.0
 """Seconds after which a conductor's look for work is overdue; it looks every five."""
 
