@@ -88,20 +88,21 @@ def open_run(connection: Connection, run: runs.Run) -> None:
         raise errors.NotFound(f"Node {run.node_uuid} could not be found.") from failure
 
 
-def open_power(connection: Connection, node_uuid: str, target: power.Target, timeout: float | None, now: float) -> None:
-    """Store a run that changes a node's power, and show where it is going. Raises errors.Locked."""
+def open_power(
+    connection: Connection,
+    node_uuid: str,
+    target: power.Target,
+    timeout: float | None,
+    now: float,
+    host: str | None = None,
+) -> None:
+    """Store a run that changes a node's power; ``host`` locks it unless a run still does. Raises errors.Locked."""
     params = {"target": target.value, "timeout": timeout}
-    run = runs.Run(
-        id=ids.new(),
-        node_uuid=node_uuid,
-        kind=runs.Kind.POWER,
-        params=params,
-        wake_at=now,
-        started_at=now,
-        deadline=now + _POWER_DEADLINE,
-    )
+    at: dict[str, Any] = {"wake_at": now, "started_at": now, "deadline": now + _POWER_DEADLINE}
+    run = runs.Run(id=ids.new(), node_uuid=node_uuid, kind=runs.Kind.POWER, params=params, **at)
     open_run(connection, run)
     going = {"target_power_state": target.result().value, "last_error": None, "updated_at": rows.now()}
+    going |= {} if host is None else {"reservation": host}
     connection.execute(update(nodes).where(nodes.c.uuid == node_uuid).values(going))
 
 
