@@ -33,7 +33,8 @@ Json = dict[str, Any]
 class Cloud:
     """``bmcs`` simulated machines, half of them with IPMI and half with Redfish, and ``fakes`` of fake-hardware."""
 
-    boot_scripts = True
+    ours = True
+    """Whether it is ingot: only then network boot, the clock and the database are looked at."""
 
     def __init__(self, folder: Path, bmcs: int, fakes: int, settings: dict[str, str]) -> None:
         self.folder, self.data = folder, folder / "data"
@@ -92,6 +93,12 @@ class Cloud:
             self.process.terminate()
             async with asyncio.timeout(60):
                 await self.process.wait()
+
+    @property
+    def pid(self) -> int:
+        """The service's process, running or not."""
+        assert self.process is not None
+        return self.process.pid
 
     def signal(self, number: signal.Signals) -> None:
         """Send the service a signal, unless it has ended."""
@@ -189,7 +196,7 @@ class Cloud:
 
     async def _start_fleet(self) -> None:
         half = self._bmcs // 2
-        boot = f"http://127.0.0.1:{self._files}/boot/ipxe/{{mac}}" if self.boot_scripts else ""
+        boot = f"http://127.0.0.1:{self._files}/boot/ipxe/{{mac}}" if self.ours else ""
         argv = [sys.executable, "-P", "-m", "ingot_rack", "fleet", "--ipmi", str(half)]
         argv += ["--redfish", str(self._bmcs - half), "--ipmi-port", "0", "--redfish-port", "0", "--agent-port", "0"]
         argv += ["--first", "127.80.0.1", "--api", self.url, "--boot-url", boot, "--step-seconds", str(STEP_SECONDS)]

@@ -26,11 +26,11 @@ from typing import Any
 import customers
 import harm
 import report
+import upstream_cloud
 from cloud import Cloud
 
 LEASE = 5.0
 DISK_MEBIBYTES = 256
-PATIENCE = 600.0
 
 
 def main() -> None:
@@ -40,12 +40,14 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--others", type=int, default=2, help="how often each other harm is done")
     parser.add_argument("--pause", type=float, default=1.5, help="at most so many seconds between two harms")
+    parser.add_argument("--patience", type=float, default=600.0, help="seconds after which what has no end is stuck")
+    parser.add_argument("--upstream", action="store_true", help="upstream's service instead of ingot, killed only")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     wanted = parser.parse_args()
     print(f"seed {wanted.seed}", file=sys.stderr)
     taking = report.Taking(wanted)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and not wanted.upstream:
             stack.enter_context(harm.small_disk(Path(folder) / "data", DISK_MEBIBYTES))
         figures, bad = asyncio.run(suffer(Path(folder), wanted))
     told = [f"{figures[word]} {word}" for word in ("lost", "stuck", "twice")]
@@ -63,14 +65,16 @@ async def suffer(folder: Path, wanted: Any) -> tuple[dict[str, Any], list[str]]:
     """Run it all: the figures, and a line for each thing that went wrong."""
     dice = random.Random(wanted.seed)
     cloud = Cloud(folder, wanted.nodes, wanted.fakes, {"lease": str(LEASE)})
+    if wanted.upstream:
+        cloud = upstream_cloud.UpstreamCloud(folder, wanted.nodes)
     hurting = harm.Harm(cloud, dice, LEASE)
     async with cloud:
         await cloud.ready()
         await cloud.enrol()
-        crowd = customers.Customers(cloud, PATIENCE)
+        crowd = customers.Customers(cloud, wanted.patience)
         working = asyncio.create_task(crowd.run())
         try:
-            await asyncio.wait_for(crowd.working.wait(), PATIENCE)
+            await asyncio.wait_for(crowd.working.wait(), wanted.patience)
             done = await hurt(hurting, dice, wanted)
             await cloud.ready()
             crowd.closing.set()
@@ -91,6 +95,8 @@ async def suffer(folder: Path, wanted: Any) -> tuple[dict[str, Any], list[str]]:
         "ready, s (median)": round(statistics.median(hurting.ready or [0.0]), 2),
         "resumed, s (median)": round(statistics.median(resumed), 2),
         "resumed, s (worst)": round(max(resumed), 2),
+        "processor time until resumed, s (median)": round(statistics.median(hurting.cpu or [0.0]), 2),
+        "processor time until resumed, s (worst)": round(max(hurting.cpu or [0.0]), 2),
         "resumptions measured": len(hurting.resumed),
         "orders refused meanwhile": sum(crowd.refusals.values()),
         "tracebacks in the log": log.count("Traceback"),
@@ -101,7 +107,7 @@ async def suffer(folder: Path, wanted: Any) -> tuple[dict[str, Any], list[str]]:
 async def hurt(hurting: harm.Harm, dice: random.Random, wanted: Any) -> Counter[str]:
     """Do all the harm in a random order; how often each was done."""
     plan = [("killed", hurting.kill)] * wanted.kills
-    plan += [(what, act) for what, act in others(hurting) for _ in range(wanted.others)]
+    plan += [(what, act) for what, act in others(hurting) for _ in range(0 if wanted.upstream else wanted.others)]
     dice.shuffle(plan)
     done: Counter[str] = Counter()
     for number, (what, act) in enumerate(plan, 1):

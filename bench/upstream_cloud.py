@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -68,7 +69,7 @@ lock_path = {folder}/locks
 class UpstreamCloud(Cloud):
     """Upstream over the same fleet; it has no imaginary machines that remember, so it is given none."""
 
-    boot_scripts = False
+    ours = False
 
     def __init__(self, folder: Path, bmcs: int) -> None:
         super().__init__(folder, bmcs, 0, {})
@@ -99,6 +100,11 @@ class UpstreamCloud(Cloud):
                 start_new_session=True,
                 env={**os.environ, **self.environment},
             )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it to the service and its workers."""
+        if self.process is not None and self.process.returncode is None:
+            os.killpg(self.process.pid, number)
 
     def node(self, body: dict[str, object]) -> dict[str, object]:
         """With what upstream wants to know of the ramdisk."""

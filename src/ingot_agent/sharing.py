@@ -9,7 +9,6 @@ chunk is handed to the writer once.
 from __future__ import annotations
 
 import json
-import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -36,7 +35,8 @@ _SILENCE = 5.0  # until a server that gave no answer is asked again
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.4
 _STARVED = 10.0  # told to wait for so long, this machine helps itself
 _MOST_CHUNKS = 40_000  # of more the sets do not fit into a request
-_ENOUGH = 8  # failures in a row: the network keeps machines apart, or something else is wrong with all of them
+_ENOUGH, _REST = 8, 10.0  # after so many failures in a row nobody is asked for a while
+_ENOUGH_AT_FIRST, _REST_AT_FIRST = 4, 30.0  # nothing was ever handed on: it seems that the network keeps machines apart
 _FIRST_DEADLINE = 15.0
 _LEAST_DEADLINE = 2.0
 _SLOW = 20.0  # a giver may take so many times what a chunk takes on average
@@ -71,6 +71,7 @@ class _State:
     error: Exception | None = None
     average: float = 0.0
     failures: int = 0
+    handed: int = 0
 
 
 class Sharing:
@@ -115,6 +116,8 @@ class Sharing:
             worker.join()
         if self._state.error is not None:
             raise self._state.error
+        if self._state.handed:
+            log.line(f"{self._state.handed} of {len(self._plan.extents)} chunks came from other machines")
 
     def _work(self, pipe: transfer.Pipe) -> None:
         reader, patience = transfer.Reader(self._source), transfer.Patience(self._source, pipe.stopped)
@@ -216,18 +219,21 @@ class Sharing:
                 state.bad.append(task.giver)
                 self._fail()
             else:
-                state.failures = 0 if task.giver else state.failures
+                if task.giver:
+                    state.handed, state.failures = state.handed + 1, 0
                 each = seconds / len(task.extents)
                 state.average = each if not state.average else state.average * 0.9 + each * 0.1
                 state.done.append(task.first)
             self._changed.notify_all()
 
     def _fail(self) -> None:
-        """Count a failed giver; after too many in a row nobody is asked any more."""
-        self._state.failures += 1
-        if self._state.failures == _ENOUGH:
-            self._state.ask_after = math.inf
-            log.line(f"{_ENOUGH} machines in a row handed nothing on. The rest comes from the image server")
+        """Count a failed giver; after too many in a row the image server is relied on for a while."""
+        state = self._state
+        enough, rest = (_ENOUGH, _REST) if state.handed else (_ENOUGH_AT_FIRST, _REST_AT_FIRST)
+        state.failures += 1
+        if state.failures >= enough:
+            state.failures, state.ask_after = 0, time.monotonic() + rest
+            log.line(f"{enough} machines in a row handed nothing on. For {rest:.0f} s none is asked")
 
     def _from_giver(self, task: _Task, pipe: transfer.Pipe) -> float | None:
         """Fetch one chunk from another machine; the seconds it took, None when it did not come right and in time."""

@@ -36,6 +36,7 @@ def test_four_machines_take_little_longer_than_one(tmp_path: Path) -> None:
         outcome = asyncio.run(shaped.deploy(folder, source, rack, within=100))
     assert outcome.sent < 2 * data, "without sharing it is more than four times"
     assert outcome.seconds < 2.5 * data / rate, "on a busy machine too; without sharing it is more than four times"
+    assert all("chunks came from other machines" in report["log"] for report in outcome.reports)
 
 
 class Rogue:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ingot.store import nodes as node_store
 
 if TYPE_CHECKING:
@@ -263,3 +265,20 @@ async def test_states_by_version(api: Api) -> None:
     for version, state in (("1.38", "inspecting"), ("1.39", "inspect wait")):
         assert (await api.get(f"/v1/nodes/{made['uuid']}", version=version))["provision_state"] == state
         assert (await api.get(f"/v1/nodes/{made['uuid']}/states", version=version))["provision_state"] == state
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("provision", {"target": "manage"}), ("power", {"target": "power on"})],
+)
+async def test_a_node_is_locked_for_all_to_see_before_a_conductor_takes_the_work_up(
+    api: Api, path: str, body: dict[str, str]
+) -> None:
+    made = await api.node(name="n1")
+    assert (await api.call("PUT", f"/v1/nodes/n1/states/{path}", body)).status == 202
+    assert (await api.get("/v1/nodes/n1"))["reservation"] == "here"
+    patch = [{"op": "add", "path": "/extra/a", "value": 1}]
+    for method, target, given in (("PATCH", "", patch), ("PUT", "/states/power", {"target": "power off"})):
+        refused = await api.call(method, f"/v1/nodes/n1{target}", given)
+        assert (refused.status, "is locked by" in refused.fault["faultstring"]) == (409, True), refused.raw
+    assert (await api.call("DELETE", f"/v1/nodes/{made['uuid']}")).status == 409

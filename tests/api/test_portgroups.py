@@ -78,7 +78,7 @@ async def test_lists_of_port_groups_and_of_their_ports(api: Api) -> None:
         ({"node_uuid": "11111111-1111-1111-1111-111111111111"}, 400, "could not be found"),
         ({"node_uuid": "n1"}, 400, "Expected UUID for node_uuid: n1"),
         ({"bogus": 1}, 400, "Schema error for portgroup"),
-        ({"standalone_ports_supported": "maybe"}, 400, "Schema error for portgroup"),
+        ({"standalone_ports_supported": "maybe"}, 400, "Invalid standalone_ports_supported: Unrecognized value"),
     ],
 )
 async def test_bodies_that_are_refused(api: Api, fields: dict[str, Any], status: int, text: str) -> None:

@@ -92,6 +92,8 @@ async def test_a_process_that_was_held_up_does_not_take_its_own_run_again(deps: 
     assert await deps.store.run(run_store.renew, [lease], late + 1) == []
     [again] = await deps.store.run(run_store.claim, "c/1", late + 2, 1.0, 9, _share(deps, ""))
     assert (await deps.store.run(run_store.renew, [lease, again], late + 9)) == [lease]
+    await deps.store.run(run_store.finish, again, runs.Status.ABORTED, "tested", late)
+    assert await deps.store.run(run_store.renew, [again], late + 9) == [], "it ended, and its worker knows"
 
 
 async def test_a_dead_conductor_has_no_nodes_and_is_shown_as_dead(deps: Deps) -> None:

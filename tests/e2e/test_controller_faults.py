@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from e2e import stand
+from faults import catalogue
 from flows import stand as memory
 from ingot.cli import client as api
 from ingot.cli.demo import service
@@ -133,9 +134,10 @@ async def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_space(small_d
         for uuid in site.uuids:
             await site.ask(uuid, "active")
         filler = await asyncio.to_thread(fill, small_disk)
-        with pytest.raises(errors.IngotError, match="Free space on its disk"):
+        with pytest.raises(errors.IngotError, match="Free space on its disk") as caught:
             for _ in range(200):  # what the file has room for is still taken
                 await site.call("POST", "/v1/nodes", {"driver": "fake-hardware", "extra": {"much": "x" * 60_000}})
+        catalogue.told("disk-full", caught.value.sentence())
         assert (await site.call("GET", f"/v1/nodes/{site.uuids[0]}"))["uuid"] == site.uuids[0], "reading goes on"
         filler.unlink()
         await site.until(lambda: site.is_in("active"))
@@ -161,8 +163,9 @@ async def test_a_database_that_another_holds_delays_work_and_is_named(tmp_path: 
         first, second = site.uuids
         await site.ask(first, "active")
         with held(site.service.data / "ingot.db"):
-            with pytest.raises(errors.IngotError, match="Another program holds the database: end it"):
+            with pytest.raises(errors.IngotError, match="Another program holds the database: end it") as caught:
                 await site.ask(second, "active")
+            catalogue.told("database-held", caught.value.sentence())
             assert (await site.call("GET", f"/v1/nodes/{second}"))["provision_state"] == "available"
         await site.ask(second, "active")
         await site.until(lambda: site.is_in("active"))

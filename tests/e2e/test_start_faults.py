@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from e2e import stand
+from faults import catalogue
 from ingot.cli.demo import children
 
 pytestmark = pytest.mark.timeout(120)
@@ -34,10 +35,12 @@ def taken() -> Iterator[int]:
 
 
 async def test_the_port_of_the_api_is_taken(tmp_path: Path, taken: int) -> None:
-    assert await refused(tmp_path, "--port", str(taken)) == (
+    told = await refused(tmp_path, "--port", str(taken))
+    assert told == (
         f"The API cannot listen on 127.0.0.1 port {taken}: Address already in use. "
         "Another program has the port: end it, or choose another with --port."
     )
+    catalogue.told("api-port-taken", told)
 
 
 async def test_the_port_of_the_files_is_taken(tmp_path: Path, taken: int) -> None:
@@ -47,6 +50,7 @@ async def test_the_port_of_the_files_is_taken(tmp_path: Path, taken: int) -> Non
         f"Port {taken} on 127.0.0.1 is taken by another program, so machines cannot fetch files. "
         f"See ss -ltnp 'sport = :{taken}', stop that program or choose another port."
     )
+    catalogue.told("files-port-taken", told)
 
 
 NETWORK = "ip link set lo up && ip link add prov0 type bridge && ip link set prov0 up && "
@@ -64,6 +68,7 @@ async def test_dnsmasq_is_missing(tmp_path: Path) -> None:
         "Network boot needs the program dnsmasq, which is not installed. "
         "Run: apt-get install --no-install-recommends dnsmasq-base"
     )
+    catalogue.told("dnsmasq-missing", told)
 
 
 @inside_a_namespace
@@ -72,6 +77,7 @@ async def test_the_interface_does_not_exist(tmp_path: Path) -> None:
     words = ("--set", "provision_interface=prov9", "--set", "provision_address=192.0.2.1/24")
     told = await refused(tmp_path, *words, prefix=prefix)
     assert told == "The host has no network interface prov9. See ip link for the names."
+    catalogue.told("interface-missing", told)
 
 
 @inside_a_namespace
@@ -82,3 +88,4 @@ async def test_the_address_is_not_ours(tmp_path: Path) -> None:
         "The API cannot listen on 192.0.2.1 port 6385: no interface of this host has that address. "
         "Compare with ip addr."
     )
+    catalogue.told("address-not-ours", told)

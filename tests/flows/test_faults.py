@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from faults import catalogue
 from flows import stand
 from ingot.domain import errors, runs, states
 from ingot.services import heartbeat, provisioning
@@ -56,6 +57,8 @@ async def test_a_failing_step_is_undone_and_told(
         assert node.provision_state == after
         assert node.last_error is not None
         assert "it smokes. Remove fake_fault from driver_info." in node.last_error
+        if action == "deploy.write_image":
+            catalogue.told("step-fails", node.last_error)
         assert node.reservation is None
         assert [effect for effect in stand.effects(tmp_path, uuid) if "undone" in effect] == undone
         assert f"{run.kind}: failed: {run.reason}" in await stand.events(deps, uuid)
@@ -145,6 +148,8 @@ class TestWaits:
             await provisioning.request(deps, uuid, verb, {})
             run = await stand.ended(deps, uuid)
             assert "for the imaginary ramdisk's call (usual 1 s). Remove fake_wait" in (run.reason or "")
+            if verb == "active":
+                catalogue.told("ramdisk-never-calls", run.reason)
             assert (await stand.get_node(deps, uuid)).provision_state == failed
             late = stand.effects(tmp_path, uuid)
             assert not {"image written", "metadata erased", "inspected"} & set(late)
@@ -158,7 +163,7 @@ async def test_of_two_deployments_at_once_one_reads_locked(tmp_path: Path) -> No
         refused = first or second
         assert None in (first, second)
         assert isinstance(refused, errors.Locked)
-        assert "locked by the run" in refused.message
+        catalogue.told("run-in-the-way", refused.sentence())
         await stand.ended(deps, uuid)
         assert stand.effects(tmp_path, uuid).count("image written") == 1
 
@@ -178,7 +183,7 @@ async def test_a_step_that_hangs_is_ended_at_the_deadline_of_the_run(tmp_path: P
                 lines = await deps.store.read(run_store.journal, run.id)
                 return next((line.detail for line in lines if line.mark == runs.Mark.FAILED), None)
 
-            assert "The deploy did not end within" in await stand.until(failed)
+            catalogue.told("step-hangs", await stand.until(failed))
 
 
 def set_deadline(connection: stand.Any, run_id: str, at: float) -> None:
@@ -193,6 +198,7 @@ async def test_a_driver_that_is_wrong_fails_the_run_as_a_bug_without_its_text(tm
         run = await stand.ended(deps, uuid)
         assert "unforeseen ValueError" in (run.reason or "")
         assert "geheim" not in (run.reason or "")
+        catalogue.told("driver-bug", run.reason)
         assert (await stand.get_node(deps, uuid)).provision_state == S.ENROLL
 
 
@@ -219,5 +225,6 @@ async def test_a_run_whose_node_cannot_be_opened_fails_after_a_few_tries(tmp_pat
         assert run.status == runs.Status.FAILED
         assert "Gave up after 6 tries: The secrets of node" in (run.reason or "")
         assert "Put the secret.key file" in (node.last_error or "")
+        catalogue.told("wrong-key", node.last_error)
         assert node.provision_state == S.DEPLOY_FAILED
         assert node.reservation is None

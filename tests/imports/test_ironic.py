@@ -36,7 +36,7 @@ class Made(NamedTuple):
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     folder = tmp_path_factory.mktemp("upstream")
     with (
-        alone.serving(folder, program.free_port(), "https://x.example") as port,
+        alone.serving(folder, program.free_port(), {}) as port,
         closing(sides.Side("upstream", port)) as side,
     ):
         filling.fill(side, folder / "ironic.sqlite")

@@ -68,7 +68,7 @@ def test_what_is_enabled_is_served_and_the_rest_refused_by_name(tmp_path: Path) 
     found.check("acme", "boot", "pxe")
     with pytest.raises(errors.Invalid, match="floppy") as refused:
         found.check("acme", "boot", "floppy")
-    assert "Valid interfaces are: ipxe, pxe." in refused.value.sentence()
+    assert "Valid interfaces are ['ipxe', 'pxe']" in refused.value.sentence()
     with pytest.raises(errors.NotFound, match="supports driver other") as missing:
         found.driver("other")
     assert "Drivers here: acme." in missing.value.sentence()

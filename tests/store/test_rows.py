@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingot.domain import errors, ids, node, runs, states
-from ingot.store import chassis, conductors, history, nodes, ports, seal, users
+from ingot.store import chassis, conductors, history, nodes, ports, retention, seal, users
 from ingot.store import runs as run_store
 from ingot.store.engine import Store
 from ingot.store.nodes import Filter
@@ -318,6 +318,23 @@ async def test_a_run_from_open_to_end(store: Store) -> None:
     assert last.id == second.id
     with pytest.raises(errors.NotFound):
         await store.read(run_store.get, "nothing")
+
+
+async def test_of_a_nodes_runs_the_newest_are_kept(store: Store) -> None:
+    owner, other = await add(store), await add(store)
+    kept = make_run(other)
+    await store.run(run_store.open_run, kept)
+    made = [make_run(owner, started=float(number)) for number in range(retention.KEEP_RUNS + 2)]
+    for run in made:
+        await store.run(run_store.open_run, run)
+        leases = await store.run(run_store.claim, "host/1", 10.0, 1e6, 9)
+        [lease] = [one for one in leases if one.run_id == run.id]
+        await store.run(run_store.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 3.0))
+        await store.run(run_store.finish, lease, runs.Status.SUCCEEDED, None, 30.0)
+    found = await store.read(run_store.list_of_node, owner.uuid, 1000)
+    assert [one.id for one in found] == [one.id for one in reversed(made[2:])]
+    assert await store.read(run_store.journal, made[0].id) == []
+    assert (await store.read(run_store.get, kept.id)).status == runs.Status.OPEN
 
 
 async def test_claims_take_what_is_due_longest_first_and_each_once(store: Store) -> None:

@@ -94,7 +94,6 @@ class Side:
             assert time.monotonic() < deadline, f"{self.name}: an allocation is still waiting for a node"
             pause.wait(0.05)
         fields = "provision_state,reservation,target_power_state"
-        pause.wait(0.1)  # ingot takes up what was asked for a moment after its answer
         while True:
             found = json.loads(self.send(Call("GET", f"/v1/nodes/{node}?fields={fields}")).raw)
             busy = found.get("reservation") or found.get("target_power_state")

@@ -22,6 +22,7 @@ COMMANDS = {
     "node": Entry("ingot.cli.node.group", "node", "Enrol, deploy, watch and repair servers."),
     "port": Entry("ingot.cli.port", "port", "The servers' network cards."),
     "allocation": Entry("ingot.cli.allocation", "allocation", "Some free server of a kind."),
+    "webhook": Entry("ingot.cli.webhook", "webhook", "Web servers that are told of events."),
     "user": Entry("ingot.cli.user", "user", "Who may call the API."),
     "config": Entry("ingot.cli.config", "config", "Show the settings and where they come from."),
     "keys": Entry("ingot.cli.keys", "keys", "New keys for URLs and for the certificate authority."),

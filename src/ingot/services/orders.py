@@ -50,4 +50,4 @@ def _request(connection: Connection, deps: Deps, uuid: str, order: orders.Order,
         deadline=now + orders.DEADLINE,
     )
     run_store.open_run(connection, run)
-    nodes.change(connection, uuid, last_error=None)
+    nodes.change(connection, uuid, last_error=None, reservation=deps.hostname)

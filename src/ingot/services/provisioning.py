@@ -117,7 +117,9 @@ def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> 
     if asked.configdrive:
         _keep_configdrive(connection, deps, found, asked.configdrive)
     goal = states.target(after, manual_clean=event == states.Event.CLEAN)
-    nodes.move(connection, uuid, found.provision_state, after, last_error=None, target_provision_state=goal)
+    # Locked from here on, as everybody can see; the conductor that takes the run up writes its own name.
+    shown: dict[str, Any] = {"last_error": None, "target_provision_state": goal, "reservation": deps.hostname}
+    nodes.move(connection, uuid, found.provision_state, after, **shown)
     _open(connection, deps, uuid, _FLOWS[event], asked.params, float(states.allowance(after)))
 
 
@@ -182,7 +184,7 @@ def _request_power(connection: Connection, deps: Deps, uuid: str, target: power.
         )
     if found.disable_power_off and target.result() == power.Power.OFF:
         raise errors.Conflict(f"Power off is disabled for node {uuid}.", hint="Clear disable_power_off first.")
-    run_store.open_power(connection, uuid, target, timeout, deps.clock())
+    run_store.open_power(connection, uuid, target, timeout, deps.clock(), deps.hostname)
 
 
 def _open(

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from ingot.domain import errors, ids, power, runs
-from ingot.store import rows, units
+from ingot.store import retention, rows, units
 from ingot.store.schema import nodes, run_events
 from ingot.store.schema import runs as table
 
@@ -88,20 +88,21 @@ def open_run(connection: Connection, run: runs.Run) -> None:
         raise errors.NotFound(f"Node {run.node_uuid} could not be found.") from failure
 
 
-def open_power(connection: Connection, node_uuid: str, target: power.Target, timeout: float | None, now: float) -> None:
-    """Store a run that changes a node's power, and show where it is going. Raises errors.Locked."""
+def open_power(
+    connection: Connection,
+    node_uuid: str,
+    target: power.Target,
+    timeout: float | None,
+    now: float,
+    host: str | None = None,
+) -> None:
+    """Store a run that changes a node's power; ``host`` locks it unless a run still does. Raises errors.Locked."""
     params = {"target": target.value, "timeout": timeout}
-    run = runs.Run(
-        id=ids.new(),
-        node_uuid=node_uuid,
-        kind=runs.Kind.POWER,
-        params=params,
-        wake_at=now,
-        started_at=now,
-        deadline=now + _POWER_DEADLINE,
-    )
+    at: dict[str, Any] = {"wake_at": now, "started_at": now, "deadline": now + _POWER_DEADLINE}
+    run = runs.Run(id=ids.new(), node_uuid=node_uuid, kind=runs.Kind.POWER, params=params, **at)
     open_run(connection, run)
     going = {"target_power_state": target.result().value, "last_error": None, "updated_at": rows.now()}
+    going |= {} if host is None else {"reservation": host}
     connection.execute(update(nodes).where(nodes.c.uuid == node_uuid).values(going))
 
 
@@ -221,20 +222,19 @@ def _claimable(share: Share | None) -> list[ColumnElement[bool]]:
 
 
 def renew(connection: Connection, leases: list[Lease], until: float) -> list[Lease]:
-    """Extend these leases; those among them that are held no more (run ended, parked, or taken by another)."""
+    """Extend these leases; those among them that are another's now, or whose run is gone.
+
+    A run that ended or was parked a moment ago is no such: its worker knows.
+    """
     lost: list[Lease] = []
-    by_owner: dict[str, list[Lease]] = {}
-    for lease in leases:
-        by_owner.setdefault(lease.owner, []).append(lease)
-    for owner, its in by_owner.items():
-        held = select(table.c.id, table.c.generation).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
-        present = {(row.id, row.generation) for row in connection.execute(held)}
-        kept = [lease for lease in its if (lease.run_id, lease.generation) in present]
-        lost += [lease for lease in its if (lease.run_id, lease.generation) not in present]
-        for first in range(0, len(kept), _TOGETHER):
-            ids = [lease.run_id for lease in kept[first : first + _TOGETHER]]
-            mine = update(table).where(table.c.id.in_(ids), table.c.owner == owner)
-            connection.execute(mine.values(lease_until=until))
+    for first in range(0, len(leases), _TOGETHER):
+        part = leases[first : first + _TOGETHER]
+        named = select(table.c.id, table.c.generation).where(table.c.id.in_([lease.run_id for lease in part]))
+        present = {row.id: row.generation for row in connection.execute(named)}
+        kept = [lease.run_id for lease in part if present.get(lease.run_id) == lease.generation]
+        lost += [lease for lease in part if present.get(lease.run_id) != lease.generation]
+        held = update(table).where(table.c.id.in_(kept), table.c.owner.is_not(None))
+        connection.execute(held.values(lease_until=until))
     return lost
 
 
@@ -378,8 +378,12 @@ def release(connection: Connection, lease: Lease, memo: dict[str, Any], wake_at:
 
 
 def finish(connection: Connection, lease: Lease, status: runs.Status, reason: str | None, now: float) -> None:
-    """Close the run; the node is free as soon as the caller clears its ``reservation``, in the same unit."""
+    """Close the run, and drop the node's oldest.
+
+    The node is free as soon as the caller clears its ``reservation``, in the same unit.
+    """
     change(connection, lease, **_closed(status, reason, now), **_FREE, open_node=None)
+    retention.drop_runs(connection, lease.node_uuid)
 
 
 def _closed(status: runs.Status, reason: str | None, now: float) -> dict[str, Any]:

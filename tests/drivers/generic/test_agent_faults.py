@@ -15,6 +15,7 @@ import pytest
 
 from cli import program
 from drivers import world
+from faults import catalogue
 from ingot_rack import agents
 from ingot_rack.hardware import BootDevice
 
@@ -48,14 +49,14 @@ async def _failed(of: world.World, name: str) -> str:
 async def test_an_agent_with_another_token(slow: world.World) -> None:
     name, agent, _ = await _writing(slow)
     agent.token = "x" * 40
-    assert "another token than the node: boot it again" in await _failed(slow, name)
+    catalogue.told("agent-wrong-token", await _failed(slow, name))
 
 
 async def test_another_nodes_agent_at_the_address(slow: world.World) -> None:
     name, _, _ = await _writing(slow)
     _, other, _ = await _writing(slow, 1)
     slow.fleet.agents[slow.fleet.addresses[name]] = other
-    assert "another token than the node: boot it again" in await _failed(slow, name)
+    catalogue.told("agent-of-another-node", await _failed(slow, name))
 
 
 async def test_a_machine_rebooted_in_the_middle_of_a_write(slow: world.World) -> None:
@@ -65,6 +66,7 @@ async def test_a_machine_rebooted_in_the_middle_of_a_write(slow: world.World) ->
     machine.reboot_from_inside()
     told = await _failed(slow, name)
     assert "was rebooted in the middle of deploy.execute_deploy_step: its agent is gone and it " in told
+    catalogue.told("agent-rebooted", told)
 
 
 async def test_an_agent_that_was_started_anew(slow: world.World) -> None:
@@ -73,6 +75,7 @@ async def test_an_agent_that_was_started_anew(slow: world.World) -> None:
     agent.call()
     told = await _failed(slow, name)
     assert "knows nothing of deploy.execute_deploy_step any more: it was restarted in the middle" in told
+    catalogue.told("agent-restarted", told)
 
 
 async def test_a_command_posted_again_is_not_run_again(slow: world.World) -> None:
@@ -108,7 +111,7 @@ async def test_the_ramdisks_logs_are_kept_with_a_failed_run(slow: world.World) -
     agent.command = with_logs
     command.update(command_status="FAILED", command_error={"details": "the disk died"})
     agent.call()
-    assert "the disk died" in await _failed(slow, name)
+    catalogue.told("agent-step-failed", await _failed(slow, name))
     kept = await slow.call("GET", f"/ingot/v1/nodes/{name}/logs")
     assert kept["files"] == {"agent": "the disk clicked"}
     shown = await slow.call("GET", f"/ingot/v1/nodes/{name}/runs")

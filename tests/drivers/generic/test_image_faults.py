@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from drivers import world
+from faults import catalogue
 from images.imageserver import ImageServer
 
 MIB = 1 << 20
@@ -63,33 +64,39 @@ async def fault(place: world.World, server: ImageServer, body: bytes, **changes:
 async def test_wrong_and_lying_images(place: world.World, server: ImageServer, tmp_path: Path) -> None:
     told = await fault(place, server, b"x" * MIB, image_os_hash_value="0" * 64)
     assert f"is wrong: expected sha256 {'0' * 64}, got {hashlib.sha256(b'x' * MIB).hexdigest()}." in told
+    catalogue.told("image-checksum", told)
     qcow2 = tmp_path / "image"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(qcow2), "1M"], check=True)
     told = await fault(place, server, qcow2.read_bytes(), image_disk_format="raw")
     assert told.startswith("The image was declared as raw, but its content is qcow2. Set image_disk_format to qcow2")
+    catalogue.told("image-wrong-format", told)
     backing = ["-b", "/etc/shadow", "-F", "raw"]
     subprocess.run(["qemu-img", "rebase", "-u", "-f", "qcow2", *backing, str(qcow2)], check=True)
     told = await fault(place, server, qcow2.read_bytes(), image_disk_format="qcow2")
     assert told.startswith("The qcow2 image has a backing file, another file it would read on this host.")
+    catalogue.told("image-backing-file", told)
 
 
 async def test_truncated_images(place: world.World, server: ImageServer, tmp_path: Path) -> None:
     packed = gzip.compress(os.urandom(MIB))
     told = await fault(place, server, packed[:-1000], image_disk_format="raw")
     assert told.startswith("The gzip image cannot be unpacked: Compressed file ended before")
+    catalogue.told("image-gzip-cut", told)
     (tmp_path / "in").write_bytes(os.urandom(2 * MIB))
     qcow2 = tmp_path / "image"
     subprocess.run(["qemu-img", "convert", "-O", "qcow2", str(tmp_path / "in"), str(qcow2)], check=True)
     told = await fault(place, server, qcow2.read_bytes()[: MIB + 1234], image_disk_format="qcow2")
     assert told.startswith("The qcow2 image is damaged or cut off: ")
+    catalogue.told("image-qcow2-cut", told)
 
 
 @pytest.mark.slow
 async def test_servers_that_are_gone(place: world.World, server: ImageServer) -> None:
-    assert "There is no image at" in await fault(place, server, b"z", image_source=f"{server.url}/other")
+    catalogue.told("image-missing", await fault(place, server, b"z", image_source=f"{server.url}/other"))
     told = await fault(place, server, b"x", image_source="http://127.0.0.1:1/image")
     assert told.startswith("The image http://127.0.0.1:1/image could not be fetched: ")
     assert "Check the image server and the conductor's route to it, then deploy again." in told
+    catalogue.told("image-server-down", told)
 
 
 @pytest.mark.long
@@ -102,11 +109,13 @@ async def test_a_server_that_falls_silent(place: world.World, server: ImageServe
 async def test_images_too_large_and_full_disks(place: world.World, server: ImageServer) -> None:
     told = await fault(place, server, os.urandom(4 * MIB))
     assert "takes more than the 3145728 bytes that the image cache may hold. Use a smaller image, or raise" in told
+    catalogue.told("image-too-large", told)
     ballast = place.folder / "data/images/ballast"
     ballast.write_bytes(bytes(4 * MIB))
     told = await fault(place, server, os.urandom(2 * MIB))
     assert told.startswith(f"No space is left in {place.folder}/data/images for the image (")
     assert told.endswith("Free space or move the image cache, then deploy again.")
+    catalogue.told("image-cache-full", told)
     ballast.unlink()
     name = place.fleet.nodes()[0]["name"]
     await place.order(name, "active")
@@ -136,6 +145,7 @@ async def test_an_image_that_rots_in_the_cache_is_fetched_anew(tmp_path: Path, s
         assert node["provision_state"] == "deploy failed"
         assert words in node["last_error"]
         assert "The image was damaged in the image cache and is removed from it. Deploy again:" in node["last_error"]
+        catalogue.told("image-rotten", node["last_error"])
         await place.order(name, "active")
         node = await place.rests(name)
         assert (node["provision_state"], node["last_error"]) == ("active", None)

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from drivers import place, world
+from faults import catalogue
 from ingot import app
 from ingot.images.cache import ImageCache
 from ingot.netboot.service import Netboot
@@ -50,10 +51,12 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
             f"no DHCP request seen from {one}, {two} since power-on; wrong VLAN, cable or NIC order, or it booted from "
             "elsewhere"
         )
+        catalogue.told("netboot-no-dhcp", await ctx.boot.explain_silence(ctx, since))
         await fetch(f"{url}/ipxe/{one}")
         assert await ctx.boot.explain_silence(ctx, since) == (
             f"{one} asked for its boot script and was told to start from its disk; that was 0 s ago, nothing since"
         )
+        catalogue.told("netboot-told-disk", await ctx.boot.explain_silence(ctx, since))
         info: dict[str, Any] = {"boot": {"what": "ramdisk", "params": {}}}
         await site.deps.store.run(nodes.change, ctx.node.uuid, driver_internal_info=info)
         script = (await fetch(f"{url}/ipxe/{two}")).decode()
@@ -61,7 +64,9 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
         assert await ctx.boot.explain_silence(ctx, since) == (
             f"{two} asked for its boot script and was told to load the ramdisk; that was 0 s ago, nothing since"
         )
+        catalogue.told("netboot-after-script", await ctx.boot.explain_silence(ctx, since))
         await fetch(kernel)
+        catalogue.told("netboot-after-kernel", await ctx.boot.explain_silence(ctx, since))
         assert await ctx.boot.explain_silence(ctx, since) == (
             f"{two} loaded vmlinuz of the ramdisk; that was 0 s ago, nothing since"
         )
@@ -69,6 +74,7 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
         (tmp_path / "ramdisk" / "initrd").unlink()
         sentence = f"There is no deploy ramdisk in {tmp_path}/ramdisk: make one with ingot ramdisk build"
         assert await ctx.boot.explain_silence(ctx, since) == sentence
+        catalogue.told("netboot-no-ramdisk", sentence)
         assert sentence in await place.refusal(ctx.boot.validate(ctx))
 
 
@@ -99,24 +105,26 @@ class Watched:
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+ ("name", "line", "words"),
     [
-        ("1 DHCPDISCOVER(br0) {mac} no address available",
+        ("dhcp-no-address", "1 DHCPDISCOVER(br0) {mac} no address available",
          "asked for an address and was refused: no address available"),
-        ("1 DHCPOFFER(br0) 10.0.0.5 {mac}",
+        ("dhcp-not-taken", "1 DHCPOFFER(br0) 10.0.0.5 {mac}",
          "was offered 10.0.0.5 and has not taken it; two DHCP servers on this network?"),
-        ("1 DHCPACK(br0) 10.0.0.5 {mac}",
+        ("tftp-blocked", "1 DHCPACK(br0) 10.0.0.5 {mac}",
          "got the address 10.0.0.5, but did not load its boot program; is TFTP (UDP 69) blocked?"),
     ],
 )  # fmt: skip
-async def test_dhcp_was_seen(tmp_path: Path, line: str, words: str) -> None:
+async def test_dhcp_was_seen(tmp_path: Path, name: str, line: str, words: str) -> None:
     boot = Watched()
     async with place.opened(tmp_path, boot) as site:
         ctx = await site.context("ipmi", {"ipmi_address": "127.0.0.1"})
         mac = ctx.macs()[0]
         now = time.time()
         boot.trace.feed(f"dnsmasq-dhcp[1]: {line.format(mac=mac)}", now)
-        assert await ctx.boot.explain_silence(ctx, now - 1) == f"{mac} {words}; that was 0 s ago, nothing since"
+        said = await ctx.boot.explain_silence(ctx, now - 1)
+        assert said == f"{mac} {words}; that was 0 s ago, nothing since"
+        catalogue.told(name, said)
 
 
 async def test_a_node_without_cards(tmp_path: Path) -> None:
@@ -126,11 +134,14 @@ async def test_a_node_without_cards(tmp_path: Path) -> None:
             said = await place.refusal(kind.validate(ctx))
             assert said.startswith(f"Node {ctx.node.uuid} has no port with pxe_enabled")
             assert said.endswith("Create one: baremetal port create.")
+            catalogue.told("netboot-no-port", said)
 
 
 async def test_network_boot_that_is_off(tmp_path: Path) -> None:
     async with place.opened(tmp_path) as site:
         ctx = await site.context("ipmi", {"ipmi_address": "127.0.0.1"})
         words = "Network boot is off: set provision_interface to the interface that machines boot on"
-        assert (await place.refusal(ctx.boot.validate(ctx))).startswith(words)
+        said = await place.refusal(ctx.boot.validate(ctx))
+        assert said.startswith(words)
+        catalogue.told("netboot-off", said)
         assert await ctx.boot.explain_silence(ctx, 0) == words

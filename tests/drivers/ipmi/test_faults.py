@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from drivers import world
+from faults import catalogue
 from ingot_rack.hardware import PowerState
 
 pytestmark = pytest.mark.slow
@@ -81,6 +82,9 @@ async def test_dead_slow_and_full(site: world.World) -> None:
         f"flow.read_power: BMC {bmc(site, full)} refused the IPMI login: no free session (status 01). Close other IPMI "
         "sessions (a BMC often has only four), or reset the BMC.",
     ]
+    catalogue.told("ipmi-silent", said[0])
+    catalogue.told("ipmi-slow", said[1])
+    catalogue.told("ipmi-sessions-full", said[2])
     began = time.monotonic()
     await site.order(dead, "manage")
     assert "in 8 s" in await last_error(site, dead), "what is known to be silent is not listened to for so long"
@@ -101,6 +105,7 @@ async def test_wrong_password_then_locked_out(site: world.World) -> None:
         f"flow.change: BMC {bmc(site, name)} does not accept the password of the IPMI user 'admin'. "
         "Correct ipmi_password in driver_info (some BMCs say this for an unknown user, too)."
     )
+    catalogue.told("ipmi-wrong-password", said)
     await change_password(site, name, site.fleet.plan.password)
     said = str((await switch(site, name, "power on"))["last_error"])
     assert said.startswith(f"flow.change: BMC {bmc(site, name)} says that it has no IPMI user 'admin', whom it let in ")
@@ -108,6 +113,7 @@ async def test_wrong_password_then_locked_out(site: world.World) -> None:
         " s ago: it has locked the account, or somebody has removed or disabled it. Wait until the lock ends, some "
         "minutes after the last wrong password, and look for who sends them."
     )
+    catalogue.told("ipmi-locked-out", said)
 
 
 async def test_a_machine_that_stays_off(site: world.World) -> None:
@@ -120,6 +126,7 @@ async def test_a_machine_that_stays_off(site: world.World) -> None:
         '"power on" within 5 s. '
         "Look at the machine; a soft power off needs an operating system that obeys."
     )
+    catalogue.told("ipmi-power-stuck", said)
 
 
 async def test_a_boot_device_forgotten_by_the_bmc_or_ignored_by_the_machine(site: world.World) -> None:
@@ -128,14 +135,15 @@ async def test_a_boot_device_forgotten_by_the_bmc_or_ignored_by_the_machine(site
     await site.choose_image(name)
     break_it(site, name, boot_forgotten=True)
     await site.order(name, "active")
-    assert f"BMC {bmc(site, name)} accepted the boot device pxe but says that it holds none" in await last_error(
-        site, name
-    )
+    said = await last_error(site, name)
+    assert f"BMC {bmc(site, name)} accepted the boot device pxe but says that it holds none" in said
+    catalogue.told("ipmi-boot-forgotten", said)
     break_it(site, name, boot_forgotten=False, boot_ignored=True)
     await site.order(name, "active")
     wait = await waits(site, name)
     assert wait["what"] == "the ramdisk's first call"
     assert "no DHCP request seen" in wait["why"]
+    catalogue.told("ipmi-boot-ignored", wait["why"])
     assert site.fleet.machines[name].power is PowerState.ON
 
 
@@ -150,6 +158,7 @@ async def test_a_bmc_that_dies_in_mid_deploy_and_returns(site: world.World) -> N
     wait = await waits(site, name)
     assert wait["what"] == f"BMC {bmc(site, name)} to answer again"
     assert wait["why"].startswith(f"No IPMI answer from {bmc(site, name)} in ")
+    catalogue.told("ipmi-gone-in-a-run", wait["why"])
     assert (await site.node(name))["provision_state"] in {"deploying", "wait call-back"}
     break_it(site, name, drop_rate=0.0)
     node = await site.rests(name, SOON)

@@ -13,6 +13,7 @@ import pytest
 
 from drivers import place
 from drivers.redfish import peer
+from faults import catalogue
 from flows import stand
 from ingot.domain import power, runs, states
 from ingot.flows import waits
@@ -72,6 +73,7 @@ async def test_wrong_password(site: place.Place) -> None:
     async with peer.running() as bmc:
         said = await reason(site, await site.context("redfish", bmc.info(redfish_password="no")))
         assert f"Redfish service {bmc.name} refuses the user 'admin' or the password (401). Correct" in said
+        catalogue.told("redfish-wrong-password", said)
 
 
 async def test_locked_out(site: place.Place) -> None:
@@ -80,6 +82,7 @@ async def test_locked_out(site: place.Place) -> None:
         await reason(site, await site.context("redfish", bmc.info(redfish_password="no")))
         said = await reason(site, await site.context("redfish", bmc.info()))
         assert "after several wrong ones a BMC may also lock the account for some minutes" in said
+        catalogue.told("redfish-locked-out", said)
 
 
 async def test_session_limit(site: place.Place) -> None:
@@ -90,6 +93,7 @@ async def test_session_limit(site: place.Place) -> None:
             ctx = await site.context("redfish", site_info)
             said = await place.refusal(ctx.power.get(ctx))
         assert "too many sessions are open at the same time. Close other sessions on the BMC" in said
+        catalogue.told("redfish-sessions-full", said)
         run = await order_power(site, await site.context("redfish", bmc.info()))
         assert run.status == runs.Status.SUCCEEDED, run.reason
 
@@ -102,6 +106,7 @@ async def test_certificate_expired(site: place.Place, tmp_path: Path) -> None:
     async with peer.running(tls=context) as bmc:
         said = await reason(site, await site.context("redfish", bmc.info(redfish_verify_ca=str(ca))))
         assert f"The TLS certificate of Redfish service {bmc.name} is not trusted: certificate has expired" in said
+        catalogue.told("redfish-certificate", said)
 
 
 async def test_accepts_power_on_and_stays_off(site: place.Place) -> None:
@@ -109,6 +114,7 @@ async def test_accepts_power_on_and_stays_off(site: place.Place) -> None:
         bmc.faults.change({"power_stuck": True})
         said = await reason(site, await site.context("redfish", bmc.info()))
         assert 'accepted the order but its power was not "power on" within 3 s. Look at the machine' in said
+        catalogue.told("redfish-power-stuck", said)
 
 
 async def test_boot_override_forgotten(site: place.Place) -> None:
@@ -120,6 +126,7 @@ async def test_boot_override_forgotten(site: place.Place) -> None:
         assert said.startswith(
             f"Redfish service {bmc.name} accepted booting from Pxe, but 8 s later its override is None. Update"
         )
+        catalogue.told("redfish-boot-forgotten", said)
         assert time.monotonic() - began < MINUTE
 
 
@@ -129,6 +136,7 @@ async def test_virtual_media_refused(site: place.Place) -> None:
         bmc.faults.change({"media_refused": True})
         said = await place.refusal(ctx.management.attach_media(ctx, BootDevice.CDROM, "http://192.0.2.1/a.iso"))
         assert "answered 500 to the insertion of an image into /redfish/v1/Systems/1/VirtualMedia/Cd" in said
+        catalogue.told("redfish-media-refused", said)
 
 
 @pytest.mark.slow
@@ -140,6 +148,7 @@ async def test_dead(site: place.Place) -> None:
         began = time.monotonic()
         said = await reason(site, ctx)
         assert f"Redfish service {bmc.name} did not answer " in said
+        catalogue.told("redfish-silent", said)
         assert time.monotonic() - began < MINUTE
 
 
@@ -153,6 +162,7 @@ async def test_slow_by_twenty_seconds(site: place.Place) -> None:
             await provisioning.request_power(site.deps, ctx.node.uuid, power.Target.ON)
             said = await said_meanwhile(site, ctx, "takes long")
             assert said.startswith(f"Redfish service {bmc.name} takes long: no answer to ")
+            catalogue.told("redfish-slow", said)
             bmc.faults.change({"delay": 0.0})
             run = await stand.ended(site.deps, ctx.node.uuid, MINUTE)
         assert run.status == runs.Status.SUCCEEDED, run.reason
@@ -173,6 +183,7 @@ async def test_dies_in_the_middle_and_returns(site: place.Place) -> None:
             wait = await parked(site, ctx)
             assert wait.what == f"Redfish service {bmc.name} to answer again"
             assert wait.why == f"Redfish service {bmc.name} cannot be reached: Connection refused."
+            catalogue.told("redfish-gone-in-a-run", wait.why)
             back: Any = server.Server({"127.0.0.1": bmc.front}, port)
             await back.start()
             run = await stand.ended(site.deps, ctx.node.uuid, MINUTE)
@@ -195,6 +206,7 @@ async def test_stays_away(site: place.Place) -> None:
         assert run.status == runs.Status.FAILED
         assert f"s for Redfish service {bmc.name} to answer again (usual 120 s): " in (run.reason or "")
         assert "cannot be reached: Connection refused" in (run.reason or "")
+        catalogue.told("redfish-stays-away", run.reason)
 
 
 async def test_a_power_request_does_not_outwait_an_absent_bmc(site: place.Place) -> None:
@@ -202,5 +214,7 @@ async def test_a_power_request_does_not_outwait_an_absent_bmc(site: place.Place)
         ctx = await site.context("redfish", bmc.info())
         await bmc.server.close()
         began = time.monotonic()
-        assert f"Redfish service {bmc.name} cannot be reached: Connection refused." in await reason(site, ctx)
+        said = await reason(site, ctx)
+        assert f"Redfish service {bmc.name} cannot be reached: Connection refused." in said
+        catalogue.told("redfish-refused", said)
         assert time.monotonic() - began < MINUTE / 2

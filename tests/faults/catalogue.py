@@ -1,0 +1,173 @@
+"""Every fault that is injected somewhere in the tests, and the sentence that an operator is shown for it.
+
+The test that injects a fault calls ``told`` with the sentence it really got. What it got last is in ``sentences.json``
+(with INGOT_WRITE_DOCS=1 it is written anew), and docs/reference/faults.md is made of both; test_catalogue.py proves it.
+Invariant: a sentence that is no longer shown fails the test that injects its fault.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
+SENTENCES = FOLDER / "sentences.json"
+PAGE = ROOT / "docs" / "reference" / "faults.md"
+
+
+class Fault(NamedTuple):
+    """``cause`` and ``action``: words that the sentence must hold, the latter "" where work goes on."""
+
+    area: str
+    injected: str
+    cause: str
+    action: str
+    test: str
+
+
+_IPMI, _REDFISH = "tests/drivers/ipmi/test_faults.py", "tests/drivers/redfish/test_faults.py"
+_AGENT, _IMAGE = "tests/drivers/generic/test_agent_faults.py", "tests/drivers/generic/test_image_faults.py"
+_SILENCE, _FLOW = "tests/drivers/generic/test_silence.py", "tests/flows/test_faults.py"
+_CONTROLLER, _START = "tests/e2e/test_controller_faults.py", "tests/e2e/test_start_faults.py"
+_OCI, _BROKER = "tests/images/test_oci.py", "tests/bus/test_rabbitmq.py"
+
+FAULTS: dict[str, Fault] = {
+    "ipmi-silent": Fault("BMC", "every packet to the BMC is lost", "No IPMI answer", "Check the address", _IPMI),
+    "ipmi-slow": Fault("BMC", "each answer takes 20 s", "too slow", "Restart the BMC", _IPMI),
+    "ipmi-sessions-full": Fault("BMC", "all its sessions are in use", "no free session", "Close other", _IPMI),
+    "ipmi-wrong-password": Fault("BMC", "the node has another password", "password", "Correct ipmi_password", _IPMI),
+    "ipmi-locked-out": Fault("BMC", "it locks the account after a wrong password", "locked", "Wait until", _IPMI),
+    "ipmi-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at the", _IPMI),
+    "ipmi-boot-forgotten": Fault("BMC", "takes the boot device and forgets it", "holds none", "Update or reset", _IPMI),
+    "ipmi-boot-ignored": Fault("BMC", "the machine ignores the boot device", "no DHCP request", "wrong VLAN", _IPMI),
+    "ipmi-gone-in-a-run": Fault("BMC", "it dies while the image is written", "No IPMI answer", "", _IPMI),
+    "redfish-wrong-password": Fault("BMC", "the node has another password", "refuses the user", "Correct", _REDFISH),
+    "redfish-locked-out": Fault("BMC", "it locks the account", "lock the account", "Correct", _REDFISH),
+    "redfish-sessions-full": Fault("BMC", "no session is free", "too many sessions", "Close other", _REDFISH),
+    "redfish-certificate": Fault("BMC", "its certificate has expired", "expired", "Give the CA", _REDFISH),
+    "redfish-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at", _REDFISH),
+    "redfish-boot-forgotten": Fault("BMC", "takes the override and forgets it", "override is None", "Update", _REDFISH),
+    "redfish-media-refused": Fault(
+        "BMC", "refuses virtual media", "answered 500", "Check the peer's firmware", _REDFISH
+    ),
+    "redfish-silent": Fault("BMC", "takes connections, never answers", "did not answer", "Check address", _REDFISH),
+    "redfish-slow": Fault("BMC", "each answer takes 20 s", "takes long", "", _REDFISH),
+    "redfish-gone-in-a-run": Fault("BMC", "its port closes before a run", "Connection refused", "", _REDFISH),
+    "redfish-stays-away": Fault("BMC", "it does not come back", "Connection refused", "Check address", _REDFISH),
+    "redfish-refused": Fault("BMC", "nobody listens at its address", "Connection refused", "Check address", _REDFISH),
+    "agent-wrong-token": Fault("agent", "its token changes", "another token", "boot it again", _AGENT),
+    "agent-of-another-node": Fault("agent", "another node's agent answers", "another token", "boot it again", _AGENT),
+    "agent-rebooted": Fault(
+        "agent", "the machine reboots in a step", "was rebooted in the middle", "Look at the machine's", _AGENT
+    ),
+    "agent-restarted": Fault(
+        "agent", "the agent restarts in a step", "was restarted in the middle", "Look at the machine's", _AGENT
+    ),
+    "agent-step-failed": Fault("disk", "the disk dies in a step", "the disk died", "See its log", _AGENT),
+    "image-checksum": Fault("image", "its checksum is another", "is wrong: expected", "correct it in", _IMAGE),
+    "image-wrong-format": Fault("image", "qcow2 declared as raw", "its content is qcow2", "Set image_disk", _IMAGE),
+    "image-backing-file": Fault("image", "it wants to read a file of ours", "backing file", "Flatten it", _IMAGE),
+    "image-gzip-cut": Fault("image", "a gzip file ends early", "cannot be unpacked", "Upload it again", _IMAGE),
+    "image-qcow2-cut": Fault("image", "a qcow2 file ends early", "damaged or cut off", "Upload it again", _IMAGE),
+    "image-missing": Fault("image", "the server has no such file", "There is no image", "Correct image", _IMAGE),
+    "image-server-down": Fault("image", "nobody listens at its URL", "could not be fetched", "Check the", _IMAGE),
+    "image-too-large": Fault("image", "larger than the cache", "takes more than", "Use a smaller", _IMAGE),
+    "image-cache-full": Fault("disk", "the cache's file system is full", "No space is left", "Free space", _IMAGE),
+    "image-rotten": Fault("disk", "bits of a cached image flip", "damaged in the image cache", "Deploy again", _IMAGE),
+    "registry-processor": Fault("image", "an index without our processor", "no disk image for", "Choose another", _OCI),
+    "registry-forbidden": Fault("image", "it wants a password", "does not let us read", "image_pull_secret", _OCI),
+    "registry-not-a-disk": Fault(
+        "image", "a container instead of a disk", "is not a disk image", "Name an artifact", _OCI
+    ),
+    "registry-no-such-tag": Fault("image", "it has no such tag", "has no", "Correct image_source", _OCI),
+    "registry-lies": Fault("image", "another manifest than its digest says", "another manifest", "Do not use", _OCI),
+    "registry-down": Fault("network", "it answers 503", "answered 503", "Check image_source", _OCI),
+    "netboot-no-dhcp": Fault("netboot", "no frame of the machine arrives", "no DHCP request", "wrong VLAN", _SILENCE),
+    "netboot-told-disk": Fault("netboot", "it boots when none is wanted", "told to start from its disk", "", _SILENCE),
+    "netboot-after-script": Fault("netboot", "silent after its boot script", "told to load the", "", _SILENCE),
+    "netboot-after-kernel": Fault("netboot", "silent after the kernel", "loaded vmlinuz", "", _SILENCE),
+    "netboot-no-ramdisk": Fault("netboot", "the ramdisk's file is gone", "no deploy ramdisk", "make one", _SILENCE),
+    "dhcp-no-address": Fault("netboot", "the address range is used up", "no address available", "", _SILENCE),
+    "dhcp-not-taken": Fault("network", "it takes another server's offer", "has not taken it", "two DHCP", _SILENCE),
+    "tftp-blocked": Fault("network", "TFTP is blocked", "did not load its boot program", "TFTP", _SILENCE),
+    "netboot-no-port": Fault("netboot", "the node has no port", "has no port", "Create one", _SILENCE),
+    "netboot-off": Fault("netboot", "no interface is set", "Network boot is off", "set provision", _SILENCE),
+    "step-hangs": Fault("controller", "a step never ends", "did not end within", "Look at the history", _FLOW),
+    "step-fails": Fault("controller", "a step of a driver fails", "it smokes", "Remove fake_fault", _FLOW),
+    "ramdisk-never-calls": Fault("agent", "no ramdisk ever calls", "ramdisk's call", "Remove fake_wait", _FLOW),
+    "driver-bug": Fault("controller", "a driver raises ValueError", "unforeseen ValueError", "Please report", _FLOW),
+    "wrong-key": Fault("controller", "secret.key is another", "The secrets of node", "Put the secret.key", _FLOW),
+    "run-in-the-way": Fault("controller", "two orders at once", "locked by the run", "retry after", _FLOW),
+    "disk-full": Fault("database", "its file system is full", "is full", "Free space", _CONTROLLER),
+    "database-held": Fault("database", "another program locks it", "Another program holds", "end it", _CONTROLLER),
+    "broker-call-too-long": Fault("broker", "a call gets no answer in time", "did not finish", "try again", _BROKER),
+    "broker-killed-in-a-call": Fault("broker", "it is killed while a call is open", "ended", "start it", _BROKER),
+    "broker-not-there": Fault("broker", "nobody listens at its URL", "is not reached", "start it", _BROKER),
+    "api-port-taken": Fault("controller", "its port is taken", "Address already in use", "end it", _START),
+    "files-port-taken": Fault("controller", "the file server's port is taken", "is taken", "stop that", _START),
+    "dnsmasq-missing": Fault("netboot", "dnsmasq is not installed", "not installed", "Run: apt-get", _START),
+    "interface-missing": Fault("network", "no such interface", "no network interface", "See ip link", _START),
+    "address-not-ours": Fault("network", "the address is another host's", "no interface of this", "Compare", _START),
+}
+
+_PLACES = [
+    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
+    (re.compile(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b"), "MAC"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "DIGEST"),
+    (re.compile(r"(?<![\w/.])(/[\w.+-]+){2,}"), "PATH"),
+    (re.compile(r"\b127(\.\d+){3}(:\d+)?"), "ADDRESS"),
+    (re.compile(r"\bport \d+|(?<=sport = :)\d+", re.IGNORECASE), "port N"),
+    (re.compile(r"\b0x[0-9a-f]+\b"), "0xN"),
+    (re.compile(r"\b\d+(\.\d+)? s\b"), "N s"),
+    (re.compile(r"\b\d+(\.\d+)? (bytes|MiB)\b"), r"N \2"),
+]
+
+
+def plain(sentence: str) -> str:
+    """A sentence with what differs from run to run replaced by a word for it."""
+    for pattern, word in _PLACES:
+        sentence = pattern.sub(word, sentence)
+    return sentence
+
+
+def told(name: str, sentence: object) -> None:
+    """Fail unless ``sentence`` is the one the page shows for this fault, and names its cause and what to do."""
+    fault, shown = FAULTS[name], plain(str(sentence))
+    assert fault.cause in shown, f"{name}: the true cause ({fault.cause!r}) is not named: {shown}"
+    assert fault.action in shown, f"{name}: what to do ({fault.action!r}) is not told: {shown}"
+    if os.environ.get("INGOT_WRITE_DOCS"):
+        SENTENCES.write_text(json.dumps({**sentences(), name: shown}, indent=1, sort_keys=True) + "\n")
+    assert sentences().get(name) == shown, f"{name}: run this test with INGOT_WRITE_DOCS=1, then test_catalogue.py"
+
+
+def sentences() -> dict[str, str]:
+    """What was shown last, by fault."""
+    return json.loads(SENTENCES.read_text()) if SENTENCES.exists() else {}
+
+
+def page() -> str:
+    """docs/reference/faults.md."""
+    shown = sentences()
+    lines = [_HEAD]
+    for area in sorted({fault.area for fault in FAULTS.values()}):
+        lines += ["", f"## {area[0].upper()}{area[1:]}", "", "| fault | injected | sentence shown |", "|---|---|---|"]
+        found = [(name, fault) for name, fault in FAULTS.items() if fault.area == area]
+        lines += [f"| {name} | {one.injected} | {_cell(shown.get(name, '(never shown)'))} |" for name, one in found]
+    return "\n".join(lines) + "\n"
+
+
+_HEAD = f"""# Faults and what is said of them
+
+{len(FAULTS)} faults that the tests inject, and the sentence that `last_error`, the run's reason or the command line
+showed when they were injected last. Each test fails when the sentence is another than here, names another cause, or
+does not say what to do. (Some are told while work goes on by itself, or are one part of a longer reason: of those only
+the cause is asked.) ADDRESS, UUID, N and the like stand for what differs from run to run. Which test injects which
+fault stands in `tests/faults/catalogue.py`. Written by the tests: `INGOT_WRITE_DOCS=1 ./ingot test tests/faults`."""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

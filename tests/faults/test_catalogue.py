@@ -1,0 +1,40 @@
+"""The page of faults is true: every sentence on it was shown by the test that injects the fault."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+
+from faults import catalogue
+
+ROOT = catalogue.ROOT
+
+
+def test_there_are_sixty_in_every_area() -> None:
+    areas = Counter(fault.area for fault in catalogue.FAULTS.values())
+    assert areas.total() >= 60
+    wanted = {"BMC", "netboot", "agent", "image", "disk", "network", "database", "broker", "controller"}
+    assert set(areas) == wanted
+
+
+@pytest.mark.parametrize("name", catalogue.FAULTS)
+def test_a_fault_is_injected_and_its_sentence_names_cause_and_action(name: str) -> None:
+    fault, shown = catalogue.FAULTS[name], catalogue.sentences().get(name)
+    text = (ROOT / fault.test).read_text()
+    assert "catalogue.told(" in text
+    assert f'"{name}"' in text, f"{fault.test} does not tell of it"
+    assert shown, f"run {fault.test} with INGOT_WRITE_DOCS=1"
+    assert fault.cause in shown
+    assert fault.action in shown
+
+
+def test_no_sentence_is_of_an_unknown_fault() -> None:
+    assert set(catalogue.sentences()) <= set(catalogue.FAULTS)
+
+
+def test_the_page_is_made_of_them() -> None:
+    if os.environ.get("INGOT_WRITE_DOCS"):
+        catalogue.PAGE.write_text(catalogue.page())
+    assert catalogue.PAGE.read_text() == catalogue.page(), "run this test with INGOT_WRITE_DOCS=1"
