@@ -99,7 +99,7 @@ async def ask(port: int, calls: list[tuple[Any, ...]], goal: str, nodes: int) ->
     asked = time.perf_counter() - begun
     reached = 0
     while reached < nodes and time.perf_counter() - begun < PATIENCE:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)  # each look is work of the API process, too
         found = await asyncio.to_thread(metrics, port)
         reached = found.get(f'ingot_nodes{{provision_state="{goal}"}}', 0)
         if not sum(number for name, number in found.items() if name.startswith("ingot_runs_open{")):

@@ -100,7 +100,7 @@ def served(folder: Path, *more: str) -> Generator[tuple[int, int]]:
             yield process.pid, port
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(60)
 
 
 def free_port() -> int:

@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler.loadscope import LoadScopeScheduling
+
+if TYPE_CHECKING:
+    from servers.databases import Databases
 
 # A machine busy with other work is no finding: examples are judged by what they show, not by how long they take.
 settings.register_profile("ingot", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -39,6 +44,16 @@ class ByCost(LoadScopeScheduling):
         if "mark.qemu" in _text(path):
             return "virtual machines"
         return nodeid if "mark.torture" in _text(path) else path
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """Database servers, each started when the first test asks for one of its kind."""
+    from servers.databases import Databases
+
+    made = Databases()
+    yield made
+    made.remove()
 
 
 @pytest.hookimpl(optionalhook=True)

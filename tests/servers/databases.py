@@ -5,12 +5,10 @@ Making the tables takes MariaDB most of a second, so ``empty`` makes them once a
 
 from __future__ import annotations
 
-import asyncio
+from sqlalchemy import Connection
 
-from sqlalchemy import Connection, text
-
-from ingot.store import dialects, place, upgrade
-from ingot.store.schema import metadata
+from ingot.store import server, upgrade
+from ingot.store.schema import events, metadata
 from servers.mariadb import MariaDB
 from servers.postgresql import PostgreSQL
 from servers.server import Server
@@ -20,9 +18,10 @@ KINDS = tuple(_SERVERS)
 
 
 class Databases:
-    """One server of each kind, and what was made on it."""
+    """One server of each kind, and what was made on it. ``durable``: they flush to disk, as in earnest."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self._durable = durable
         self._servers: dict[str, Server] = {}
         self._made = 0
         self._empty: dict[str, str] = {}
@@ -30,7 +29,7 @@ class Databases:
     def server(self, kind: str) -> Server:
         """The server of that kind, which runs."""
         if kind not in self._servers:
-            self._servers[kind] = _SERVERS[kind]()
+            self._servers[kind] = _SERVERS[kind](durable=self._durable)
             self._servers[kind].start()
         return self._servers[kind]
 
@@ -45,23 +44,16 @@ class Databases:
             self._empty[kind] = self.new(kind)
             upgrade.upgrade(self._empty[kind])
         else:
-            asyncio.run(_clear(self._empty[kind]))
+            server.run_once(self._empty[kind], _delete_all, 30)
         return self._empty[kind]
 
     def remove(self) -> None:
         """End the servers and remove their files."""
-        for server in self._servers.values():
-            server.remove()
-
-
-async def _clear(where: str) -> None:
-    engine = dialects.make_engine(place.url_of(where), 30)
-    async with engine.connect() as connection:
-        await connection.run_sync(_delete_all)
-    await engine.dispose()
+        for one in self._servers.values():
+            one.remove()
 
 
 def _delete_all(connection: Connection) -> None:
     for table in reversed(metadata.sorted_tables):
         connection.execute(table.delete())
-    connection.execute(text("DELETE FROM events"))
+    connection.execute(events.delete())  # what deleting nodes has told

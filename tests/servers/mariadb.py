@@ -32,7 +32,7 @@ class MariaDB(Server):
 
     def _command(self) -> list[str]:
         files = [f"--datadir={self.data}", f"--socket={self._socket}", f"--pid-file={self.folder}/pid"]
-        quick = ["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--innodb-buffer-pool-size=128M"]
+        quick = [] if self.durable else ["--innodb-flush-log-at-trx-commit=0"]
         return [system("mariadbd"), "--no-defaults", *files, "--skip-networking", *quick]
 
     def _answers(self) -> bool:

@@ -42,10 +42,9 @@ class PostgreSQL(Server):
             "listen_addresses": "",
             "unix_socket_directories": str(self.folder),
             "shared_buffers": "64MB",
-            "fsync": "off",
-            "synchronous_commit": "off",
-            "full_page_writes": "off",
         }
+        if not self.durable:
+            settings.update({"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"})
         told = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [_program("postgres"), "-D", str(self.data), *told]
 

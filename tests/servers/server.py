@@ -1,7 +1,7 @@
 """A database server of Debian's as a child of the tests: a folder, a socket, a user and a port of nobody else.
 
 It runs as an ordinary user, because PostgreSQL refuses root, and speaks by a Unix socket in its folder, so that no port
-can be taken. Durability is not what these tests are about: it flushes nothing.
+can be taken. It flushes to disk only if it is to be ``durable``, which tests hardly are about.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Server(ABC):
 
     stop_signal = signal.SIGTERM
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self.durable = durable
         self.folder = Path(tempfile.mkdtemp(prefix="ingot-db-", dir="/tmp"))
         self.data = self.folder / "data"
         self._process: subprocess.Popen[bytes] | None = None

@@ -6,13 +6,15 @@ import asyncio
 import importlib
 import os
 import resource
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from sqlalchemy import Connection, text
 
 from ingot.domain import errors
-from ingot.store import upgrade
+from ingot.store import runs, upgrade
 from ingot.store.engine import Store
 
 
@@ -38,6 +40,39 @@ async def write(store: Store) -> None:
     await asyncio.gather(*(one(part) for part in range(8)))
 
 
+def add_one(connection: Connection, name: str) -> None:
+    """Read, think, write: right only while nobody else writes meanwhile."""
+    seen = connection.execute(text("SELECT password_hash FROM users WHERE name = :name"), {"name": name}).scalar_one()
+    os.sched_yield()
+    changed = text("UPDATE users SET password_hash = :value WHERE name = :name")
+    connection.execute(changed, {"value": str(int(seen) + 1), "name": name})
+
+
+async def count(store: Store) -> None:
+    """Add to one number, often; and claim runs until none is left. Prints the ids claimed."""
+
+    async def adding() -> None:
+        for _ in range(25):
+            await store.run(add_one, "counter")
+
+    await asyncio.gather(*(adding() for _ in range(4)))
+    while taken := await store.run(runs.claim, f"host-{os.getpid()}/1", 10.0, 50.0, 3):
+        for lease in taken:
+            print(lease.run_id, flush=True)
+
+
+async def hold(store: Store) -> None:
+    """Stop in the middle of a unit, as a process that is paused or cut off does."""
+
+    def stop(connection: Connection) -> None:
+        put(connection, "never")
+        print("held", flush=True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        threading.Event().wait(100)  # the signal takes a moment
+
+    await store.run(stop)
+
+
 async def fill(store: Store) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     present = sum(file.stat().st_size for file in Path(store.where).parent.iterdir())
@@ -54,16 +89,17 @@ async def fill(store: Store) -> None:
 
 
 def main() -> None:
-    mode, path = sys.argv[1], Path(sys.argv[2])
+    mode, where = sys.argv[1], sys.argv[2]
+    place = where if "://" in where else Path(where)
     if mode == "upgrade":
         importlib.import_module("alembic.command")  # loaded before the race begins
 
         print("go", flush=True)
-        upgrade.upgrade(path)
+        upgrade.upgrade(place)
         print("done", flush=True)
         return
-    store = Store(path)
-    asyncio.run({"write": write, "fill": fill}[mode](store))
+    store = Store(place)
+    asyncio.run({"write": write, "fill": fill, "count": count, "hold": hold}[mode](store))
     store.close()
 
 

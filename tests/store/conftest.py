@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ingot.store import upgrade
 from ingot.store.place import Place
-from servers.databases import Databases
+from servers.databases import KINDS, Databases
 
-KINDS = ["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "mariadb"))]
-
-
-@pytest.fixture(scope="session")
-def databases() -> Iterator[Databases]:
-    made = Databases()
-    yield made
-    made.remove()
+EACH = ["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS)]
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=EACH)
 def empty(request: pytest.FixtureRequest, tmp_path: Path, databases: Databases) -> Place:
     """A database at the newest version, without any row."""
     if request.param == "sqlite":

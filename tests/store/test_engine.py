@@ -21,15 +21,23 @@ from sqlalchemy import Connection, text
 from ingot.domain import errors
 from ingot.store import upgrade
 from ingot.store.engine import Store
+from ingot.store.place import Place
 from ingot.store.schema import metadata
 
 TESTS = Path(__file__).parent.parent
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def file(tmp_path: Path) -> AsyncIterator[Store]:
     upgrade.upgrade(tmp_path / "ingot.db")
     made = Store(tmp_path / "ingot.db", patience=0.5)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def store(empty: Place) -> AsyncIterator[Store]:
+    made = Store(empty)
     yield made
     made.close()
 
@@ -90,19 +98,19 @@ async def test_many_tasks_and_threads_lose_nothing(store: Store) -> None:
     assert len(await store.read(names)) == 800
 
 
-async def test_a_reader_sees_one_snapshot_while_others_write(store: Store) -> None:
-    await store.run(put, "before")
+async def test_a_reader_sees_one_snapshot_while_others_write(file: Store) -> None:
+    await file.run(put, "before")
     loop = asyncio.get_running_loop()
     seen: list[list[str]] = []
 
     def look_twice(connection: Connection) -> None:
         seen.append(names(connection))
-        asyncio.run_coroutine_threadsafe(store.run(put, "meanwhile"), loop).result(5)
+        asyncio.run_coroutine_threadsafe(file.run(put, "meanwhile"), loop).result(5)
         seen.append(names(connection))
 
-    await store.read(look_twice)
+    await file.read(look_twice)
     assert seen == [["before"], ["before"]]
-    assert await store.read(names) == ["before", "meanwhile"]
+    assert await file.read(names) == ["before", "meanwhile"]
 
 
 async def test_a_cancelled_caller_does_not_disturb_the_writer(store: Store) -> None:
@@ -113,27 +121,27 @@ async def test_a_cancelled_caller_does_not_disturb_the_writer(store: Store) -> N
     assert await store.run(put, "last") == "last"
 
 
-async def test_a_closed_store_says_so_instead_of_hanging(tmp_path: Path) -> None:
-    upgrade.upgrade(tmp_path / "ingot.db")
-    store = Store(tmp_path / "ingot.db")
+async def test_a_closed_store_says_so_instead_of_hanging(empty: Place) -> None:
+    store = Store(empty)
     store.close()
-    with pytest.raises(errors.Bug, match="after it was closed"):
-        await store.run(names)
+    for use in (store.run, store.read, store.peek):
+        with pytest.raises(errors.Bug, match="after it was closed"):
+            await use(names)
 
 
-async def test_a_database_held_by_another_process_is_waited_for_then_refused(store: Store, tmp_path: Path) -> None:
+async def test_a_database_held_by_another_process_is_waited_for_then_refused(file: Store) -> None:
     code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE')"
-    program = [sys.executable, "-c", f"{code}; print('held', flush=True); sys.stdin.readline()", str(store.where)]
+    program = [sys.executable, "-c", f"{code}; print('held', flush=True); sys.stdin.readline()", str(file.where)]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdin is not None
         assert other.stdout.readline() == b"held\n"
         began = time.monotonic()
         with pytest.raises(errors.Unreachable, match="database is locked") as refused:
-            await store.run(put, "late")
+            await file.run(put, "late")
         assert 0.4 < time.monotonic() - began < 5
         assert "Another program holds the database" in refused.value.sentence()
-        assert await store.read(names) == []
-        waiting = asyncio.ensure_future(store.run(put, "patient"))
+        assert await file.read(names) == []
+        waiting = asyncio.ensure_future(file.run(put, "patient"))
         await asyncio.sleep(0)
         other.stdin.close()
         assert await waiting == "patient"
@@ -189,9 +197,9 @@ def test_a_newer_database_is_refused_with_the_cure(tmp_path: Path) -> None:
 # --- A real process under SIGKILL and a full disk (tests/store/child.py) ---
 
 
-def start_child(mode: str, path: Path) -> subprocess.Popen[str]:
+def start_child(mode: str, where: Place) -> subprocess.Popen[str]:
     env = {**os.environ, "PYTHONPATH": str(TESTS.parent / "src")}
-    program = [sys.executable, str(Path(__file__).with_name("child.py")), mode, str(path)]
+    program = [sys.executable, str(Path(__file__).with_name("child.py")), mode, str(where)]
     return subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=env)
 
 

@@ -20,6 +20,10 @@ from ingot.store import place
 _SILENCE = 5
 """Seconds after which a server cuts off a client that holds a transaction and says nothing: less than a conductor's
 lease, so that one that is stopped while it writes does not cost the others theirs."""
+_GONE_STATES = frozenset({"0800", "0801", "57P0", "5330"})
+"""PostgreSQL's: a connection's failures, a server that starts or stops, too many clients."""
+_GONE_CODES = frozenset({1040, 1053, 1927, 2002, 2003, 2006, 2013})
+"""MariaDB's of the same."""
 _LARGEST = 64 * 1024**2
 """Bytes of a value that MariaDB puts together from many."""
 
@@ -71,9 +75,22 @@ def snapshot(dialect: str) -> tuple[str, ...]:
     return ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",)
 
 
+def is_gone(error: BaseException) -> bool:
+    """Whether the connection failed or the server takes none now, and not the statement."""
+    if not isinstance(error, exc.DBAPIError):
+        return isinstance(error, OSError)
+    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return error.connection_invalidated or _state(error)[:4] in _GONE_STATES or code in _GONE_CODES
+
+
+def _state(error: BaseException) -> str:
+    """PostgreSQL's word for what went wrong, empty without one."""
+    return str(getattr(error.orig, "sqlstate", "")) if isinstance(error, exc.DBAPIError) else ""
+
+
 def told(error: BaseException, where: str) -> BaseException:
     """A failure as callers know it: a server that is away, or a value that no column takes; others as they are."""
-    if isinstance(error, exc.DataError):
+    if isinstance(error, exc.DataError) or _state(error).startswith("22"):
         # Not in the server's words: they repeat the value.
         text = "A value is too long, or holds a character that the database cannot store (such as NUL)"
         return errors.Invalid(text, hint="Shorten it, or leave the character out.")

@@ -28,8 +28,8 @@ _READERS = 4
 _PAUSE = 0.2
 """Between two tries to reach a server that is away."""
 _LOCK = "SELECT version_num FROM alembic_version FOR UPDATE"
-_DEAD = (OSError, TimeoutError, exc.InterfaceError, exc.OperationalError)
-"""What a connection raises that is no more; DBAPIError tells it by ``connection_invalidated``."""
+_FAILURES = (OSError, TimeoutError, exc.SQLAlchemyError)
+"""Of a connection or a statement."""
 
 
 class ServerEngine:
@@ -102,7 +102,7 @@ class ServerEngine:
             async with asyncio.timeout(2 * self._patience):
                 connection = await self._locked()
                 outcomes = await connection.run_sync(_commit_group, [unit for unit, _ in waiting])
-        except (*_DEAD, exc.SQLAlchemyError) as error:
+        except _FAILURES as error:
             # Nobody may be told that it is on disk (it may be, when the server fell silent during the commit).
             outcomes: list[Outcome] = [(None, error) for _ in waiting]
             await self._forget_writing()
@@ -117,9 +117,9 @@ class ServerEngine:
                     self._writing = await self._engine.connect()
                 await self._writing.run_sync(_begin)
                 return self._writing
-            except (*_DEAD, exc.DBAPIError) as error:
+            except _FAILURES as error:
                 await self._forget_writing()
-                if not _is_gone(error) or self._loop.time() > deadline:
+                if not dialects.is_gone(error) or self._loop.time() > deadline:
                     raise
                 await asyncio.sleep(_PAUSE)
 
@@ -155,8 +155,8 @@ class ServerEngine:
         while True:
             try:
                 return await self._read_once(work)
-            except (*_DEAD, exc.DBAPIError) as error:
-                if not _is_gone(error) or self._loop.time() > deadline:
+            except _FAILURES as error:
+                if not dialects.is_gone(error) or self._loop.time() > deadline:
                     raise
                 await asyncio.sleep(0 if self._idle else _PAUSE)
 
@@ -191,7 +191,7 @@ def run_once(where: str, work: Callable[[Connection], T], patience: float) -> T:
     with ThreadPoolExecutor(1, thread_name_prefix="store-once") as pool:
         try:
             return pool.submit(asyncio.run, working()).result()
-        except (OSError, TimeoutError, exc.SQLAlchemyError) as error:
+        except _FAILURES as error:
             raise dialects.told(error, where) from error
 
 
@@ -221,11 +221,6 @@ def _on_snapshot(connection: Connection, begin: tuple[str, ...], work: Callable[
         return work(connection)
     finally:
         connection.exec_driver_sql("ROLLBACK")
-
-
-def _is_gone(error: BaseException) -> bool:
-    """Whether the connection failed, and not the statement."""
-    return error.connection_invalidated if isinstance(error, exc.DBAPIError) else isinstance(error, OSError)
 
 
 async def _throw_away(connection: AsyncConnection) -> None:

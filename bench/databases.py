@@ -1,0 +1,178 @@
+"""What the hot paths of the store cost on SQLite, PostgreSQL and MariaDB: processor time of ingot and of the server.
+
+Run: ./ingot bench databases [--nodes N]     Servers are started for it, on Unix sockets, and flush to disk.
+"alone" is one caller after another, "together" 32 at once, whose writes share commits. Times are per operation; the
+processor time is that of this process alone, "server" that of all the server's processes. The databases take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parents[1] / part) for part in ("src", "tests")]
+
+import report  # noqa: E402  needs the path above
+from sqlalchemy import Connection  # noqa: E402  as above
+
+from ingot.domain import ids, node, runs  # noqa: E402  as above
+from ingot.store import documents, nodes, schema, upgrade  # noqa: E402  as above
+from ingot.store import runs as run_store  # noqa: E402  as above
+from ingot.store.engine import Store  # noqa: E402  as above
+from ingot.store.paging import Page  # noqa: E402  as above
+from ingot.store.place import Place  # noqa: E402  as above
+from servers.databases import KINDS, Databases  # noqa: E402  as above
+
+Operation = Callable[[Store, int], Awaitable[Any]]
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Fleet:
+    """What is in each database: nodes, and an open run of each."""
+
+    def __init__(self, count: int) -> None:
+        self.uuids = [ids.new() for _ in range(count)]
+        self.runs = {uuid: ids.new() for uuid in self.uuids}
+        self.leases: dict[int, run_store.Lease] = {}
+        form, values = nodes.members([*(column.name for column in schema.nodes.c), "traits"], {})
+        self.document = documents.Document(form="{" + ",".join(form) + "}", values=tuple(values))
+
+    async def fill(self, store: Store) -> None:
+        await asyncio.gather(*(store.run(self._create, uuid) for uuid in self.uuids))
+
+    def _create(self, connection: Connection, uuid: str) -> None:
+        facts = {"cpus": 64, "memory_mb": 524288, "local_gb": 960, "capabilities": "boot_mode:uefi"}
+        info = {"redfish_address": "https://192.0.2.7", "redfish_username": "admin", "redfish_password": "******"}
+        made = node.Node(uuid=uuid, driver="redfish", name=f"n-{uuid}", properties=facts, driver_info=info)
+        nodes.create(connection, made, None)
+        run = runs.Run(
+            id=self.runs[uuid], node_uuid=uuid, kind=runs.Kind.DEPLOY, started_at=1.0, wake_at=0.0, deadline=1e12
+        )
+        run_store.open_run(connection, run)
+
+    async def claim(self, store: Store, number: int) -> None:
+        [lease] = await store.run(run_store.claim, "bench/1", 10.0 + number, 1e9, 1)
+        self.leases[number] = lease
+
+    async def journal(self, store: Store, number: int) -> None:
+        await store.run(run_store.append, self.leases[number], runs.Entry(1, 0, runs.Mark.STARTED, 3.0))
+
+    async def heartbeat(self, store: Store, number: int) -> None:
+        await store.run(self._beat, self.uuids[number])
+
+    def _beat(self, connection: Connection, uuid: str) -> None:
+        nodes.get(connection, uuid)
+        nodes.change(connection, uuid, agent_url="https://192.0.2.9:9999", agent_heartbeat_at=time.time())
+        run_store.wake(connection, uuid, 1.0)
+
+    async def get(self, store: Store, number: int) -> None:
+        await store.peek(nodes.get_document, self.uuids[number], self.document)
+
+    async def patch(self, store: Store, number: int) -> None:
+        await store.run(self._patch, self.uuids[number])
+
+    def _patch(self, connection: Connection, uuid: str) -> None:
+        present = nodes.get(connection, uuid)
+        nodes.change(connection, uuid, extra={**present.extra, "rack": "7"})
+
+    async def list_1000(self, store: Store, _number: int) -> None:
+        found = await store.read(nodes.list_documents, nodes.Filter(), Page(limit=1000), self.document)
+        assert len(found.uuids) == min(1000, len(self.uuids))
+
+
+async def measure(store: Store, pid: int | None, path: Operation, numbers: range, together: int) -> dict[str, float]:
+    """Milliseconds per operation."""
+    waiting = iter(numbers)
+
+    async def lane() -> None:
+        for number in waiting:
+            await path(store, number)
+
+    served, before, begun = server_cpu(pid), time.process_time(), time.perf_counter()
+    await asyncio.gather(*(lane() for _ in range(together)))
+    spent, wall = time.process_time() - before, time.perf_counter() - begun
+    share = 1000 / len(numbers)
+    return {
+        "CPU, ms": round(spent * share, 3),
+        "server CPU, ms": round((server_cpu(pid) - served) * share, 3),
+        "seconds, ms": round(wall * share, 3),
+    }
+
+
+def server_cpu(pid: int | None) -> float:
+    """Seconds that the processes of a server have used; it only grows while its connections stay."""
+    if pid is None:
+        return 0.0
+    total = 0
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(entry.parent.name) == pid or int(fields[1]) == pid:
+            total += int(fields[11]) + int(fields[12])
+    return total / TICK
+
+
+async def each_path(
+    fleets: dict[str, Fleet], stores: dict[str, Store], pids: dict[str, int | None]
+) -> list[report.Row]:
+    found: list[report.Row] = []
+    half = len(next(iter(fleets.values())).uuids) // 2
+    for name in ("claim", "journal", "heartbeat", "patch", "get", "list_1000"):
+        for how, lanes, numbers in (("alone", 1, range(half)), ("together", 32, range(half, 2 * half))):
+            few = name == "list_1000"
+            for kind, store in stores.items():
+                operation = getattr(fleets[kind], name)
+                await measure(store, pids[kind], operation, range(1), 1) if few or name == "get" else None
+                told = await measure(store, pids[kind], operation, range(8) if few else numbers, lanes)
+                found.append({"path": name.replace("_", " "), "callers": how, "database": kind, **told})
+    return found
+
+
+def compared(rows: list[report.Row]) -> list[report.Row]:
+    """Each row with how many times SQLite's processor time it took."""
+    sqlite = {(row["path"], row["callers"]): row["CPU, ms"] for row in rows if row["database"] == "sqlite"}
+    return [{**row, "CPU, x SQLite": round(row["CPU, ms"] / sqlite[row["path"], row["callers"]], 2)} for row in rows]
+
+
+async def run(places: dict[str, Place], count: int, pids: dict[str, int | None]) -> list[report.Row]:
+    stores = {kind: Store(where) for kind, where in places.items()}
+    fleets = {kind: Fleet(count) for kind in places}
+    for kind, store in stores.items():
+        await fleets[kind].fill(store)
+    found = await each_path(fleets, stores, pids)
+    for store in stores.values():
+        await asyncio.to_thread(store.close)
+    return compared(found)
+
+
+def main() -> None:
+    parser = report.parser(__doc__)
+    parser.add_argument("--nodes", type=int, default=1000)
+    wanted = parser.parse_args()
+    taking = report.Taking(wanted)
+    databases = Databases(durable=True)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            places: dict[str, Place] = {"sqlite": Path(folder) / "ingot.db"}
+            places.update({kind: databases.new(kind) for kind in KINDS})
+            for where in places.values():
+                upgrade.upgrade(where)
+            pids = {kind: None if kind == "sqlite" else databases.server(kind).pid for kind in places}
+            rows = asyncio.run(run(places, wanted.nodes, pids))
+    finally:
+        databases.remove()
+    worst = {kind: max(row["CPU, x SQLite"] for row in rows if row["database"] == kind) for kind in KINDS}
+    told = ", ".join(f"{kind} at most {worst[kind]} times" for kind in KINDS)
+    taking.tell(f"CPU of ingot's own process on the hot paths against SQLite's: {told}", {"nodes": wanted.nodes}, rows)
+
+
+if __name__ == "__main__":
+    main()
