@@ -141,9 +141,7 @@ class Cloud:
             return json.loads(await answer.read() or b"null")
 
     async def enrol(self) -> None:
-        """Make all nodes with their ports and the image they are to get; sets ``names``."""
-        digest = hashlib.sha256((self.folder / "disk.raw").read_bytes()).hexdigest()
-        info = {"image_source": self.image(), "image_os_hash_algo": "sha256", "image_os_hash_value": digest}
+        """Make all nodes with their ports; sets ``names``."""
         bodies: list[Json] = []
         if self._bmcs:
             bodies += json.loads((self.folder / "fleet.json").read_text())["nodes"]
@@ -154,13 +152,19 @@ class Cloud:
         async def lane() -> None:
             for body in waiting:
                 cards = body.pop("ports", [])
-                made = await self.call("POST", "/v1/nodes", {**self.node(body), "instance_info": info})
+                made = await self.call("POST", "/v1/nodes", self.node(body))
                 self._uuids[made["uuid"]] = made["name"]
                 for card in cards:
                     await self.call("POST", "/v1/ports", {"node_uuid": made["uuid"], **card})
 
         await asyncio.gather(*(lane() for _ in range(LANES)))
         self.names = sorted(self._uuids.values())
+
+    async def choose_image(self, name: str) -> None:
+        """Tell a node what it is to become; a release makes it forget."""
+        digest = hashlib.sha256((self.folder / "disk.raw").read_bytes()).hexdigest()
+        info = {"image_source": self.image(), "image_os_hash_algo": "sha256", "image_os_hash_value": digest}
+        await self.call("PATCH", f"/v1/nodes/{name}", [{"op": "add", "path": "/instance_info", "value": info}])
 
     async def look(self) -> list[Json]:
         """All nodes in short: name, state, last error, who holds it."""

@@ -89,6 +89,8 @@ class Customers:
             one = self.all[node["name"]]
             path, body = f"/v1/nodes/{one.name}/states/provision", {"target": one.order}
             try:
+                if one.order == "active":
+                    await self._cloud.choose_image(one.name)
                 await self._cloud.call("PUT", path, body)
             except aiohttp.ClientResponseError as error:
                 self.refusals[f"{error.status} {error.message}"[:160].replace(node["uuid"], "UUID")] += 1
