@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bus.broker import Broker
+from faults import catalogue
 from flows import stand
 from ingot.bus.rabbitmq import RabbitBus
 from ingot.domain import errors
@@ -90,8 +91,9 @@ async def test_an_error_arrives_as_it_was_raised(broker: Broker) -> None:
         assert (caught.value.sentence(), caught.value.bmc) == ("The BMC is silent. Pull its plug.", "10.0.0.1")
         with pytest.raises(errors.Bug, match=r"unforeseen KeyError$"):
             await api.call("fail", which="bug")
-        with pytest.raises(errors.TimedOut, match="did not finish fail within 0 s"):
+        with pytest.raises(errors.TimedOut, match="did not finish fail within 0 s") as late:
             await api.call("fail", within=0.3, which="slow")
+        catalogue.told("broker-call-too-long", late.value.sentence())
         with pytest.raises(errors.Unreachable, match="No conductor is running that could do this"):
             await api.call("unknown")
 
@@ -113,6 +115,7 @@ async def test_a_broker_that_was_killed_is_found_again_and_what_was_missed_is_ru
         with pytest.raises(errors.Unreachable, match="the connection ended while a call was under way") as caught:
             await asyncio.wait_for(under_way, 30)
         assert "guest" not in caught.value.sentence()
+        catalogue.told("broker-killed-in-a-call", caught.value.sentence())
         with pytest.raises(errors.Unreachable, match="could not be sent"):
             await api.call("quick")
         api.ring("lost")
@@ -135,8 +138,9 @@ async def test_a_broker_that_is_not_there_is_no_reason_not_to_start(capfd: pytes
     nowhere = RabbitBus("amqp://user:hidden@127.0.0.1:1/", "east", conductor=True)
     async with nowhere.running(to_east):
         await asyncio.sleep(2.5)  # more than two tries: told once
-        with pytest.raises(errors.Unreachable, match=r"broker 127.0.0.1:1 is not reached.*could not be sent"):
+        with pytest.raises(errors.Unreachable, match=r"broker 127.0.0.1:1 is not reached.*could not be sent") as away:
             await nowhere.call("echo")
+        catalogue.told("broker-not-there", away.value.sentence())
     out, err = capfd.readouterr()
     assert out.count("message broker not reached") == 1
     assert (err, "hidden" in out) == ("", False)

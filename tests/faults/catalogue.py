@@ -33,7 +33,7 @@ _IPMI, _REDFISH = "tests/drivers/ipmi/test_faults.py", "tests/drivers/redfish/te
 _AGENT, _IMAGE = "tests/drivers/generic/test_agent_faults.py", "tests/drivers/generic/test_image_faults.py"
 _SILENCE, _FLOW = "tests/drivers/generic/test_silence.py", "tests/flows/test_faults.py"
 _CONTROLLER, _START = "tests/e2e/test_controller_faults.py", "tests/e2e/test_start_faults.py"
-_OCI = "tests/images/test_oci.py"
+_OCI, _BROKER = "tests/images/test_oci.py", "tests/bus/test_rabbitmq.py"
 
 FAULTS: dict[str, Fault] = {
     "ipmi-silent": Fault("BMC", "every packet to the BMC is lost", "No IPMI answer", "Check the address", _IPMI),
@@ -104,6 +104,9 @@ FAULTS: dict[str, Fault] = {
     "run-in-the-way": Fault("controller", "two orders at once", "locked by the run", "retry after", _FLOW),
     "disk-full": Fault("database", "its file system is full", "is full", "Free space", _CONTROLLER),
     "database-held": Fault("database", "another program locks it", "Another program holds", "end it", _CONTROLLER),
+    "broker-call-too-long": Fault("broker", "a call gets no answer in time", "did not finish", "try again", _BROKER),
+    "broker-killed-in-a-call": Fault("broker", "it is killed while a call is open", "ended", "start it", _BROKER),
+    "broker-not-there": Fault("broker", "nobody listens at its URL", "is not reached", "start it", _BROKER),
     "api-port-taken": Fault("controller", "its port is taken", "Address already in use", "end it", _START),
     "files-port-taken": Fault("controller", "the file server's port is taken", "is taken", "stop that", _START),
     "dnsmasq-missing": Fault("netboot", "dnsmasq is not installed", "not installed", "Run: apt-get", _START),

@@ -15,7 +15,7 @@ ROOT = catalogue.ROOT
 def test_there_are_sixty_in_every_area() -> None:
     areas = Counter(fault.area for fault in catalogue.FAULTS.values())
     assert areas.total() >= 60
-    wanted = {"BMC", "netboot", "agent", "image", "disk", "network", "database", "controller"}
+    wanted = {"BMC", "netboot", "agent", "image", "disk", "network", "database", "broker", "controller"}
     assert set(areas) == wanted
 
 

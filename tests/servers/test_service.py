@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli.program import serving, wait_for
+from cli.program import run_here, serving, wait_for
 from ingot.cli import client as api
 from servers.databases import KINDS, Databases
 
@@ -50,3 +51,21 @@ def test_a_machine_lives_from_enrolment_to_removal(databases: Databases, tmp_pat
         client.call("DELETE", f"/v1/nodes/{node}")
         assert client.get("/v1/nodes")["nodes"] == []
     assert not list((tmp_path / "data").glob("*.db"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_site_is_made_and_checked_and_gets_a_new_key(databases: Databases, tmp_path: Path, kind: str) -> None:
+    settings = tmp_path / "ingot.toml"
+    settings.write_text(f'database = "{databases.new(kind)}"\ndata_dir = "{tmp_path / "data"}"\n')
+    given = ("--config", str(settings))
+    early = run_here("db", "check", *given)
+    assert (early.exit_code, "ingot db upgrade" in early.stderr) == (1, True)
+    made = run_here("init", "--user", "ann", *given)
+    assert made.exit_code == 0, made.output
+    assert "not-a-secret" not in made.output
+    checked = run_here("db", "check", *given)
+    assert "answers and is at version" in checked.stdout
+    listed = json.loads(run_here("user", "list", "--json", *given).stdout)
+    assert [one["name"] for one in listed] == ["ann"]
+    rotated = run_here("db", "rotate-key", "--settle", "0", *given)
+    assert rotated.exit_code == 0, rotated.output

@@ -121,7 +121,8 @@ class RabbitBus:
 
     def _broken(self, words: str) -> errors.Unreachable:
         return errors.Unreachable(
-            f"The message broker {self._place} is not reached: {words}", hint="It is tried again every second."
+            f"The message broker {self._place} is not reached: {words}",
+            hint="It is tried again every second: start it, or correct its URL.",
         )
 
     @property

@@ -46,19 +46,22 @@ def upgrade(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]
 @db.command()
 @configuration.source
 def check(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
-    """Tell the database's version and whether the file is sound; exit code 1 if not."""
+    """Tell the database's version and whether the file is sound (a server: whether it answers); exit code 1 if not."""
+    from ingot.store import place
     from ingot.store import upgrade as upgrades
 
-    path = _existing(place_of(config, data_dir, assigned))
-    version = upgrades.current(path)
-    with closing(_open(path)) as connection:
-        problems = _problems(connection)
-    if problems:
-        raise errors.IngotError(f"{path} is damaged: {problems[0]}", hint="Restore a backup.")
+    where = place_of(config, data_dir, assigned)
+    path = place.shown(where)
+    if not isinstance(where, str):
+        with closing(_open(_existing(where))) as connection:
+            problems = _problems(connection)
+        if problems:
+            raise errors.IngotError(f"{path} is damaged: {problems[0]}", hint="Restore a backup.")
+    version = upgrades.current(where)
     if version != upgrades.HEAD:
         text = f"{path} is at version {version or 'none'}, this program needs {upgrades.HEAD}"
         raise errors.IngotError(text, hint='Run "ingot db upgrade".')
-    click.echo(f"{path} is sound and at version {version}")
+    click.echo(f"{path} {'answers' if isinstance(where, str) else 'is sound'} and is at version {version}")
 
 
 def _problems(connection: sqlite3.Connection) -> list[str]:
@@ -105,11 +108,12 @@ def rotate_key(settle: float | None, config: Path | None, data_dir: str | None, 
     from ingot.services import keys
     from ingot.store import engine, seal
 
-    path = _existing(place_of(config, data_dir, assigned))
-    store = engine.Store(path)
+    where = place_of(config, data_dir, assigned)
+    key = configuration.load(config, assigned, data_dir=data_dir).data / seal.KEY_FILE
+    store = engine.Store(where if isinstance(where, str) else _existing(where))
     wait = keys.SETTLE if settle is None else settle
     try:
-        total = asyncio.run(keys.rotate(store, path.with_name(seal.KEY_FILE), click.echo, wait))
+        total = asyncio.run(keys.rotate(store, key, click.echo, wait))
     finally:
         store.close()
     click.echo(f"{total} rows are sealed with the new key; the old one is gone. Back the file {seal.KEY_FILE} up")

@@ -15,6 +15,7 @@ import click
 
 from ingot.cli import configuration, options
 from ingot.domain import errors
+from ingot.settings import Settings
 
 SYSTEM_DATA = "/var/lib/ingot"
 """Where root's ingot keeps its data; a package gives the folder to the service's own account."""
@@ -38,9 +39,9 @@ def init(
         chosen.setdefault("data_dir", data_dir or SYSTEM_DATA)
     _say(_write_settings(file, chosen), f"settings file {file}")
     settings = configuration.load(file, assigned, data_dir=data_dir)
-    for what, new in _prepare(settings.data):
+    for what, new in _prepare(settings):
         _say(new, what)
-    _add_user(settings.data, name, password_file)
+    _add_user(settings, name, password_file)
     _give_to_owner(settings.data)
     _tell_next(file, settings)
 
@@ -67,11 +68,12 @@ def _write_settings(file: Path, chosen: Mapping[str, str]) -> bool:
     return True
 
 
-def _prepare(data: Path) -> list[tuple[str, bool]]:
+def _prepare(settings: Settings) -> list[tuple[str, bool]]:
     """Data directory, keys, database and authority; each with whether it was made now."""
-    from ingot.store import seal, upgrade
+    from ingot.store import place, seal, upgrade
     from ingot.tls import authority
 
+    data = settings.data
     new = not data.exists()
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,20 +86,21 @@ def _prepare(data: Path) -> list[tuple[str, bool]]:
         found.append((f"{what} {path}", not path.exists()))
         if not path.exists():
             seal.load_key(path)
-    found.append((f"database {data / 'ingot.db'}, version {upgrade.HEAD}", upgrade.upgrade(data / "ingot.db")))
+    where = place.of(settings.database, data)
+    found.append((f"database {place.shown(where)}, version {upgrade.HEAD}", upgrade.upgrade(where)))
     own = authority.Authority(data / authority.FOLDER)
     found.append((f"certificate authority {own.ca_file}", not own.ca_file.exists()))
     own.certificate()
     return found
 
 
-def _add_user(data: Path, name: str, password_file: Path | None) -> None:
+def _add_user(settings: Settings, name: str, password_file: Path | None) -> None:
     import asyncio
 
     from ingot.services import users as service
-    from ingot.store import engine, seal, users
+    from ingot.store import engine, place, seal, users
 
-    store = engine.Store(data / "ingot.db")
+    store = engine.Store(place.of(settings.database, settings.data))
     try:
         present = asyncio.run(_all_users(store, users.list_all))
         if present:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from ingot.cli.doctor.findings import Finding, bad, fine, odd
 from ingot.domain import errors
 from ingot.settings import Settings
-from ingot.store import seal, upgrade
+from ingot.store import place, seal, upgrade
 from ingot.tls import authority, server, wanted
 
 _OLD_RAMDISK = 180 * 86400.0
@@ -59,26 +59,40 @@ def key(settings: Settings) -> Iterator[Finding]:
 
 
 def database(settings: Settings) -> Iterator[Finding]:
-    """Version and soundness."""
-    path = settings.data / "ingot.db"
-    if not path.exists():
+    """Version and soundness; of a server, whether it answers."""
+    where = place.of(settings.database, settings.data)
+    if isinstance(where, str) or where.exists():
+        yield from _version(where)
+    if not isinstance(where, str) and where.exists():
+        yield _soundness(where)
+
+
+def _version(where: place.Place) -> Iterator[Finding]:
+    path = place.shown(where)
+    try:
+        version = upgrade.current(where)
+    except errors.StoreDown as error:
+        yield bad("database", error.message, error.hint)
         return
-    version = upgrade.current(path)
     if version is None or version < upgrade.HEAD:
         yield odd(
             "database", f"{path} is at version {version}, this program at {upgrade.HEAD}", "Back it up, then start."
         )
     elif version > upgrade.HEAD:
         yield bad("database", f"{path} was made by a newer ingot ({version})", "Install that one again.")
+    elif isinstance(where, str):
+        yield fine("database", f"{path} answers")
+
+
+def _soundness(path: Path) -> Finding:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             [told] = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
         told = str(error)
     if told != "ok":
-        yield bad("database", f"{path} is damaged: {told}", "Stop the service and restore a backup.")
-    else:
-        yield fine("database", f"{path} is sound")
+        return bad("database", f"{path} is damaged: {told}", "Stop the service and restore a backup.")
+    return fine("database", f"{path} is sound")
 
 
 def users(settings: Settings) -> Iterator[Finding]:
