@@ -58,7 +58,7 @@ class Customers:
             except (aiohttp.ClientError, TimeoutError):
                 await asyncio.sleep(0.2)
                 continue
-            waiting = iter([one for one in seen if self._serve(one)])
+            waiting = iter([one for one in seen if one["name"] in self.all and self._serve(one)])
             await asyncio.gather(*(self._lane(waiting) for _ in range(LANES)))
             await asyncio.sleep(0.5)
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import report
 
 ROOT = Path(__file__).parents[1]
-CURVES = {"x": "nodes", "y": ["import, s", "most memory, MiB"]}
+CURVES = {"x": "nodes", "y": ["import, s", "import's CPU, s", "most memory, MiB"]}
 INVENTORY = {"disks": [{"name": f"/dev/sd{at}", "size": 10**12, "serial": "S" * 20} for at in range(100)]}
 MADE = "2026-11-20 10:11:12"
 COLUMNS = {
@@ -70,15 +70,17 @@ def measure(nodes: int) -> report.Row:
         "database, MB": round(size),
         "plan, s": round(plan.seconds, 1),
         "import, s": round(done.seconds, 1),
+        "import's CPU, s": round(done.cpu, 1),
         "per node, ms": round(done.seconds / nodes * 1000, 2),
         "most memory, MiB": round(done.memory),
     }
 
 
 class Done(NamedTuple):
-    """Seconds a command took, its memory at most (MiB), and what it told."""
+    """Seconds a command took, its CPU (s), its memory at most (MiB), and what it told."""
 
     seconds: float
+    cpu: float
     memory: float
     told: dict[str, Any]
 
@@ -95,7 +97,8 @@ def timed(folder: Path, database: Path, *words: str) -> Done:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"the import ended with {process.returncode}")
-    return Done(time.monotonic() - begun, usage.ru_maxrss / 1024, json.loads(output.read_text()))
+    cpu = usage.ru_utime + usage.ru_stime
+    return Done(time.monotonic() - begun, cpu, usage.ru_maxrss / 1024, json.loads(output.read_text()))
 
 
 def count(connection: sqlite3.Connection, table: str) -> int:

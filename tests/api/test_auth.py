@@ -39,7 +39,7 @@ async def test_without_credentials_only_public_routes_answer(api: Api) -> None:
         assert (await api.call("GET", path)).status == 200
     for path in ("/v1/nodes", "/v1/nodes/x", "/nosuch", "/v1/drivers", "/ingot/v1/states"):
         reply = await api.call("GET", path)
-        assert (reply.status, reply.fault["code"]) == (401, 401)
+        assert (reply.status, reply.body["error"]["code"]) == (401, 401)
         assert reply.headers["WWW-Authenticate"].startswith("Basic ")
     assert (await api.call("GET", "/v1/lookup")).status == 400
 
@@ -59,22 +59,22 @@ async def test_roles_decide(api: Api, deps: Deps) -> None:
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("header", "status"),
     [
-        "Basic",
-        "Basic !!",
-        "Basic YQ==",
-        "Bearer x",
-        "Basic /////w==",
-        "Basic OnA=",
-        "basic YW5uOndyb25n",
-        "Basic YW4AOng=",
+        ("Basic", 400),
+        ("Basic !!", 400),
+        ("Basic YQ==", 400),
+        ("Basic /////w==", 400),
+        ("Basic YW4AOng=", 400),
+        ("Bearer x", 401),
+        ("Basic OnA=", 401),
+        ("basic YW5uOndyb25n", 401),
     ],
 )
-async def test_bad_credentials_are_refused_alike(api: Api, deps: Deps, header: str) -> None:
+async def test_bad_credentials_are_refused(api: Api, deps: Deps, header: str, status: int) -> None:
     await users.put(deps.store, "ann", "ann-password")
     reply = await api.call("GET", "/v1/nodes", headers={"Authorization": header})
-    assert reply.status == 401
+    assert (reply.status, reply.body["error"]["code"]) == (status, status)
 
 
 async def test_long_passwords_are_never_cut(api: Api, deps: Deps) -> None:

@@ -38,8 +38,13 @@ _INTERFACES = {
 
 
 @contextlib.contextmanager
-def serving(folder: Path, port: int, more: configuration.Sections) -> Generator[int]:
-    """The service on this port of loopback, ready to answer; ``more``: what its configuration has besides."""
+def serving(
+    folder: Path, port: int, more: configuration.Sections, headers: dict[str, str] | None = None
+) -> Generator[int]:
+    """The service on this port of loopback, ready to answer.
+
+    ``more``: what its configuration has besides; ``headers``: by which it lets callers in.
+    """
     chosen = {f"enabled_{kind}_interfaces": names for kind, names in _INTERFACES.items()}
     chosen |= {f"default_{kind}_interface": names.partition(",")[0] for kind, names in _INTERFACES.items()}
     general = {"host": "here", "enabled_hardware_types": "fake-hardware", **chosen, **more.get("DEFAULT", {})}
@@ -50,7 +55,7 @@ def serving(folder: Path, port: int, more: configuration.Sections) -> Generator[
     with (folder / "output").open("wb") as output:
         child = subprocess.Popen([programs.upstream("ironic"), file], stdout=output, stderr=output)
     try:
-        _wait_ready(child, folder, port)
+        _wait_ready(child, folder, port, headers or {})
         yield port
     finally:
         child.terminate()
@@ -61,11 +66,11 @@ def serving(folder: Path, port: int, more: configuration.Sections) -> Generator[
             child.wait(20)
 
 
-def _wait_ready(child: subprocess.Popen[bytes], folder: Path, port: int) -> None:
+def _wait_ready(child: subprocess.Popen[bytes], folder: Path, port: int, headers: dict[str, str]) -> None:
     """Ready means that its conductor has told the database which drivers it has."""
     deadline = time.monotonic() + _READY
     pause = threading.Event()
-    while not _has_driver(port):
+    while not _has_driver(port, headers):
         if child.poll() is not None or time.monotonic() > deadline:
             output = (folder / "output").read_text(errors="replace")
             log = (folder / "ironic.log").read_text(errors="replace")
@@ -73,10 +78,10 @@ def _wait_ready(child: subprocess.Popen[bytes], folder: Path, port: int) -> None
         pause.wait(0.2)
 
 
-def _has_driver(port: int) -> bool:
+def _has_driver(port: int, headers: dict[str, str]) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
-        connection.request("GET", "/v1/drivers")
+        connection.request("GET", "/v1/drivers", headers=headers)
         return b"fake-hardware" in connection.getresponse().read()
     except (OSError, http.client.HTTPException):
         return False

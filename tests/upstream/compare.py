@@ -88,6 +88,8 @@ def _body(answer: Answer) -> Any:
             return {"error_message": {key: Said(inner[key]) if key in _TEXTS else inner[key] for key in inner}}
         except ValueError:
             return parsed
+    if isinstance(parsed, dict) and isinstance(parsed.get("error"), dict):
+        return {"error": {key: Said(value) if key == "message" else value for key, value in parsed["error"].items()}}
     if isinstance(parsed, dict) and parsed.keys() == {"faultcode", "faultstring"}:
         return {**parsed, "faultstring": Said(parsed["faultstring"])}
     return _normal(parsed)

@@ -139,7 +139,13 @@ INTENDED: tuple[Intended, ...] = (
         r"^header\.(vary|access-control-)",
         "Pages may send GET, PUT, POST, DELETE and PATCH, as upstream means them to, and no more.",
     ),
-    Intended(r"X-Forwarded-Proto", r"href$", "A proxy on this very host is believed about the scheme."),
+    Intended(r"X-Forwarded-Port", r"href$", "The port that a proxy tells is believed too, where its host names none."),
+    Intended(
+        r"'Authorization': 'Bearer ",
+        r"^(status|header.www-authenticate|body.error)",
+        "Local users have tokens too, which come as bearer tokens.",
+        (400, 401),
+    ),
     Intended(r"sort_key=node_id ", r".", "Columns that are no fields are no sort keys.", (200, 400)),
     # parts of nodes
     Intended(

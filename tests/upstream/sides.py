@@ -38,10 +38,11 @@ class Answer:
 
 
 class Side:
-    """One of the two services, at a port of loopback."""
+    """One of the two services, at a port of loopback. ``headers``: of every call that has none of that name."""
 
-    def __init__(self, name: str, port: int) -> None:
+    def __init__(self, name: str, port: int, headers: Mapping[str, str] | None = None) -> None:
         self.name = name
+        self._headers = headers or {}
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def close(self) -> None:
@@ -68,7 +69,7 @@ class Side:
 
     def _send(self, call: Call) -> Answer:
         body = call.payload()
-        headers = {"Host": HOST, "Accept": "application/json", **call.headers}
+        headers = {"Host": HOST, "Accept": "application/json", **self._headers, **call.headers}
         if call.version is not None:
             headers.setdefault(_VERSION, call.version)
         if body is not None:

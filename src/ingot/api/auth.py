@@ -113,13 +113,15 @@ def _credentials(header: str) -> tuple[str, str]:
     scheme, _, encoded = header.partition(" ")
     if not header:
         raise errors.Unauthorized("Authorization required")
+    if not encoded.strip():
+        raise wire.BadCredentials("Could not parse Authorization header")
     if scheme.lower() != "basic":
-        raise errors.Unauthorized("Only HTTP basic authentication and tokens are accepted")
+        raise wire.BadCredentials(f'Unsupported authorization type "{scheme[:40]}"')
     try:
         text = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise errors.Unauthorized("The Authorization header cannot be read") from error
+        raise wire.BadCredentials("Could not decode authorization token") from error
     name, separator, password = text.partition(":")
-    if not separator or not name or "\0" in text:
-        raise errors.Unauthorized("The Authorization header cannot be read")
+    if not separator or "\0" in text:
+        raise wire.BadCredentials("Could not decode authorization token")
     return name, password

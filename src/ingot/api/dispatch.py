@@ -103,6 +103,8 @@ class _Call:
         segments = routing.versioned(plain or ())
         version = self._choose_version(headers, segments)
         if isinstance(version, wire.Answer):
+            if not self._is_public(segments):
+                await self._app.gate.caller(headers, self._client)
             return version
         if plain is None or not self._is_known(segments):
             await self._app.gate.caller(headers, self._client)
@@ -113,6 +115,9 @@ class _Call:
         if len(segments) > 1 and segments[0] == "v1":
             return self._app.router.knows(segments[1].removesuffix(".json"))
         return True
+
+    def _is_public(self, segments: tuple[str, ...]) -> bool:
+        return any(route.public for route, _ in self._app.router.find(segments)[0].values())
 
     def _choose_version(self, headers: dict[str, str], segments: tuple[str, ...]) -> int | wire.Answer:
         if segments and segments[0] in routing.OWN:

@@ -45,6 +45,20 @@ _BARE = {
     "required": ["faultcode", "faultstring"],
     "additionalProperties": False,
 }
+_UNKNOWN = {
+    "type": "object",
+    "description": "What is refused because it is not known who asks.",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {"message": _TEXT, "code": {"type": "integer"}},
+            "required": ["message", "code"],
+            "additionalProperties": False,
+        }
+    },
+    "required": ["error"],
+    "additionalProperties": False,
+}
 _ERRORS: dict[int, str] = {
     400: "The request is wrong: the sentence says what to change",
     401: "Who asks is not proved",
@@ -90,7 +104,7 @@ class Document:
 async def document(routes: tuple[routing.Route, ...]) -> dict[str, Any]:
     """The whole document. Raises errors.Bug for a route that does not tell of itself."""
     schemas = spec.Schemas()
-    schemas.named.update({"error": _WRAPPED, "refusal": _BARE})
+    schemas.named.update({"error": _WRAPPED, "refusal": _BARE, "unknown": _UNKNOWN})
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = await _operation(route, schemas)
@@ -114,8 +128,9 @@ def _microversion() -> dict[str, Any]:
 
 
 def _refused(status: int, text: str) -> dict[str, Any]:
-    wrapped = {"$ref": "#/components/schemas/error"}
-    schema = {"anyOf": [wrapped, {"$ref": "#/components/schemas/refusal"}]} if status in {400, 413} else wrapped
+    names = {400: ("error", "refusal", "unknown"), 401: ("unknown",), 413: ("error", "refusal")}.get(status, ("error",))
+    shapes = [{"$ref": f"#/components/schemas/{name}"} for name in names]
+    schema = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
     return {"description": text, "content": {spec.JSON: {"schema": schema}}}
 
 

@@ -1,7 +1,7 @@
 """Between HTTP and handlers: requests as handlers read them, answers as clients read them, errors as bodies.
 
 May not: know a resource or the database. Invariants: whatever a handler raises becomes an answer, and an unforeseen
-error tells the client nothing of its inside. The two error bodies are Ironic's own, JSON inside JSON included.
+error tells the client nothing of its inside. The error bodies are Ironic's own, JSON inside JSON included.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ _DEPTH = 25
 _JSON = (b"content-type", b"application/json")
 _TITLES = {
     400: "Bad Request",
-    401: "Unauthorized",
     404: "Not Found",
     405: "Method Not Allowed",
     406: "Not Acceptable",
@@ -108,6 +107,12 @@ class Request:
 
 class Unreadable(errors.Refused):
     """The request cannot be read, or names something that nothing can be called; refused before a resource sees it."""
+
+
+class BadCredentials(errors.Refused):
+    """The Authorization header is no header that names anybody."""
+
+    default_hint = "Send a user name and password (HTTP basic), or a token."
 
 
 class TooDeep(errors.Refused):
@@ -237,6 +242,12 @@ def refusal(status: int, text: str = "", *headers: tuple[bytes, bytes]) -> Answe
     return Answer(status, body, (_JSON, *headers), early=True)
 
 
+def _unknown(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer:
+    """The body of what is refused because it is not known who asks."""
+    body = msgspec.json.encode({"error": {"message": text, "code": status}})
+    return Answer(status, body, (_JSON, *headers), early=True)
+
+
 def _bare(status: int, text: str) -> Answer:
     """The body of what is refused before it is read; this one is not wrapped."""
     body = msgspec.json.encode({"faultcode": "Client", "faultstring": text})
@@ -267,7 +278,9 @@ def failure(error: errors.IngotError) -> Answer:
         case Unreadable():
             return refusal(400, error.sentence())
         case errors.Unauthorized():
-            return refusal(401, error.sentence(), (b"www-authenticate", b'Basic realm="Baremetal API"'))
+            return _unknown(401, error.sentence(), (b"www-authenticate", b'Basic realm="Baremetal API"'))
+        case BadCredentials():
+            return _unknown(400, error.sentence())
         case errors.TooMany():
             answer = fault(429, error.sentence())
             return Answer(429, answer.body, (*answer.headers, (b"retry-after", str(error.retry_after).encode())))

@@ -157,7 +157,7 @@ def sentence(body: Any) -> str:
     """The sentence inside an error body, whichever of Ironic's shapes it has; "" when there is none.
 
     The shapes: ``{"error_message": "<JSON text>"}`` around ``{"faultstring"}`` or ``{"title", "description"}``, the
-    inner object alone, or plain text.
+    inner object alone, ``{"error": {"message"}}``, or plain text.
     """
     if isinstance(body, str):
         try:
@@ -166,7 +166,7 @@ def sentence(body: Any) -> str:
             return body.strip()
         return sentence(inner) if isinstance(inner, dict) else body.strip()
     found = jsons.table(body)
-    for key in ("error_message", "faultstring", "description", "title"):
+    for key in ("error", "error_message", "faultstring", "description", "message", "title"):
         if found.get(key):
             return sentence(found[key])
     return ""

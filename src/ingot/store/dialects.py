@@ -6,6 +6,7 @@ a table. Invariant: a value of the schema's type is stored and compared alike on
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import sqlalchemy
@@ -40,6 +41,8 @@ def _float(_type: Any, _compiler: Any, **_: Any) -> str:  # pyright: ignore[repo
 
 def make_engine(url: URL, patience: float) -> AsyncEngine:
     """An engine without a pool, whose connections commit only when told."""
+    # It repeats every note of the server's, and such a note may hold a value.
+    logging.getLogger("asyncmy").setLevel(logging.ERROR)
     settings = _postgresql if url.get_backend_name() == "postgresql" else _mariadb
     return create_async_engine(
         url, isolation_level="AUTOCOMMIT", poolclass=NullPool, hide_parameters=True, connect_args=settings(patience)
@@ -62,7 +65,8 @@ def _mariadb(patience: float) -> dict[str, Any]:
         "innodb_lock_wait_timeout": max(1, round(patience)),
         "group_concat_max_len": _LARGEST,
         "time_zone": "'+00:00'",
-        "sql_mode": "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+        # The last one: what an UPDATE sets is worked out from the row as it was, as elsewhere.
+        "sql_mode": "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,SIMULTANEOUS_ASSIGNMENT'",
     }
     told = ", ".join(f"{name}={value}" for name, value in session.items())
     return {"connect_timeout": max(1, round(patience)), "charset": "utf8mb4", "init_command": f"SET SESSION {told}"}
