@@ -41,20 +41,24 @@ class Broker:
     def start(self) -> None:
         """Start and wait until it answers."""
         # Erlang's register of node names: without this child of ours the server would leave one behind.
-        names = [programs.system("epmd"), "-address", "127.0.0.1", "-port", str(self._names_port)]
+        self._spawn(programs.system("epmd"), "-address", "127.0.0.1", "-port", str(self._names_port))
+        self._await(self._children[-1], self._names_port, b"")
         programs.system("rabbitmq-server")
+        # It listens before it serves; only one that serves answers the protocol's header.
+        self._await(self._spawn(_SERVER), self.port, b"AMQP\x00\x00\x09\x01")
+
+    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
         with (self.folder / "out").open("ab") as out:
-            for command in (names, [_SERVER]):
-                child = subprocess.Popen(
-                    command,
-                    env=self._environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=out,
-                    start_new_session=True,
-                )
-                self._children.append(child)
-        self._await(child)
+            child = subprocess.Popen(
+                command,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        self._children.append(child)
+        return child
 
     def kill(self) -> None:
         """End it at once, with all it held in memory."""
@@ -83,18 +87,18 @@ class Broker:
         }
         return {**os.environ, **own}
 
-    def _await(self, child: subprocess.Popen[bytes]) -> None:
+    def _await(self, child: subprocess.Popen[bytes], port: int, greeting: bytes) -> None:
+        """Wait until a child takes connections, and answers a greeting if there is one."""
         end = time.monotonic() + _WITHIN
         pause = threading.Event()  # never set
         while time.monotonic() < end and child.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as sock:
-                # It listens before it serves; only one that serves answers the protocol's header.
-                sock.sendall(b"AMQP\x00\x00\x09\x01")
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as sock:
                 sock.settimeout(5)
-                if sock.recv(1):
+                sock.sendall(greeting)
+                if not greeting or sock.recv(1):
                     return
             pause.wait(0.2)
-        raise AssertionError(f"rabbitmq-server did not start: {(self.folder / 'out').read_text()[-2000:]}")
+        raise AssertionError(f"the broker did not start: {(self.folder / 'out').read_text()[-2000:]}")
 
 
 @contextlib.contextmanager

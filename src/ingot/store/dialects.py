@@ -65,7 +65,8 @@ def _mariadb(patience: float) -> dict[str, Any]:
         "innodb_lock_wait_timeout": max(1, round(patience)),
         "group_concat_max_len": _LARGEST,
         "time_zone": "'+00:00'",
-        "sql_mode": "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+        # The last one: what an UPDATE sets is worked out from the row as it was, as elsewhere.
+        "sql_mode": "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,SIMULTANEOUS_ASSIGNMENT'",
     }
     told = ", ".join(f"{name}={value}" for name, value in session.items())
     return {"connect_timeout": max(1, round(patience)), "charset": "utf8mb4", "init_command": f"SET SESSION {told}"}
