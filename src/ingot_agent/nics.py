@@ -15,6 +15,7 @@ from typing import Any
 from ingot_agent import settings, sysfile
 
 _SIOCGIFADDR, _SIOCSIFFLAGS = 0x8915, 0x8914
+_TENTATIVE = 0x40  # IFA_F_TENTATIVE of linux/if_addr.h
 _PCI = re.compile(r"^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 
 
@@ -41,9 +42,13 @@ def ipv4(name: str) -> str | None:
 
 
 def ipv6(name: str, roots: settings.Roots) -> str | None:
-    """The interface's first IPv6 address, a global one before a link-local one; None when it has none."""
+    """The interface's first IPv6 address, a global one before a link-local one; None when it has none.
+
+    One that the kernel still checks for a second owner is none: connections would go out from the link-local one.
+    """
     rows = [line.split() for line in sysfile.read(f"{roots.proc}/net/if_inet6").splitlines()]
-    mine = sorted((row for row in rows if len(row) == 6 and row[5] == name), key=lambda row: row[3] != "00")
+    usable = (row for row in rows if len(row) == 6 and row[5] == name and not int(row[4], 16) & _TENTATIVE)
+    mine = sorted(usable, key=lambda row: row[3] != "00")
     return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(mine[0][0])) if mine else None
 
 

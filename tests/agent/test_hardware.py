@@ -27,6 +27,7 @@ from ingot_agent import (
     errors,
     gpt,
     lldp,
+    nics,
     nvme,
     partitioning,
     passwords,
@@ -243,6 +244,16 @@ def test_burnin_of_the_network_goes_both_ways() -> None:
     assert results["writer"]["reader"]["bytes"] == results["reader"]["writer"]["bytes"] > MIB
     with pytest.raises(errors.CleaningError, match="agent_burnin_fio_network_config"):
         burnin_network.run({}, GO)
+
+
+def test_an_ipv6_address_counts_once_it_is_usable(tmp_path: Path) -> None:
+    roots = machines.make(tmp_path)
+    table = tmp_path / "proc/net/if_inet6"
+    table.parent.mkdir()
+    local = "fe80000000000000505400fffeaabbcc 02 40 20 80     eth0\n"
+    for flags, address in (("40", "fe80::5054:ff:feaa:bbcc"), ("80", "fd00:22:8::2a")):  # 40: looked for twice, still
+        table.write_text(f"{local}fd00002200080000000000000000002a 02 80 00 {flags}     eth0\n")
+        assert nics.ipv6("eth0", roots) == address
 
 
 def test_lldp_frame() -> None:
