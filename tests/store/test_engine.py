@@ -188,6 +188,7 @@ def test_a_newer_database_is_refused_with_the_cure(tmp_path: Path) -> None:
     upgrade.upgrade(path)
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE compatibility SET oldest = '9999'")
     connection.close()
     with pytest.raises(errors.Conflict, match="at version 9999, newer than this program knows") as refused:
         upgrade.upgrade(path)
