@@ -21,7 +21,7 @@ async def check(ctx: Context, how: str) -> None:
     """There must be a card to boot from, and a provisioning network to boot on, this way. Raises errors.Invalid."""
     if not ctx.macs():
         raise errors.Invalid(
-            f"Node {ctx.node.uuid} has no port with pxe_enabled to boot from",
+            f"Node {ctx.node.uuid} has no port with pxe_enabled",
             hint="Create one: baremetal port create.",
         )
     await ctx.kit.boot.settle()
