@@ -19,6 +19,7 @@ import sqlalchemy
 from sqlalchemy import Connection, text
 
 from ingot.domain import errors
+from ingot.store import server as server_store
 from ingot.store import upgrade
 from ingot.store.engine import Store
 from ingot.store.place import Place
@@ -145,6 +146,27 @@ async def test_a_database_held_by_another_process_is_waited_for_then_refused(fil
         await asyncio.sleep(0)
         other.stdin.close()
         assert await waiting == "patient"
+
+
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
+@pytest.mark.parametrize("said", [b"", bytes(4), b"\x02\x00\x00\x00\xff\x01", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+async def test_a_server_that_hangs_up_or_is_none_is_told_each_time_anew(kind: str, said: bytes) -> None:
+    def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        where = f"{kind}://ada:geheim@127.0.0.1:{port}/ingot"
+        store = Store(where, patience=0.2)
+        for use in (store.run, store.run, store.read):
+            async with asyncio.timeout(20):
+                with pytest.raises(errors.StoreDown, match=f"127.0.0.1:{port}/ingot cannot be used") as refused:
+                    await use(names)
+            assert "geheim" not in refused.value.sentence()
+        with pytest.raises(errors.StoreDown):
+            await asyncio.to_thread(server_store.run_once, where, names, 0.2)
+        store.close()
 
 
 async def test_migrations_lead_to_exactly_the_schema(tmp_path: Path) -> None:
