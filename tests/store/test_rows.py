@@ -171,6 +171,15 @@ async def test_each_filter_selects_what_it_says(store: Store) -> None:
     assert await listed(description_contains="0%o") == set()
 
 
+async def test_a_node_outlives_its_parent(store: Store) -> None:
+    parent = await add(store)
+    child = await add(store, parent_node=parent.uuid)
+    grandchild = await add(store, parent_node=child.uuid)
+    assert await store.read(nodes.list_relatives, child.uuid) == [parent, grandchild]
+    await store.run(nodes.destroy, parent.uuid)
+    assert await store.read(nodes.list_relatives, child.uuid) == [grandchild]
+
+
 async def test_traits(store: Store) -> None:
     made = await add(store, traits=("B", "A"))
     await add(store)
