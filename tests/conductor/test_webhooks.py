@@ -75,7 +75,7 @@ async def receiving(*answers: int, port: int = 0) -> AsyncIterator[Receiver]:
 def deps(tmp_path: Path):
     upgrade.upgrade(tmp_path / "ingot.db")
     opened = Store(tmp_path / "ingot.db")
-    key = seal.Sealer(seal.load_key(tmp_path / "secret.key"))
+    key = seal.Sealer(seal.open_keys(tmp_path / "secret.key"))
     yield Deps(Settings(data_dir=str(tmp_path)), opened, key, Registry(("fake-hardware",)), MemoryBus())
     opened.close()
 

@@ -26,7 +26,7 @@ NODES = 300
 def fill(folder: Path) -> seal.Sealer:
     """A database with sealed texts in every place that has them, in a column of its own and inside JSON."""
     upgrade.upgrade(folder / "ingot.db")
-    seal.load_key(folder / "secret.key")
+    seal.open_keys(folder / "secret.key")
     sealer = seal.Sealer(seal.KeyFile(folder / "secret.key"))
     with closing(sqlite3.connect(folder / "ingot.db")) as database:
         for number in range(NODES):

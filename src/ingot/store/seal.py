@@ -121,16 +121,6 @@ def replace_key(path: Path, *, at_once: bool) -> None:
     replace_file(path, AESGCM.generate_key(256) + present)
 
 
-def load_key(path: Path) -> bytes:
-    """The key in ``path`` (made, mode 0600, on first use). Raises errors.Invalid for a file that holds no key."""
-    if not path.exists():
-        create_file(path, AESGCM.generate_key(256))
-    key = path.read_bytes()
-    if len(key) != _KEY_SIZE:
-        raise errors.Invalid(f"The file {path} holds no key", hint="Restore it from your backup.")
-    return key
-
-
 def create_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a new file; one that is there already stays as it is.
 
