@@ -20,7 +20,7 @@ from sqlalchemy import Connection, text
 
 from ingot.domain import errors
 from ingot.store import server as server_store
-from ingot.store import upgrade
+from ingot.store import units, upgrade
 from ingot.store.engine import Store
 from ingot.store.place import Place
 from ingot.store.schema import metadata
@@ -167,6 +167,17 @@ async def test_a_server_that_hangs_up_or_is_none_is_told_each_time_anew(kind: st
         with pytest.raises(errors.StoreDown):
             await asyncio.to_thread(server_store.run_once, where, names, 0.2)
         store.close()
+
+
+def test_a_connection_lost_within_a_unit_is_told_as_that() -> None:
+    def lose(connection: Connection) -> None:
+        connection.invalidate()
+        raise sqlalchemy.exc.OperationalError("SELECT 1", {}, OSError("cut off"))
+
+    with sqlalchemy.create_engine("sqlite://").connect() as connection:
+        with pytest.raises(sqlalchemy.exc.OperationalError, match="cut off"):
+            units.attempt(connection, lambda there: units.attempt(there, lose, "within"))
+        connection.rollback()
 
 
 async def test_migrations_lead_to_exactly_the_schema(tmp_path: Path) -> None:

@@ -217,7 +217,9 @@ def _commit_group(connection: Connection, units: list[Work]) -> list[Outcome]:
     else:
         try:
             outcomes: list[Outcome] = [(units[0](connection), None)]
-        except BaseException as error:  # noqa: BLE001 - handed to the caller
+        except BaseException as error:
+            if connection.invalidated:
+                raise  # nothing is left to roll back, and what that would raise hides the reason
             connection.exec_driver_sql("ROLLBACK")
             return [(None, error)]
     connection.exec_driver_sql("COMMIT")
@@ -230,7 +232,8 @@ def _on_snapshot(connection: Connection, begin: tuple[str, ...], work: Callable[
     try:
         return work(connection)
     finally:
-        connection.exec_driver_sql("ROLLBACK")
+        if not connection.invalidated:  # else what this would raise hides the reason
+            connection.exec_driver_sql("ROLLBACK")
 
 
 async def _throw_away(connection: AsyncConnection) -> None:
