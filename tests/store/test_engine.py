@@ -227,6 +227,16 @@ def test_a_newer_database_is_refused_with_the_cure(tmp_path: Path) -> None:
     assert "Start the newer ingot, or restore a backup" in refused.value.sentence()
 
 
+def test_a_file_that_is_no_database_is_refused_with_the_cure(tmp_path: Path) -> None:
+    path = tmp_path / "ingot.db"
+    path.write_bytes(b"no database at all " * 500)
+    for use in (upgrade.current, upgrade.upgrade):
+        with pytest.raises(errors.StoreDown, match="cannot be used: file is not a database") as refused:
+            use(path)
+        assert "Restore a backup" in refused.value.sentence()
+    assert path.read_bytes().startswith(b"no database at all")
+
+
 # --- A real process under SIGKILL and a full disk (tests/store/child.py) ---
 
 
