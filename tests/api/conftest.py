@@ -147,7 +147,7 @@ def settings(tmp_path: Path) -> Settings:
 def deps(tmp_path: Path, empty_database: Path, drivers: Path, settings: Settings):
     shutil.copy(empty_database, tmp_path / "ingot.db")
     store = Store(tmp_path / "ingot.db")
-    sealer = seal.Sealer(seal.load_key(tmp_path / "secret.key"))
+    sealer = seal.Sealer(seal.open_keys(tmp_path / "secret.key"))
     yield Deps(settings, store, sealer, Registry(settings.drivers, drivers), MemoryBus())
     store.close()
 

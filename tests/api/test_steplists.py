@@ -53,6 +53,7 @@ async def test_a_template_lives_and_dies(api: Api) -> None:
         ("deploy_templates", {**TEMPLATE, "steps": [STEP, STEP]}),
         ("deploy_templates", {**TEMPLATE, "steps": [{**STEP, "interface": "network"}]}),
         ("deploy_templates", {**TEMPLATE, "steps": [{**STEP, "priority": -1}]}),
+        ("deploy_templates", {**TEMPLATE, "steps": [{**STEP, "priority": "9" * 5000}]}),
         ("deploy_templates", {**TEMPLATE, "steps": [BOOKED]}),
         ("deploy_templates", {**TEMPLATE, "steps": "none"}),
         ("deploy_templates", {**TEMPLATE, "uuid": "no-uuid"}),

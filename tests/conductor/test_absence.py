@@ -54,6 +54,20 @@ async def test_a_night_without_any_conductor_is_no_time_of_a_run(tmp_path: Path)
         assert (await stand.get_node(deps, uuid)).provision_state == "wait call-back"
 
 
+async def test_what_nobody_had_taken_up_is_given_its_time_once(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        await Membership(deps, "host", "boot-1").join()
+        uuid = await stand.add_node(deps, **AGENT)
+        await provisioning.request(deps, uuid, "active", {})
+        before = await deps.store.read(run_store.find_open, uuid)
+        assert before is not None
+        later = time.time() + 12 * HOUR
+        assert abs(await deps.store.run(absence.give_back, later) - 12 * HOUR) < 5
+        [lease] = await deps.store.run(run_store.claim, "host/boot-2", later, 6.0, 9)
+        after = await deps.store.read(run_store.get, lease.run_id)
+        assert abs(after.deadline - before.deadline - 12 * HOUR) < 5
+
+
 async def test_nothing_is_given_back_while_another_conductor_lives(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (deps, _, before):
         later = stand.with_clock(deps, lambda: time.time() + HOUR)

@@ -75,7 +75,7 @@ async def receiving(*answers: int, port: int = 0) -> AsyncIterator[Receiver]:
 def deps(tmp_path: Path):
     upgrade.upgrade(tmp_path / "ingot.db")
     opened = Store(tmp_path / "ingot.db")
-    key = seal.Sealer(seal.load_key(tmp_path / "secret.key"))
+    key = seal.Sealer(seal.open_keys(tmp_path / "secret.key"))
     yield Deps(Settings(data_dir=str(tmp_path)), opened, key, Registry(("fake-hardware",)), MemoryBus())
     opened.close()
 
@@ -298,3 +298,13 @@ async def ready(port: int) -> None:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     await until(answers, 30)
+
+
+async def test_changes_at_once_keep_each_other(deps: Deps) -> None:
+    hook, _ = await service.create(deps, {"url": "http://192.0.2.1/hook"})
+    wanted = {"url": "http://192.0.2.2/hook", "description": "told", "kinds": ["run"], "enabled": False}
+    await asyncio.gather(
+        *(service.change(deps, hook.uuid, (patch.Operation("replace", f"/{k}", v),)) for k, v in wanted.items())
+    )
+    found = await deps.store.read(store.get, hook.uuid)
+    assert (found.url, found.description, list(found.kinds), found.enabled) == tuple(wanted.values())

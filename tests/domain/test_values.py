@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingot.domain import errors, hardware, ids, power, runs, secrets
+from ingot.domain import errors, hardware, ids, patch, power, runs, secrets, traits
 from ingot.domain.runs import Mark
 
 # --- runs.fold: a journal as an engine writes it, cut anywhere ---
@@ -144,14 +144,38 @@ def test_what_an_inventory_says() -> None:
     ]
 
 
-@pytest.mark.parametrize("empty", [{}, dict.fromkeys(INVENTORY), {"boot": {"current_boot_mode": "odd"}, "disks": []}])
+ODD: dict[str, Any] = {
+    "boot": {"current_boot_mode": ["uefi"], "pxe_interface": 7},
+    "disks": [{"size": "960 GB"}, {"size": None}, 3],
+    "interfaces": [{"mac_address": 7}, {"mac_address": ["52:54:00:aa:bb:01"]}, None],
+}
+
+
+@pytest.mark.parametrize(
+    "empty", [{}, dict.fromkeys(INVENTORY), ODD, {"boot": {"current_boot_mode": "odd"}, "disks": []}]
+)
 def test_an_empty_inventory_says_nothing_and_raises_nothing(empty: dict[str, Any]) -> None:
     assert hardware.properties(empty) == {}
     assert hardware.boot_mode(empty) is None
     assert hardware.ports("n", empty) == []
 
 
+def test_an_odd_boot_interface_leaves_every_card_bootable() -> None:
+    odd = {**INVENTORY, "boot": {"pxe_interface": ["52-54-00-aa-bb-02"]}}
+    assert [card.pxe_enabled for card in hardware.ports("n", odd)] == [True, True]
+
+
 # --- identifiers, power, errors ---
+
+
+def test_a_line_break_ends_neither_a_trait_nor_a_path() -> None:
+    assert traits.check("CUSTOM_A") == "CUSTOM_A"
+    assert patch.parse([{"op": "remove", "path": "/extra/a"}], escapes=True)
+    with pytest.raises(errors.Invalid, match="does not match"):
+        traits.check("CUSTOM_A\n")
+    for escapes in (True, False):
+        with pytest.raises(errors.Invalid, match="does not match"):
+            patch.parse([{"op": "remove", "path": "/extra/a\n"}], escapes=escapes)
 
 
 GOOD_NAMES = {"rack1-u1", "a.b_c~d"}

@@ -133,6 +133,17 @@ async def test_manage_needs_no_run_where_nothing_is_to_be_done(deps: Deps) -> No
         assert await deps.store.read(run_store.find_open, uuid) is None
 
 
+async def test_a_rescue_password_that_no_login_could_check_is_refused(deps: Deps) -> None:
+    for password, fits in (("é" * 255, True), ("é" * 256, False), ("x" * 200_000, False)):
+        uuid = await stand.add_node(deps, S.ACTIVE, **RESCUE)
+        if fits:
+            await provisioning.request(deps, uuid, "rescue", {"rescue_password": password})
+            continue
+        with pytest.raises(errors.Invalid, match="may have 511 bytes"):
+            await provisioning.request(deps, uuid, "rescue", {"rescue_password": password})
+        assert (await stand.get_node(deps, uuid)).provision_state == S.ACTIVE
+
+
 async def test_power_is_refused_where_it_would_do_harm(deps: Deps) -> None:
     cleaning = await stand.add_node(deps, S.CLEANING)
     with pytest.raises(errors.Invalid, match="can not be performed"):

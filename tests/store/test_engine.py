@@ -19,7 +19,8 @@ import sqlalchemy
 from sqlalchemy import Connection, text
 
 from ingot.domain import errors
-from ingot.store import upgrade
+from ingot.store import server as server_store
+from ingot.store import units, upgrade
 from ingot.store.engine import Store
 from ingot.store.place import Place
 from ingot.store.schema import metadata
@@ -147,6 +148,38 @@ async def test_a_database_held_by_another_process_is_waited_for_then_refused(fil
         assert await waiting == "patient"
 
 
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
+@pytest.mark.parametrize("said", [b"", bytes(4), b"\x02\x00\x00\x00\xff\x01", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+async def test_a_server_that_hangs_up_or_is_none_is_told_each_time_anew(kind: str, said: bytes) -> None:
+    def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        where = f"{kind}://ada:geheim@127.0.0.1:{port}/ingot"
+        store = Store(where, patience=0.2)
+        for use in (store.run, store.run, store.read):
+            async with asyncio.timeout(20):
+                with pytest.raises(errors.StoreDown, match=f"127.0.0.1:{port}/ingot cannot be used") as refused:
+                    await use(names)
+            assert "geheim" not in refused.value.sentence()
+        with pytest.raises(errors.StoreDown):
+            await asyncio.to_thread(server_store.run_once, where, names, 0.2)
+        store.close()
+
+
+def test_a_connection_lost_within_a_unit_is_told_as_that() -> None:
+    def lose(connection: Connection) -> None:
+        connection.invalidate()
+        raise sqlalchemy.exc.OperationalError("SELECT 1", {}, OSError("cut off"))
+
+    with sqlalchemy.create_engine("sqlite://").connect() as connection:
+        with pytest.raises(sqlalchemy.exc.OperationalError, match="cut off"):
+            units.attempt(connection, lambda there: units.attempt(there, lose, "within"))
+        connection.rollback()
+
+
 async def test_migrations_lead_to_exactly_the_schema(tmp_path: Path) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -193,6 +226,16 @@ def test_a_newer_database_is_refused_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(errors.Conflict, match="at version 9999, newer than this program knows") as refused:
         upgrade.upgrade(path)
     assert "Start the newer ingot, or restore a backup" in refused.value.sentence()
+
+
+def test_a_file_that_is_no_database_is_refused_with_the_cure(tmp_path: Path) -> None:
+    path = tmp_path / "ingot.db"
+    path.write_bytes(b"no database at all " * 500)
+    for use in (upgrade.current, upgrade.upgrade):
+        with pytest.raises(errors.StoreDown, match="cannot be used: file is not a database") as refused:
+            use(path)
+        assert "Restore a backup" in refused.value.sentence()
+    assert path.read_bytes().startswith(b"no database at all")
 
 
 # --- A real process under SIGKILL and a full disk (tests/store/child.py) ---

@@ -26,7 +26,7 @@ NODES = 300
 def fill(folder: Path) -> seal.Sealer:
     """A database with sealed texts in every place that has them, in a column of its own and inside JSON."""
     upgrade.upgrade(folder / "ingot.db")
-    seal.load_key(folder / "secret.key")
+    seal.open_keys(folder / "secret.key")
     sealer = seal.Sealer(seal.KeyFile(folder / "secret.key"))
     with closing(sqlite3.connect(folder / "ingot.db")) as database:
         for number in range(NODES):
@@ -88,7 +88,7 @@ async def test_everything_is_sealed_anew_and_the_old_key_opens_nothing(tmp_path:
         assert database.execute("SELECT count(*) FROM runs WHERE plan LIKE '%v1:AAAA%'").fetchone() == (NODES,)
 
 
-@pytest.mark.parametrize("table", ["deploy_templates", "runbooks", "volume_targets", "webhooks"])
+@pytest.mark.parametrize("table", ["deploy_templates", "runbooks", "volume_targets", "webhooks", "inspection_rules"])
 async def test_what_has_secrets_of_its_own_is_sealed_anew(tmp_path: Path, table: str) -> None:
     sealer = fill(tmp_path)
     node, own = "00000000-0000-0000-0000-000000000000", "22222222-2222-2222-2222-222222222222"

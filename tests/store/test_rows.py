@@ -171,6 +171,15 @@ async def test_each_filter_selects_what_it_says(store: Store) -> None:
     assert await listed(description_contains="0%o") == set()
 
 
+async def test_a_node_outlives_its_parent(store: Store) -> None:
+    parent = await add(store)
+    child = await add(store, parent_node=parent.uuid)
+    grandchild = await add(store, parent_node=child.uuid)
+    assert await store.read(nodes.list_relatives, child.uuid) == [parent, grandchild]
+    await store.run(nodes.destroy, parent.uuid)
+    assert await store.read(nodes.list_relatives, child.uuid) == [grandchild]
+
+
 async def test_traits(store: Store) -> None:
     made = await add(store, traits=("B", "A"))
     await add(store)
@@ -356,11 +365,11 @@ async def test_claims_take_what_is_due_longest_first_and_each_once(store: Store)
 
 
 def test_what_is_sealed_opens_for_its_node_and_key_alone(tmp_path: Path) -> None:
-    sealer = seal.Sealer(seal.load_key(tmp_path / "secret.key"))
+    sealer = seal.Sealer(seal.open_keys(tmp_path / "secret.key"))
     text = sealer.seal("node-1", {"driver_info": {"password": "geheim"}})
     assert "geheim" not in text
     assert (
-        seal.Sealer(seal.load_key(tmp_path / "secret.key")).open("node-1", text)["driver_info"]["password"] == "geheim"
+        seal.Sealer(seal.open_keys(tmp_path / "secret.key")).open("node-1", text)["driver_info"]["password"] == "geheim"
     )
     assert sealer.open("node-1", None) is None
     assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o600
@@ -373,4 +382,4 @@ def test_what_is_sealed_opens_for_its_node_and_key_alone(tmp_path: Path) -> None
 def test_a_key_file_that_holds_no_key_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "secret.key").write_bytes(b"")
     with pytest.raises(errors.Invalid, match=r"secret\.key holds no key"):
-        seal.load_key(tmp_path / "secret.key")
+        seal.open_keys(tmp_path / "secret.key").keys()

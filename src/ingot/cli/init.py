@@ -84,8 +84,7 @@ def _prepare(settings: Settings) -> list[tuple[str, bool]]:
     for file, what in ((seal.KEY_FILE, "key for secrets"), ("url.key", "key for boot and image URLs")):
         path = data / file
         found.append((f"{what} {path}", not path.exists()))
-        if not path.exists():
-            seal.load_key(path)
+        seal.open_keys(path)
     where = place.of(settings.database, data)
     found.append((f"database {place.shown(where)}, version {upgrade.HEAD}", upgrade.upgrade(where)))
     own = authority.Authority(data / authority.FOLDER)

@@ -13,7 +13,7 @@ from ingot.domain import errors, ids, node
 def properties(inventory: dict[str, Any]) -> dict[str, Any]:
     """cpu_arch, cpus, memory_mb, local_gb, vendor as far as known (strings and numbers as Ironic writes them)."""
     cpu, memory, maker = _part(inventory, "cpu"), _part(inventory, "memory"), _part(inventory, "system_vendor")
-    disks: list[int] = [disk.get("size") or 0 for disk in _parts(inventory, "disks")]
+    disks = [size for disk in _parts(inventory, "disks") if isinstance(size := disk.get("size"), int)]
     vendor = maker.get("manufacturer")
     learned: dict[str, Any] = {
         "cpu_arch": cpu.get("architecture"),
@@ -28,7 +28,7 @@ def properties(inventory: dict[str, Any]) -> dict[str, Any]:
 def boot_mode(inventory: dict[str, Any]) -> str | None:
     """ "uefi" or "bios" as the ramdisk was booted, None if not told."""
     mode = _part(inventory, "boot").get("current_boot_mode")
-    return mode if mode in {"uefi", "bios"} else None
+    return mode if mode in ("uefi", "bios") else None  # may be of any type, a list too
 
 
 def ports(node_uuid: str, inventory: dict[str, Any]) -> list[node.Port]:
@@ -37,10 +37,10 @@ def ports(node_uuid: str, inventory: dict[str, Any]) -> list[node.Port]:
     found: list[node.Port] = []
     for card in _parts(inventory, "interfaces"):
         try:
-            address = ids.mac(card.get("mac_address") or "")
+            address = ids.mac(str(card.get("mac_address")))
         except errors.Invalid:
             continue
-        pxe = booted is None or _same(booted, address)
+        pxe = not isinstance(booted, str) or _same(booted, address)
         found.append(node.Port(uuid=ids.new(), node_uuid=node_uuid, address=address, pxe_enabled=pxe))
     return found
 

@@ -68,7 +68,7 @@ def _check(operation: Operation, form: re.Pattern[str]) -> None:
             f"Schema error for patch: '{operation.op}' is not one of ['add', 'replace', 'remove']",
             hint="Use one of the three.",
         )
-    if not form.match(operation.path):
+    if not form.fullmatch(operation.path):
         raise errors.Invalid(f"Schema error for patch: '{operation.path}' does not match '{form.pattern}'")
     if operation.path.count("/") > _DEEPEST:
         raise errors.Invalid(f"Schema error for patch: a path may have {_DEEPEST} parts")

@@ -11,6 +11,8 @@ import hashlib
 _ROUNDS = 5000
 _ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 SALT_LETTERS = frozenset(_ALPHABET)
+LONGEST = 511
+"""Bytes of a password that a Unix login checks; what the hash costs grows with their square."""
 
 
 def sha512_crypt(password: str, salt: str) -> str:

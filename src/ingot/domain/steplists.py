@@ -5,6 +5,7 @@ May not: do I/O. Invariant: steps carry no secret in clear; secrets travel apart
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -83,8 +84,8 @@ def check_allowed(word: str, interface: str, step: str) -> None:
 
 def refuse_repeated(steps: list[dict[str, Any]]) -> None:
     """Raise errors.Invalid when a step stands there twice."""
-    names = [f"interface: {step['interface']}, step: {step['step']}" for step in steps]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    names = Counter(f"interface: {step['interface']}, step: {step['step']}" for step in steps)
+    twice = sorted(name for name, number in names.items() if number > 1)
     if twice:
         raise errors.Invalid(
             "Deploy template invalid: Duplicate deploy steps. A template cannot have multiple deploy steps with the "

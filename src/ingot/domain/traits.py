@@ -15,7 +15,7 @@ _FORM = re.compile(r"^(CUSTOM|HW|COMPUTE|STORAGE|MISC|HARDWARE|OWNER|MAGIC)_[A-Z
 
 def check(trait: Any) -> str:
     """The trait when its form is lawful. Raises errors.Invalid."""
-    if not isinstance(trait, str) or len(trait) > 255 or not _FORM.match(trait):
+    if not isinstance(trait, str) or len(trait) > 255 or not _FORM.fullmatch(trait):
         shown = repr(str(trait)[:80])
         raise errors.Invalid(
             f"Schema error for trait: {shown} is not valid under any of the given schemas. Possible root cause: "

@@ -92,6 +92,8 @@ async def _with_templates(deps: Deps, found: node.Node, params: dict[str, Any]) 
 
 
 def _hashed(password: str) -> str:
+    if len(password.encode()) > shadow.LONGEST:
+        raise errors.Invalid(f"A rescue password may have {shadow.LONGEST} bytes", hint="Choose a shorter one.")
     salt = "".join(random.choice(sorted(shadow.SALT_LETTERS)) for _ in range(16))
     return shadow.sha512_crypt(password, salt)
 

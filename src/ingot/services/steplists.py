@@ -176,6 +176,6 @@ def _with_number(step: Any) -> Any:
         return step
     found: dict[str, Any] = dict(step)  # pyright: ignore[reportUnknownArgumentType]  JSON
     for key in ("priority", "order"):
-        if isinstance(found.get(key), str) and found[key].isdecimal():
+        if isinstance(found.get(key), str) and found[key].isdecimal() and len(found[key]) < 10:
             found[key] = int(found[key])
     return found

@@ -1,4 +1,4 @@
-"""Making and changing webhooks: which addresses may be told, and the key that signs.
+"""Making and changing webhooks: which addresses may be told, and the key that signs; one unit of work each.
 
 May not: send (conductor/webhooks.py). Invariant: the key leaves in the answer that made it, and never again.
 """
@@ -10,6 +10,7 @@ import urllib.parse
 from typing import Annotated, Any
 
 import msgspec
+from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors, ids, patch, schema_texts
@@ -43,13 +44,17 @@ async def create(deps: Deps, body: dict[str, Any]) -> tuple[store.Webhook, str |
 async def change(deps: Deps, uuid: str, operations: tuple[patch.Operation, ...]) -> store.Webhook:
     """Apply a JSON patch. Raises errors.NotFound, errors.Invalid."""
     patch.check_roots(operations, Draft.__struct_fields__)
-    found = await deps.store.read(store.get, uuid)
+    changed = await deps.store.run(_change, deps, uuid, operations)
+    deps.bus.ring(uuid)
+    return changed
+
+
+def _change(connection: Connection, deps: Deps, uuid: str, operations: tuple[patch.Operation, ...]) -> store.Webhook:
+    found = store.get(connection, uuid)
     before = {name: value for name, value in msgspec.to_builtins(found).items() if name in Draft.__struct_fields__}
     draft = _read(patch.apply(before, operations))
     key = {} if draft.secret is None else {"secrets": deps.sealer.seal(uuid, draft.secret)}
-    changed = await deps.store.run(store.change, uuid, **_values(draft), **key)
-    deps.bus.ring(uuid)
-    return changed
+    return store.change(connection, uuid, **_values(draft), **key)
 
 
 def _values(draft: Draft) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a node's drivers are given of it: its row, its ports, its secrets; for many nodes in four statements.
+"""What a node's drivers are given of it: its row, its ports, its secrets; for many nodes in three statements.
 
 May not: open a secret.
 """

@@ -176,9 +176,8 @@ def list_relatives(connection: Connection, uuid: str) -> list[node.Node]:
     own = get(connection, uuid)
     below = connection.execute(select(nodes.c.uuid).where(nodes.c.parent_node == uuid).order_by(nodes.c.id)).scalars()
     children = [child for child in (get(connection, one) for one in below) if not _has_own_supply(child)]
-    if own.parent_node is None or _has_own_supply(own):
-        return children
-    return [get(connection, own.parent_node), *children]
+    parent = find(connection, own.parent_node) if own.parent_node is not None else None  # it may have been deleted
+    return children if parent is None or _has_own_supply(own) else [parent, *children]
 
 
 def _has_own_supply(found: node.Node) -> bool:

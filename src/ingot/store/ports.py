@@ -58,7 +58,7 @@ def of_nodes(connection: Connection, uuids: list[str]) -> dict[str, list[node.Po
 def list_page(connection: Connection, page: Page, **equal: Any) -> list[node.Port]:
     """One page of ports whose columns equal the given values (None: any).
 
-    ``conductor_groups`` and ``shards`` (lists) select by the port's node, ``project`` by its owner and lessee.
+    ``shard`` and ``conductor_group`` (lists) and ``project`` select by the port's node.
     """
     statement = select(ports)
     for key, value in equal.items():

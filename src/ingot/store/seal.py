@@ -33,28 +33,29 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, ...] = ()
-        self._keys: tuple[bytes, ...] = ()
+        # The file's state and its keys, put in place together: several threads ask.
+        self._known: tuple[tuple[int, ...], tuple[bytes, ...]] = ((), ())
 
     def keys(self) -> tuple[bytes, ...]:
         """The keys of this moment. Raises errors.Invalid for a file that holds none."""
         try:
             found = self._path.stat()
-            seen = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if seen != self._seen:
+            seen, (known, keys) = (found.st_ino, found.st_mtime_ns, found.st_size), self._known
+            if seen != known:
                 data = self._path.read_bytes()
-                self._keys = tuple(data[at : at + _KEY_SIZE] for at in range(0, len(data), _KEY_SIZE))
-                self._seen = seen
+                keys = tuple(data[at : at + _KEY_SIZE] for at in range(0, len(data), _KEY_SIZE))
+                self._known = seen, keys
         except OSError as error:
             text = f"The key file {self._path} cannot be read: {error.strerror}"
             raise errors.Invalid(text, hint="Restore it from your backup.") from error
-        if not self._keys or len(self._keys[-1]) != _KEY_SIZE:
+        if not keys or len(keys[-1]) != _KEY_SIZE:
             raise errors.Invalid(f"The file {self._path} holds no key", hint="Restore it from your backup.")
-        return self._keys
+        return keys
 
     def changed_at(self) -> float:
         """When the file was written (epoch seconds), as of the last ``keys``."""
-        return self._seen[1] / 1e9 if self._seen else 0.0
+        seen, _ = self._known
+        return seen[1] / 1e9 if seen else 0.0
 
 
 class Sealer:
@@ -93,9 +94,10 @@ class Sealer:
 
     def _present(self) -> list[AESGCM]:
         keys = (self._source,) if isinstance(self._source, bytes) else self._source.keys()
-        if len(self._ciphers) != len(keys) or not all(key in self._ciphers for key in keys):
-            self._ciphers = {key: AESGCM(key) for key in keys}
-        return [self._ciphers[key] for key in keys]
+        ciphers = self._ciphers  # another thread may put others in their place
+        if len(ciphers) != len(keys) or not all(key in ciphers for key in keys):
+            self._ciphers = ciphers = {key: AESGCM(key) for key in keys}
+        return [ciphers[key] for key in keys]
 
 
 def _decrypt(cipher: AESGCM, node_uuid: str, text: str) -> bytes | None:
@@ -117,16 +119,6 @@ def replace_key(path: Path, *, at_once: bool) -> None:
     """Put a new key first; the present one stays behind it unless ``at_once``. Raises errors.Invalid."""
     present = b"" if at_once else open_keys(path).keys()[0]
     replace_file(path, AESGCM.generate_key(256) + present)
-
-
-def load_key(path: Path) -> bytes:
-    """The key in ``path`` (made, mode 0600, on first use). Raises errors.Invalid for a file that holds no key."""
-    if not path.exists():
-        create_file(path, AESGCM.generate_key(256))
-    key = path.read_bytes()
-    if len(key) != _KEY_SIZE:
-        raise errors.Invalid(f"The file {path} holds no key", hint="Restore it from your backup.")
-    return key
 
 
 def create_file(path: Path, data: bytes, mode: int = 0o600) -> None:

@@ -102,7 +102,7 @@ class ServerEngine:
             async with asyncio.timeout(2 * self._patience):
                 connection = await self._locked()
                 outcomes = await connection.run_sync(_commit_group, [unit for unit, _ in waiting])
-        except _FAILURES as error:
+        except Exception as error:  # noqa: BLE001 - handed to all who wait: without a writer everybody would for ever
             # Nobody may be told that it is on disk (it may be, when the server fell silent during the commit).
             outcomes: list[Outcome] = [(None, error) for _ in waiting]
             await self._forget_writing()
@@ -114,7 +114,7 @@ class ServerEngine:
         while True:
             try:
                 if self._writing is None:
-                    self._writing = await self._engine.connect()
+                    self._writing = await _connect(self._engine)
                 await self._writing.run_sync(_begin)
                 return self._writing
             except _FAILURES as error:
@@ -161,7 +161,7 @@ class ServerEngine:
                 await asyncio.sleep(0 if self._idle else _PAUSE)
 
     async def _read_once(self, work: Work) -> Any:
-        connection = self._idle.pop() if self._idle else await self._engine.connect()
+        connection = self._idle.pop() if self._idle else await _connect(self._engine)
         try:
             result = await connection.run_sync(work)
         except BaseException as error:
@@ -183,7 +183,7 @@ def run_once(where: str, work: Callable[[Connection], T], patience: float) -> T:
     async def working() -> T:
         engine = dialects.make_engine(place.url_of(where), patience)
         try:
-            async with engine.connect() as connection:
+            async with contextlib.aclosing(await _connect(engine)) as connection:
                 return await connection.run_sync(work)
         finally:
             await engine.dispose()
@@ -193,6 +193,16 @@ def run_once(where: str, work: Callable[[Connection], T], patience: float) -> T:
             return pool.submit(asyncio.run, working()).result()
         except _FAILURES as error:
             raise dialects.told(error, where) from error
+
+
+async def _connect(engine: AsyncEngine) -> AsyncConnection:
+    """A new connection. Raises OSError for whatever a driver stumbles over when a server hangs up or talks nonsense."""
+    try:
+        return await engine.connect()
+    except _FAILURES:
+        raise
+    except Exception as error:
+        raise ConnectionError(f"the server hung up, or is another one: {error}") from error
 
 
 def _begin(connection: Connection) -> None:
@@ -207,7 +217,9 @@ def _commit_group(connection: Connection, units: list[Work]) -> list[Outcome]:
     else:
         try:
             outcomes: list[Outcome] = [(units[0](connection), None)]
-        except BaseException as error:  # noqa: BLE001 - handed to the caller
+        except BaseException as error:
+            if connection.invalidated:
+                raise  # nothing is left to roll back, and what that would raise hides the reason
             connection.exec_driver_sql("ROLLBACK")
             return [(None, error)]
     connection.exec_driver_sql("COMMIT")
@@ -220,11 +232,12 @@ def _on_snapshot(connection: Connection, begin: tuple[str, ...], work: Callable[
     try:
         return work(connection)
     finally:
-        connection.exec_driver_sql("ROLLBACK")
+        if not connection.invalidated:  # else what this would raise hides the reason
+            connection.exec_driver_sql("ROLLBACK")
 
 
 async def _throw_away(connection: AsyncConnection) -> None:
     """Close a connection, whatever state it is in, without waiting for the server."""
-    with contextlib.suppress(OSError, exc.SQLAlchemyError):
+    with contextlib.suppress(Exception):  # a driver may say anything of a broken one
         await connection.invalidate()
         await connection.close()

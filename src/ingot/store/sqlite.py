@@ -78,7 +78,7 @@ class SqliteEngine:
             connection.exec_driver_sql("BEGIN")
             return work(connection)
         except exc.OperationalError as error:
-            raise self._unreachable(error) from error
+            raise told(error, self._path) from error
         finally:
             if connection is not None:
                 _roll_back(connection)
@@ -98,21 +98,12 @@ class SqliteEngine:
                     outcomes = _commit_group(connection, [unit for unit, _ in waiting]) if waiting else []
             except exc.SQLAlchemyError as error:
                 # None of the group is on disk, so nobody may be told it is; the next group gets a fresh connection.
-                outcomes = [(None, self._unreachable(error)) for _ in waiting]
-            told = [
-                (result, self._unreachable(failure) if isinstance(failure, exc.OperationalError) else failure)
+                outcomes = [(None, told(error, self._path)) for _ in waiting]
+            results = [
+                (result, told(failure, self._path) if isinstance(failure, exc.OperationalError) else failure)
                 for result, failure in outcomes
             ]
-            tell(waiting, told)
-
-    def _unreachable(self, error: exc.SQLAlchemyError) -> errors.StoreDown:
-        words = str(error.orig) if isinstance(error, exc.DBAPIError) else str(error)
-        cures = {
-            "locked": "Another program holds the database: end it.",
-            "full": "Free space on its disk; ingot goes on by itself.",
-        }
-        cure = next((text for word, text in cures.items() if word in words), "Check the disk and its free space.")
-        return errors.StoreDown(f"The database {self._path} cannot be used: {words}", hint=cure)
+            tell(waiting, results)
 
     def _next_group(self) -> tuple[list[Unit], bool]:
         first = self._units.get()
@@ -128,6 +119,19 @@ class SqliteEngine:
                 return group, True
             group.append(unit)
         return group, False
+
+
+def told(error: exc.SQLAlchemyError, path: Path) -> errors.StoreDown:
+    """A failure of the file as callers know it."""
+    words = str(error.orig) if isinstance(error, exc.DBAPIError) else str(error)
+    cures = {
+        "locked": "Another program holds the database: end it.",
+        "full": "Free space on its disk; ingot goes on by itself.",
+        "not a database": "Restore a backup.",
+        "malformed": "Restore a backup.",
+    }
+    cure = next((text for word, text in cures.items() if word in words), "Check the disk and its free space.")
+    return errors.StoreDown(f"The database {path} cannot be used: {words}", hint=cure)
 
 
 def _open_engine(path: Path, patience: float) -> sqlalchemy.Engine:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, Executable
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 GROUP = 256
 """Units that may share one commit: more delays the first caller without saving much."""
@@ -21,6 +21,8 @@ Work = Callable[[Connection], Any]
 Outcome = tuple[Any, BaseException | None]
 """What a unit returned, or what it raised."""
 Unit = tuple[Work, "asyncio.Future[Any]"]
+_LOST = (SQLAlchemyError, asyncio.CancelledError)
+"""What a statement raises whose connection is lost, or given up because its time was over."""
 
 
 def attempt(connection: Connection, unit: Work, name: str = "unit") -> Outcome:
@@ -31,7 +33,9 @@ def attempt(connection: Connection, unit: Work, name: str = "unit") -> Outcome:
     connection.exec_driver_sql(f"SAVEPOINT {name}")
     try:
         result = unit(connection)
-    except BaseException as error:  # noqa: BLE001 - handed to the caller
+    except BaseException as error:
+        if connection.invalidated and isinstance(error, _LOST):
+            raise  # nothing is left to take back, and the group is void; what that would raise hides the reason
         # On a full disk SQLite may have ended the whole transaction: then this raises, and the group is void.
         connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
         connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")

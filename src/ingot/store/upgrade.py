@@ -6,8 +6,9 @@ Alembic is imported only when something has to be done: it costs a tenth of a se
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +29,7 @@ one that takes away, or gives what is there another meaning, sets it to its own 
 _SILENT = 60.0
 """Seconds after which a conductor that gives no sign of life does not stand in the way of an upgrade."""
 _PATIENCE = 60.0
-"""Seconds to wait for the server, and for another process that upgrades."""
+"""Seconds to wait for the server or who holds the file, and for another process that upgrades."""
 _VERSION = sqlalchemy.text("SELECT version_num FROM alembic_version")
 _ALONE = {
     "postgresql": "SELECT pg_advisory_xact_lock(hashtext('ingot upgrade'))",
@@ -37,7 +38,7 @@ _ALONE = {
 
 
 def current(where: Place) -> str | None:
-    """The migration the database stands at, None when it is new. Raises errors.StoreDown for a server that is away."""
+    """The migration the database stands at, None when it is new. Raises errors.StoreDown where it cannot be read."""
     return _ask(where, _version)
 
 
@@ -88,18 +89,31 @@ def _ask(where: Place, question: Callable[[Connection], T | None]) -> T | None:
         return server.run_once(where, question, _PATIENCE)
     if not where.exists():
         return None
-    engine = sqlalchemy.create_engine(f"sqlite:///{where}")
-    with engine.connect() as connection:
-        found = question(connection)
-    engine.dispose()
-    return found
+    with _opened(where) as connection:
+        return question(connection)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Generator[Connection]:
+    """A connection to a file, for this one purpose. Raises errors.StoreDown for a file that is held or damaged."""
+    from ingot.store import sqlite
+
+    waiting = {"timeout": _PATIENCE}
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT", connect_args=waiting)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except exc.DatabaseError as error:
+        raise sqlite.told(error, path) from error
+    finally:
+        engine.dispose()
 
 
 def _version(connection: Connection) -> str | None:
     try:
         return connection.execute(_VERSION).scalar()
     except (exc.OperationalError, exc.ProgrammingError) as error:
-        if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+        if error.connection_invalidated or "locked" in str(error.orig):
             raise
         return None  # there is no such table yet
 
@@ -123,14 +137,12 @@ def _migrate(connection: Connection) -> None:
 
 def _migrate_file(path: Path) -> None:
     # One transaction by hand: Python's driver would end it before each CREATE, and a kill would leave half a schema.
-    engine = sqlalchemy.create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT", connect_args={"timeout": 60})
-    with engine.connect() as connection:
+    with _opened(path) as connection:
         # Stays with the file; a store that had to switch could not wait for another process that holds the database.
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         _migrate(connection)
         connection.exec_driver_sql("COMMIT")
-    engine.dispose()
 
 
 def _migrate_server(connection: Connection) -> None:
