@@ -176,7 +176,7 @@ def load_traced(file: Path | None, overrides: dict[str, Any]) -> tuple[Settings,
         variable = f"INGOT_{name.upper()}"
         text = os.environ.get(variable)
         if text is not None:
-            values[name] = tuple(text.split(",")) if isinstance(getattr(Settings(), name), tuple) else text
+            values[name] = from_text(name, text)
             origins[name] = f"environment {variable}"
     given = {key: value for key, value in overrides.items() if value is not None}
     values.update(given)
@@ -190,6 +190,12 @@ def load_traced(file: Path | None, overrides: dict[str, Any]) -> tuple[Settings,
         return msgspec.convert(values, Settings, strict=False), origins
     except msgspec.ValidationError as error:
         raise errors.Invalid(f"A setting has a wrong value: {error}", hint="Correct it and start again.") from error
+
+
+def from_text(name: str, text: str) -> str | tuple[str, ...]:
+    """What a setting is given as text, in the environment or on a command line: lists are written with commas."""
+    default = getattr(Settings(), name, None)
+    return tuple(part for part in text.split(",") if part) if isinstance(default, tuple) else text
 
 
 def describe() -> list[tuple[str, str, str]]:
@@ -211,5 +217,5 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text())
     except OSError as error:
         raise errors.Invalid(f"The settings file {file} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise errors.Invalid(f"The settings file {file} is not valid TOML: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -81,6 +82,24 @@ def test_config_show_tells_value_and_origin(run: Run, tmp_path: Path) -> None:
     assert f'There is no setting "prot" (file {file}). Did you mean "port"?' in refused.stderr
     file.write_text("port = 7\n")
     assert "\t7\t" in run("config", "show", INGOT_CONFIG=str(file)).stdout
+
+
+def test_lists_are_the_same_in_environment_and_command_line(run: Run) -> None:
+    """An empty list has no folder in it: one of the empty name would be the present one."""
+
+    def listed(*words: str, **variables: str) -> object:
+        shown = run("config", "show", "--json", *words, INGOT_CONFIG=os.devnull, **variables)
+        return next(row["value"] for row in json.loads(shown.stdout) if row["setting"] == "image_dirs")
+
+    assert (listed(INGOT_IMAGE_DIRS=""), listed("--set", "image_dirs=")) == ([], [])
+    assert listed(INGOT_IMAGE_DIRS="/a,/b") == listed("--set", "image_dirs=/a,/b") == ["/a", "/b"]
+
+
+def test_a_settings_file_that_is_no_text_is_refused(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "latin.toml"
+    file.write_bytes("host = 'ä'\n".encode("latin-1"))
+    refused = run("config", "show", "--config", str(file))
+    assert (refused.exit_code, "is not valid TOML" in refused.stderr) == (1, True)
 
 
 def findings(result: Any) -> dict[str, list[dict[str, str]]]:
