@@ -95,6 +95,15 @@ def test_lists_are_the_same_in_environment_and_command_line(run: Run) -> None:
     assert listed(INGOT_IMAGE_DIRS="/a,/b") == listed("--set", "image_dirs=/a,/b") == ["/a", "/b"]
 
 
+def test_config_show_masks_passwords(run: Run) -> None:
+    urls = ("database=postgresql://ingot:hush/h@sh@db.example/ingot", "broker=amqp://ingot:hush@mq.example/")
+    words = [word for url in urls for word in ("--set", url)]
+    for more in ((), ("--json",)):
+        shown = run("config", "show", *more, *words, INGOT_CONFIG=os.devnull).stdout
+        assert ("postgresql://ingot:***@db.example/ingot" in shown, "hush" in shown) == (True, False)
+        assert "amqp://ingot:***@mq.example/" in shown
+
+
 def test_a_settings_file_that_is_no_text_is_refused(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "latin.toml"
     file.write_bytes("host = 'ä'\n".encode("latin-1"))
