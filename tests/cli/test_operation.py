@@ -59,6 +59,19 @@ def test_its_settings_file_has_every_setting_and_can_be_read(run: Run, tmp_path:
     assert settings.load(again, {}) == settings.Settings(), "what is commented out are the defaults"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a site for another account")
+def test_the_settings_file_is_for_who_runs_the_service(run: Run, tmp_path: Path, place: list[str]) -> None:
+    run("init", *place)
+    file, data = tmp_path / "ingot.toml", tmp_path / "data"
+    assert file.stat().st_mode & 0o777 == 0o600, "passwords of database and broker are written into it"
+    file.unlink()
+    os.chown(data, 12345, 12346)
+    assert run("init", *place).exit_code == 0
+    found = file.stat()
+    assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o640, 0, 12346)
+    assert {path.stat().st_uid for path in data.rglob("*")} == {12345}
+
+
 def test_init_refuses_a_wrong_setting_before_it_makes_anything(run: Run, tmp_path: Path, place: list[str]) -> None:
     result = run("init", *place, "--set", "hots=0.0.0.0")
     assert result.exit_code == 1
