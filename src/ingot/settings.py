@@ -216,6 +216,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text())
     except OSError as error:
-        raise errors.Invalid(f"The settings file {file} cannot be read: {error.strerror}") from error
+        text = f"The settings file {file} cannot be read: {error.strerror}"
+        raise errors.Invalid(text, hint="Correct its path or its rights.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise errors.Invalid(f"The settings file {file} is not valid TOML: {error}") from error
+        raise errors.Invalid(f"The settings file {file} is not valid TOML: {error}", hint="Correct it.") from error
