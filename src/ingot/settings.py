@@ -138,6 +138,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The data directory."""
         return Path(self.data_dir).expanduser() if self.data_dir else default_data_dir()
 
+    @property
+    def ramdisk(self) -> Path:
+        """The folder with the ramdisk."""
+        return Path(self.ramdisk_dir) if self.ramdisk_dir else self.data / "ramdisk"
+
     def clean_step_priorities(self) -> dict[str, int]:
         """``clean_step_priority_override`` by "interface.step". Raises errors.Invalid for one of another form."""
         found: dict[str, int] = {}

@@ -48,6 +48,13 @@ def test_init_makes_a_site_that_serves_and_is_idempotent(run: Run, tmp_path: Pat
         assert api.Client(url, "admin", secret.read_text().strip()).get("/v1/nodes") == {"nodes": []}
 
 
+def test_init_names_the_folder_of_the_ramdisk_unless_the_builder_finds_it(run: Run, tmp_path: Path) -> None:
+    words = ["init", "--data-dir", str(tmp_path / "data"), "--set", f"ramdisk_dir={tmp_path}/own"]
+    file = str(tmp_path / "ingot.toml")
+    assert f"ingot ramdisk build --output {tmp_path}/own\n" in run(*words, "--config", file).stdout
+    assert "ingot ramdisk build\n" in run(*words, INGOT_CONFIG=file).stdout
+
+
 def test_its_settings_file_has_every_setting_and_can_be_read(run: Run, tmp_path: Path, place: list[str]) -> None:
     run("init", *place, "--set", "provision_interface=eth1")
     text = (tmp_path / "ingot.toml").read_text()

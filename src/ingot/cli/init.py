@@ -138,7 +138,7 @@ def _give_to_owner(data: Path, new_settings: Path | None) -> None:
             new_settings.chmod(0o640)
 
 
-def _tell_next(file: Path, settings: Any) -> None:
+def _tell_next(file: Path, settings: Settings) -> None:
     from ingot.tls import wanted
 
     where = f"{wanted.scheme(settings, settings.host)}://{settings.host}:{settings.port}"
@@ -147,7 +147,7 @@ def _tell_next(file: Path, settings: Any) -> None:
     lines = [
         f"Look at {file}; provision_interface names the network that servers boot on.",
         f"ingot doctor{option}",
-        f"ingot ramdisk build{_output_option(settings.data)}",
+        f"ingot ramdisk build{_output_option(settings, usual)}",
         "systemctl enable --now ingot" if Path("/run/systemd/system").exists() else f"ingot serve{option}",
         f"export INGOT_URL={where} INGOT_USER=... INGOT_PASSWORD=...",
     ]
@@ -156,7 +156,7 @@ def _tell_next(file: Path, settings: Any) -> None:
     click.echo("\nNext:\n" + "\n".join(f"  {line}" for line in lines))
 
 
-def _output_option(data: Path) -> str:
-    from ingot import settings
-
-    return "" if data == settings.default_data_dir() else f" --output {data / 'ramdisk'}"
+def _output_option(settings: Settings, usual: bool) -> str:
+    """Nothing where the builder finds the folder by itself: it reads the usual settings file and no other."""
+    found = usual and configuration.load(None, ()).ramdisk == settings.ramdisk
+    return "" if found else f" --output {settings.ramdisk}"

@@ -170,7 +170,7 @@ def _expiry(check: str, path: Path, cure: str) -> Finding:
 
 def ramdisk(settings: Settings) -> Iterator[Finding]:
     """There, not old, and of a kernel that is known."""
-    folder = Path(settings.ramdisk_dir) if settings.ramdisk_dir else settings.data / "ramdisk"
+    folder = settings.ramdisk
     missing = [name for name in ("vmlinuz", "initrd") if not (folder / name).is_file()]
     if missing:
         make = bad if settings.provision_interface else odd
