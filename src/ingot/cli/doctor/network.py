@@ -77,8 +77,8 @@ def offers(interface: str, seconds: float) -> set[str]:
 
 def _server(answer: bytes) -> str | None:
     """What option 54 of a DHCP answer says, None without one."""
-    at = answer.find(_COOKIE) + len(_COOKIE)
-    while 0 < at < len(answer) - 1 and answer[at] != 255:
+    at = len(answer) if _COOKIE not in answer else answer.find(_COOKIE) + len(_COOKIE)
+    while at < len(answer) - 1 and answer[at] != 255:
         if answer[at] == 0:
             at += 1
             continue
