@@ -138,6 +138,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The data directory."""
         return Path(self.data_dir).expanduser() if self.data_dir else default_data_dir()
 
+    @property
+    def ramdisk(self) -> Path:
+        """The folder with the ramdisk."""
+        return Path(self.ramdisk_dir) if self.ramdisk_dir else self.data / "ramdisk"
+
     def clean_step_priorities(self) -> dict[str, int]:
         """``clean_step_priority_override`` by "interface.step". Raises errors.Invalid for one of another form."""
         found: dict[str, int] = {}
@@ -176,7 +181,7 @@ def load_traced(file: Path | None, overrides: dict[str, Any]) -> tuple[Settings,
         variable = f"INGOT_{name.upper()}"
         text = os.environ.get(variable)
         if text is not None:
-            values[name] = tuple(text.split(",")) if isinstance(getattr(Settings(), name), tuple) else text
+            values[name] = from_text(name, text)
             origins[name] = f"environment {variable}"
     given = {key: value for key, value in overrides.items() if value is not None}
     values.update(given)
@@ -190,6 +195,12 @@ def load_traced(file: Path | None, overrides: dict[str, Any]) -> tuple[Settings,
         return msgspec.convert(values, Settings, strict=False), origins
     except msgspec.ValidationError as error:
         raise errors.Invalid(f"A setting has a wrong value: {error}", hint="Correct it and start again.") from error
+
+
+def from_text(name: str, text: str) -> str | tuple[str, ...]:
+    """What a setting is given as text, in the environment or on a command line: lists are written with commas."""
+    default = getattr(Settings(), name, None)
+    return tuple(part for part in text.split(",") if part) if isinstance(default, tuple) else text
 
 
 def describe() -> list[tuple[str, str, str]]:
@@ -210,6 +221,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text())
     except OSError as error:
-        raise errors.Invalid(f"The settings file {file} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise errors.Invalid(f"The settings file {file} is not valid TOML: {error}") from error
+        text = f"The settings file {file} cannot be read: {error.strerror}"
+        raise errors.Invalid(text, hint="Correct its path or its rights.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise errors.Invalid(f"The settings file {file} is not valid TOML: {error}", hint="Correct it.") from error

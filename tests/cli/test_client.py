@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -38,6 +41,34 @@ def test_a_silent_server_times_out(silent_server: str) -> None:
     with pytest.raises(errors.TimedOut, match="no answer"):
         api.Client(silent_server, timeout=0.3).get("/v1")
     assert exits.code(errors.TimedOut()) == exits.TIMED_OUT
+
+
+class Pages(BaseHTTPRequestHandler):
+    """Five ports, two at once however many are asked for: what a service with a low limit of its own does."""
+
+    def do_GET(self) -> None:
+        asked = parse_qs(urlsplit(self.path).query)
+        first = int(asked["marker"][0]) if "marker" in asked else 0
+        last = min(first + 2, first + int(asked["limit"][0]), 5)
+        ports = [{"uuid": str(number)} for number in range(first + 1, last + 1)]
+        more = {"next": "http://elsewhere"} if last < 5 else {}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"ports": ports, **more}).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Tell nobody."""
+
+
+def test_lists_are_whole_however_they_are_paged() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = api.Client(f"http://127.0.0.1:{server.server_port}", timeout=5)
+        found = client.every("ports")
+        some = client.every("ports", 3)
+        server.shutdown()
+    assert [one["uuid"] for one in found] == ["1", "2", "3", "4", "5"]
+    assert len(some) == 3
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -114,6 +115,20 @@ def serve(*words: str) -> subprocess.CompletedProcess[str]:
     """`ingot serve` that is expected to give up at once."""
     argv = ingot_argv("serve", *words)
     return subprocess.run(argv, capture_output=True, text=True, env=environment(), timeout=30, check=False)
+
+
+@pytest.mark.parametrize("words", [("serve",), ("user", "list"), ("import", "list")])
+def test_another_accounts_data_directory_is_one_sentence(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Root is asked without its rights, which would open any folder."""
+    tmp_path.chmod(0)
+    own = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    argv = [*own, *ingot_argv(*words, "--data-dir", str(tmp_path))]
+    env = {**environment(), "INGOT_CONFIG": os.devnull}
+    done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=60, check=False)
+    assert done.returncode == 1, done.stderr
+    assert f"{tmp_path}" in done.stderr
+    assert "Run this as" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_unknown_setting_names_its_neighbour(tmp_path: Path) -> None:

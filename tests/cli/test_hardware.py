@@ -11,6 +11,7 @@ import struct
 import subprocess
 import termios
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,7 +153,7 @@ class Terminal:
         os.close(self.follower)
 
 
-def test_a_console_in_a_terminal(run: Run, url: str, node: str) -> None:
+def test_a_console_in_a_terminal(run: Run, url: str, node: str, tmp_path: Path) -> None:
     terminal = Terminal("node", "console", node, "--url", url)
     try:
         terminal.sees(b"imaginary machine m1")
@@ -177,5 +178,11 @@ def test_a_console_in_a_terminal(run: Run, url: str, node: str) -> None:
         check=True,
     )
     assert b"date\r\n# " in piped.stdout
+    script = tmp_path / "script"
+    script.write_bytes(b"from-a-file\r")
+    with script.open("rb") as source:
+        argv = ingot_argv("node", "console", node, "--url", url)
+        filed = subprocess.run(argv, stdin=source, capture_output=True, env=environment(), timeout=60, check=True)
+    assert b"from-a-file\r\n# " in filed.stdout
     wait_for(lambda: "date" in run("node", "console", node, "--log", "idle", url=url).output)
     assert run("node", "console", node, "--off", url=url).exit_code == 0

@@ -10,11 +10,11 @@ import click
 import pytest
 
 from cli.program import Run, environment, ingot_argv
-from ingot.cli import main
+from ingot.cli import main, user
 from ingot.cli.lazy import LazyGroup, Table
 from ingot.cli.node import group
 
-TABLES: dict[str, Table] = {"ingot": main.COMMANDS, "ingot node": group.COMMANDS}
+TABLES: dict[str, Table] = {"ingot": main.COMMANDS, "ingot node": group.COMMANDS, "ingot user": user.COMMANDS}
 HEAVY = {"rich", "sqlalchemy", "msgspec", "asyncio", "aiohttp", "bcrypt", "ingot_rack", "http.client"}
 
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
+import pytest
+
 from cli.program import Run, wait_for
+from ingot.cli import client as api
+from ingot.cli import following
+from ingot.domain import errors
 
 IMAGE = b"\x00" * 1024 * 1024
 
@@ -62,6 +68,14 @@ def test_waiting_has_an_end(run: Run, url: str) -> None:
     assert result.exit_code == 5
     assert "slo" in result.stderr
     assert "verifying" in result.stderr
+
+
+def test_waiting_ends_at_its_deadline_though_the_api_is_gone() -> None:
+    gone = api.Client("http://127.0.0.1:1", timeout=5)
+    began = time.monotonic()
+    with pytest.raises(errors.Unreachable):
+        following.follow(gone, ["n1"], 1.5)
+    assert time.monotonic() - began < following.PATIENCE / 2
 
 
 def test_without_wait_it_returns_at_once(run: Run, url: str) -> None:

@@ -151,6 +151,6 @@ def test_ctrl_c_in_the_middle_of_the_demo(blueprint: Blueprint) -> None:
     wait_for(lambda: processes_of(blueprint.name) == [])
 
 
-def test_free_port_gives_way(artifacts: Artifacts, silent_server: str) -> None:
+def test_free_port_gives_way(silent_server: str) -> None:
     taken = int(silent_server.rpartition(":")[2])
     assert farewell.free_port(taken) == 0

@@ -23,7 +23,7 @@ from ingot.cli import main
 from ingot.domain import states
 
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SET = re.compile(r"(?:--set[ =]|INGOT_SET_)([a-z_]+)=")
+SET = re.compile(r"--set[ =]([a-z_]+)=")
 LAUNCHER_VERBS = {"test", "check", "bench", "docs"}  # the launcher's own; the others are the CLI's
 
 

@@ -114,3 +114,15 @@ def test_what_is_no_such_database_is_refused(tmp_path: Path) -> None:
     result = program.run_here("import", "nova-baremetal", *where)
     assert result.exit_code != 0
     assert "no tables bm_nodes" in result.stderr
+
+
+def test_a_failure_on_this_side_is_not_blamed_on_the_other_database(tmp_path: Path, database: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "imports").write_text("no folder")
+    where = ("--database", f"sqlite:///{database}", "--data-dir", str(data), "--apply")
+    result = program.run_here("import", "nova-baremetal", *where)
+    assert result.exit_code == 1
+    assert "cannot be read" not in result.stderr
+    assert f"cannot be recorded in {data}/imports: File exists. Nothing was imported." in result.stderr
+    assert rows(data, "SELECT count(*) FROM nodes") == [(0,)]

@@ -33,8 +33,7 @@ def allocation() -> None:
 @options.connection
 def list_allocations(node: str | None, state: str | None, owner: str | None, as_json: bool, url: str | None) -> None:
     """List allocations."""
-    query = {"node": node, "state": state, "owner": owner}
-    found = api.from_environment(url).get("/v1/allocations", **query)["allocations"]
+    found = api.from_environment(url).every("allocations", node=node, state=state, owner=owner)
     output.show_rows(found, LISTED, as_json=as_json)
 
 

@@ -19,6 +19,7 @@ from ingot.domain import errors
 
 VERSION = "1.115"
 DEFAULT_URL = "http://127.0.0.1:6385"
+_PAGE = 1000
 
 
 class Client:
@@ -52,6 +53,19 @@ class Client:
         """The JSON behind ``path`` (``/v1/...``); query values that are None are left out."""
         wanted = {key: value for key, value in query.items() if value is not None}
         return self.call("GET", f"{path}?{urllib.parse.urlencode(wanted)}" if wanted else path)
+
+    def every(self, kind: str, limit: int | None = None, **query: Any) -> list[dict[str, Any]]:
+        """All of ``/v1/<kind>`` that match, page by page; at most ``limit`` (None: no limit)."""
+        found: list[dict[str, Any]] = []
+        marker: str | None = None
+        while limit is None or len(found) < limit:
+            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            page: dict[str, Any] = self.get(f"/v1/{kind}", **query, limit=size, marker=marker)
+            found += page[kind]
+            if not page.get("next"):  # a service may give fewer at once than it was asked for
+                break
+            marker = found[-1]["uuid"]
+        return found
 
     def find(self, path: str, **query: Any) -> Any | None:
         """As ``get``, but None when the API says that there is no such thing."""

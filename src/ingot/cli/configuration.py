@@ -43,7 +43,9 @@ def load_traced(
     config: Path | None, assigned: tuple[str, ...], **named: Any
 ) -> tuple[settings.Settings, dict[str, str]]:
     """As ``load``, and where each value comes from that is not a default."""
-    values: dict[str, Any] = {key: value(key, text) for key, text in options.pairs(assigned, "--set").items()}
+    values: dict[str, Any] = {
+        key: settings.from_text(key, text) for key, text in options.pairs(assigned, "--set").items()
+    }
     chosen: Mapping[str, Any] = {key: one for key, one in named.items() if one is not None}
     return settings.load_traced(config or usual_file(), {**values, **chosen})
 
@@ -67,9 +69,3 @@ def _is_there(path: Path) -> bool:
         return path.is_file()
     except PermissionError:
         return False
-
-
-def value(key: str, text: str) -> Any:
-    """What a setting is given as text on a command line: lists are written with commas, as in the environment."""
-    default = getattr(settings.Settings(), key, None)
-    return tuple(part for part in text.split(",") if part) if isinstance(default, tuple) else text

@@ -75,7 +75,9 @@ def _digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise errors.Invalid(f"The image {path} cannot be read: {error.strerror}") from error
+        raise errors.Invalid(
+            f"The image {path} cannot be read: {error.strerror}", hint="Correct its rights."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Waiting for nodes while showing what they do, until they rest.
 
-May not: ask for a change. Invariant: ends at the deadline at the latest, and rides out a restart of the service.
+May not: ask for a change. Invariant: asks no more once the deadline has passed, and rides out a restart of the service.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def follow(client: api.Client, names: Sequence[str], timeout: float, *, forever:
         while True:
             for name in names:
                 if forever or name not in seen or not seen[name].resting:
-                    seen[name] = _look(client, name, pause)
+                    seen[name] = _look(client, name, deadline, pause)
                     lines.put(name, line(seen[name]))
             if not forever and all(one.resting for one in seen.values()):
                 return seen
@@ -62,8 +62,8 @@ def failure(end: Progress) -> errors.IngotError:
     return errors.IngotError(f'{end.name} came to rest in "{end.state}"{why}', hint=hint)
 
 
-def _look(client: api.Client, name: str, pause: threading.Event) -> Progress:
-    until = time.monotonic() + PATIENCE
+def _look(client: api.Client, name: str, deadline: float, pause: threading.Event) -> Progress:
+    until = min(deadline, time.monotonic() + PATIENCE)
     while True:
         try:
             return observe(client, name)

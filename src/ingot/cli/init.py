@@ -37,12 +37,13 @@ def init(
     chosen = options.pairs(assigned, "--set")
     if data_dir or file == configuration.SYSTEM_FILE:
         chosen.setdefault("data_dir", data_dir or SYSTEM_DATA)
-    _say(_write_settings(file, chosen), f"settings file {file}")
+    written = _write_settings(file, chosen)
+    _say(written, f"settings file {file}")
     settings = configuration.load(file, assigned, data_dir=data_dir)
     for what, new in _prepare(settings):
         _say(new, what)
     _add_user(settings, name, password_file)
-    _give_to_owner(settings.data)
+    _give_to_owner(settings.data, file if written else None)
     _tell_next(file, settings)
 
 
@@ -59,7 +60,7 @@ def _write_settings(file: Path, chosen: Mapping[str, str]) -> bool:
     text = settings_file.render(chosen)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        seal.create_file(file, text.encode(), mode=0o644)
+        seal.create_file(file, text.encode())  # its owner's only: URLs of database and broker hold passwords
     except OSError as error:
         raise errors.Forbidden(
             f"The settings file {file} cannot be written: {error.strerror}",
@@ -122,15 +123,21 @@ async def _all_users(store: Any, unit: Any) -> Any:
     return await store.run(unit)
 
 
-def _give_to_owner(data: Path) -> None:
-    """What root made in another account's folder belongs to that account, which runs the service."""
+def _give_to_owner(data: Path, new_settings: Path | None) -> None:
+    """What root made in another account's folder belongs to that account, which runs the service.
+
+    A new settings file stays root's; the account's group may read it.
+    """
     owner = data.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:
         for path in data.rglob("*"):
             os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        if new_settings is not None:
+            os.chown(new_settings, 0, owner.st_gid)
+            new_settings.chmod(0o640)
 
 
-def _tell_next(file: Path, settings: Any) -> None:
+def _tell_next(file: Path, settings: Settings) -> None:
     from ingot.tls import wanted
 
     where = f"{wanted.scheme(settings, settings.host)}://{settings.host}:{settings.port}"
@@ -139,7 +146,7 @@ def _tell_next(file: Path, settings: Any) -> None:
     lines = [
         f"Look at {file}; provision_interface names the network that servers boot on.",
         f"ingot doctor{option}",
-        f"ingot ramdisk build{_output_option(settings.data)}",
+        f"ingot ramdisk build{_output_option(settings, usual)}",
         "systemctl enable --now ingot" if Path("/run/systemd/system").exists() else f"ingot serve{option}",
         f"export INGOT_URL={where} INGOT_USER=... INGOT_PASSWORD=...",
     ]
@@ -148,7 +155,7 @@ def _tell_next(file: Path, settings: Any) -> None:
     click.echo("\nNext:\n" + "\n".join(f"  {line}" for line in lines))
 
 
-def _output_option(data: Path) -> str:
-    from ingot import settings
-
-    return "" if data == settings.default_data_dir() else f" --output {data / 'ramdisk'}"
+def _output_option(settings: Settings, usual: bool) -> str:
+    """Nothing where the builder finds the folder by itself: it reads the usual settings file and no other."""
+    found = usual and configuration.load(None, ()).ramdisk == settings.ramdisk
+    return "" if found else f" --output {settings.ramdisk}"

@@ -64,6 +64,12 @@ def main(arguments: list[str] | None = None) -> int:
     except errors.IngotError as error:
         click.echo(f"ingot: {error.sentence()}", err=True)
         return exits.code(error)
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        hint = "Run this as the account that owns it, which runs the service, or as root."
+        click.echo(f"ingot: This account may not use {error.filename}. {hint}", err=True)
+        return exits.FAILED
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return exits.DONE

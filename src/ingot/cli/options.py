@@ -5,6 +5,7 @@ May not: do anything. Invariant: an option means the same wherever it appears.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -55,3 +56,13 @@ def read_value(value: str) -> str:
         raise errors.Invalid(
             f"The file {value[1:]} cannot be read: {error.strerror}", hint="Correct its path or its rights."
         ) from error
+    except UnicodeDecodeError as error:
+        raise errors.Invalid(f"The file {value[1:]} is no text", hint="Name a text file (UTF-8).") from error
+
+
+def json_or_text(value: str) -> Any:
+    """``value`` as JSON where it reads as JSON, else as the text it is."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

@@ -24,7 +24,7 @@ def port() -> None:
 @options.connection
 def list_ports(node: str | None, as_json: bool, url: str | None) -> None:
     """List ports."""
-    found = api.from_environment(url).get("/v1/ports", node=node, fields=",".join(LISTED))["ports"]
+    found = api.from_environment(url).every("ports", node=node, fields=",".join(LISTED))
     output.show_rows(found, LISTED, as_json=as_json)
 
 

@@ -39,8 +39,7 @@ def builder() -> ModuleType:
 
 def default_folder() -> Path:
     """Where `ingot serve` looks for the ramdisk unless told otherwise."""
-    known = configuration.load(None, ())
-    return Path(known.ramdisk_dir) if known.ramdisk_dir else known.data / "ramdisk"
+    return configuration.load(None, ()).ramdisk
 
 
 @click.group()

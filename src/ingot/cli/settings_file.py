@@ -10,7 +10,6 @@ import textwrap
 from collections.abc import Mapping
 
 from ingot import settings
-from ingot.cli import configuration
 
 _HEAD = """# Settings of ingot. A line that begins with "#name =" shows a default; remove the # to choose another value.
 # "ingot config show" tells what is in force and where it comes from, "ingot doctor" whether it works.
@@ -19,7 +18,7 @@ _HEAD = """# Settings of ingot. A line that begins with "#name =" shows a defaul
 
 def render(chosen: Mapping[str, str]) -> str:
     """The file's text with these settings chosen (values as on the command line). Raises errors.Invalid."""
-    found = settings.load(None, {name: configuration.value(name, text) for name, text in chosen.items()})
+    found = settings.load(None, {name: settings.from_text(name, text) for name, text in chosen.items()})
     parts = [_HEAD]
     for name, _, words in settings.describe():
         told = textwrap.fill(words.replace("``", '"'), 110, initial_indent="# ", subsequent_indent="# ")

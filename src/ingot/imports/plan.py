@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import Column, Connection, select
 
-from ingot.domain import ids
 from ingot.imports.source import Row
 from ingot.store import schema
 
@@ -119,8 +118,3 @@ def add_shared(plan: Plan, here: Taken, kind: str, table: str, found: list[Row])
             continue
         coming.append(row)
     plan.counts[kind] = (len(found), len(coming) - before)
-
-
-def is_uuid(found: Any) -> bool:
-    """Whether an identity can be one of ours."""
-    return isinstance(found, str) and ids.is_uuid(found)

@@ -41,7 +41,7 @@ class Undone(msgspec.Struct, kw_only=True):
 
 
 def keep(data: Path, kind: str, plan: plans.Plan) -> Record:
-    """Write the record of an import that is about to begin."""
+    """Write the record of an import that is about to begin. Raises errors.IngotError."""
     now = datetime.datetime.now(datetime.UTC)
     record = Record(
         name=f"{now:%Y%m%dT%H%M%S}-{kind}",
@@ -52,8 +52,12 @@ def keep(data: Path, kind: str, plan: plans.Plan) -> Record:
         shared={table: [row["uuid"] for row in found] for table, found in plan.shared.items()},
     )
     folder = data / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    seal.replace_file(folder / f"{record.name}.json", msgspec.json.encode(record))
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        seal.replace_file(folder / f"{record.name}.json", msgspec.json.encode(record))
+    except OSError as error:
+        text = f"What is about to come cannot be recorded in {folder}: {error.strerror}"
+        raise errors.IngotError(text, hint="Nothing was imported. Check space and rights.") from error
     return record
 
 

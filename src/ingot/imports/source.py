@@ -101,9 +101,22 @@ def opened(url: str) -> Generator[Source]:
     """
     parsed, shown = _parse(url)
     way = _in_file if parsed.get_backend_name() == "sqlite" else _on_server
+    with contextlib.ExitStack() as stack:
+        with _told(shown):
+            run = stack.enter_context(way(parsed))
+
+        def asked(unit: Callable[[Connection], Any]) -> Any:
+            with _told(shown):
+                return run(unit)
+
+        yield Source(asked, shown)
+
+
+@contextlib.contextmanager
+def _told(shown: str) -> Generator[None]:
+    """Turn what goes wrong with that database into a sentence; what its reader does with the rows is not its fault."""
     try:
-        with way(parsed) as run:
-            yield Source(run, shown)
+        yield
     except (exc.DBAPIError, OSError) as error:
         cause = error.orig if isinstance(error, exc.DBAPIError) else error
         text = f"The database {shown} cannot be read: {str(cause) or type(cause).__name__}"

@@ -10,7 +10,6 @@ import asyncio
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -49,7 +48,7 @@ class Netboot:
     def __init__(self, settings: Settings, store: Store, find_image: FindImage) -> None:
         self._settings = settings
         self._store = store
-        self._ramdisk = Path(settings.ramdisk_dir) if settings.ramdisk_dir else settings.data / "ramdisk"
+        self._ramdisk = settings.ramdisk
         self._files = FileServer()
         self._network = _plan_network(settings)
         self._host = host(settings)

@@ -69,8 +69,8 @@ def hints(world: World, ways: Sequence[Journey], key: proof.Key) -> str:
         f"  {program} node undeploy {name} --wait",
         "",
         "  # any Ironic client works:",
-        "  baremetal --os-auth-type http_basic --os-endpoint $INGOT_URL --os-username $INGOT_USER "
-        "--os-password $INGOT_PASSWORD node list",
+        "  export OS_AUTH_TYPE=http_basic OS_ENDPOINT=$INGOT_URL OS_USERNAME=$INGOT_USER OS_PASSWORD=$INGOT_PASSWORD",
+        "  baremetal node list",
         "",
         f"Log of the service: {world.service.log}",
     ]

@@ -9,6 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
+from ingot.cli.demo import farewell
 from ingot.domain import errors
 
 PROGRAMS = {
@@ -26,7 +27,9 @@ _HEADROOM_MB = 700  # QEMU's own memory under emulation, per machine, measured: 
 def check(machines: int, memory_mb: int, folder: Path) -> None:
     """Raise errors.IngotError naming the first thing that is missing."""
     if os.geteuid() != 0:
-        raise errors.Refused("The demo makes a network of its own, which needs root", hint="Run: sudo ./ingot demo")
+        raise errors.Refused(
+            "The demo makes a network of its own, which needs root", hint=f"Run: sudo {farewell.program_name()} demo"
+        )
     missing = sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
     if missing:
         names = " ".join(missing)

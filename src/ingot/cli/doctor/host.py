@@ -126,10 +126,10 @@ def _answers(host: str, port: int, *, tls: bool) -> bool:
         with socket.create_connection((target, port), 3) as plain:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            speaking = context.wrap_socket(plain) if tls else plain
-            speaking.settimeout(3)
-            speaking.sendall(b"GET /ingot/v1/health HTTP/1.0\r\n\r\n")
-            return speaking.recv(16).startswith(b"HTTP/1.")
+            with context.wrap_socket(plain) if tls else plain as speaking:
+                speaking.settimeout(3)
+                speaking.sendall(b"GET /ingot/v1/health HTTP/1.0\r\n\r\n")
+                return speaking.recv(16).startswith(b"HTTP/1.")
     except OSError:
         return False
 

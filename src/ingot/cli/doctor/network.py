@@ -13,13 +13,13 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
+from ingot.cli.doctor import site
 from ingot.cli.doctor.findings import Finding, bad, fine, odd
 from ingot.netboot import service
 from ingot.settings import Settings
-from ingot.store import nodes
+from ingot.store import nodes, place
 from ingot.store.engine import Store
 from ingot.store.paging import Page
 
@@ -77,8 +77,8 @@ def offers(interface: str, seconds: float) -> set[str]:
 
 def _server(answer: bytes) -> str | None:
     """What option 54 of a DHCP answer says, None without one."""
-    at = answer.find(_COOKIE) + len(_COOKIE)
-    while 0 < at < len(answer) - 1 and answer[at] != 255:
+    at = len(answer) if _COOKIE not in answer else answer.find(_COOKIE) + len(_COOKIE)
+    while at < len(answer) - 1 and answer[at] != 255:
         if answer[at] == 0:
             at += 1
             continue
@@ -91,10 +91,10 @@ def _server(answer: bytes) -> str | None:
 
 def bmcs(settings: Settings) -> Iterator[Finding]:
     """Whether the BMCs of all nodes answer at all; passwords are not tried."""
-    path = settings.data / "ingot.db"
-    if not path.exists():
+    where = site.find_database(settings)
+    if where is None:
         return
-    places = asyncio.run(_places(path))
+    places = asyncio.run(_places(where))
     if not places:
         yield fine("BMCs", "no node has one yet")
         return
@@ -111,9 +111,9 @@ def bmcs(settings: Settings) -> Iterator[Finding]:
 _Place = tuple[str, str, int, str]
 
 
-async def _places(path: Any) -> list[_Place]:
+async def _places(where: place.Place) -> list[_Place]:
     """(node, host, port, protocol) of each node's BMC."""
-    store = Store(path, patience=5)
+    store = Store(where, patience=5)
     try:
         found = await store.read(nodes.list_all, nodes.Filter(include_children=True), Page(limit=1_000_000))
     finally:
@@ -125,8 +125,8 @@ async def _places(path: Any) -> list[_Place]:
             with contextlib.suppress(ValueError):
                 places.append((name, str(address), int(info.get("ipmi_port") or 623), "ipmi"))
         if address := info.get("redfish_address"):
-            url = urlsplit(str(address) if "://" in str(address) else f"https://{address}")
             with contextlib.suppress(ValueError):
+                url = urlsplit(str(address) if "://" in str(address) else f"https://{address}")
                 port = url.port or (80 if url.scheme == "http" else 443)
                 places.append((name, url.hostname or "", port, "redfish"))
     return places

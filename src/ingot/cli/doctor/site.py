@@ -5,13 +5,14 @@ May not: change anything, or open a secret. Invariant: what is missing before th
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 import platform
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -20,6 +21,8 @@ from ingot.cli.doctor.findings import Finding, bad, fine, odd
 from ingot.domain import errors
 from ingot.settings import Settings
 from ingot.store import place, seal, upgrade
+from ingot.store import users as stored
+from ingot.store.engine import Store
 from ingot.tls import authority, server, wanted
 
 _OLD_RAMDISK = 180 * 86400.0
@@ -49,7 +52,8 @@ def key(settings: Settings) -> Iterator[Finding]:
     """The key that seals secrets."""
     file = settings.data / seal.KEY_FILE
     if not file.exists():
-        if (settings.data / "ingot.db").exists():
+        where = place.of(settings.database, settings.data)
+        if isinstance(where, Path) and where.exists():
             yield bad("key", f"{file} is missing: no BMC password can be opened", "Restore it from your backup.")
         return
     if len(seal.KeyFile(file).keys()) > 1:
@@ -95,17 +99,34 @@ def _soundness(path: Path) -> Finding:
     return fine("database", f"{path} is sound")
 
 
+def find_database(settings: Settings) -> place.Place | None:
+    """Where the database is, None when there is none that can be asked now (``database`` tells why)."""
+    where = place.of(settings.database, settings.data)
+    if isinstance(where, Path) and not where.exists():
+        return None
+    with suppress(errors.StoreDown):
+        return where if upgrade.current(where) == upgrade.HEAD else None
+    return None
+
+
 def users(settings: Settings) -> Iterator[Finding]:
     """Somebody can log in."""
-    path = settings.data / "ingot.db"
-    if settings.noauth or not path.exists():
+    where = None if settings.noauth else find_database(settings)
+    if where is None:
         return
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
-        [count] = connection.execute("SELECT count(*) FROM users WHERE role = 'admin'").fetchone()
+    count = sum(one.role == "admin" for one in asyncio.run(_users(where)))
     if count:
         yield fine("users", f"{count} with the role admin")
     else:
         yield bad("users", "nobody has the role admin", "ingot user add admin --generate")
+
+
+async def _users(where: place.Place) -> list[stored.User]:
+    store = Store(where, patience=5)
+    try:
+        return await store.read(stored.list_all)
+    finally:
+        await asyncio.to_thread(store.close)
 
 
 def certificates(settings: Settings) -> Iterator[Finding]:
@@ -149,7 +170,7 @@ def _expiry(check: str, path: Path, cure: str) -> Finding:
 
 def ramdisk(settings: Settings) -> Iterator[Finding]:
     """There, not old, and of a kernel that is known."""
-    folder = Path(settings.ramdisk_dir) if settings.ramdisk_dir else settings.data / "ramdisk"
+    folder = settings.ramdisk
     missing = [name for name in ("vmlinuz", "initrd") if not (folder / name).is_file()]
     if missing:
         make = bad if settings.provision_interface else odd

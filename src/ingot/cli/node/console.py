@@ -123,7 +123,11 @@ async def _type(socket: aiohttp.ClientWebSocketResponse) -> None:
     """Send what is typed; returns when the user leaves or the input ends."""
     keys: asyncio.Queue[bytes] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    loop.add_reader(_STDIN, lambda: keys.put_nowait(os.read(_STDIN, 4096)))
+    try:
+        loop.add_reader(_STDIN, lambda: keys.put_nowait(os.read(_STDIN, 4096)))
+    except PermissionError:  # a file, or /dev/null: always ready, and nothing that epoll would watch
+        keys.put_nowait(await asyncio.to_thread(sys.stdin.buffer.read))
+        keys.put_nowait(b"")
     escaped = False
     try:
         while data := await keys.get():

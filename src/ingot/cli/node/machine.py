@@ -5,7 +5,6 @@ May not: know a driver. Invariant: with --json they print what the API said.
 
 from __future__ import annotations
 
-import json
 import urllib.parse
 from typing import Any
 
@@ -158,13 +157,6 @@ def passthru(name: str, method: str | None, args: tuple[str, ...], verb: str, as
         rows = [{"method": key, **told} for key, told in found.items()]
         output.show_rows(rows, ("method", "http_methods", "async", "description"), as_json=as_json)
         return
-    body = {key: _value(value) for key, value in options.pairs(args, "--arg").items()}
+    body = {key: options.json_or_text(value) for key, value in options.pairs(args, "--arg").items()}
     answer = client.call(verb, f"{path}/{urllib.parse.quote(method, safe='')}", body)
     output.show_json(answer)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

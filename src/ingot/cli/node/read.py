@@ -14,21 +14,6 @@ from ingot.cli import jsons, options, output
 
 LISTED = ("name", "provision_state", "power_state", "maintenance", "driver", "uuid")
 FIRST = ("name", "uuid", "driver", "provision_state", "target_provision_state", "power_state", "last_error")
-PAGE = 1000
-
-
-def fetch(client: api.Client, query: dict[str, Any], limit: int | None) -> list[dict[str, Any]]:
-    """All nodes that match, page by page; at most ``limit`` (None: no limit)."""
-    found: list[dict[str, Any]] = []
-    marker: str | None = None
-    while limit is None or len(found) < limit:
-        size = PAGE if limit is None else min(PAGE, limit - len(found))
-        page: list[dict[str, Any]] = client.get("/v1/nodes", **query, limit=size, marker=marker)["nodes"]
-        found += page
-        if len(page) < size:
-            break
-        marker = page[-1]["uuid"]
-    return found
 
 
 @click.command("list")
@@ -53,7 +38,7 @@ def list_nodes(
     columns = tuple(fields.split(",")) if fields else LISTED
     asked = columns if "uuid" in columns else (*columns, "uuid")
     query = {"provision_state": state, "driver": driver, "maintenance": maintenance, "fields": ",".join(asked)}
-    output.show_rows(fetch(api.from_environment(url), query, limit), columns, as_json=as_json)
+    output.show_rows(api.from_environment(url).every("nodes", limit, **query), columns, as_json=as_json)
 
 
 @click.command()

@@ -6,7 +6,6 @@ import click
 
 from ingot.cli import client as api
 from ingot.cli import following, options
-from ingot.cli.node import read
 
 _FOR_EVER = 10.0 * 365 * 86400
 
@@ -19,7 +18,7 @@ _FOR_EVER = 10.0 * 365 * 86400
 def watch(names: tuple[str, ...], forever: bool, timeout: float, url: str | None) -> None:
     """Show live what NAMES (default: all nodes) do: step, what it waits for, time, image bytes; until they rest."""
     client = api.from_environment(url)
-    wanted = names or tuple(one["name"] or one["uuid"] for one in read.fetch(client, {"fields": "uuid,name"}, None))
+    wanted = names or tuple(one["name"] or one["uuid"] for one in client.every("nodes", fields="uuid,name"))
     if not wanted:
         click.echo('There are no nodes yet; enrol one with "ingot node create".')
         return

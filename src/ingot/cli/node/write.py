@@ -5,7 +5,6 @@ May not: start provisioning (verbs.py, deploy.py). Invariant: each command is on
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -85,7 +84,7 @@ def set_fields(name: str, fields: tuple[str, ...], unset: tuple[str, ...], as_js
     (true, 7, {"a": 1}), else text; @FILE takes it from a file.
     """
     patch: list[dict[str, Any]] = [
-        {"op": "add", "path": _pointer(key), "value": _value(value)}
+        {"op": "add", "path": _pointer(key), "value": options.json_or_text(value)}
         for key, value in options.pairs(fields, "set").items()
     ]
     patch += [{"op": "remove", "path": _pointer(key)} for key in unset]
@@ -101,13 +100,6 @@ def set_fields(name: str, fields: tuple[str, ...], unset: tuple[str, ...], as_js
 def _pointer(field: str) -> str:
     """``driver_info.ipmi_address`` as a JSON pointer (RFC 6901)."""
     return "/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in field.split("."))
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 _TARGETS = {
