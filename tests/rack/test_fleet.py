@@ -178,6 +178,8 @@ async def test_control_socket_breaks_and_tells(tmp_path: Path) -> None:
     assert {one.faults.drop_rate for one in few.bmcs.values()} == {1.0}
     with pytest.raises(errors.RackError, match="no fault 'sleepy'"):
         await control.call(socket, {"do": "faults", "machine": "sim-00001", "set": {"sleepy": True}})
+    many = ["sim-00001"] * 10_000
+    assert await control.call(socket, {"do": "faults", "machine": many, "set": {}}) == {"changed": 10_000}
     status = await control.call(socket, {"do": "status"})
     assert isinstance(status, dict)
     assert status["machines"] == 3
