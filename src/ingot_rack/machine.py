@@ -104,11 +104,11 @@ class Machine:
                     await self._start()
 
     async def set_boot(self, override: BootOverride) -> None:
-        """Choose the next boot device; a persistent one is kept on disk."""
+        """Choose the next boot device; a persistent one is kept on disk, until there shall be none."""
         self._boot = override
         kept = override.device if override.persistent else BootDevice.NONE
         mode = override.mode if override.persistent else None
-        if kept is not BootDevice.NONE or override == BootOverride():
+        if override.persistent or override.device is BootDevice.NONE:
             await asyncio.to_thread(self.files.settings.write_text, json.dumps({"boot": kept, "mode": mode}))
 
     async def insert_media(self, image: Path) -> None:

@@ -194,6 +194,15 @@ def _read(handle: int, heard: bytearray) -> bytes:
     return bytes(heard)
 
 
+@pytest.mark.parametrize("persistent", [True, False])
+async def test_no_override_ends_a_persistent_one(tmp_path: Path, persistent: bool) -> None:
+    """As ipmitool asks for it, "chassis bootdev none": with a boot mode."""
+    one = machine.Machine(qemu.Hull("x", tools.UUID), tmp_path)
+    await one.set_boot(BootOverride(BootDevice.NETWORK, persistent=True))
+    await one.set_boot(BootOverride(BootDevice.NONE, persistent=persistent, mode=BootMode.BIOS))
+    assert machine.Machine(one.hull, tmp_path).boot == BootOverride()
+
+
 def test_the_facts_of_the_hull_are_told() -> None:
     hull = qemu.Hull("x", tools.UUID, disks=(qemu.Disk(1 << 20, "S"),), nics=(qemu.Nic("52:54:00:00:00:09"),))
     argv = qemu.command(hull, qemu.Files(Path("/a,b"), Path("/s")), (BootDevice.NETWORK, BootDevice.DISK), "tcg", None)
