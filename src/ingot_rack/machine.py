@@ -97,8 +97,9 @@ class Machine:
                     await monitor.execute("system_powerdown")
                 case PowerAction.NMI:
                     await monitor.execute("inject-nmi")
-                case PowerAction.RESET if self._next_order() == self._order:
+                case PowerAction.RESET if self._boots_alike():
                     await monitor.execute("system_reset")
+                    self._use_order()
                 case PowerAction.RESET | PowerAction.CYCLE:
                     await self._stop()
                     await self._start()
@@ -164,6 +165,10 @@ class Machine:
         if first is BootDevice.NONE:
             return DEFAULT_ORDER
         return (first, *(device for device in DEFAULT_ORDER if device is not first))
+
+    def _boots_alike(self) -> bool:
+        """Whether the process that runs can do the next boot."""
+        return self._next_order() == self._order and not self._boot.http_uri
 
     def _use_order(self) -> tuple[BootDevice, ...]:
         """The order of the boot that begins now; a once-only override is used up by this."""
@@ -234,13 +239,17 @@ class Machine:
                 await monitor.close()
 
     def _heard(self, event: str, data: qmp.Message) -> None:
-        if event == "RESET" and data.get("guest") is True and self._next_order() != self._order and self._process:
+        if event != "RESET" or data.get("guest") is not True or not self._process:
+            return
+        if self._boots_alike():
+            self._use_order()
+        else:
             self._spawn(self._respawn(self._process))
 
     async def _respawn(self, reset: asyncio.subprocess.Process) -> None:
         """Give the guest that has just reset its next boot order, unless another start has done so."""
         async with self._lock:
-            if self._process is reset and self.power is PowerState.ON and self._next_order() != self._order:
+            if self._process is reset and self.power is PowerState.ON and not self._boots_alike():
                 await self._stop()
                 await self._start()
 

@@ -116,6 +116,7 @@ async def test_media_changes_while_the_machine_runs(make: Make, tmp_path: Path) 
     await one.set_boot(BootOverride(BootDevice.CD))
     await one.set_power(PowerAction.RESET)
     await until(said(one, "FROM-DISK", 2), what="the disk, when the drive is empty")
+    assert one.boot == BootOverride(), "used up, though the reset needed no new process"
 
 
 async def test_power_off_from_inside_is_seen(make: Make) -> None:
