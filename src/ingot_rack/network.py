@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import dataclasses
-import ipaddress
 import os
 import shutil
 import subprocess
@@ -55,7 +54,6 @@ class Network:
         await self.remove()
         if self.namespace:
             await _ip("netns", "add", self.namespace)
-        ipaddress.ip_interface(self.address)
         await self._batch(self._plan())
 
     async def remove(self) -> None:
