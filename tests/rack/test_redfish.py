@@ -15,7 +15,7 @@ import programs
 from ingot_rack import bmc
 from ingot_rack.hardware import BootDevice, BootMode, BootOverride, PowerState
 from ingot_rack.redfish import server as redfish
-from ingot_rack.redfish import tls, tree
+from ingot_rack.redfish import storage, tls, tree
 from rack.tools import PASSWORD, USER, run
 
 BASIC = {"Authorization": "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
@@ -199,6 +199,23 @@ async def test_virtual_media_is_fetched_and_removed(redfish_url: str, front: bmc
     assert (status, message(body)) == (400, "CouldNotEstablishConnection")
     assert list((tmp_path / "media").iterdir()) == []
     await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"CapacityBytes": -1},
+        {"CapacityBytes": (1 << 30) + 1},
+        {"Links": {"Drives": [{"@odata.id": f"{storage.CONTROLLER}/Drives/1"}] * 2}},
+        {"Links": {"Drives": [{"@odata.id": f"{storage.CONTROLLER}/Drives/2"}]}},
+    ],
+)
+async def test_no_volume_has_more_than_its_disks(redfish_url: str, wanted: dict[str, object]) -> None:
+    drives = {"Links": {"Drives": [{"@odata.id": f"{storage.CONTROLLER}/Drives/1"}]}}
+    body = {"RAIDType": "RAID0", **drives, **wanted}
+    status, told, _ = await ask(redfish_url, "POST", storage.VOLUMES, body)
+    assert (status, message(told)) == (400, "PropertyValueNotInList")
+    assert (await ask(redfish_url, "POST", storage.VOLUMES, {"RAIDType": "RAID0", **drives}))[0] == 201
 
 
 async def test_unavailable_reset_and_lying(redfish_url: str, front: bmc.Bmc) -> None:
