@@ -49,7 +49,7 @@ class Session:
         """Whether this session sequence number was not seen and is inside the window of 32."""
         ahead = sequence - self.sequence_in
         if ahead > 0:
-            self.seen = (self.seen << ahead | 1) & 0xFFFFFFFF
+            self.seen = (self.seen << min(ahead, 32) | 1) & 0xFFFFFFFF
             self.sequence_in = sequence
             return True
         bit = 1 << -ahead

@@ -38,6 +38,9 @@ async def activate(call: Call) -> bytes:
         console = await call.device.bmc.hardware.open_console()
     except (errors.RackError, OSError) as error:
         raise Refusal(DISABLED) from error
+    if call.device.line:  # by another request, meanwhile
+        console[1].close()
+        raise Refusal(ALREADY_ACTIVE)
     call.device.line = Line(call.session, console)
     return struct.pack("<IHHHH", 0, CHUNK + 4, CHUNK + 4, call.device.port, 0xFFFF)
 
