@@ -257,9 +257,13 @@ class Agent:
         self._around.effects.note(self.name, kind, detail)
 
     def _soon(self, act: Callable[[], None], kind: str) -> None:
-        """Act after the answer is on its way."""
+        """Act after the answer is on its way, unless the power goes before."""
         self._note(f"agent {kind}")
-        asyncio.get_running_loop().call_later(0.05, act)
+        self._spawn(self._act_later(act))
+
+    async def _act_later(self, act: Callable[[], None]) -> None:
+        await asyncio.sleep(0.05)
+        act()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

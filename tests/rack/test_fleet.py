@@ -170,6 +170,20 @@ async def test_a_slow_step_makes_the_agent_busy(api: Api) -> None:
     await few.close()
 
 
+async def test_an_order_of_the_agent_does_not_outlive_its_power(api: Api) -> None:
+    few = fleet.Fleet(fleet.Plan(redfish=1, first="127.49.0.1", api=api.url))
+    await few.start()
+    await network_boot(few, "sim-00000")
+    await until(lambda: bool(api.heartbeats))
+    machine = few.machines["sim-00000"]
+    next(iter(few.agents.values())).command("standby.power_off", {})
+    await machine.set_power(PowerAction.CYCLE)
+    await asyncio.sleep(0.2)
+    assert machine.power is PowerState.ON, "switched off by the agent of the boot before"
+    assert [one.kind for one in few.effects.all] == ["start", "agent power off", "stop", "start"]
+    await few.close()
+
+
 async def test_control_socket_breaks_and_tells(tmp_path: Path) -> None:
     socket = tmp_path / "c.sock"
     few = fleet.Fleet(fleet.Plan(ipmi=3, first="127.45.0.1", control=socket))
