@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, object]
 VERSION = "X-OpenStack-Ironic-API-Version"
-FORGET_SECONDS = 600.0
 _STEPS: dict[str, list[Json]] = {
     "clean": [
         {"step": "erase_devices_metadata", "priority": 10, "interface": "deploy", "reboot_requested": False},
@@ -77,7 +76,6 @@ class Agent:
         self.commands: dict[str, Json] = {}
         self.token = ""
         self.node = ""
-        self.heartbeats = 0
 
     @property
     def listens(self) -> bool:
@@ -167,7 +165,6 @@ class Agent:
         url = f"{self._around.api}/v1/heartbeat/{self.node}"
         try:
             async with self._around.client.post(url, json=body, headers={VERSION: "1.68"}) as answer:
-                self.heartbeats += 1
                 return answer.status < 300
         except (aiohttp.ClientError, TimeoutError) as error:
             log.debug("%s: heartbeat: %s", self.name, error)

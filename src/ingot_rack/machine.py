@@ -27,10 +27,9 @@ DEFAULT_ORDER = (BootDevice.DISK, BootDevice.NETWORK, BootDevice.CD)
 class Machine:
     """A QEMU machine with the files in `folder`. Create it, then `prepare`, then power it on."""
 
-    def __init__(self, hull: qemu.Hull, folder: Path, *, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(self, hull: qemu.Hull, folder: Path) -> None:
         self.hull = hull
         self.files = qemu.Files(folder, places.sockets(folder))
-        self._prefix = prefix
         self._process: asyncio.subprocess.Process | None = None
         self._qmp: qmp.Qmp | None = None
         self._order: tuple[BootDevice, ...] = ()
@@ -194,11 +193,11 @@ class Machine:
         self.starts += 1
 
     async def _launch(self, argv: list[str]) -> asyncio.subprocess.Process:
-        whole, nothing = (*self._prefix, *argv), asyncio.subprocess.DEVNULL
+        nothing = asyncio.subprocess.DEVNULL
         with self.files.errors_log.open("ab") as log:
             try:
                 return await asyncio.create_subprocess_exec(
-                    *whole, stdin=nothing, stdout=log, stderr=log, start_new_session=True
+                    *argv, stdin=nothing, stdout=log, stderr=log, start_new_session=True
                 )
             except FileNotFoundError as error:
                 raise errors.RackError(f"{argv[0]} was not found", hint="Install qemu-system-x86.") from error

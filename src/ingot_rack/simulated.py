@@ -24,13 +24,13 @@ class Simulated:
 
     __slots__ = ("_boot", "_facts", "_media", "_power", "delay", "history", "on_boot", "order")
 
-    def __init__(self, facts: hardware.Facts, *, delay: float = 0.0, on_boot: BootHook | None = None) -> None:
+    def __init__(self, facts: hardware.Facts, *, delay: float = 0.0) -> None:
         self._facts = facts
         self._power = PowerState.OFF
         self._boot = BootOverride()
         self._media: Path | None = None
         self.delay = delay
-        self.on_boot = on_boot
+        self.on_boot: BootHook | None = None
         self.order = BootDevice.DISK
         self.history: list[PowerAction] = []
 
