@@ -1,8 +1,8 @@
 """`python -m ingot_rack`: racks and fleets from the command line.
 
 Why: virtual hardware without the rest of the product.
-May not: hold logic of its own. Invariant: results go to stdout (JSON with --json), sentences about failures to stderr
-with exit code 1.
+May not: hold logic of its own. Invariant: results go to stdout as JSON, sentences about failures to stderr with exit
+code 1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A server that exists in memory only: power, boot device and media with settable delays.
 
 Why: ten thousand of them fit into one process, so BMC servers and their clients can be tried at scale.
-May not: start programs or touch files. Invariant: `power` changes only inside `set_power`, in the order asked.
+May not: start programs or touch files. Invariant: `power` changes by what a BMC asks, in that order, or
+by what the system inside does.
 """
 
 from __future__ import annotations
