@@ -138,9 +138,10 @@ def _stop_on_signals(event: asyncio.Event) -> None:
 
 async def _serve(spec: specs.Spec, ready: int = NOT_ASKED) -> None:
     """Bring a rack up, keep it until told to stop, clean up. A byte on `ready` says that it is up."""
+    folder = places.rack(spec.name)
+    rack.refuse_second(spec.name)
     one = running.Rack(spec)
     _stop_on_signals(one.stopping)
-    folder = places.rack(spec.name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / "rack.pid").write_text(str(os.getpid()))
     try:

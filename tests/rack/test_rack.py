@@ -71,6 +71,8 @@ async def test_up_status_control_down(spec_file: Path, tmp_path: Path) -> None:
     assert (rack.places.rack(NAME) / "state.json").stat().st_mode & 0o077 == 0, "it holds passwords"
     with pytest.raises(errors.RackError, match="is up already"):
         await rack.start(spec_file)
+    code, output = await run(sys.executable, "-m", "ingot_rack", "serve", str(spec_file))
+    assert (code, "is up already" in output) == (1, True), "a second one would end the machines of the first"
     assert await ask(do="power", machine="a", action="on") == "on"
     assert machines(await ask(do="status"))["a"]["power"] == "on"
     picture = tmp_path / "p.png"
