@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, object]
 VERSION = "X-OpenStack-Ironic-API-Version"
-FORGET_SECONDS = 600.0
 _STEPS: dict[str, list[Json]] = {
     "clean": [
         {"step": "erase_devices_metadata", "priority": 10, "interface": "deploy", "reboot_requested": False},
@@ -77,7 +76,6 @@ class Agent:
         self.commands: dict[str, Json] = {}
         self.token = ""
         self.node = ""
-        self.heartbeats = 0
 
     @property
     def listens(self) -> bool:
@@ -167,7 +165,6 @@ class Agent:
         url = f"{self._around.api}/v1/heartbeat/{self.node}"
         try:
             async with self._around.client.post(url, json=body, headers={VERSION: "1.68"}) as answer:
-                self.heartbeats += 1
                 return answer.status < 300
         except (aiohttp.ClientError, TimeoutError) as error:
             log.debug("%s: heartbeat: %s", self.name, error)
@@ -257,9 +254,13 @@ class Agent:
         self._around.effects.note(self.name, kind, detail)
 
     def _soon(self, act: Callable[[], None], kind: str) -> None:
-        """Act after the answer is on its way."""
+        """Act after the answer is on its way, unless the power goes before."""
         self._note(f"agent {kind}")
-        asyncio.get_running_loop().call_later(0.05, act)
+        self._spawn(self._act_later(act))
+
+    async def _act_later(self, act: Callable[[], None]) -> None:
+        await asyncio.sleep(0.05)
+        act()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

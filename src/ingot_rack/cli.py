@@ -1,8 +1,8 @@
 """`python -m ingot_rack`: racks and fleets from the command line.
 
 Why: virtual hardware without the rest of the product.
-May not: hold logic of its own. Invariant: results go to stdout (JSON with --json), sentences about failures to stderr
-with exit code 1.
+May not: hold logic of its own. Invariant: results go to stdout as JSON, sentences about failures to stderr with exit
+code 1.
 """
 
 from __future__ import annotations
@@ -138,9 +138,10 @@ def _stop_on_signals(event: asyncio.Event) -> None:
 
 async def _serve(spec: specs.Spec, ready: int = NOT_ASKED) -> None:
     """Bring a rack up, keep it until told to stop, clean up. A byte on `ready` says that it is up."""
+    folder = places.rack(spec.name)
+    rack.refuse_second(spec.name)
     one = running.Rack(spec)
     _stop_on_signals(one.stopping)
-    folder = places.rack(spec.name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / "rack.pid").write_text(str(os.getpid()))
     try:

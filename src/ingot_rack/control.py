@@ -22,6 +22,7 @@ from ingot_rack import errors
 
 Json = dict[str, object]
 Dispatch = Callable[[Json], Awaitable[object]]
+_LONGEST = 1 << 24  # bytes of a line: a request may name all machines of a fleet
 
 
 class Server:
@@ -36,7 +37,7 @@ class Server:
     async def start(self) -> None:
         """Listen."""
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, str(self._path))
+        self._server = await asyncio.start_unix_server(self._serve, str(self._path), limit=_LONGEST)
         self._path.chmod(0o600)
 
     async def close(self) -> None:
@@ -50,12 +51,14 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
-        with contextlib.suppress(ConnectionError, asyncio.LimitOverrunError):
-            while line := await reader.readline():
-                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
-                await writer.drain()
-        self._writers.discard(writer)
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, ValueError):  # the latter is what readline makes of a long line
+                while line := await reader.readline():
+                    writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+                    await writer.drain()
+        finally:
+            self._writers.discard(writer)
+            writer.close()
 
     async def _answer(self, line: bytes) -> Json:
         try:
@@ -73,7 +76,7 @@ async def call(path: Path, request: Json, *, seconds: float = 30.0) -> object:
     """Send one request to a rack's control socket; raises RackError with the rack's sentence."""
     try:
         async with asyncio.timeout(seconds):
-            reader, writer = await asyncio.open_unix_connection(str(path), limit=1 << 24)
+            reader, writer = await asyncio.open_unix_connection(str(path), limit=_LONGEST)
             try:
                 writer.write(json.dumps(request).encode() + b"\n")
                 line = await reader.readline()

@@ -28,7 +28,8 @@ def boot_from_uri(file: Path, uri: str) -> None:
     Raises RackError when the file is no store of variables or is full.
     """
     store = bytearray(file.read_bytes())
-    path = struct.pack("<BBH", 3, 24, 4 + len(uri)) + uri.encode() + struct.pack("<BBH", 0x7F, 0xFF, 4)
+    address = uri.encode()
+    path = struct.pack("<BBH", 3, 24, 4 + len(address)) + address + struct.pack("<BBH", 0x7F, 0xFF, 4)
     name = "Redfish HTTP boot\0".encode("utf-16-le")
     entry = struct.pack("<IH", 1, len(path)) + name + path
     _write(store, f"Boot{_NUMBER:04X}", entry)

@@ -88,12 +88,12 @@ class Fleet:
         """End everything."""
         if self._control:
             await self._control.close()
-        for agent in tuple(self.agents.values()):
-            await agent.close()
         for server in self._servers:
             await server.close()
         for one in self.bmcs.values():
             await one.close()
+        for agent in tuple(self.agents.values()):  # the last, for a machine that is started starts one
+            await agent.close()
         await asyncio.gather(*self._closing, return_exceptions=True)
         if self._around:
             await self._around.client.close()

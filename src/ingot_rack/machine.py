@@ -27,10 +27,9 @@ DEFAULT_ORDER = (BootDevice.DISK, BootDevice.NETWORK, BootDevice.CD)
 class Machine:
     """A QEMU machine with the files in `folder`. Create it, then `prepare`, then power it on."""
 
-    def __init__(self, hull: qemu.Hull, folder: Path, *, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(self, hull: qemu.Hull, folder: Path) -> None:
         self.hull = hull
         self.files = qemu.Files(folder, places.sockets(folder))
-        self._prefix = prefix
         self._process: asyncio.subprocess.Process | None = None
         self._qmp: qmp.Qmp | None = None
         self._order: tuple[BootDevice, ...] = ()
@@ -97,18 +96,19 @@ class Machine:
                     await monitor.execute("system_powerdown")
                 case PowerAction.NMI:
                     await monitor.execute("inject-nmi")
-                case PowerAction.RESET if self._next_order() == self._order:
+                case PowerAction.RESET if self._boots_alike():
                     await monitor.execute("system_reset")
+                    self._use_order()
                 case PowerAction.RESET | PowerAction.CYCLE:
                     await self._stop()
                     await self._start()
 
     async def set_boot(self, override: BootOverride) -> None:
-        """Choose the next boot device; a persistent one is kept on disk."""
+        """Choose the next boot device; a persistent one is kept on disk, until there shall be none."""
         self._boot = override
         kept = override.device if override.persistent else BootDevice.NONE
         mode = override.mode if override.persistent else None
-        if kept is not BootDevice.NONE or override == BootOverride():
+        if override.persistent or override.device is BootDevice.NONE:
             await asyncio.to_thread(self.files.settings.write_text, json.dumps({"boot": kept, "mode": mode}))
 
     async def insert_media(self, image: Path) -> None:
@@ -165,6 +165,10 @@ class Machine:
             return DEFAULT_ORDER
         return (first, *(device for device in DEFAULT_ORDER if device is not first))
 
+    def _boots_alike(self) -> bool:
+        """Whether the process that runs can do the next boot."""
+        return self._next_order() == self._order and not self._boot.http_uri
+
     def _use_order(self) -> tuple[BootDevice, ...]:
         """The order of the boot that begins now; a once-only override is used up by this."""
         order = self._next_order()
@@ -189,11 +193,11 @@ class Machine:
         self.starts += 1
 
     async def _launch(self, argv: list[str]) -> asyncio.subprocess.Process:
-        whole, nothing = (*self._prefix, *argv), asyncio.subprocess.DEVNULL
+        nothing = asyncio.subprocess.DEVNULL
         with self.files.errors_log.open("ab") as log:
             try:
                 return await asyncio.create_subprocess_exec(
-                    *whole, stdin=nothing, stdout=log, stderr=log, start_new_session=True
+                    *argv, stdin=nothing, stdout=log, stderr=log, start_new_session=True
                 )
             except FileNotFoundError as error:
                 raise errors.RackError(f"{argv[0]} was not found", hint="Install qemu-system-x86.") from error
@@ -234,13 +238,17 @@ class Machine:
                 await monitor.close()
 
     def _heard(self, event: str, data: qmp.Message) -> None:
-        if event == "RESET" and data.get("guest") is True and self._next_order() != self._order and self._process:
+        if event != "RESET" or data.get("guest") is not True or not self._process:
+            return
+        if self._boots_alike():
+            self._use_order()
+        else:
             self._spawn(self._respawn(self._process))
 
     async def _respawn(self, reset: asyncio.subprocess.Process) -> None:
         """Give the guest that has just reset its next boot order, unless another start has done so."""
         async with self._lock:
-            if self._process is reset and self.power is PowerState.ON and self._next_order() != self._order:
+            if self._process is reset and self.power is PowerState.ON and not self._boots_alike():
                 await self._stop()
                 await self._start()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import dataclasses
-import ipaddress
+import functools
 import os
 import shutil
 import subprocess
@@ -20,6 +20,7 @@ from ingot_rack import errors, places
 
 CLONE_NEWNET = 0x40000000
 NAMESPACES = Path("/run/netns")
+_SECONDS = 60.0  # that one call of ip may take
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,7 +56,6 @@ class Network:
         await self.remove()
         if self.namespace:
             await _ip("netns", "add", self.namespace)
-        ipaddress.ip_interface(self.address)
         await self._batch(self._plan())
 
     async def remove(self) -> None:
@@ -120,9 +120,11 @@ def check_rights() -> None:
 
 async def _ip(*arguments: str, text: str = "") -> str:
     # In a thread: asyncio's pipes outlive their process by a turn of the loop, and this may be the loop's last turn.
-    done = await asyncio.to_thread(
-        subprocess.run, ["ip", *arguments], input=text, capture_output=True, text=True, check=False
-    )
+    run = functools.partial(subprocess.run, capture_output=True, text=True, check=False, timeout=_SECONDS)
+    try:
+        done = await asyncio.to_thread(run, ["ip", *arguments], input=text)
+    except subprocess.TimeoutExpired as error:
+        raise errors.RackError(f"ip {' '.join(arguments)} did not end in {_SECONDS:g} s") from error
     if done.returncode:
         raise errors.RackError(f"ip {' '.join(arguments)} failed: {done.stderr.strip()}")
     return done.stdout

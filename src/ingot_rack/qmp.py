@@ -28,6 +28,7 @@ class Qmp:
         self._on_event = on_event
         self._lock = asyncio.Lock()
         self._answers: asyncio.Queue[Message] = asyncio.Queue()
+        self._asked = 0
         self._pump = asyncio.get_running_loop().create_task(self._run())
 
     async def execute(self, command: str, arguments: Message | None = None, *, seconds: float = 20.0) -> object:
@@ -36,11 +37,13 @@ class Qmp:
         if arguments:
             request["arguments"] = arguments
         async with self._lock:
+            self._asked += 1
+            request["id"] = self._asked
             try:
                 async with asyncio.timeout(seconds):
                     self._writer.write(json.dumps(request).encode() + b"\n")
                     await self._writer.drain()
-                    answer = await self._answers.get()
+                    answer = await self._answer()
             except TimeoutError as error:
                 raise errors.RackError(f"QEMU did not answer {command} in {seconds:g} s") from error
             except ConnectionError as error:
@@ -48,6 +51,12 @@ class Qmp:
         if "error" in answer:
             raise errors.RackError(f"QEMU refused {command}: {answer['error']}")
         return answer.get("return")
+
+    async def _answer(self) -> Message:
+        """What QEMU says to the last command; what came too late for an earlier one is dropped."""
+        while (answer := await self._answers.get()).get("id", self._asked) != self._asked:
+            continue
+        return answer
 
     async def close(self) -> None:
         """Hang up."""

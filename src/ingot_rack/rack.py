@@ -41,6 +41,12 @@ def read_state(name: str) -> Json | None:
         return None
 
 
+def refuse_second(name: str) -> None:
+    """Raise RackError when another process runs a rack of this name."""
+    if processes.find(places.rack(name) / "rack.pid", MARK) not in {None, os.getpid()}:
+        raise errors.RackError(f"The rack {name} is up already", hint="Take it down first.")
+
+
 async def end_machines(folder: Path) -> int:
     """End the QEMU processes a killed rack left in its folder; how many there were."""
     ended = 0
@@ -53,8 +59,7 @@ async def start(spec_file: Path, *, seconds: float = 30.0) -> Json:
     """Start a rack in a process of its own and wait until it is ready; its state as `Rack.describe` tells it."""
     spec = specs.read(spec_file)
     folder = places.rack(spec.name)
-    if processes.find(folder / "rack.pid", MARK) is not None:
-        raise errors.RackError(f"The rack {spec.name} is up already", hint="Take it down first.")
+    refuse_second(spec.name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / "state.json").unlink(missing_ok=True)
     log_file = folder / "rack.log"

@@ -1,7 +1,8 @@
 """A server that exists in memory only: power, boot device and media with settable delays.
 
 Why: ten thousand of them fit into one process, so BMC servers and their clients can be tried at scale.
-May not: start programs or touch files. Invariant: `power` changes only inside `set_power`, in the order asked.
+May not: start programs or touch files. Invariant: `power` changes by what a BMC asks, in that order, or
+by what the system inside does.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ class Simulated:
 
     __slots__ = ("_boot", "_facts", "_media", "_power", "delay", "history", "on_boot", "order")
 
-    def __init__(self, facts: hardware.Facts, *, delay: float = 0.0, on_boot: BootHook | None = None) -> None:
+    def __init__(self, facts: hardware.Facts, *, delay: float = 0.0) -> None:
         self._facts = facts
         self._power = PowerState.OFF
         self._boot = BootOverride()
         self._media: Path | None = None
         self.delay = delay
-        self.on_boot = on_boot
+        self.on_boot: BootHook | None = None
         self.order = BootDevice.DISK
         self.history: list[PowerAction] = []
 

@@ -98,11 +98,22 @@ def parse(parsed: object) -> Spec:
     if len(set(names)) != len(names):
         raise errors.Invalid("Two machines have the same name", hint="Names must differ.")
     spec = Spec(**fields, machines=tuple(machines))  # pyright: ignore[reportArgumentType] - checked just before
+    _check_networks(spec)
     filled = tuple(_fill(spec, index, one) for index, one in enumerate(machines))
     namespace = spec.namespace
     if namespace is None and spec.network:
         namespace = f"ingot-{spec.name}"
     return dataclasses.replace(spec, machines=filled, namespace=namespace)
+
+
+def _check_networks(spec: Spec) -> None:
+    try:
+        ipaddress.ip_interface(spec.address)
+        hosts = ipaddress.ip_network(spec.bmc_network).num_addresses - 2
+    except ValueError as error:
+        raise errors.Invalid(f"address or bmc_network of the rack: {error}", hint="See ingot_rack.specs.") from error
+    if spec.network and hosts < len(spec.machines):
+        raise errors.Invalid(f"{spec.bmc_network} is too small for the BMCs", hint="Give a larger bmc_network.")
 
 
 def _checked(kind: type[Spec] | type[MachineSpec], parsed: object, where: str) -> dict[str, object]:

@@ -44,11 +44,11 @@ async def foreign_dhcp(world: World) -> AsyncGenerator[None]:
     waits = "while ! ip link set oth up 2>/dev/null; do sleep 0.1; done; ip addr add 192.0.2.2/24 dev oth"
     script = f"{waits}; exec dnsmasq --keep-in-foreground --conf-file={world.folder}/foreign.conf"
     child = await asyncio.create_subprocess_exec("unshare", "--net", "sh", "-c", script)
-    peer = ("peer", "name", "oth", "netns", str(child.pid))
-    code, _, complaint = await world.run_inside("ip", "link", "add", other, "type", "veth", *peer)
-    assert code == 0, complaint
-    await world.run_inside("ip", "link", "set", other, "master", bridge, "up")
     try:
+        peer = ("peer", "name", "oth", "netns", str(child.pid))
+        code, _, complaint = await world.run_inside("ip", "link", "add", other, "type", "veth", *peer)
+        assert code == 0, complaint
+        await world.run_inside("ip", "link", "set", other, "master", bridge, "up")
         yield
     finally:
         child.terminate()

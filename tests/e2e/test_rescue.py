@@ -22,7 +22,7 @@ _SSH = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", 
 
 
 def address(machine: Machine) -> str:
-    """The address the ramdisk told on the console, the last one first."""
+    """The address the ramdisk told on the console, the last one."""
     return re.findall(r"has (\d+\.\d+\.\d+\.\d+)/", way.console(machine))[-1]
 
 

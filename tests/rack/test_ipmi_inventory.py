@@ -108,9 +108,9 @@ async def test_identify_lamp(ipmitool: Tool, ipmi_port: int) -> None:
     assert await state() == "indefinite on"
     await ipmitool("chassis", "identify", "0")
     assert await state() == "off"
-    await ipmitool("chassis", "identify", "1")
+    await ipmitool("chassis", "identify", "5")
     assert await state() == "timed on"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while await state() != "off":
             await asyncio.sleep(0.1)
 

@@ -116,6 +116,7 @@ async def test_media_changes_while_the_machine_runs(make: Make, tmp_path: Path) 
     await one.set_boot(BootOverride(BootDevice.CD))
     await one.set_power(PowerAction.RESET)
     await until(said(one, "FROM-DISK", 2), what="the disk, when the drive is empty")
+    assert one.boot == BootOverride(), "used up, though the reset needed no new process"
 
 
 async def test_power_off_from_inside_is_seen(make: Make) -> None:
@@ -192,6 +193,15 @@ def _read(handle: int, heard: bytearray) -> bytes:
     with contextlib.suppress(BlockingIOError):
         heard += os.read(handle, 4096)
     return bytes(heard)
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+async def test_no_override_ends_a_persistent_one(tmp_path: Path, persistent: bool) -> None:
+    """As ipmitool asks for it, "chassis bootdev none": with a boot mode."""
+    one = machine.Machine(qemu.Hull("x", tools.UUID), tmp_path)
+    await one.set_boot(BootOverride(BootDevice.NETWORK, persistent=True))
+    await one.set_boot(BootOverride(BootDevice.NONE, persistent=persistent, mode=BootMode.BIOS))
+    assert machine.Machine(one.hull, tmp_path).boot == BootOverride()
 
 
 def test_the_facts_of_the_hull_are_told() -> None:

@@ -53,6 +53,13 @@ def machines(state: dict[str, object]) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in cast("list[dict[str, Any]]", state["machines"])}
 
 
+def copied(pid_file: Path, folder: Path) -> Path:
+    """The same process number in a file that no end of a rack removes."""
+    copy = folder / "left.pid"
+    copy.write_text(pid_file.read_text())
+    return copy
+
+
 async def ask(**request: object) -> Any:
     return await control.call(rack.control_socket(NAME), request)
 
@@ -64,6 +71,8 @@ async def test_up_status_control_down(spec_file: Path, tmp_path: Path) -> None:
     assert (rack.places.rack(NAME) / "state.json").stat().st_mode & 0o077 == 0, "it holds passwords"
     with pytest.raises(errors.RackError, match="is up already"):
         await rack.start(spec_file)
+    code, output = await run(sys.executable, "-m", "ingot_rack", "serve", str(spec_file))
+    assert (code, "is up already" in output) == (1, True), "a second one would end the machines of the first"
     assert await ask(do="power", machine="a", action="on") == "on"
     assert machines(await ask(do="status"))["a"]["power"] == "on"
     picture = tmp_path / "p.png"
@@ -75,9 +84,11 @@ async def test_up_status_control_down(spec_file: Path, tmp_path: Path) -> None:
         await ask(do="power", machine="z", action="on")
     with pytest.raises(errors.RackError, match="'explode'"):
         await ask(do="power", machine="a", action="explode")
+    left = copied(Path(told["a"]["folder"]) / "qemu.pid", tmp_path)
+    assert processes.find(left, NAME) is not None
     assert await rack.down(NAME)
     assert not await rack.down(NAME), "nothing is left to end"
-    assert processes.find(Path(told["a"]["folder"]) / "qemu.pid", NAME) is None
+    assert processes.find(left, NAME) is None
 
 
 @pytest.mark.peer
@@ -92,16 +103,17 @@ async def test_a_broken_bmc_by_control(spec_file: Path) -> None:
     assert (await run(*command))[0] == 0
 
 
-async def test_a_killed_rack_is_cleaned_up(spec_file: Path) -> None:
+async def test_a_killed_rack_is_cleaned_up(spec_file: Path, tmp_path: Path) -> None:
     state = await rack.start(spec_file)
     await ask(do="power", machine="a", action="on")
     pid_file = Path(machines(state)["a"]["folder"]) / "qemu.pid"
     os.kill(int(str(state["pid"])), signal.SIGKILL)
     await until(lambda: processes.find(rack.places.rack(NAME) / "rack.pid", "ingot_rack") is None)
     mark = str(rack.places.sockets(pid_file.parent) / "qmp.sock")
-    assert processes.find(pid_file, mark) is not None, "QEMU outlives a killed rack"
+    left = copied(pid_file, tmp_path)
+    assert processes.find(left, mark) is not None, "QEMU outlives a killed rack"
     assert await rack.down(NAME)
-    assert processes.find(pid_file, mark) is None
+    assert processes.find(left, mark) is None
     again = await rack.start(spec_file)
     assert machines(again)["a"]["uuid"] == machines(state)["a"]["uuid"]
 
@@ -109,8 +121,7 @@ async def test_a_killed_rack_is_cleaned_up(spec_file: Path) -> None:
 async def test_up_after_a_kill_ends_the_leftovers(spec_file: Path, tmp_path: Path) -> None:
     state = await rack.start(spec_file)
     await ask(do="power", machine="a", action="on")
-    left = tmp_path / "left.pid"
-    left.write_text((Path(machines(state)["a"]["folder"]) / "qemu.pid").read_text())
+    left = copied(Path(machines(state)["a"]["folder"]) / "qemu.pid", tmp_path)
     assert processes.find(left, "ingot") is not None
     os.kill(int(str(state["pid"])), signal.SIGKILL)
     await until(lambda: processes.find(rack.places.rack(NAME) / "rack.pid", "ingot_rack") is None)

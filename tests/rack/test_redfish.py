@@ -12,10 +12,11 @@ import aiohttp
 import pytest
 
 import programs
-from ingot_rack import bmc
+from ingot_rack import bmc, errors, hardware, simulated
 from ingot_rack.hardware import BootDevice, BootMode, BootOverride, PowerState
 from ingot_rack.redfish import server as redfish
-from ingot_rack.redfish import tls, tree
+from ingot_rack.redfish import storage, tls, tree
+from ingot_rack.redfish.shapes import SHAPES
 from rack.tools import PASSWORD, USER, run
 
 BASIC = {"Authorization": "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
@@ -199,6 +200,54 @@ async def test_virtual_media_is_fetched_and_removed(redfish_url: str, front: bmc
     assert (status, message(body)) == (400, "CouldNotEstablishConnection")
     assert list((tmp_path / "media").iterdir()) == []
     await runner.cleanup()
+
+
+class Driveless(simulated.Simulated):
+    """A machine whose CD drive refuses everything."""
+
+    async def insert_media(self, image: Path) -> None:
+        raise errors.RackError(f"{image} does not fit")
+
+    async def eject_media(self) -> None:
+        raise errors.RackError("It is stuck")
+
+
+async def test_an_image_that_the_drive_refuses_is_not_kept(facts: hardware.Facts, tmp_path: Path) -> None:
+    fetched = tmp_path / "media"
+    server = redfish.Server({"127.0.0.1": tree.Front(bmc.Bmc(Driveless(facts), USER, PASSWORD), fetched)}, 0)
+    url = f"http://127.0.0.1:{await server.start()}"
+    for path, body in ((INSERT, {"Image": f"{url}/redfish/v1/"}), (EJECT, {})):
+        status, told, _ = await ask(url, "POST", path, body)
+        assert (status, message(told)) == (500, "InternalError")
+    assert list(fetched.iterdir()) == []
+    await server.close()
+
+
+async def test_a_drive_is_only_where_it_is_shown(front: bmc.Bmc) -> None:
+    server = redfish.Server({"127.0.0.1": tree.Front(front, shape=SHAPES["ami"])}, 0)
+    url = f"http://127.0.0.1:{await server.start()}"
+    body = {"Image": "http://192.0.2.1/x.iso", "TransferMethod": "Stream"}
+    for parent, status in ((tree.SYSTEM, 404), (tree.MANAGER, 204)):
+        path = f"{parent}/VirtualMedia/Cd/Actions/VirtualMedia.InsertMedia"
+        assert (await ask(url, "POST", path, body))[0] == status
+    await server.close()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"CapacityBytes": -1},
+        {"CapacityBytes": (1 << 30) + 1},
+        {"Links": {"Drives": [{"@odata.id": f"{storage.CONTROLLER}/Drives/1"}] * 2}},
+        {"Links": {"Drives": [{"@odata.id": f"{storage.CONTROLLER}/Drives/2"}]}},
+    ],
+)
+async def test_no_volume_has_more_than_its_disks(redfish_url: str, wanted: dict[str, object]) -> None:
+    drives = {"Links": {"Drives": [{"@odata.id": f"{storage.CONTROLLER}/Drives/1"}]}}
+    body = {"RAIDType": "RAID0", **drives, **wanted}
+    status, told, _ = await ask(redfish_url, "POST", storage.VOLUMES, body)
+    assert (status, message(told)) == (400, "PropertyValueNotInList")
+    assert (await ask(redfish_url, "POST", storage.VOLUMES, {"RAIDType": "RAID0", **drives}))[0] == 201
 
 
 async def test_unavailable_reset_and_lying(redfish_url: str, front: bmc.Bmc) -> None:

@@ -17,10 +17,11 @@ from ingot_rack.ipmi import eventlog, suites
 from ingot_rack.ipmi import line as lines
 from ingot_rack.ipmi import session as sessions
 
-OK, BUSY, INVALID_COMMAND, TIMEOUT = 0x00, 0xC0, 0xC1, 0xC3
+OK, BUSY, INVALID_COMMAND = 0x00, 0xC0, 0xC1
 SHORT, OUT_OF_RANGE, NOT_PRESENT, INVALID_DATA = 0xC7, 0xC9, 0xCB, 0xCC
 NOT_ALLOWED, NOT_NOW, FAILED = 0xD4, 0xD5, 0xFF
 PARAMETER_UNKNOWN = 0x80
+RESET_SECONDS = 2.0  # of silence
 
 
 class Refusal(Exception):
@@ -44,8 +45,6 @@ class Device:
     boot_info_ack: bytes = b"\x00\x00"
     last_control: int = 0
     unresponsive_until: float = 0.0
-    reset_seconds: float = 2.0
-    sol_enabled: bool = True
     port: int = 623
     line: lines.Line | None = None
     sdr_reservation: int = 0
@@ -101,7 +100,7 @@ async def warm_reset(call: Call) -> bytes:
 
 def _restart(call: Call, kind: int) -> bytes:
     call.device.bmc.resets.append(kind)
-    call.device.unresponsive_until = time.monotonic() + call.device.reset_seconds
+    call.device.unresponsive_until = time.monotonic() + RESET_SECONDS
     call.device.sessions.clear()
     return b""
 

@@ -205,10 +205,10 @@ class _Exchange:
             before, answer, at = opened.last_control
             if before == message and (not answer or time.monotonic() - at < REPEAT_SECONDS):
                 return answer
-            opened.last_control = (message, b"", 0.0)
-        faults = self.device.bmc.faults
-        if opened and faults.take("busy_next"):
+        if opened and self.device.bmc.faults.take("busy_next"):
             return wire.build_response(request, commands.BUSY)
+        if opened and control:
+            opened.last_control = (message, b"", 0.0)
         call = commands.Call(self.device, opened, request.data)
         code, data = await table.run(request.netfn, request.command, call)
         answer = wire.build_response(request, code, data)

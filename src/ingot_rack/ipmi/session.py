@@ -16,6 +16,7 @@ from ingot_rack import bmc as bmcs
 from ingot_rack.ipmi import suites, wire
 from ingot_rack.ipmi.suites import Suite
 
+LIMIT = 16
 IDLE_SECONDS, HALF_OPEN_SECONDS, SILENT_SECONDS = 60.0, 10.0, 1.0
 PRIVILEGE_USER, PRIVILEGE_OPERATOR, PRIVILEGE_ADMINISTRATOR = 2, 3, 4
 
@@ -49,7 +50,7 @@ class Session:
         """Whether this session sequence number was not seen and is inside the window of 32."""
         ahead = sequence - self.sequence_in
         if ahead > 0:
-            self.seen = (self.seen << ahead | 1) & 0xFFFFFFFF
+            self.seen = (self.seen << min(ahead, 32) | 1) & 0xFFFFFFFF
             self.sequence_in = sequence
             return True
         bit = 1 << -ahead
@@ -85,15 +86,14 @@ class Session:
 
 
 class Sessions:
-    """The session table of one BMC; opening beyond `limit` is refused."""
+    """The session table of one BMC; opening beyond `LIMIT` is refused."""
 
-    __slots__ = ("_bmc", "_guid", "_table", "limit", "on_close")
+    __slots__ = ("_bmc", "_guid", "_table", "on_close")
 
-    def __init__(self, bmc: bmcs.Bmc, guid: bytes, *, limit: int = 16) -> None:
+    def __init__(self, bmc: bmcs.Bmc, guid: bytes) -> None:
         self._bmc = bmc
         self._guid = guid
         self._table: dict[int, Session] = {}
-        self.limit = limit
         self.on_close: Callable[[Session], None] | None = None
 
     def __len__(self) -> int:
@@ -147,7 +147,7 @@ class Sessions:
         self._expire()
         if suite is None:
             return struct.pack("<BBBBI", tag, NO_SUITE_MATCH, 0, 0, console_id)
-        if self._bmc.faults.sessions_full or len(self._table) >= self.limit:
+        if self._bmc.faults.sessions_full or len(self._table) >= LIMIT:
             return struct.pack("<BBBBI", tag, NO_RESOURCES, 0, 0, console_id)
         session = Session(suite, console_id, suites.random_id(), used_at=time.monotonic())
         self._table[session.bmc_id] = session

@@ -30,14 +30,15 @@ async def activate(call: Call) -> bytes:
     """Activate Payload: type 1, instance 1."""
     if call.byte(0) & 0x3F != 1 or call.byte(1) & 0x0F != 1 or call.session is None:
         raise Refusal(commands.INVALID_DATA)
-    if not call.device.sol_enabled:
-        raise Refusal(DISABLED)
     if call.device.line:
         raise Refusal(ALREADY_ACTIVE)
     try:
         console = await call.device.bmc.hardware.open_console()
     except (errors.RackError, OSError) as error:
         raise Refusal(DISABLED) from error
+    if call.device.line:  # by another request, meanwhile
+        console[1].close()
+        raise Refusal(ALREADY_ACTIVE)
     call.device.line = Line(call.session, console)
     return struct.pack("<IHHHH", 0, CHUNK + 4, CHUNK + 4, call.device.port, 0xFFFF)
 
@@ -62,10 +63,9 @@ async def parameter(call: Call) -> bytes:
     """Get SOL Configuration Parameters."""
     if call.byte(0) & 0x80:
         return b"\x11"
-    on = int(call.device.sol_enabled)
     values = {
         0: b"\x00",
-        1: bytes([on]),
+        1: b"\x01",
         2: bytes([0x82]),
         3: b"\x0c\x60",
         4: b"\x07\x32",

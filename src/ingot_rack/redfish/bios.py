@@ -40,10 +40,8 @@ class State:
 
     @property
     def now(self) -> Json:
-        """What is in force; with the fault `settings_ignored` a start drops what was pending."""
-        if self._later and self._bmc.starts > self._since:
-            self._now |= {} if self._bmc.faults.settings_ignored else self._later
-            self._later = {}
+        """What is in force."""
+        self._settle()
         return self._now
 
     @property
@@ -53,8 +51,15 @@ class State:
 
     def change(self, wanted: Json) -> None:
         """Make values pending."""
-        self._later = {**self._later, **wanted} if self.later else wanted
+        self._settle()
+        self._later |= wanted
         self._since = self._bmc.starts
+
+    def _settle(self) -> None:
+        """A start puts what was pending into force; with the fault `settings_ignored` it drops it."""
+        if self._later and self._bmc.starts > self._since:
+            self._now |= {} if self._bmc.faults.settings_ignored else self._later
+            self._later = {}
 
 
 def bios(front: Front) -> Json:

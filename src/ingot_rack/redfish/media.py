@@ -7,7 +7,6 @@ changed nothing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import uuid
 from pathlib import Path
@@ -101,6 +100,7 @@ async def insert(front: Front, name: str, body: Json) -> None:
         try:
             await front.bmc.hardware.insert_media(path)
         except errors.RackError as error:
+            _forget(front, path)
             raise Refused(500, "InternalError") from error
     drive.image = image
     drive.write_protected = body.get("WriteProtected") is not False
@@ -119,10 +119,19 @@ async def eject(front: Front, name: str) -> None:
     """VirtualMedia.EjectMedia; an empty drive stays empty."""
     if name == "Cd":
         path = front.bmc.hardware.media
-        await front.bmc.hardware.eject_media()
-        if path and front.media_folder and path.parent == front.media_folder:
-            path.unlink(missing_ok=True)
+        try:
+            await front.bmc.hardware.eject_media()
+        except errors.RackError as error:
+            raise Refused(500, "InternalError") from error
+        if path:
+            _forget(front, path)
     front.part(Drives).get(name).image = ""
+
+
+def _forget(front: Front, path: Path) -> None:
+    """Remove an image that was fetched; one of a file: URL is somebody else's."""
+    if path.parent == front.media_folder:
+        path.unlink(missing_ok=True)
 
 
 async def _fetch(front: Front, image: str) -> Path:
@@ -134,12 +143,13 @@ async def _fetch(front: Front, image: str) -> Path:
     front.media_folder.mkdir(parents=True, exist_ok=True)
     target = front.media_folder / f"media-{uuid.uuid4().hex}.iso"
     try:
-        async with asyncio.timeout(FETCH_SECONDS):
-            await _download(image, target)
+        await _download(image, target)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        with contextlib.suppress(FileNotFoundError):
-            target.unlink()
+        target.unlink(missing_ok=True)
         raise Refused(400, "CouldNotEstablishConnection", image) from error
+    except asyncio.CancelledError:
+        target.unlink(missing_ok=True)
+        raise
     return target
 
 
@@ -151,7 +161,8 @@ def _local(image: str, path: Path) -> Path:
 
 async def _download(url: str, target: Path) -> None:
     """Copy a URL into a file. BMCs commonly do not verify the image server's certificate, and nor do we."""
-    async with aiohttp.ClientSession() as client, client.get(url, ssl=False) as answer:
+    limit = aiohttp.ClientTimeout(total=FETCH_SECONDS)
+    async with aiohttp.ClientSession(timeout=limit) as client, client.get(url, ssl=False) as answer:
         answer.raise_for_status()
         with target.open("wb") as file:
             async for chunk in answer.content.iter_chunked(1 << 18):
@@ -162,18 +173,18 @@ def _drive_views(parent: str, name: str) -> dict[str, Views]:
     path = f"{parent}/VirtualMedia/{name}"
 
     async def inserting(front: Front, body: Json) -> None:
-        _by(front, path, "action", "hpe")
+        _by(_seen(front, parent), path, "action", "hpe")
         await insert(front, name, body)
 
     async def ejecting(request: web.Request, front: Front) -> web.StreamResponse:
-        _by(front, path, "action", "hpe")
+        _by(_seen(front, parent), path, "action", "hpe")
         if front.shape.eject_body and not await request.read():
             raise Refused(400, "MalformedJSON")
         await eject(front, name)
         return no_content()
 
     async def patching(request: web.Request, front: Front) -> web.StreamResponse:
-        _by(front, path, "patch")
+        _by(_seen(front, parent), path, "patch")
         check_match(request, media(front, parent, name))
         body = await read(request)
         await (insert(front, name, body) if body.get("Image") else eject(front, name))

@@ -102,6 +102,8 @@ class Server:
             response = await self._route(request, front, self._sessions[address])
         except Refused as refusal:
             response = refusal.response()
+        if front.bmc.faults.take("reset_next") and request.transport:
+            request.transport.abort()
         return naming.theirs(response, front.shape)
 
     async def _suffer(self, request: web.Request, front: Front, address: str) -> None:
@@ -114,8 +116,7 @@ class Server:
             await asyncio.sleep(faults.delay)
         if faults.drops():
             await asyncio.sleep(HANG_SECONDS)
-        if faults.take("reset_next") and request.transport:
-            request.transport.abort()
+            raise Refused(503, "ServiceTemporarilyUnavailable", "1")  # to nobody, and what was lost is not carried out
         if faults.take("unavailable_next") or faults.take("busy_next"):
             raise Refused(503, "ServiceTemporarilyUnavailable", "1")
 

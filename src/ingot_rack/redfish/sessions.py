@@ -49,10 +49,9 @@ class Sessions:
         self._table[token] = _Entry(str(self._count), user, now)
         return token, str(self._count)
 
-    def close(self, number: str) -> bool:
-        """End a session by number; False when there is none."""
-        token = next((key for key, one in self._table.items() if one.number == number), None)
-        return token is not None and self._table.pop(token, None) is not None
+    def close(self, number: str) -> None:
+        """End a session by number."""
+        self._table = {key: one for key, one in self._table.items() if one.number != number}
 
     def drop_all(self) -> None:
         """Forget every session, as a BMC does that restarts."""

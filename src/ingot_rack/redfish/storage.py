@@ -64,7 +64,7 @@ class State:
         if len(drives) < least:
             raise Refused(400, "PropertyMissing", "Links/Drives")
         most = usable(kind, len(drives), min(self.free(drive) for drive in drives))
-        if most <= 0 or (size or 0) > most:
+        if most <= 0 or not 0 <= (size or 0) <= most:
             raise Refused(400, "PropertyValueNotInList", str(size), "CapacityBytes")
         self._count += 1
         volume = Volume(str(self._count), name or f"Volume {self._count}", kind, size or most, drives)
@@ -112,7 +112,7 @@ def controller(front: Front) -> Json:
 def drive(front: Front, index: int) -> Json:
     """One disk."""
     disk = front.bmc.hardware.facts.disks[index]
-    protocol, media = {"nvme": ("NVMe", "SSD"), "sata": ("SATA", "SSD")}.get(disk.bus, ("SAS", "HDD"))
+    protocol, media = {"nvme": ("NVMe", "SSD"), "ahci": ("SATA", "SSD")}.get(disk.bus, ("SAS", "HDD"))
     state = front.part(State)
     members = [link(f"{VOLUMES}/{one.number}") for one in state.volumes.values() if index in one.drives]
     return resource(
@@ -162,7 +162,7 @@ async def _create(request: web.Request, front: Front) -> web.StreamResponse:
     links = cast("Json", body.get("Links") or {})
     known = {f"{_DRIVES}/{number + 1}": number for number in range(len(front.bmc.hardware.facts.disks))}
     chosen = [known.get(str(one.get("@odata.id"))) for one in cast("list[Json]", links.get("Drives") or [])]
-    if None in chosen:
+    if None in chosen or len(set(chosen)) < len(chosen):
         raise Refused(400, "PropertyValueNotInList", "Links/Drives", "Drives")
     _check_time(front, body)
     size = body.get("CapacityBytes")
