@@ -161,6 +161,7 @@ class _Turn:
             event_id=oldest - 1, kind="", attempt=0, at=now, duration=0.0, outcome=store.Outcome.LOST, reason=reason
         )
         await self._deps.store.run(_passed, self._hook.uuid, entry, now + _LEASE)
+        self._last = oldest - 1  # else a receiver that fails next would take the webhook back to before them
 
 
 def signed(key: str, body: bytes, now: int) -> dict[str, str]:
