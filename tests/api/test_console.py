@@ -242,6 +242,31 @@ async def test_logs_are_capped_and_the_oldest_go(tmp_path: Path) -> None:
     assert logs.tail(tmp_path, run, 10) == b"D" * 10
 
 
+async def test_what_is_said_while_a_log_is_being_written_is_kept_too(tmp_path: Path) -> None:
+    asked, told = asyncio.Event(), asyncio.Event()
+
+    async def run_of() -> str:
+        asked.set()
+        await told.wait()
+        if later:
+            asyncio.get_running_loop().call_soon(log.write, later.pop())  # once the first are with the disk
+        return "run"
+
+    later = [b"last words"]
+    log = logs.Log(tmp_path, run_of)
+    log.write(b"first ")
+    await asyncio.wait_for(asked.wait(), 10)
+    told.set()
+    await stand.until(lambda: logs.tail(tmp_path, "run", 100).startswith(b"first last words"), 10)
+    asked.clear()
+    told.clear()
+    log.write(b", cut")
+    await asyncio.wait_for(asked.wait(), 10)
+    told.set()
+    await log.close()  # while it is being found out which log it is
+    assert b", cut" in logs.tail(tmp_path, "run", 100)
+
+
 async def test_serial_over_lan_as_a_page_and_as_a_port(api: Api, deps: Deps) -> None:
     fleet = fleets.Fleet(fleets.Plan(ipmi=1, first="127.35.0.1", password="sol-password"))
     await fleet.start()
