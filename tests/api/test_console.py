@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+import structlog
 
 from flows import stand
 from ingot import app
@@ -221,6 +222,28 @@ async def test_a_restarted_conductor_serves_what_was_served(tmp_path: Path) -> N
             return said
 
         assert await stand.until(greeting)
+    made.store.close()
+
+
+async def test_secrets_that_cannot_be_opened_cost_one_node_its_console(tmp_path: Path) -> None:
+    made = app.make_deps(stand.settings(tmp_path))
+    fields = {"console_interface": "fake", "console_enabled": True}
+    broken, whole = [await stand.add_node(made, **fields) for _ in range(2)]
+    await made.store.run(nodes.change, broken, secrets=made.sealer.seal(whole, {}))
+
+    async def served(uuid: str) -> bool:
+        try:
+            return bool(await made.bus.call("console_ticket", node_uuid=uuid))
+        except errors.Conflict:
+            return False
+
+    with structlog.testing.capture_logs() as lines:
+        async with stand.conductor(made):
+            await stand.until(lambda: [one for one in lines if one["event"] == "console not served"])
+            await stand.until(lambda: served(whole))
+            assert not await served(broken)
+            await made.store.run(nodes.change, broken, secrets=made.sealer.seal(broken, {}))
+            await stand.until(lambda: served(broken), 20)
     made.store.close()
 
 
