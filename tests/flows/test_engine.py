@@ -359,3 +359,31 @@ async def test_a_reading_that_took_long_is_not_repeated_by_its_step(tmp_path: Pa
             uuid = await open_run(slow, 1e6, bios_interface="fake", firmware_interface="fake")
             assert (await stand.ended(deps, uuid)).status == runs.Status.SUCCEEDED
         assert not [line for line in await stand.events(deps, uuid) if "could not be read" in line]
+
+
+async def test_the_time_of_a_hold_is_not_given_to_the_steps_behind_it(tmp_path: Path) -> None:
+    """They share its lease, and one of them hangs: it is ended when the run's own time is over."""
+    flow = Probe("first", "second")
+    passed: list[float] = []
+
+    async def hold(ctx: StepContext) -> None:
+        async def released() -> bool:
+            return bool(passed)
+
+        await ctx.wait.until(released, WaitFor("a release", 1e6, poll=3600.0, held=True))
+
+    async def hang(ctx: StepContext) -> None:
+        await asyncio.Event().wait()
+
+    flow.acts.update(first=hold, second=hang)
+    async with stand.site(tmp_path) as deps:
+        later = stand.with_clock(deps, lambda: deps.clock() + sum(passed))
+        async with claiming(later, flow):
+            uuid = await open_run(later, 5.0)
+            await stand.parked(later, uuid)
+            passed.append(36_000.0)
+            assert await deps.store.run(run_store.release_hold, uuid, later.clock())
+            deps.bus.ring(uuid)
+            run = await stand.ended(later, uuid, 30)
+    assert "did not end within" in (run.reason or "")
+    assert "second" in flow.called
