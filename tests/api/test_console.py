@@ -15,7 +15,7 @@ import structlog
 
 from flows import stand
 from ingot import app
-from ingot.consoles import logs, tickets
+from ingot.consoles import hub, logs, tickets
 from ingot.domain import errors, states
 from ingot.services import provisioning
 from ingot.store import nodes
@@ -198,6 +198,37 @@ async def test_a_line_that_drops_is_opened_again(api: Api, uuid: str) -> None:
     await seat.sees(b"the line is up again")
     await seat.socket.send_bytes(b"back\r")
     await seat.sees(b"back\r\n# ")
+
+
+class Ended:
+    """A line that a BMC gives and takes back."""
+
+    async def read(self) -> bytes:
+        return b""
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def send_break(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def test_a_line_that_ends_as_soon_as_it_is_open_is_asked_for_less_and_less(tmp_path: Path) -> None:
+    async def open_line() -> Ended:
+        return Ended()
+
+    async def idle() -> None:
+        return None
+
+    console = hub.Console("n1", open_line, logs.Log(tmp_path, idle))
+    watcher = console.watch()
+    console.start_later()
+    said = b""
+    async with asyncio.timeout(20):
+        while b"trying again in 2 s" not in said:
+            said += await watcher.read() or b""
+    assert said.count(b"trying again in 1 s") == 1
+    await console.stop()
 
 
 async def test_a_restarted_conductor_serves_what_was_served(tmp_path: Path) -> None:
