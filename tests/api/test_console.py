@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+import structlog
 
 from flows import stand
 from ingot import app
-from ingot.consoles import logs, tickets
+from ingot.consoles import hub, logs, tickets
 from ingot.domain import errors, states
 from ingot.services import provisioning
 from ingot.store import nodes
@@ -199,6 +200,37 @@ async def test_a_line_that_drops_is_opened_again(api: Api, uuid: str) -> None:
     await seat.sees(b"back\r\n# ")
 
 
+class Ended:
+    """A line that a BMC gives and takes back."""
+
+    async def read(self) -> bytes:
+        return b""
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def send_break(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def test_a_line_that_ends_as_soon_as_it_is_open_is_asked_for_less_and_less(tmp_path: Path) -> None:
+    async def open_line() -> Ended:
+        return Ended()
+
+    async def idle() -> None:
+        return None
+
+    console = hub.Console("n1", open_line, logs.Log(tmp_path, idle))
+    watcher = console.watch()
+    console.start_later()
+    said = b""
+    async with asyncio.timeout(20):
+        while b"trying again in 2 s" not in said:
+            said += await watcher.read() or b""
+    assert said.count(b"trying again in 1 s") == 1
+    await console.stop()
+
+
 async def test_a_restarted_conductor_serves_what_was_served(tmp_path: Path) -> None:
     made = app.make_deps(stand.settings(tmp_path))
     uuid = await stand.add_node(made, console_interface="fake", console_enabled=True)
@@ -224,6 +256,28 @@ async def test_a_restarted_conductor_serves_what_was_served(tmp_path: Path) -> N
     made.store.close()
 
 
+async def test_secrets_that_cannot_be_opened_cost_one_node_its_console(tmp_path: Path) -> None:
+    made = app.make_deps(stand.settings(tmp_path))
+    fields = {"console_interface": "fake", "console_enabled": True}
+    broken, whole = [await stand.add_node(made, **fields) for _ in range(2)]
+    await made.store.run(nodes.change, broken, secrets=made.sealer.seal(whole, {}))
+
+    async def served(uuid: str) -> bool:
+        try:
+            return bool(await made.bus.call("console_ticket", node_uuid=uuid))
+        except errors.Conflict:
+            return False
+
+    with structlog.testing.capture_logs() as lines:
+        async with stand.conductor(made):
+            await stand.until(lambda: [one for one in lines if one["event"] == "console not served"])
+            await stand.until(lambda: served(whole))
+            assert not await served(broken)
+            await made.store.run(nodes.change, broken, secrets=made.sealer.seal(broken, {}))
+            await stand.until(lambda: served(broken), 20)
+    made.store.close()
+
+
 async def test_logs_are_capped_and_the_oldest_go(tmp_path: Path) -> None:
     async def run_of() -> str:
         return run
@@ -240,6 +294,31 @@ async def test_logs_are_capped_and_the_oldest_go(tmp_path: Path) -> None:
         await big.close()
     assert sum(path.stat().st_size for path in tmp_path.glob(f"{run}.*")) <= logs.CAP
     assert logs.tail(tmp_path, run, 10) == b"D" * 10
+
+
+async def test_what_is_said_while_a_log_is_being_written_is_kept_too(tmp_path: Path) -> None:
+    asked, told = asyncio.Event(), asyncio.Event()
+
+    async def run_of() -> str:
+        asked.set()
+        await told.wait()
+        if later:
+            asyncio.get_running_loop().call_soon(log.write, later.pop())  # once the first are with the disk
+        return "run"
+
+    later = [b"last words"]
+    log = logs.Log(tmp_path, run_of)
+    log.write(b"first ")
+    await asyncio.wait_for(asked.wait(), 10)
+    told.set()
+    await stand.until(lambda: logs.tail(tmp_path, "run", 100).startswith(b"first last words"), 10)
+    asked.clear()
+    told.clear()
+    log.write(b", cut")
+    await asyncio.wait_for(asked.wait(), 10)
+    told.set()
+    await log.close()  # while it is being found out which log it is
+    assert b", cut" in logs.tail(tmp_path, "run", 100)
 
 
 async def test_serial_over_lan_as_a_page_and_as_a_port(api: Api, deps: Deps) -> None:

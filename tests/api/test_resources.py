@@ -243,6 +243,17 @@ async def test_provisioning_starts_a_run_that_the_product_shows(api: Api) -> Non
     assert [each["id"] for each in (await api.get(f"/ingot/v1/nodes/{made['uuid']}/runs"))["runs"]] == [run["id"]]
 
 
+async def test_a_run_that_no_conductor_can_go_on_with_says_so(api: Api) -> None:
+    await api.node(name="n1", conductor_group="rack1")
+    await api.call("PUT", "/v1/nodes/n1/states/provision", {"target": "manage"})
+    lack = 'Waits for a conductor: No conductor of the group "rack1" is alive. Start one'
+    for group, reason in (("", lack), ("rack1", "Waits for a conductor to take it up")):
+        alive = conductors.Conductor(hostname=f"c{group}", boot_id="1", conductor_group=group, seen_at=api.deps.clock())
+        await api.deps.store.run(conductors.register, alive)
+        await api.deps.members.refresh()
+        assert (await api.get("/ingot/v1/nodes/n1/run"))["reason"].startswith(reason)
+
+
 async def test_runs_are_listed_a_page_at_a_time_and_belong_to_one_node(api: Api) -> None:
     made, other = await api.node(name="n1"), await api.node(name="n2")
     for number in range(5):

@@ -81,10 +81,10 @@ def deps(tmp_path: Path):
 
 
 @asynccontextmanager
-async def delivering(deps: Deps, **more: Any) -> AsyncIterator[None]:
+async def delivering(deps: Deps, **more: Any) -> AsyncIterator[asyncio.Task[None]]:
     task = asyncio.create_task(Webhooks(deps, **more).run())
     try:
-        yield
+        yield task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -170,17 +170,36 @@ async def test_what_nobody_takes_is_given_up_and_said(deps: Deps) -> None:
         assert await deps.store.read(store.lag) == 0
 
 
-async def test_events_that_were_not_kept_are_missed_loudly(deps: Deps) -> None:
-    async with receiving() as receiver:
+async def test_events_that_were_not_kept_are_missed_loudly_and_once(deps: Deps) -> None:
+    async with receiving(500, 204) as receiver:
         hook, _ = await service.create(deps, {"url": receiver.url, "secret": KEY})
         for name in ("n1", "n2", "n3"):
             await something(deps, name)
         table = metadata.tables["events"]
         await deps.store.run(lambda connection: connection.execute(table.delete().where(table.c.id < 3)))
         async with delivering(deps):
-            await until(lambda: len(receiver.told) == 1)
-            lost = (await deps.store.read(store.list_deliveries, hook.uuid))[-1]
-            assert (lost.outcome, str(lost.reason)[:8]) == ("lost", "2 events")
+            log = await logged(deps, hook.uuid, 3)
+            assert [one.outcome for one in reversed(log)] == ["lost", "failed", "delivered"]
+            assert str(log[-1].reason)[:8] == "2 events"
+
+
+async def test_a_key_that_cannot_be_opened_stops_nobody_else(deps: Deps) -> None:
+    async with receiving() as receiver, delivering(deps) as serving:
+        broken, _ = await service.create(deps, {"url": receiver.url, "secret": KEY})
+        table = metadata.tables["webhooks"]
+        alien = deps.sealer.seal(ids.new(), KEY)
+        await deps.store.run(
+            lambda connection: connection.execute(
+                table.update().where(table.c.uuid == broken.uuid).values(secrets=alien)
+            )
+        )
+        whole, _ = await service.create(deps, {"url": receiver.url, "secret": KEY})
+        await something(deps, "n1")
+        await until(lambda: len(receiver.told) == 1)
+        await something(deps, "n2")
+        await until(lambda: len(receiver.told) == 2)
+        assert {headers["Ingot-Webhook"] for headers, _ in receiver.told} == {whole.uuid}
+        assert not serving.done()
 
 
 async def test_a_webhook_is_changed_and_switched_off(deps: Deps) -> None:

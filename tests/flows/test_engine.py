@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from flows import stand
 from ingot.conductor.claims import Claims
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, runs
-from ingot.flows import agent_steps
+from ingot.flows import agent_steps, readings
 from ingot.flows.flow import Ending, Failure
 from ingot.flows.run import Runner
 from ingot.interfaces.context import StepContext, WaitFor
@@ -74,9 +76,9 @@ class Probe:
         return (), {}
 
 
-async def open_run(deps: Deps, deadline: float = 60.0) -> str:
+async def open_run(deps: Deps, deadline: float = 60.0, **fields: Any) -> str:
     """A node with an open run of the kind that the probe runs; the node's uuid."""
-    uuid = await stand.add_node(deps)
+    uuid = await stand.add_node(deps, **fields)
     now = deps.clock()
     run = runs.Run(
         id=ids.new(), node_uuid=uuid, kind=runs.Kind.POWER, wake_at=now, started_at=now, deadline=now + deadline
@@ -338,3 +340,50 @@ async def test_a_stolen_lease_ends_the_work_of_its_old_owner(tmp_path: Path) -> 
         run = await deps.store.read(run_store.find_open, uuid)
         assert run is not None
         assert run.owner == "other/1"
+
+
+async def test_a_reading_that_took_long_is_not_repeated_by_its_step(tmp_path: Path) -> None:
+    flow = Probe("first")
+
+    async def act(ctx: StepContext) -> None:
+        if flow.called.count("first") > 1:
+            ctx.driver_info["fake_fault"] = "bios.list_settings firmware.list_components"
+        await readings.refresh(ctx)
+        await waits("the step to be entered again", lambda: flow.called.count("first") > 1)(ctx)
+
+    flow.acts["first"] = act
+    async with stand.site(tmp_path, lease=1e6) as deps:
+        ticks = itertools.count(deps.clock(), 2)
+        slow = stand.with_clock(deps, lambda: float(next(ticks)))
+        async with claiming(slow, flow):
+            uuid = await open_run(slow, 1e6, bios_interface="fake", firmware_interface="fake")
+            assert (await stand.ended(deps, uuid)).status == runs.Status.SUCCEEDED
+        assert not [line for line in await stand.events(deps, uuid) if "could not be read" in line]
+
+
+async def test_the_time_of_a_hold_is_not_given_to_the_steps_behind_it(tmp_path: Path) -> None:
+    """They share its lease, and one of them hangs: it is ended when the run's own time is over."""
+    flow = Probe("first", "second")
+    passed: list[float] = []
+
+    async def hold(ctx: StepContext) -> None:
+        async def released() -> bool:
+            return bool(passed)
+
+        await ctx.wait.until(released, WaitFor("a release", 1e6, poll=3600.0, held=True))
+
+    async def hang(ctx: StepContext) -> None:
+        await asyncio.Event().wait()
+
+    flow.acts.update(first=hold, second=hang)
+    async with stand.site(tmp_path) as deps:
+        later = stand.with_clock(deps, lambda: deps.clock() + sum(passed))
+        async with claiming(later, flow):
+            uuid = await open_run(later, 5.0)
+            await stand.parked(later, uuid)
+            passed.append(36_000.0)
+            assert await deps.store.run(run_store.release_hold, uuid, later.clock())
+            deps.bus.ring(uuid)
+            run = await stand.ended(later, uuid, 30)
+    assert "did not end within" in (run.reason or "")
+    assert "second" in flow.called

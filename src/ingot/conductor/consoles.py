@@ -59,16 +59,18 @@ class Consoles:
 
     async def _reconcile(self) -> None:
         """After a restart consoles come back by themselves; those of nodes that are gone, or another's now, end."""
+        changing = set(self._changing)  # what is switched while the records are read is newer than they
         enabled = await self._deps.store.read(_enabled)
+        changing |= set(self._changing)
         wanted = {uuid for uuid, group in enabled.items() if self._has(group, uuid)}
-        for uuid in set(self._served) - wanted - set(self._changing):
+        for uuid in set(self._served) - wanted - changing:
             await self._end(uuid)
-        for uuid in wanted - set(self._served) - set(self._changing):
+        for uuid in wanted - set(self._served) - changing:
             console = self._made(uuid)
             console.start_later()
             try:
                 await self._begin(uuid, console)
-            except errors.Refused as error:
+            except (errors.Refused, errors.Bug) as error:  # secrets that cannot be opened concern this node alone
                 _log.warning("console not served", node=uuid, reason=error.sentence())
 
     async def _set_console(self, node_uuid: str, enabled: bool) -> None:
@@ -101,14 +103,14 @@ class Consoles:
 
     async def _begin(self, uuid: str, console: Console) -> None:
         self._served[uuid] = console
-        ctx = await self._calls.context(uuid)
-        if _style(ctx.node) == "socat":
-            port: int = ctx.interface("console").port(ctx)
-            try:
+        try:
+            ctx = await self._calls.context(uuid)
+            if _style(ctx.node) == "socat":
+                port: int = ctx.interface("console").port(ctx)
                 self._ports[uuid] = await tcp.listen(console, self._deps.settings.console_address, port)
-            except errors.Conflict:
-                await self._end(uuid)
-                raise
+        except errors.IngotError:
+            await self._end(uuid)
+            raise
 
     async def _end(self, uuid: str) -> None:
         port, console = self._ports.pop(uuid, None), self._served.pop(uuid, None)

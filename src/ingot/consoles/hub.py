@@ -151,18 +151,20 @@ class Console:
         return len(self._watchers)
 
     async def _serve(self) -> None:
-        pause = FIRST_PAUSE
+        pause, loop = FIRST_PAUSE, asyncio.get_running_loop()
         while True:
+            began = loop.time()
             try:
                 if self._line is None:
                     self._line = await self._open()
                     self._tell("the line is up again")
-                pause = FIRST_PAUSE
                 self.problem = None
                 await self._pump(self._line)
                 self.problem = "the machine's BMC hung up"
             except errors.IngotError as error:
                 self.problem = error.sentence()
+            if loop.time() - began > LONGEST_PAUSE:  # a line that ends as soon as it is open is asked less and less
+                pause = FIRST_PAUSE
             await self._drop()
             self._tell(f"{self.problem}; trying again in {pause:.0f} s")
             await asyncio.sleep(pause)

@@ -48,14 +48,15 @@ class Log:
         await self._flush()
 
     async def _flush_soon(self) -> None:
-        await asyncio.sleep(FLUSH)
-        await self._flush()
+        while self._waiting:  # again what was said while the last of it was being written
+            await asyncio.sleep(FLUSH)
+            await self._flush()
 
     async def _flush(self) -> None:
         if self._waiting:
+            run = await self._run_of()
             piece = bytes(self._waiting)
             self._waiting.clear()
-            run = await self._run_of()
             # A full disk costs the log, never the console.
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(_append, self._folder, run or IDLE, piece)

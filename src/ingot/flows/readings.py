@@ -1,6 +1,7 @@
 """Reading what the hardware says of itself into the node's record: boot mode, firmware settings, firmware versions.
 
 May not: fail a flow. A BMC that answers one of these badly is told of in the history; the record stays as it was.
+Invariant: what took long is read once in a run, so that its step ends where no process lives for all it reads.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from collections.abc import Awaitable, Callable
 
 from ingot.domain import errors
 from ingot.interfaces.context import StepContext
+
+_LONG = 1.0
+"""Seconds; a reading that took less is taken again where a crash cuts its step, which costs less than to note it."""
 
 
 async def refresh(ctx: StepContext) -> None:
@@ -35,9 +39,15 @@ async def _modes(ctx: StepContext) -> None:
 
 
 async def _try(ctx: StepContext, what: str, read: Callable[[], Awaitable[None]]) -> None:
+    key, began = f"{what} read", ctx.now()
+    if key in ctx.memo:
+        return
     try:
         await read()
     except errors.NotSupported:
         return
     except (errors.Unreachable, errors.Misbehaved, errors.Refused) as error:
         await ctx.journal.note(f"The {what} could not be read: {error.sentence()}", "WARNING")
+    if ctx.now() - began > _LONG:
+        ctx.memo[key] = True
+        await ctx.journal.remember(key, True)

@@ -164,6 +164,8 @@ class Runner:
         if self._left(ctx) <= 0:
             raise attempts.too_long(ctx.run)
         if not position.cut:
+            # What the run was parked with is over, and a hold's time, which its deadline has got, must not count again.
+            ctx.run = msgspec.structs.replace(ctx.run, wait=None)
             ctx.node, ctx.agent_token, abort = await journal.begin(position.next)
             if abort is not None:
                 raise errors.Aborted(abort)

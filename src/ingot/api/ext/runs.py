@@ -11,6 +11,7 @@ import tarfile
 import zlib
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from ingot.api import access, query, spec, wire
@@ -49,7 +50,21 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
 
 async def _shown(deps: Deps, request: wire.Request, run: runs.Run, journal: list[runs.Entry]) -> wire.Answer:
     console = await _console(deps, request, run)
-    return wire.ok(run_view.whole(run, journal, console, now=deps.clock()))
+    told = await _with_lack(deps, run)
+    return wire.ok(run_view.whole(told, journal, console, now=deps.clock()))
+
+
+async def _with_lack(deps: Deps, run: runs.Run) -> runs.Run:
+    """The run; where nobody lives who could go on with it (or end it at its deadline), that is its reason."""
+    if run.status != runs.Status.OPEN or run.lease_until > deps.clock():
+        return run
+    try:
+        await deps.members.find_host({"node_uuid": run.node_uuid})
+    except errors.StoreDown:
+        raise
+    except errors.Unreachable as error:
+        return msgspec.structs.replace(run, reason=f"Waits for a conductor: {error.sentence()}")
+    return run
 
 
 async def _console(deps: Deps, request: wire.Request, run: runs.Run) -> run_view.Console | None:
