@@ -192,6 +192,11 @@ async def test_nothing_can_be_smuggled_into_a_request(path: str) -> None:
         assert server.connections == 0
 
 
+async def test_a_name_that_cannot_be_one() -> None:
+    with pytest.raises(errors.Unreachable, match="The name of The peer cannot be resolved"):
+        await line.Line(trust.Contexts()).send(client.Call("GET", "http://bmc..invalid/", "The peer"))
+
+
 async def test_nobody_there() -> None:
     async with Scripted(OK).running() as server:
         pass

@@ -188,6 +188,11 @@ async def test_cancelled_caller_leaves_the_session_usable(pool: IpmiPool, fleet:
     assert pool.kept_sessions == 1
 
 
+async def test_a_name_that_cannot_be_one(pool: IpmiPool) -> None:
+    with pytest.raises(errors.Unreachable, match="cannot be resolved: it is no host name"):
+        await chassis.power_state(pool, Target("bmc..invalid"))
+
+
 async def test_many_at_once() -> None:
     fleet = fleets.Fleet(fleets.Plan(ipmi=MANY, first="127.34.0.1", password=PASSWORD))
     await fleet.start()
