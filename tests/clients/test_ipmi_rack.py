@@ -102,6 +102,22 @@ async def test_busy_bmc_is_waited_for(pool: IpmiPool, fleet: Any) -> None:
     assert bmc(fleet).faults.busy_next == 0
 
 
+async def test_an_order_sent_once_may_be_refused_as_busy_and_then_stay_unanswered(pool: IpmiPool, fleet: Any) -> None:
+    one = target(fleet)
+    await chassis.power_state(pool, one)
+    bmc(fleet).faults.busy_next = 2  # the question whether it is there, and the order
+    order = asyncio.create_task(device.reset(pool, one, warm=True))
+    async with asyncio.timeout(10):
+        while bmc(fleet).faults.busy_next:
+            await asyncio.sleep(0)
+        seen = fleet.messages()["ipmi"]
+        while fleet.messages()["ipmi"] == seen:  # until it is asked again whether it is there
+            await asyncio.sleep(0)
+        bmc(fleet).faults.drop_rate = 1.0
+        await order
+    assert pool.kept_sessions == 0
+
+
 async def test_lost_packets(pool: IpmiPool, fleet: Any) -> None:
     one = target(fleet)
     await chassis.power_state(pool, one)

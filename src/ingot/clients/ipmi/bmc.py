@@ -156,7 +156,7 @@ class Bmc:
             await asyncio.sleep(pause)
             body = await self._once(target, asked)
             pause = min(pause * 2, LONGEST_PAUSE)
-            if body[0] not in completion.BUSY or loop.time() + pause > ends:
+            if not body or body[0] not in completion.BUSY or loop.time() + pause > ends:
                 return body
 
     async def _login(self, target: Target) -> Session:
