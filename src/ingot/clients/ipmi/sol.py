@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import struct
 
-from ingot.clients.ipmi import codec, completion, login
+from ingot.clients.ipmi import codec, completion, login, refusals
 from ingot.clients.ipmi.session import Session
 from ingot.clients.ipmi.target import Target
 from ingot.clients.ipmi.transport import Transports
@@ -169,6 +169,9 @@ async def open_line(target: Target) -> SolLine:
         except errors.IngotError:
             await session.close(PATIENCE[0])
             raise
+    except refusals.Again as again:
+        transports.close()
+        raise again.error from None
     except BaseException:
         transports.close()
         raise
