@@ -107,9 +107,7 @@ class SolLine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RETRY):
                     taken, status = await answer
-                if not status & NACK:
-                    return min(taken, len(data)) if data else 0
-                if taken:
+                if (taken and data) or not (status & NACK or data):
                     return min(taken, len(data))
                 await asyncio.sleep(RETRY)  # the line cannot take more just now
         self._end("it takes no more input")
