@@ -289,6 +289,27 @@ async def test_token_does_not_follow_a_redirect_elsewhere(pool: RedfishPool, odd
     assert await systems.power_state(pool, one) is PowerState.ON
 
 
+@pytest.mark.parametrize("path", [".example.org/s/1", "@127.0.0.2:1/s/1", "http://127.0.0.2:1/s/1", "s/1"])
+async def test_token_does_not_follow_a_link_elsewhere(pool: RedfishPool, odd: tuple[Odd, Target], path: str) -> None:
+    service, one = odd
+    service.give("GET", "/redfish/v1/", web.json_response({"Systems": {"@odata.id": "/s"}}))
+    service.give("GET", "/s", web.json_response({"Members": [{"@odata.id": path}]}))
+    with pytest.raises(errors.Misbehaved, match="names a resource by what is no path"):
+        await systems.power_state(pool, Target(one.address))
+
+
+async def test_locations_that_are_none(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:
+    service, one = odd
+    nowhere = {"Location": "http://["}
+    service.give("GET", "/s/1", web.Response(status=302, headers=nowhere))
+    with pytest.raises(errors.Misbehaved, match="redirects to what is no address"):
+        await systems.power_state(pool, one)
+    service.give("GET", "/s/1", web.json_response(SYSTEM))
+    service.give("GET", "/s/1/info", web.json_response({}))
+    service.give("POST", "/s/1/reset", web.Response(status=202, headers=nowhere))
+    assert await systems.reset(pool, one, ResetType.ON) is ResetType.ON, "a task that cannot be followed"
+
+
 async def test_several_systems(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:
     service, one = odd
     service.give("GET", "/redfish/v1/", web.json_response({"Systems": {"@odata.id": "/s"}}))
