@@ -113,6 +113,15 @@ async def test_a_full_session_table_is_gone_round_and_tried_again(pool: RedfishP
     assert sum(len(table._table) for table in tables) == 1
 
 
+async def test_nodes_of_one_service_share_its_session(pool: RedfishPool, fleet: Any) -> None:
+    front, named = target(fleet), target(fleet, system_id="1")
+    await systems.power_state(pool, front)
+    before = fleet.messages()["redfish"]
+    for one in (named, front, named):
+        await systems.power_state(pool, one)
+    assert fleet.messages()["redfish"] - before == 3 + 1, "a read each, and the service root once; no login"
+
+
 async def test_basic_needs_no_session_slot(pool: RedfishPool, fleet: Any) -> None:
     bmc(fleet).faults.sessions_full = True
     waiting = asyncio.create_task(systems.power_state(pool, target(fleet, auth_type=AuthType.BASIC)))

@@ -159,7 +159,7 @@ class Service:
     async def _authorization(self, target: Target) -> dict[str, str]:
         if not target.username or target.auth_type is AuthType.NONE:
             return {}
-        if self._target != target:
+        if self._target is None or self._target.login != target.login:
             await self._log_out()
             self._target, self._basic_until = target, 0.0
         if target.auth_type is AuthType.BASIC or asyncio.get_running_loop().time() < self._basic_until:
