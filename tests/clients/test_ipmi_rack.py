@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ingot.clients import fence
 from ingot.clients.ipmi import chassis, device
 from ingot.clients.ipmi.client import IpmiPool
 from ingot.clients.ipmi.target import Privilege, Target
@@ -116,6 +117,16 @@ async def test_an_order_sent_once_may_be_refused_as_busy_and_then_stay_unanswere
         bmc(fleet).faults.drop_rate = 1.0
         await order
     assert pool.kept_sessions == 0
+
+
+async def test_who_lost_its_lease_during_the_login_sends_nothing_more(pool: IpmiPool, fleet: Any) -> None:
+    async def question() -> None:
+        if fleet.sessions()["all"]:
+            raise errors.LostLease
+
+    with fence.asking(question), pytest.raises(errors.LostLease):
+        await chassis.control(pool, target(fleet), chassis.Control.ON)
+    assert await chassis.power_state(pool, target(fleet)) is False
 
 
 async def test_lost_packets(pool: IpmiPool, fleet: Any) -> None:

@@ -13,6 +13,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingot.clients import fence
 from ingot.clients.http.client import Reply
 from ingot.clients.redfish import complaints, quirks, systems
 from ingot.clients.redfish.client import RedfishPool
@@ -120,6 +121,16 @@ async def test_nodes_of_one_service_share_its_session(pool: RedfishPool, fleet: 
     for one in (named, front, named):
         await systems.power_state(pool, one)
     assert fleet.messages()["redfish"] - before == 3 + 1, "a read each, and the service root once; no login"
+
+
+async def test_who_lost_its_lease_during_the_login_sends_nothing_more(pool: RedfishPool, fleet: Any) -> None:
+    async def question() -> None:
+        if fleet.sessions()["all"]:
+            raise errors.LostLease
+
+    with fence.asking(question), pytest.raises(errors.LostLease):
+        await pool.post(target(fleet), "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset", {"ResetType": "On"})
+    assert await systems.power_state(pool, target(fleet)) is PowerState.OFF
 
 
 async def test_basic_needs_no_session_slot(pool: RedfishPool, fleet: Any) -> None:

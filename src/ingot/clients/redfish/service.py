@@ -106,9 +106,9 @@ class Service:
         loop = asyncio.get_running_loop()
         started, pause = loop.time(), FIRST_PAUSE
         while True:
-            await fence.passed()
             try:
                 known = headers | await self._authorization(target)
+                await fence.passed()  # not before the login, which may take long
                 reply = await self._send(target, method, path, body, known)
                 if reply.status not in BUSY:
                     return reply
