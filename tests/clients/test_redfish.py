@@ -273,6 +273,15 @@ async def test_etags(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:
     assert patches == [('W/"5"', change), ('"5"', change), (None, change)]
 
 
+async def test_a_boot_override_may_show_late(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:
+    service, one = odd
+    shown = {**SYSTEM, "Boot": {"BootSourceOverrideTarget": "Pxe"}}
+    late = [web.json_response({**SYSTEM, "Boot": {"BootSourceOverrideTarget": "None"}})] * len(systems.CHECK_PAUSES)
+    service.give("GET", "/s/1", web.json_response(SYSTEM), *late, web.json_response(shown))
+    service.give("PATCH", "/s/1", web.Response(status=204))
+    await systems.set_boot(pool, one, Boot("Pxe", BootEnabled.ONCE))
+
+
 async def test_settings_object(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:
     service, one = odd
     settings = {"@Redfish.Settings": {"SettingsObject": {"@odata.id": "/s/1/sd"}}}
