@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ingot.clients import fence
 from ingot.clients.http.client import Reply
-from ingot.clients.redfish import complaints, quirks, systems
+from ingot.clients.redfish import complaints, logs, quirks, systems
 from ingot.clients.redfish.client import RedfishPool
 from ingot.clients.redfish.systems import Boot, BootEnabled, BootMode, PowerState, ResetType
 from ingot.clients.redfish.target import AuthType, Target
@@ -280,6 +280,21 @@ async def test_a_boot_override_may_show_late(pool: RedfishPool, odd: tuple[Odd, 
     service.give("GET", "/s/1", web.json_response(SYSTEM), *late, web.json_response(shown))
     service.give("PATCH", "/s/1", web.Response(status=204))
     await systems.set_boot(pool, one, Boot("Pxe", BootEnabled.ONCE))
+
+
+@pytest.mark.parametrize(("members", "count"), [([], 0), ([{"Id": "1"}], logs.MOST_ENTRIES), ([{}] * 3000, 2000)])
+async def test_an_event_log_without_an_end_is_read_in_bounds(
+    pool: RedfishPool, odd: tuple[Odd, Target], members: list[dict[str, str]], count: int
+) -> None:
+    service, one = odd
+    service.give("GET", "/s/1", web.json_response({"LogServices": {"@odata.id": "/logs"}}))
+    service.give("GET", "/redfish/v1/", web.json_response({}))
+    service.give("GET", "/logs", web.json_response({"Members": [{"@odata.id": "/logs/sel"}]}))
+    service.give("GET", "/logs/sel", web.json_response({"Id": "sel", "Entries": {"@odata.id": "/logs/sel/1"}}))
+    page = {"Members": members, "Members@odata.nextLink": "/logs/sel/1"}
+    service.give("GET", "/logs/sel/1", web.json_response(page))
+    async with asyncio.timeout(30):
+        assert len(await logs.read(pool, one)) == count
 
 
 async def test_settings_object(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:
