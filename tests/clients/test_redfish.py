@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ingot.clients import fence
 from ingot.clients.http.client import Reply
-from ingot.clients.redfish import complaints, logs, quirks, systems
+from ingot.clients.redfish import bios, complaints, logs, quirks, systems
 from ingot.clients.redfish.client import RedfishPool
 from ingot.clients.redfish.systems import Boot, BootEnabled, BootMode, PowerState, ResetType
 from ingot.clients.redfish.target import AuthType, Target
@@ -295,6 +295,16 @@ async def test_an_event_log_without_an_end_is_read_in_bounds(
     service.give("GET", "/logs/sel/1", web.json_response(page))
     async with asyncio.timeout(30):
         assert len(await logs.read(pool, one)) == count
+
+
+async def test_a_bios_setting_of_another_type_is_refused_without_a_registry(
+    pool: RedfishPool, odd: tuple[Odd, Target]
+) -> None:
+    service, one = odd
+    service.give("GET", "/s/1", web.json_response({"Bios": {"@odata.id": "/s/1/bios"}}))
+    service.give("GET", "/s/1/bios", web.json_response({"Attributes": {"Cores": 8}}))
+    with pytest.raises(errors.Invalid, match='A BIOS setting that is 8 cannot be "many"'):
+        await bios.change(pool, one, {"Cores": "many"})
 
 
 async def test_settings_object(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:
