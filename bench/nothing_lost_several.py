@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import random
 import shutil
@@ -35,7 +34,7 @@ from service import ROOT, free_port
 
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 from bus import broker as brokers  # noqa: E402  found by the line above
-from servers.postgresql import PostgreSQL  # noqa: E402
+from servers.postgresql import PostgreSQL  # noqa: E402  as above
 
 LEASE = 6.0
 PATIENCE = 600.0
@@ -72,20 +71,17 @@ def main() -> None:
 class Site(Cloud):
     """The cloud of several processes: ``process`` is the API's, ``conductors`` the others by hostname."""
 
-    boot_scripts = ours = False
+    ours = False
 
     def __init__(self, folder: Path, wanted: Any, server: PostgreSQL, broker: brokers.Broker) -> None:
         super().__init__(folder, wanted.nodes, 0, {})
         self.server, self.broker = server, broker
         self.conductors: dict[str, asyncio.subprocess.Process] = {}
-        self._info: dict[str, str] = {}
         self._names = [f"c{number}" for number in range(wanted.conductors)]
         self.environment = {"INGOT_DATABASE": server.create(NAME), "INGOT_BROKER": broker.url}
 
     async def start(self) -> None:
         """Start the API and the conductors that do not run."""
-        digest = hashlib.sha256((self.folder / "disk.raw").read_bytes()).hexdigest()
-        self._info = {"image_source": self.image(), "image_os_hash_algo": "sha256", "image_os_hash_value": digest}
         if self.process is None or self.process.returncode is not None:
             self.process = await self.spawn("api", self.data, "--only", "api", "--port", str(self.port))
             await self.answers()
@@ -125,13 +121,6 @@ class Site(Cloud):
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **self.environment},
             )
-
-    async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """As the cloud's; who deploys says which image, for a release forgets it."""
-        if method == "PUT" and body == {"target": "active"}:
-            change = {"op": "add", "path": "/instance_info", "value": self._info}
-            await super().call("PATCH", path.removesuffix("/states/provision"), [change])
-        return await super().call(method, path, body)
 
     async def stop(self) -> None:
         """End every process."""

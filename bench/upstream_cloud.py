@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cloud import Cloud
+from cloud import Cloud, Json
 from service import free_port
 
 _CONFIGURATION = """[DEFAULT]
@@ -106,11 +106,11 @@ class UpstreamCloud(Cloud):
         if self.process is not None and self.process.returncode is None:
             os.killpg(self.process.pid, number)
 
-    def node(self, body: dict[str, object]) -> dict[str, object]:
+    def node(self, body: Json) -> Json:
         """With what upstream wants to know of the ramdisk."""
         web = f"http://127.0.0.1:{self._web}/ramdisk"
         info = {"deploy_kernel": f"{web}/vmlinuz", "deploy_ramdisk": f"{web}/initrd"}
-        return {**body, "driver_info": {**body["driver_info"], **info}}  # type: ignore[dict-item]
+        return {**body, "driver_info": {**body["driver_info"], **info}}
 
     def image(self) -> str:
         """Where its image is."""

@@ -15,6 +15,7 @@ from ingot.domain import errors
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 SMALL = 1000
+TRAILER = b"X: " + b"y" * SMALL + b"\r\n"
 
 
 class Scripted:
@@ -132,10 +133,12 @@ async def test_an_abandoned_answer_reaches_nobody_else() -> None:
         one.close()
 
 
-async def test_what_nobody_asked_for_ends_the_connection() -> None:
-    async with Scripted(OK + OK, OK).running() as server:
+@pytest.mark.parametrize("more", [OK, b"HTTP/1.1 500 Oh\r\nX: ", b"HTTP/1.1 404"], ids=["whole", "head", "status"])
+async def test_what_nobody_asked_for_ends_the_connection(more: bytes) -> None:
+    async with Scripted(OK + more, OK).running() as server:
         one = line.Line(trust.Contexts())
-        assert (await one.send(call(server))).body == b"hi"
+        first = await one.send(call(server))
+        assert (first.status, first.body) == (200, b"hi"), "nothing of the second answer gets into the first"
         assert (await one.send(call(server))).body == b"hi"
         assert server.connections == 2
         one.close()
@@ -156,9 +159,16 @@ def bomb() -> bytes:
         ),
         (lambda: b"HTTP/1.1 200 OK\r\n\r\n" + bytes(client.LARGEST_BODY + SMALL), "an answer larger than 32 MiB"),
         (bomb, "an answer larger than 32 MiB"),
+        (
+            lambda: (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + TRAILER * (client.LARGEST_BODY // SMALL)
+            ),
+            "an answer larger than 32 MiB",
+        ),
+        (lambda: b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "goes on in another protocol"),
         (lambda: b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi", "broke the HTTP"),
     ],
-    ids=["no HTTP", "head", "body", "bomb", "no gzip"],
+    ids=["no HTTP", "head", "body", "bomb", "trailers", "upgrade", "no gzip"],
 )
 async def test_nonsense_and_excess_are_refused(sent: Callable[[], bytes], words: str) -> None:
     async with Scripted(sent(), OK).running() as server:
@@ -180,6 +190,11 @@ async def test_nothing_can_be_smuggled_into_a_request(path: str) -> None:
         with pytest.raises(errors.Invalid):
             await one.send(evil)
         assert server.connections == 0
+
+
+async def test_a_name_that_cannot_be_one() -> None:
+    with pytest.raises(errors.Unreachable, match="The name of The peer cannot be resolved"):
+        await line.Line(trust.Contexts()).send(client.Call("GET", "http://bmc..invalid/", "The peer"))
 
 
 async def test_nobody_there() -> None:

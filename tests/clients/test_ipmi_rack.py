@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ingot.clients import fence
 from ingot.clients.ipmi import chassis, device
 from ingot.clients.ipmi.client import IpmiPool
 from ingot.clients.ipmi.target import Privilege, Target
@@ -102,6 +103,32 @@ async def test_busy_bmc_is_waited_for(pool: IpmiPool, fleet: Any) -> None:
     assert bmc(fleet).faults.busy_next == 0
 
 
+async def test_an_order_sent_once_may_be_refused_as_busy_and_then_stay_unanswered(pool: IpmiPool, fleet: Any) -> None:
+    one = target(fleet)
+    await chassis.power_state(pool, one)
+    bmc(fleet).faults.busy_next = 2  # the question whether it is there, and the order
+    order = asyncio.create_task(device.reset(pool, one, warm=True))
+    async with asyncio.timeout(10):
+        while bmc(fleet).faults.busy_next:
+            await asyncio.sleep(0)
+        seen = fleet.messages()["ipmi"]
+        while fleet.messages()["ipmi"] == seen:  # until it is asked again whether it is there
+            await asyncio.sleep(0)
+        bmc(fleet).faults.drop_rate = 1.0
+        await order
+    assert pool.kept_sessions == 0
+
+
+async def test_who_lost_its_lease_during_the_login_sends_nothing_more(pool: IpmiPool, fleet: Any) -> None:
+    async def question() -> None:
+        if fleet.sessions()["all"]:
+            raise errors.LostLease
+
+    with fence.asking(question), pytest.raises(errors.LostLease):
+        await chassis.control(pool, target(fleet), chassis.Control.ON)
+    assert await chassis.power_state(pool, target(fleet)) is False
+
+
 async def test_lost_packets(pool: IpmiPool, fleet: Any) -> None:
     one = target(fleet)
     await chassis.power_state(pool, one)
@@ -186,6 +213,11 @@ async def test_cancelled_caller_leaves_the_session_usable(pool: IpmiPool, fleet:
     for _ in range(5):
         assert await chassis.power_state(pool, one) is True
     assert pool.kept_sessions == 1
+
+
+async def test_a_name_that_cannot_be_one(pool: IpmiPool) -> None:
+    with pytest.raises(errors.Unreachable, match="cannot be resolved: it is no host name"):
+        await chassis.power_state(pool, Target("bmc..invalid"))
 
 
 async def test_many_at_once() -> None:

@@ -96,6 +96,9 @@ async def test_what_does_not_open_says_why(fleet: Any) -> None:
         await sol.open_line(target(fleet, password="wrong"))
     with pytest.raises(errors.Unreachable):
         await sol.open_line(Target("127.34.0.200", 1, "admin", PASSWORD))
+    bmc(fleet).faults.sessions_full = True
+    with pytest.raises(errors.Unreachable, match="no free session"):
+        await sol.open_line(target(fleet))
 
 
 @pytest.mark.peer

@@ -23,6 +23,13 @@ async def test_times_must_be_numbers(tmp_path: Path, key: str, value: Any) -> No
             assert await place.refusal(ctx.power.get(ctx)) == wanted
 
 
+async def test_a_power_state_that_is_none(tmp_path: Path) -> None:
+    async with place.opened(tmp_path) as site:
+        ctx = await site.context("fake-hardware", {"fake_power": "on"})
+        for work in (ctx.power.validate(ctx), ctx.power.get(ctx)):
+            assert await place.refusal(work) == "driver_info fake_power cannot be 'on'. One of: power on, power off."
+
+
 async def test_a_fault_speaks(tmp_path: Path) -> None:
     async with place.opened(tmp_path, fake_effects=str(tmp_path / "effects")) as site:
         ctx = await site.context("fake-hardware", {"fake_fault": "power.set", "fake_fault_text": "The fuse blew"})

@@ -127,6 +127,31 @@ async def test_dhcp_was_seen(tmp_path: Path, name: str, line: str, words: str) -
         catalogue.told(name, said)
 
 
+class Read(Watched):
+    """A network on which nothing was seen but that the node's boot image was read, at ``at``."""
+
+    def __init__(self, at: float) -> None:
+        super().__init__()
+        self.at = at
+
+    def last_seen(self, address: str) -> tuple[float, str] | None:
+        return None if ":" in address else (self.at, "was read")
+
+    def strangers(self, since: float) -> list[str]:
+        return []
+
+
+async def test_a_boot_image_read_for_an_earlier_boot_does_not_count(tmp_path: Path) -> None:
+    async with place.opened(tmp_path, Read(1000.0)) as site:
+        ctx = await site.context(
+            "redfish", {"redfish_address": "http://127.0.0.1:1"}, boot_interface="redfish-virtual-media"
+        )
+        assert str(await ctx.boot.explain_silence(ctx, 900.0)).startswith(
+            "the BMC has read the boot image, but no DHCP"
+        )
+        assert str(await ctx.boot.explain_silence(ctx, 1100.0)).startswith("the BMC has not read the boot image")
+
+
 async def test_a_node_without_cards(tmp_path: Path) -> None:
     async with place.opened(tmp_path) as site:
         ctx = await site.context("ipmi", {"ipmi_address": "127.0.0.1"}, cards=0)

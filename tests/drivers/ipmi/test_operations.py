@@ -27,6 +27,8 @@ DISK_ALWAYS = {"persistent_boot_device": "disk"}
     [
         ({"properties": {"capabilities": "cpu_vt:true,boot_mode:uefi"}}, BootMode.UEFI),
         ({"instance_info": {"capabilities": {"boot_mode": "uefi"}}}, BootMode.UEFI),
+        ({"instance_info": {"capabilities": '{"boot_mode": "uefi"}'}}, BootMode.UEFI),
+        ({"instance_info": {"capabilities": {"secure_boot": "true"}}}, BootMode.UEFI),
         ({"properties": {"capabilities": "boot_mode:uefi"}, "boot_mode": "bios"}, BootMode.BIOS),
         ({}, BootMode.BIOS),
     ],

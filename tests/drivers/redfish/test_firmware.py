@@ -33,6 +33,8 @@ class Stage(contracts.Stage):
 @pytest.fixture
 async def images(tmp_path: Path) -> AsyncIterator[str]:
     async def serve(request: web.Request) -> web.Response:
+        if "huge" in request.path:
+            await web.StreamResponse(headers={"Content-Length": str(1 << 40)}).prepare(request)
         return web.Response(body=IMAGE) if "missing" not in request.path else web.Response(status=404)
 
     app = web.Application()
@@ -91,7 +93,8 @@ async def test_a_failed_task_says_why(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("stage", ["nvidia"], indirect=True)
-async def test_an_image_that_is_not_there_is_not_pushed(stage: Stage) -> None:
-    run = await update(stage, bios="/missing-bios")
-    assert run.status == runs.Status.FAILED
-    assert "answered 404 to GET" in (run.reason or "")
+async def test_an_image_that_is_not_there_or_too_large_is_not_pushed(stage: Stage) -> None:
+    for path, words in (("/missing-bios", "answered 404 to GET"), ("/huge-bios", "sent a file larger than 4096 MiB")):
+        run = await update(stage, bios=path)
+        assert run.status == runs.Status.FAILED
+        assert words in (run.reason or "")

@@ -9,10 +9,8 @@ import pytest
 
 from drivers import place
 from drivers.redfish import peer
-from ingot.clients.redfish import media as client
 from ingot.clients.redfish import quirks
 from ingot.domain import power
-from ingot.drivers.redfish import target
 from ingot.interfaces.context import Context
 from ingot.interfaces.management import BootDevice
 from ingot_rack.hardware import BootDevice as Device
@@ -63,15 +61,6 @@ async def test_a_machine_boots_from_its_virtual_cd_in_every_shape(site: place.Pl
         assert (await ctx.management.get_boot_device(ctx)).boot_device == BootDevice.CDROM
         await ctx.power.set(ctx, power.Target.ON, 10)
         assert seen == [Device.CD]
-
-
-async def test_the_login_of_the_image_server_is_passed_on(site: place.Place) -> None:
-    async with peer.running("nvidia") as bmc:
-        ctx = await site.context("redfish", bmc.info())
-        login = client.Login("fetcher", "fetch-secret")
-        drive = await client.insert(ctx.kit.redfish, target.of(ctx), (client.Kind.CD,), ISO, login)
-        assert drive.image == ISO
-        assert "fetch-secret" not in repr(drive)
 
 
 async def test_a_refused_image_says_so(site: place.Place) -> None:

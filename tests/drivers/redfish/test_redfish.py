@@ -223,6 +223,19 @@ async def test_soft_off(ctx: Context, fleet: fleets.Fleet) -> None:
     assert said.endswith("a soft power off needs an operating system that obeys.")
 
 
+@pytest.mark.parametrize("target", [power.Target.REBOOT, power.Target.SOFT_REBOOT])
+async def test_a_node_that_must_not_be_off_is_restarted(
+    site: place.Place, fleet: fleets.Fleet, target: power.Target
+) -> None:
+    ctx = await site.context("redfish", info(fleet), disable_power_off=True)
+    for _ in range(2):
+        await ctx.power.set(ctx, target, 10)
+    on, *then = machine(fleet).history
+    assert on == PowerAction.ON
+    assert len(then) == 1
+    assert then[0] not in {PowerAction.OFF, PowerAction.SOFT_OFF}
+
+
 async def test_nmi(ctx: Context, fleet: fleets.Fleet) -> None:
     await ctx.power.set(ctx, power.Target.ON, 10)
     await ctx.management.inject_nmi(ctx)

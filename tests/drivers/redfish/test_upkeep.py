@@ -17,6 +17,7 @@ from drivers import place
 from drivers.redfish import peer
 from flows import stand
 from ingot.domain import runs
+from ingot.drivers.redfish import installing
 from ingot.services import provisioning
 from ingot_rack.hardware import PowerAction
 from ingot_rack.redfish import managers, updates
@@ -58,6 +59,12 @@ async def stage(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
 
 async def run(stage: Stage, method: str, **args: Any) -> runs.Run:
     return await hardware_contracts.run_method(stage, "management", method, args)
+
+
+def test_a_file_name_cannot_end_the_head_it_stands_in() -> None:
+    url = "http://192.0.2.1/a/bios-2.1+b_3%22%0d%0aContent-Type: x%2e.bin?pass=1"
+    assert installing.Image(url=url).file == "bios-2.1+b_3___Content-Type__x..bin"
+    assert installing.Image(url="http://192.0.2.1/").file == "image"
 
 
 async def test_the_clock_is_set_to_now(stage: Stage) -> None:

@@ -26,18 +26,20 @@ class Answer:
         self._headers: CIMultiDict[str] = CIMultiDict()
         self._parts: list[bytes] = []
         self._head_ended = False
-        self._head_size = self._size = 0
+        self._size = self._status = 0
         self.begun = self.complete = self.keeps = False
 
     def feed(self, data: bytes) -> None:
         """Take some bytes. Raises ``httptools.HttpParserError``, ``errors.Misbehaved`` for too many."""
         self.begun = True
-        if not self._head_ended:
-            self._head_size += len(data)
-        self._parser.feed_data(data)
-        if self._size > client.LARGEST_BODY:
+        self._size += len(data)
+        if self._size > client.LARGEST_BODY:  # whatever it is of: body, chunks' heads, trailers
             raise failures.too_large(self._peer, "an answer", client.LARGEST_BODY)
-        if not self._head_ended and self._head_size > LARGEST_HEAD:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as error:
+            raise failures.not_http(self._peer, "it goes on in another protocol") from error
+        if not self._head_ended and self._size > LARGEST_HEAD:
             raise failures.too_large(self._peer, "headers", LARGEST_HEAD)
 
     def end(self) -> None:
@@ -53,7 +55,7 @@ class Answer:
             body = unpacker.decompress(body, client.LARGEST_BODY)
             if unpacker.unconsumed_tail:
                 raise failures.too_large(self._peer, "an answer", client.LARGEST_BODY)
-        return client.Reply(self._parser.get_status_code(), self._headers, body, self._peer)
+        return client.Reply(self._status, self._headers, body, self._peer)
 
     # What the parser calls.
 
@@ -63,23 +65,24 @@ class Answer:
             self.keeps = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        if not self.complete:
+        """One header; those behind the body are dropped."""
+        if not self._head_ended:
             self._headers.add(name.decode("latin-1"), value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         """The head is there."""
         self._head_ended = True
+        if not self.complete:  # else it is of a second answer
+            self._status = self._parser.get_status_code()
 
     def on_body(self, part: bytes) -> None:
-        """Some of the body; more than is allowed is counted and dropped."""
-        self._size += len(part)
-        if self._size <= client.LARGEST_BODY and not self.complete:
+        """Some of the body."""
+        if not self.complete:
             self._parts.append(part)
 
     def on_message_complete(self) -> None:
         """All of it is there, unless it only announced the answer ("100 Continue")."""
-        if self._parser.get_status_code() < 200:
+        if self._status < 200:
             self._headers.clear()
             self._head_ended = False
         elif not self.complete:

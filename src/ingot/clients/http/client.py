@@ -21,6 +21,7 @@ from ingot.clients.http import failures, trust
 from ingot.domain import errors
 
 LARGEST_BODY = 32 << 20
+LARGEST_FILE = 4096 << 20  # of a download: more than any firmware, and room on the disk that the database is on
 CONNECT_TIMEOUT = 10.0
 _CHUNK = 1 << 20
 KEPT_OPEN = 90.0  # longer than the interval of power sync, so that each sync finds its connections open
@@ -123,9 +124,9 @@ class HttpClient:
             raise _failure(call, error) from error
 
     async def download(self, call: Call, file: Path) -> None:
-        """Write the answer to ``call`` into ``file``, whatever its size; redirects are followed.
+        """Write the answer to ``call`` into ``file``; redirects are followed.
 
-        Raises as ``send``, and ``errors.Misbehaved`` for any status but 200.
+        Raises as ``send``, and ``errors.Misbehaved`` for any status but 200 and for more than ``LARGEST_FILE``.
         """
         context = await self.contexts.find(call.trust)
         timeout = aiohttp.ClientTimeout(total=call.timeout, sock_connect=CONNECT_TIMEOUT)
@@ -133,8 +134,14 @@ class HttpClient:
             async with self._session.request(call.method, call.url, ssl=context, timeout=timeout) as answer:
                 if answer.status != HTTPStatus.OK:
                     raise errors.Misbehaved(f"{call.peer} answered {answer.status} to {call.method}.")
+                if (answer.content_length or 0) > LARGEST_FILE:
+                    raise failures.too_large(call.peer, "a file", LARGEST_FILE)
+                left = LARGEST_FILE
                 with await asyncio.to_thread(file.open, "wb") as target:
                     async for chunk in answer.content.iter_chunked(_CHUNK):
+                        left -= len(chunk)
+                        if left < 0:
+                            raise failures.too_large(call.peer, "a file", LARGEST_FILE)
                         await asyncio.to_thread(target.write, chunk)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             raise _failure(call, error) from error

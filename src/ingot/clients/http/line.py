@@ -95,6 +95,8 @@ class Line:
         try:
             async with asyncio.timeout(min(client.CONNECT_TIMEOUT, call.timeout)):
                 await loop.create_connection(lambda: made, place.host, place.port, ssl=context)
+        except UnicodeError as error:  # a part of the name is empty, or longer than 63
+            raise failures.no_such_name(call.peer) from error
         except OSError as error:  # of which TimeoutError is one
             raise _Unopened from error
         return made

@@ -73,7 +73,6 @@ class Bmc:
             self._fail_with_the_others(came)
             try:
                 login_as = target if asked.bridge is None else target.login
-                await fence.passed()
                 body = await self._once(login_as, asked)
                 if body[:1] and body[0] in completion.BUSY:
                     body = await self._insist(login_as, asked)
@@ -118,11 +117,13 @@ class Bmc:
             return await self._tell(target, asked)
         session = self._session
         if session is not None and (target is self._target or target == self._target):
+            await fence.passed()
             body = await self._try(session, asked, KEPT_TRIES)
             if body is not None:
                 return body
             self._forget()
         session = await self._login(target)
+        await fence.passed()  # again: a login may take long
         body = await self._try(session, asked, login.TRIES)
         if body is None:
             self._forget()
@@ -133,6 +134,7 @@ class Bmc:
         """Send once over a session that was just seen to work; b"" when no answer comes."""
         await self._once(target, ALIVE)
         session = self._session
+        await fence.passed()
         body = await self._try(session, asked, KEPT_TRIES[:1]) if session else None
         if body is None:
             self._forget()
@@ -156,7 +158,7 @@ class Bmc:
             await asyncio.sleep(pause)
             body = await self._once(target, asked)
             pause = min(pause * 2, LONGEST_PAUSE)
-            if body[0] not in completion.BUSY or loop.time() + pause > ends:
+            if not body or body[0] not in completion.BUSY or loop.time() + pause > ends:
                 return body
 
     async def _login(self, target: Target) -> Session:

@@ -23,6 +23,7 @@ TOO_MUCH = frozenset({0xC7, 0xC8, 0xCA, 0xCE, 0xFF})
 RESERVATION_LOST, UPDATING = 0xC5, 0xD0
 MOST_RECORDS = 2048
 MOST_RESTARTS = 8
+REACHABLE = 256  # bytes of a record: the offset to read from is one byte
 UNAVAILABLE, SCANNING = 0x20, 0x40
 
 
@@ -112,7 +113,7 @@ class _Walk:
                 break  # it gives less than the record's length says: what there is may do
             data += answer[2:]
             if len(data) >= sdr.HEADER:
-                size = sdr.HEADER + data[4]
+                size = min(sdr.HEADER + data[4], REACHABLE)
         return following, data[:size]
 
     async def _part(self, number: int, offset: int) -> bytes | None:

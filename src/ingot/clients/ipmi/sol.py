@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import struct
 
-from ingot.clients.ipmi import codec, completion, login
+from ingot.clients.ipmi import codec, completion, login, refusals
 from ingot.clients.ipmi.session import Session
 from ingot.clients.ipmi.target import Target
 from ingot.clients.ipmi.transport import Transports
@@ -107,9 +107,7 @@ class SolLine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RETRY):
                     taken, status = await answer
-                if not status & NACK:
-                    return min(taken, len(data)) if data else 0
-                if taken:
+                if (taken and data) or not (status & NACK or data):
                     return min(taken, len(data))
                 await asyncio.sleep(RETRY)  # the line cannot take more just now
         self._end("it takes no more input")
@@ -169,6 +167,9 @@ async def open_line(target: Target) -> SolLine:
         except errors.IngotError:
             await session.close(PATIENCE[0])
             raise
+    except refusals.Again as again:
+        transports.close()
+        raise again.error from None
     except BaseException:
         transports.close()
         raise

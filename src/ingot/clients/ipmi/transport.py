@@ -133,9 +133,10 @@ class Transports:
     async def _resolve(self, host: str, port: int) -> tuple[socket.AddressFamily, Peer]:
         try:
             found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter of a name with a part that is empty, or longer than 63
+            why = error.strerror if isinstance(error, OSError) else "it is no host name"
             raise errors.Unreachable(
-                f"The BMC address {host} cannot be resolved: {error.strerror}.",
+                f"The BMC address {host} cannot be resolved: {why}.",
                 hint="Check the BMC's address and the name server.",
             ) from error
         family, _, _, _, address = found[0]

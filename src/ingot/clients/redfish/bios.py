@@ -7,8 +7,6 @@ Sources: DSP0268 Bios and AttributeRegistry; DSP0266 section "Settings resource"
 
 from __future__ import annotations
 
-from typing import cast
-
 from ingot.clients.redfish import systems, tasks
 from ingot.clients.redfish.client import RedfishPool
 from ingot.clients.redfish.resources import Resource, action, items, link, number, part, strings, text
@@ -39,7 +37,10 @@ async def list_all(pool: RedfishPool, target: Target) -> list[Setting]:
 
 
 async def change(pool: RedfishPool, target: Target, wanted: dict[str, str]) -> None:
-    """Make ``wanted`` pending for the next restart. Values must have been checked against ``list_all``."""
+    """Make ``wanted`` pending for the next restart. Values must have been checked against ``list_all``.
+
+    Raises ``errors.Invalid`` for one that cannot have the type of the present value, where no registry told so.
+    """
     path, resource = await _get(pool, target)
     now = _attributes(resource)
     body: Resource = {"Attributes": {name: _typed(value, now.get(name)) for name, value in wanted.items()}}
@@ -71,9 +72,7 @@ async def complaint(pool: RedfishPool, target: Target) -> str | None:
 
 def as_text(value: object) -> str | None:
     """A value as people and the API write it."""
-    if value is None or isinstance(value, str):
-        return value
-    return {True: "True", False: "False"}[value] if isinstance(value, bool) else str(value)
+    return value if value is None or isinstance(value, str) else str(value)
 
 
 async def _get(pool: RedfishPool, target: Target) -> tuple[str, Resource]:
@@ -145,5 +144,8 @@ def _typed(value: str, present: object) -> object:
     if isinstance(present, bool):
         return value.lower() == "true"
     if isinstance(present, int):
-        return int(value)
-    return cast("object", value)
+        try:
+            return int(value)
+        except ValueError:
+            raise errors.Invalid(f'A BIOS setting that is {present} cannot be "{value}"') from None
+    return value

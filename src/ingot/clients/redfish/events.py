@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from ingot.clients.redfish.client import RedfishPool
-from ingot.clients.redfish.resources import Resource, link, strings
+from ingot.clients.redfish.resources import Resource, link, path_of, strings
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
 
@@ -36,8 +34,8 @@ async def create(pool: RedfishPool, target: Target, wanted: Resource) -> Resourc
             hint=f"It has {', '.join(allowed)}.",
         )
     reply = await pool.post(target, await _collection(pool, target), wanted)
-    path = urlsplit(reply.headers.get("Location", "")).path
-    if not path:
+    path = path_of(reply.headers.get("Location", ""))
+    if path is None:
         raise errors.Misbehaved(f"{target.name} does not say where its new subscription is.")
     return _shown(await pool.get(target, path))
 

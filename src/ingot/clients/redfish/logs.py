@@ -36,11 +36,12 @@ async def read(pool: RedfishPool, target: Target) -> list[Entry]:
     path = link(service, "Entries")
     while path is not None and len(found) < MOST_ENTRIES:
         page = await pool.get(target, path)
-        for item in items(page, "Members"):
+        some = items(page, "Members")[: MOST_ENTRIES - len(found)]
+        for item in some:
             member = text(item, "@odata.id")
             found.append(await pool.get(target, member) if len(item) == 1 and member else item)
-        path = text(page, "Members@odata.nextLink")
-    entries = [_entry(one) for one in found[:MOST_ENTRIES]]
+        path = text(page, "Members@odata.nextLink") if some else None  # an empty page may lead to itself
+    entries = [_entry(one) for one in found]
     return sorted(entries, key=lambda one: one.at or "")
 
 

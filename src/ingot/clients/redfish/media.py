@@ -44,21 +44,12 @@ class Drive(msgspec.Struct, frozen=True):
     image: str | None
 
 
-class Login(msgspec.Struct, frozen=True):
-    """How the BMC shall log in to the image's server."""
-
-    username: str
-    password: str
-
-
 async def list_all(pool: RedfishPool, target: Target) -> list[Drive]:
     """Every drive of the system, then those of the managers that manage it. Raises what ``RedfishPool.get`` raises."""
     return [_drive(path, resource) for path, resource in await _resources(pool, target)]
 
 
-async def insert(
-    pool: RedfishPool, target: Target, kinds: tuple[Kind, ...], url: str, login: Login | None = None
-) -> Drive:
+async def insert(pool: RedfishPool, target: Target, kinds: tuple[Kind, ...], url: str) -> Drive:
     """Put the image at ``url`` into a drive that is one of ``kinds``; the drive.
 
     A drive that holds it already is left alone; an empty drive is preferred; another image is ejected.
@@ -71,7 +62,7 @@ async def insert(
         return drive
     if drive.image is not None:
         await _eject(pool, target, path, resource)
-    await _insert(pool, target, (path, resource), url, login)
+    await _insert(pool, target, path, resource, url)
     return await _settled(pool, target, path, f"did not show the image within {SETTLE:.0f} s", full=True)
 
 
@@ -111,15 +102,10 @@ def _drive(path: str, resource: Resource) -> Drive:
     return Drive(path, tuple(strings(resource, "MediaTypes")), (image or "unknown") if held else None)
 
 
-async def _insert(
-    pool: RedfishPool, target: Target, drive: tuple[str, Resource], url: str, login: Login | None
-) -> None:
+async def _insert(pool: RedfishPool, target: Target, path: str, resource: Resource, url: str) -> None:
     """Send the plainest request, then follow what the BMC says of its parameters."""
-    path, resource = drive
     order = _order(resource, "Insert")
     body: Resource = {"Image": url}
-    if login is not None:
-        body |= {"UserName": login.username, "Password": login.password}
     if order is None:
         body |= {"Inserted": True, "WriteProtected": True}  # Lenovo's SD530 attaches nothing without (sushy)
     left = MOST_TRIES

@@ -7,6 +7,7 @@ May not: do I/O. Invariant: no function here raises.
 from __future__ import annotations
 
 from typing import cast
+from urllib.parse import urlsplit
 
 Resource = dict[str, object]
 
@@ -65,3 +66,11 @@ def members(collection: Resource) -> list[str]:
 def action(resource: Resource, name: str) -> str | None:
     """Where an action ("Bios.ResetBios") is posted to."""
     return text(part(resource, "Actions", f"#{name}"), "target")
+
+
+def path_of(address: str) -> str | None:
+    """The path in an address that a header tells; None where there is none, or what it tells is no address."""
+    try:
+        return urlsplit(address).path or None
+    except ValueError:
+        return None

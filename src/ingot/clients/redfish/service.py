@@ -12,7 +12,7 @@ import contextlib
 import math
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -20,6 +20,7 @@ from ingot.clients import fence
 from ingot.clients.http.client import Call, HttpClient, Reply, Streamed
 from ingot.clients.http.line import Line
 from ingot.clients.redfish import complaints
+from ingot.clients.redfish.resources import path_of
 from ingot.clients.redfish.sessions import Session, Sessions
 from ingot.clients.redfish.target import AuthType, Target
 from ingot.domain import errors
@@ -85,7 +86,7 @@ class Service:
         """Post a large body of content type ``kind`` once, within ``UPLOAD_TIMEOUT``."""
         async with self._lock:
             headers = {"Accept": "application/json", "Content-Type": kind} | await self._authorization(target)
-            url = target.origin + path
+            url = _url(target, path)
             await fence.passed()
             return await self._http.send(Call("POST", url, target.name, headers, body, target.trust, UPLOAD_TIMEOUT))
 
@@ -105,9 +106,9 @@ class Service:
         loop = asyncio.get_running_loop()
         started, pause = loop.time(), FIRST_PAUSE
         while True:
-            await fence.passed()
             try:
                 known = headers | await self._authorization(target)
+                await fence.passed()  # not before the login, which may take long
                 reply = await self._send(target, method, path, body, known)
                 if reply.status not in BUSY:
                     return reply
@@ -131,15 +132,13 @@ class Service:
         headers = {"Accept": "application/json", "OData-Version": "4.0"} | headers
         if body is not None:
             headers["Content-Type"] = "application/json"
-        url = target.origin + path
+        url = _url(target, path)
         for _ in range(MOST_REDIRECTS):
             call = Call(method, url, target.name, headers, body, target.trust, TIMEOUT)
             reply = await self._answer(call)
             if method != "GET" or reply.status not in REDIRECTS:
                 return reply
-            url = urljoin(url, reply.headers.get("Location", ""))
-            if not url.startswith(target.origin + "/"):
-                raise errors.Misbehaved(f"{target.name} redirects to another server.")
+            url = _redirected(target, url, reply.headers.get("Location", ""))
         raise errors.Misbehaved(f"{target.name} redirects in a circle.")
 
     async def _answer(self, call: Call) -> Reply:
@@ -160,7 +159,7 @@ class Service:
     async def _authorization(self, target: Target) -> dict[str, str]:
         if not target.username or target.auth_type is AuthType.NONE:
             return {}
-        if self._target != target:
+        if self._target is None or self._target.login != target.login:
             await self._log_out()
             self._target, self._basic_until = target, 0.0
         if target.auth_type is AuthType.BASIC or asyncio.get_running_loop().time() < self._basic_until:
@@ -181,7 +180,7 @@ class Service:
         token = reply.headers.get("X-Auth-Token")
         if reply.status < 300 and token:
             self._token = token
-            self._session = urlsplit(reply.headers.get("Location", "")).path or None
+            self._session = path_of(reply.headers.get("Location", ""))
             self._sessions.opened(target, Session(token, self._session))
             return
         full = complaints.is_session_limit(reply)
@@ -223,6 +222,24 @@ async def _tell(words: str) -> None:
     tell = teller.get()
     if tell is not None:
         await tell(words)
+
+
+def _url(target: Target, path: str) -> str:
+    """Where ``path`` is on the service, which has told it: what is none would make the host another one."""
+    if not path.startswith("/"):
+        raise errors.Misbehaved(f"{target.name} names a resource by what is no path: {path[:80]!r}.")
+    return target.origin + path
+
+
+def _redirected(target: Target, url: str, location: str) -> str:
+    """Where a redirect leads. Raises errors.Misbehaved for another server."""
+    try:
+        found = urljoin(url, location)
+    except ValueError:
+        raise errors.Misbehaved(f"{target.name} redirects to what is no address.") from None
+    if not found.startswith(target.origin + "/"):
+        raise errors.Misbehaved(f"{target.name} redirects to another server.")
+    return found
 
 
 def _retry_after(reply: Reply) -> float:

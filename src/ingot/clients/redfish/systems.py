@@ -198,12 +198,12 @@ async def _check_boot(pool: RedfishPool, target: Target, path: str, change: Reso
         return
     wanted = {name: value for name, value in change.items() if value and name in ("BootSourceOverrideTarget", _URI)}
     told: list[str] = []
-    for pause in CHECK_PAUSES if wanted else ():
+    for pause in (0.0, *CHECK_PAUSES) if wanted else ():
+        await asyncio.sleep(pause)
         boot = part(await pool.get(target, path), "Boot")
         told = [_told(name, boot) for name, value in wanted.items() if not _is_held(name, boot, value)]
         if not told:
             return
-        await asyncio.sleep(pause)
     if told:
         raise errors.Misbehaved(
             f"{target.name} accepted booting from {wanted.get('BootSourceOverrideTarget')}, "

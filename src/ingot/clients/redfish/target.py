@@ -69,6 +69,11 @@ class Target(msgspec.Struct, frozen=True):
         return trust.Demands(self.verify_ca, self.tls_minimum, self.tls_ciphers)
 
     @property
+    def login(self) -> tuple[str, str, AuthType]:
+        """What a session depends on beside the origin: nodes of one service that have it in common share one."""
+        return self.username, self.password, self.auth_type
+
+    @property
     def root(self) -> str:
         """Path of the service root, with a slash at its end."""
         path = self._split()[1].partition("/")[2].strip("/")

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import cast
-from urllib.parse import urlsplit
 
 import msgspec
 
 from ingot.clients.http.client import Reply
 from ingot.clients.redfish.client import RedfishPool
-from ingot.clients.redfish.resources import Resource, items, number, text
+from ingot.clients.redfish.resources import Resource, items, number, path_of, text
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
 
@@ -59,7 +58,7 @@ def monitor_of(reply: Reply) -> str | None:
     """Where the task that an answer began is looked at; None when the action was done with the answer."""
     if reply.status != 202:
         return None
-    return urlsplit(reply.headers.get("Location", "")).path or text(_body(reply), "TaskMonitor")
+    return path_of(reply.headers.get("Location", "")) or text(_body(reply), "TaskMonitor")
 
 
 async def look(pool: RedfishPool, target: Target, monitor: str) -> Progress:

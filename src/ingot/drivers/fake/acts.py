@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ingot.clients import fence
-from ingot.domain import errors
+from ingot.domain import errors, power
 from ingot.interfaces.context import Context, StepContext, WaitFor
 
 _CURE = "Remove fake_wait from driver_info."
@@ -61,6 +61,17 @@ def check(ctx: Context) -> None:
     _seconds(ctx, "fake_delay")
     if ctx.driver_info.get("fake_wait") != "heartbeat":
         _seconds(ctx, "fake_wait")
+    pressed(ctx)
+
+
+def pressed(ctx: Context) -> power.Power | None:
+    """What ``fake_power`` says, None where it says nothing. Raises errors.Invalid."""
+    said = ctx.driver_info.get("fake_power")
+    if not said:
+        return None
+    if said not in list(power.Power):
+        raise errors.Invalid(f"driver_info fake_power cannot be {said!r}.", hint=f"One of: {', '.join(power.Power)}.")
+    return power.Power(said)
 
 
 def pairs(settings: Any, key: str, value: str) -> list[tuple[str, str]]:

@@ -14,13 +14,13 @@ class FakePower(PowerInterface):
     targets = tuple(power.Target)
 
     async def validate(self, ctx: Context) -> None:
-        """Delays must be numbers."""
+        """Delays must be numbers, a pressed button be one."""
         acts.check(ctx)
 
     async def get(self, ctx: Context) -> power.Power:
         """What ``fake_power`` says, else the stored power state; off when none is stored."""
         await acts.act(ctx, "power.get")
-        return power.Power(ctx.driver_info.get("fake_power") or ctx.node.power_state or power.Power.OFF)
+        return acts.pressed(ctx) or power.Power(ctx.node.power_state or power.Power.OFF)
 
     async def set(self, ctx: Context, target: power.Target, timeout: float) -> None:
         """Remember the change."""

@@ -47,6 +47,7 @@ class VirtualMediaBoot(BootInterface):
         seen = await boot_plan.explain_silence(ctx, "media", since)
         if ctx.kit.boot.problem("media") or boot_plan.was_seen(ctx, since):
             return seen
-        if ctx.kit.boot.last_seen(ctx.node.uuid) is None:
+        fetched = ctx.kit.boot.last_seen(ctx.node.uuid)
+        if fetched is None or fetched[0] < since:
             return "the BMC has not read the boot image; does it reach this host's provisioning address?"
         return f"the BMC has read the boot image, but {seen}"

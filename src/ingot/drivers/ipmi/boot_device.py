@@ -7,11 +7,10 @@ May not: switch power. Invariant: a device that the BMC demonstrably does not ho
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, cast
 
 from ingot.clients.ipmi import chassis, device
 from ingot.clients.ipmi.target import Target
-from ingot.domain import errors
+from ingot.domain import capabilities, errors
 from ingot.drivers.ipmi import target as targets
 from ingot.interfaces.context import Context
 from ingot.interfaces.management import BootChoice, BootDevice
@@ -61,9 +60,7 @@ async def read(ctx: Context) -> BootChoice:
 
 def mode(ctx: Context) -> str | None:
     """The node's boot mode: as recorded, else as its capabilities ask for, else None."""
-    capabilities = (ctx.node.instance_info.get("capabilities"), ctx.node.properties.get("capabilities"))
-    found = (_capability(one, "boot_mode") for one in capabilities)
-    return ctx.node.boot_mode or next((one for one in found if one), None)
+    return ctx.node.boot_mode or capabilities.wanted_boot_mode(ctx.instance_info, ctx.node.properties)
 
 
 async def set_mode(ctx: Context, wanted: str) -> None:
@@ -125,12 +122,3 @@ async def _verify(ctx: Context, bmc: Target, wanted: chassis.BootDevice) -> None
             hint="Update or reset the BMC; if the machine boots right all the same, set driver_info "
             "ipmi_verify_boot_device to false.",
         )
-
-
-def _capability(text: Any, name: str) -> str | None:
-    """One of "a:1,b:2", the way Ironic's clients write capabilities; a mapping is taken, too."""
-    if isinstance(text, dict):
-        mapping = cast("dict[str, Any]", text)
-        return str(mapping[name]) if mapping.get(name) else None
-    pairs = (pair.partition(":") for pair in str(text or "").split(","))
-    return next((value.strip() for key, _, value in pairs if key.strip() == name), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
@@ -24,6 +25,7 @@ _USUAL = 600.0
 _BACK = 1200.0
 _DOWNLOAD = 1800.0
 _HINT = "See the BMC's task list and its log; do not cut its power."
+_ODD = re.compile(r"[^A-Za-z0-9._+-]")
 _ALGORITHMS = {40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
 Versions = dict[str, str | None]
 
@@ -39,8 +41,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def file(self) -> str:
-        """The file's name, which BMCs go by."""
-        return Path(unquote(urlsplit(self.url).path)).name or "image"
+        """The file's name, which BMCs go by, in letters that cannot mean anything in the head of a multipart body."""
+        return _ODD.sub("_", Path(unquote(urlsplit(self.url).path)).name) or "image"
 
     @property
     def name(self) -> str:

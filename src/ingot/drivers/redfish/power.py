@@ -19,6 +19,10 @@ _ORDERS = {
     power.Target.OFF: systems.ResetType.FORCE_OFF,
     power.Target.SOFT_OFF: systems.ResetType.GRACEFUL_SHUTDOWN,
 }
+_RESTARTS = {
+    power.Target.REBOOT: systems.ResetType.FORCE_RESTART,
+    power.Target.SOFT_REBOOT: systems.ResetType.GRACEFUL_RESTART,
+}
 
 
 class RedfishPower(PowerInterface):
@@ -41,15 +45,26 @@ class RedfishPower(PowerInterface):
 
     async def set(self, ctx: Context, target: power.Target, timeout: float) -> None:
         """Order, then look until it is so."""
-        service = targets.of(ctx)
+        if ctx.node.disable_power_off and target in _RESTARTS:
+            await self._restart(ctx, target, timeout)
+            return
         for one in target.orders():
-            await power_wait.reach(
-                one.result(),
-                partial(self._look, ctx, one.result()),
-                partial(systems.reset, ctx.kit.redfish, service, _ORDERS[one]),
-                timeout,
-                f"The machine of {service.name}",
-            )
+            await self._reach(ctx, one, timeout)
+
+    async def _reach(self, ctx: Context, target: power.Target, timeout: float) -> None:
+        service, goal = targets.of(ctx), target.result()
+        order = partial(systems.reset, ctx.kit.redfish, service, _ORDERS[target])
+        await power_wait.reach(goal, partial(self._look, ctx, goal), order, timeout, f"The machine of {service.name}")
+
+    async def _restart(self, ctx: Context, target: power.Target, timeout: float) -> None:
+        """Restart without an off in between, for a node that must never be switched off."""
+        if await self.get(ctx) == power.Power.OFF:
+            await self._reach(ctx, power.Target.ON, timeout)
+            return
+        service = targets.of(ctx)
+        await systems.reset(ctx.kit.redfish, service, _RESTARTS[target])
+        look = partial(self._look, ctx, power.Power.ON)
+        await power_wait.until(power.Power.ON, look, timeout, f"The machine of {service.name}")
 
     async def _look(self, ctx: Context, goal: power.Power) -> power.Power:
         """``goal`` once the machine has settled there, else the other: "PoweringOff" is not yet off, nor on to stay."""
