@@ -108,7 +108,8 @@ class Images(Served):
     """Serves bytes by path with Range; ``breaks`` closes that many answers after ``break_after`` bytes.
 
     ``pace``: bytes a second of an answer. ``state["spoils"]`` answers longer than ``state["spoil_beyond"]`` bytes begin
-    with a wrong byte, before any breaks. ``any_query``: bodies by path, whatever query follows it.
+    with a wrong byte, before any breaks. ``state["refusals"]``: that many requests get a 503.
+    ``any_query``: bodies by path, whatever query follows it.
     """
 
     def __init__(self, files: dict[str, bytes], *, breaks: int = 0, break_after: int = 1 << 20, pace: int = 0) -> None:
@@ -118,7 +119,7 @@ class Images(Served):
         any_query = self.any_query
         self.connections: set[tuple[str, int]] = set()
         ranges, connections = self.ranges, self.connections
-        state = {"breaks": breaks, "spoils": 0, "spoil_beyond": 0}
+        state = {"breaks": breaks, "spoils": 0, "spoil_beyond": 0, "refusals": 0}
         self.state = state
 
         class Handler(BaseHTTPRequestHandler):
@@ -131,8 +132,9 @@ class Images(Served):
             def do_GET(self) -> None:
                 connections.add(self.client_address)
                 body = files.get(self.path) or any_query.get(self.path.partition("?")[0])
-                if body is None:
-                    self.send_response(404)
+                if body is None or state["refusals"]:
+                    self.send_response(404 if body is None else 503)
+                    state["refusals"] -= body is not None
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return

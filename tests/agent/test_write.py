@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent import machines, peers
-from ingot_agent import blockdev, commands, errors, image, settings, transfer
+from ingot_agent import blockdev, commands, errors, image, settings, transfer, wire
 
 MIB = 1 << 20
 CHUNK = 1 << 20
@@ -154,6 +154,34 @@ def test_map_with_wrong_digest_is_refused(tmp_path: Path, dirty: Path) -> None:
         pytest.raises(errors.ImageChecksumError, match="chunk map has the wrong checksum"),
     ):
         write(dirty, info_for(images, body, chunks), tmp_path)
+
+
+def test_a_server_that_fails_for_a_moment_is_asked_for_the_map_again(tmp_path: Path, dirty: Path) -> None:
+    body = sample()
+    chunks = peers.chunk_map(body, CHUNK)
+    with peers.Images({"/i.raw": body, "/i.map": chunks}) as images:
+        images.state["refusals"] = 2
+        write(dirty, info_for(images, body, chunks), tmp_path)
+        assert images.state["refusals"] == 0
+    assert dirty.read_bytes()[: len(body)] == body
+
+
+def test_small_files_are_asked_for_so_often_and_no_more() -> None:
+    with peers.Images({"/i.map": b"x"}) as images:
+        images.state["refusals"] = 100
+        with pytest.raises(
+            errors.Unreachable, match=r"answered 503 for /i\.map.* attempt 3, the last\. .*deploy again"
+        ):
+            wire.fetch(images.url("/i.map"), timeout=5, pauses=(0.01, 0.01))
+        assert images.state["refusals"] == 97
+        images.state["refusals"] = 0
+        before = len(images.connections)
+        with pytest.raises(errors.Unreachable, match=r"answered 404 for /none\. Check") as told:
+            wire.fetch(images.url("/none?signature=secret"), timeout=5, pauses=(0.01, 0.01))
+        assert len(images.connections) == before + 1, "that does not change by asking again"
+    assert told.value.as_dict()["type"] == "Unreachable"
+    with pytest.raises(errors.Unreachable, match=r"No connection to .* attempt 2, the last"):
+        wire.fetch(images.url("/i.map"), timeout=5, pauses=(0.01,))
 
 
 @pytest.mark.parametrize(
