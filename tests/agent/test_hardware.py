@@ -97,6 +97,12 @@ def test_every_disk_is_named_when_one_fails(tmp_path: Path) -> None:
         erase.on_all([good, bad], lambda disk: erase.metadata(disk.name))
 
 
+def test_a_disk_whose_work_fails_unforeseen_is_not_taken_for_done(tmp_path: Path) -> None:
+    good, gone = _disk(tmp_path / "sda", MIB), dataclasses.replace(SMALL, name=str(tmp_path / "gone"))
+    with pytest.raises(errors.BlockDeviceEraseError, match=r"gone failed unforeseen: FileNotFoundError.*Done: .*sda: "):
+        erase.on_all([good, gone], lambda disk: str(Path(disk.name).stat().st_size))
+
+
 def test_disks_that_may_not_be_written_say_why(tmp_path: Path) -> None:
     roots = machines.make(tmp_path / "m")
     machines.add_disk(roots, "sda", 5 * GIB, ro="1")
