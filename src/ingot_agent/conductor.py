@@ -197,7 +197,7 @@ class Heart:
 
 
 def post_inspection(url: str, report: dict[str, Any], config: settings.Settings) -> None:
-    """Post the inventory to the inspection callback, five tries. Raises Unreachable."""
+    """Post the inventory to the inspection callback, five tries unless the API refuses it. Raises Unreachable."""
     target = wire.parse_url(url)
     body = json.dumps(report).encode()
     last = errors.Unreachable("never tried")
@@ -210,7 +210,7 @@ def post_inspection(url: str, report: dict[str, Any], config: settings.Settings)
                 return
             last = errors.Unreachable(f"The API answered {response.status} to the inspection report.")
             if response.status != 409 and response.status < 500:
-                raise last
+                break
         except errors.Unreachable as error:
             last = error
         finally:

@@ -66,6 +66,8 @@ class Ironic(Served):
         node = self.node
         self.heartbeat_statuses: list[int] = []
         statuses = self.heartbeat_statuses
+        self.inspection_statuses: list[int] = []
+        inspections = self.inspection_statuses
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -95,7 +97,7 @@ class Ironic(Served):
                 seen.versions.append(self.headers.get("X-OpenStack-Ironic-API-Version", ""))
                 if "continue_inspection" in self.path:
                     seen.inspections.append(body)
-                    self.answer(202, {"uuid": NODE})
+                    self.answer(inspections.pop(0) if inspections else 202, {"uuid": NODE})
                     return
                 seen.heartbeats.append(body | {"path": self.path})
                 seen.at.append(time.monotonic())

@@ -279,6 +279,15 @@ def test_an_agent_that_lets_go_is_silent_at_once_and_reachable_for_a_moment(root
         assert not agent.stopped.is_set()
 
 
+def test_a_refused_inspection_report_is_not_sent_again() -> None:
+    with peers.Ironic() as api:
+        url = f"http://127.0.0.1:{api.port}/v1/continue_inspection"
+        api.inspection_statuses += [503, 404]
+        with pytest.raises(errors.Unreachable, match="answered 404 to the inspection report"):
+            conductor.post_inspection(url, {}, settings.Settings(http_timeout=5))
+        assert len(api.seen.inspections) == 2
+
+
 class Slow:
     """A command that runs until it is let go."""
 
