@@ -141,9 +141,9 @@ def _set_clock(now: float) -> None:
         log.line(f"the machine's clock was wrong by {wrong / 86400:.0f} days and is set to the time of the boot order")
 
 
-def main() -> None:
-    """Start on the machine itself; ends with a line on the console when it cannot go on."""
-    roots = settings.Roots()
+def main(roots: settings.Roots | None = None) -> None:
+    """Start on the machine itself; ends with a line on the console when it cannot go on, but not once locked down."""
+    roots = roots or settings.Roots()
     log.open_consoles(roots.sys, roots.dev)
     with open(f"{roots.proc}/cmdline", encoding="utf-8", errors="replace") as file:
         config = settings.from_cmdline(file.read())
@@ -160,6 +160,7 @@ def main() -> None:
     except errors.Unauthorized as error:
         log.line(error.message)
         agent.lock_down()  # who calls is refused at once, not left waiting
-        threading.Event().wait()
     except errors.AgentError as error:
         log.line(error.message)
+        return
+    threading.Event().wait()  # an agent that ended would be started again
