@@ -181,8 +181,10 @@ class Heart:
     def _beat(self) -> None:
         uuid = str(self._found.node["uuid"])
         failures = 0
-        while not self._stop.is_set():
-            self._now.clear()
+        while True:
+            self._now.clear()  # before the look at _stop, or a stop between the two would be slept over
+            if self._stop.is_set():
+                return
             wait = self._found.heartbeat_timeout * _between(0.3, 0.6)
             try:
                 self._client.heartbeat(uuid, self._callback_url)
