@@ -71,13 +71,12 @@ class Client:
         finally:
             self._connection.close()
 
-    def lookup(self, addresses: list[str], node_uuid: str = "") -> Found:
+    def lookup(self, addresses: list[str]) -> Found:
         """Ask once who we are.
 
         Raises NotKnown (not known, locked), Unreachable, Unauthorized (lock down).
         """
-        query = f"addresses={','.join(addresses)}" + (f"&node_uuid={node_uuid}" if node_uuid else "")
-        status, text = self._call("GET", f"/v1/lookup?{query}", LOOKUP_VERSION)
+        status, text = self._call("GET", f"/v1/lookup?addresses={','.join(addresses)}", LOOKUP_VERSION)
         if status != 200:
             raise errors.NotKnown(f"The API answered {status} to the lookup of {', '.join(addresses)}.", str(status))
         try:
