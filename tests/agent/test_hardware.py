@@ -179,6 +179,23 @@ def test_raid_superblocks_are_found(tmp_path: Path) -> None:
         assert raid.members(roots) == [raid.Member(str(part), b"u" * 16, "md0", 1)]
 
 
+@pytest.mark.parametrize("label", ["gpt", "dos"])
+def test_a_disk_with_partitions_of_either_kind_is_not_taken_for_an_array(tmp_path: Path, label: str) -> None:
+    roots = machines.make(tmp_path / "m")
+    machines.add_disk(roots, "sda", 20 * GIB)
+    held = machines.add_disk(roots, "sdb", 20 * GIB)
+    subprocess.run(["sfdisk", "-q", str(held)], input=f"label: {label}\n,1G\n", text=True, check=True)
+    before = _head(held)
+    with pytest.raises(errors.SoftwareRAIDError, match=f"There are partitions on {held}"):
+        raid.create({}, _config({}), roots, GO)
+    assert _head(held) == before
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MIB)
+
+
 def test_burnin_of_processor_and_memory(tmp_path: Path) -> None:
     kept = tmp_path / "result"
     node = {"driver_info": {"agent_burnin_cpu_timeout": 0.3, "agent_burnin_cpu_cpu": 2}}
