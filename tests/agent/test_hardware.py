@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -266,6 +267,34 @@ def test_burnin_of_the_network_goes_both_ways() -> None:
     assert results["writer"]["reader"]["bytes"] == results["reader"]["writer"]["bytes"] > MIB
     with pytest.raises(errors.CleaningError, match="agent_burnin_fio_network_config"):
         burnin_network.run({}, GO)
+
+
+def test_a_partner_that_hangs_up_is_a_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+
+    def call() -> None:
+        with _connected(port) as partner:
+            while partner.recv(MIB):
+                pass
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    with pytest.raises(errors.CleaningError, match="broke off: the partner hung up"):
+        burnin_network.run(_network("writer", port), commands.Progress())
+    thread.join(20)
+
+
+def _connected(port: int) -> socket.socket:
+    found: list[socket.socket] = []
+
+    def tried() -> bool:
+        with contextlib.suppress(ConnectionRefusedError):
+            found.append(socket.create_connection(("127.0.0.1", port), 20))
+        return bool(found)
+
+    peers.wait_until(tried, 20, "a listener")
+    return found[0]
 
 
 def test_lldp_frame() -> None:
