@@ -278,6 +278,8 @@ def test_missing_image_is_a_sentence(tmp_path: Path, dirty: Path) -> None:
         ({"urls": []}, "urls"),
         ({"disk_format": "vmdk"}, "vmdk"),
         ({"os_hash_value": ""}, "no checksum"),
+        ({"os_hash_algo": "sha257"}, "checksum 'sha257'"),
+        ({"os_hash_algo": "shake_128"}, "checksum 'shake_128'"),
         ({"urls": "x"}, "urls"),
     ],
 )
