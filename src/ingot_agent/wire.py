@@ -137,7 +137,10 @@ class _Raw(socket.SocketIO):
     def readinto(self, b: Any) -> int | None:
         """Fill ``b``; a big one whole unless the peer stops sending."""
         flags = socket.MSG_WAITALL if len(b) > _BUFFER else 0
-        return self._connected.recv_into(b, 0, flags)
+        try:
+            return self._connected.recv_into(b, 0, flags)
+        except BlockingIOError:
+            raise TimeoutError("nothing came in time") from None
 
 
 def _kernel_timeout(connected: socket.socket, timeout: float) -> None:

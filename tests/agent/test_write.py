@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,6 +183,14 @@ def test_small_files_are_asked_for_so_often_and_no_more() -> None:
     assert told.value.as_dict()["type"] == "Unreachable"
     with pytest.raises(errors.Unreachable, match=r"No connection to .* attempt 2, the last"):
         wire.fetch(images.url("/i.map"), timeout=5, pauses=(0.01,))
+
+
+def test_a_silent_server_is_a_sentence() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(errors.Unreachable, match="nothing came in time"),
+    ):
+        wire.fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/i.map", timeout=0.2, pauses=())
 
 
 @pytest.mark.parametrize(
