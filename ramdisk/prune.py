@@ -1,4 +1,5 @@
-"""Keeps the builder's cache bounded: built ramdisks, remembered plans and downloaded packages that nothing uses.
+"""Keeps the builder's cache bounded: built ramdisks, remembered plans and downloaded packages that nothing uses, and
+what killed builds left.
 
 May not: raise. Invariant: what was used within ``SPARED`` seconds stays, for another build may be reading it.
 """
@@ -24,6 +25,7 @@ def use(path: Path) -> None:
 
 def prune(cache: Path) -> None:
     """Remove from the cache folder what was used longest ago, beyond the numbers above."""
+    _remove([one for one in _entries(cache) if one.name.startswith("build-")], 0)
     ramdisks = [one for one in _entries(cache) if (one / "manifest.json").exists()]
     _remove(ramdisks, _KEPT["ramdisks"])
     _remove(_entries(cache / "plans"), _KEPT["plans"])

@@ -21,8 +21,6 @@ from ingot_agent import errors
 _BLKRRPART = 0x125F
 _BLKGETSIZE64 = 0x80081272
 _BLKSSZGET = 0x1268
-_BLKDISCARD = 0x1277
-_BLKSECDISCARD = 0x127D
 _BLKZEROOUT = 0x127F
 _ZERO_STEP = 1 << 30  # one ioctl zeroes at most this much, so that progress shows
 ZEROS = mmap.mmap(-1, 4 << 20)
@@ -102,14 +100,6 @@ class Device:
         view = memoryview(ZEROS)
         for at in range(0, length, len(ZEROS)):
             self.write(view[: min(len(ZEROS), length - at)], offset + at, page_aligned=True)
-
-    def discard(self, secure: bool) -> bool:
-        """Ask the disk to forget everything; False when it cannot."""
-        try:
-            fcntl.ioctl(self.buffered, _BLKSECDISCARD if secure else _BLKDISCARD, struct.pack("=QQ", 0, self.size))
-        except OSError:
-            return False
-        return True
 
     def flush(self) -> None:
         """Return when everything written is on the disk. Raises BlockDeviceError."""

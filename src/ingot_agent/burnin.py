@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ingot_agent import blockdev, commands, disks, errors, fields, settings, sysfile
+from ingot_agent import blockdev, commands, disks, errors, fields, guard, settings, sysfile
 
 _DAY = 86400.0
 _BLOCK = 1 << 20
@@ -205,10 +205,13 @@ def disk(node: dict[str, Any], found: list[disks.Disk], progress: commands.Progr
     failures: list[str] = []
 
     def one(path: str) -> None:
-        try:
-            results[path] = _work_disk(path, loops, runtime, progress)
-        except errors.AgentError as error:
+        result, error = guard.outcome(lambda: _work_disk(path, loops, runtime, progress))
+        if result is not None:
+            results[path] = result
+        elif isinstance(error, errors.AgentError):
             failures.append(error.message)
+        else:
+            failures.append(f"{path} failed unforeseen: {error!r}. Read the agent's log.")
 
     threads = [threading.Thread(target=one, args=(each.name,), daemon=True) for each in found]
     for thread in threads:

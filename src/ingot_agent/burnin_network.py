@@ -58,7 +58,10 @@ def _send(runtime: float, port: int) -> int:
                 client.sendall(_pattern(number))
                 number += 1
             client.shutdown(socket.SHUT_WR)
-            count = struct.unpack("<Q", _exactly(client, 8))[0]
+            said = _exactly(client, 8)
+            if len(said) < 8:
+                raise OSError("the partner hung up")
+            count = struct.unpack("<Q", said)[0]
         except OSError as error:
             raise errors.CleaningError(f"The connection to the partner broke off: {error}. Check the cable.") from error
     if count != number * _BLOCK:

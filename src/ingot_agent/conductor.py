@@ -71,13 +71,12 @@ class Client:
         finally:
             self._connection.close()
 
-    def lookup(self, addresses: list[str], node_uuid: str = "") -> Found:
+    def lookup(self, addresses: list[str]) -> Found:
         """Ask once who we are.
 
         Raises NotKnown (not known, locked), Unreachable, Unauthorized (lock down).
         """
-        query = f"addresses={','.join(addresses)}" + (f"&node_uuid={node_uuid}" if node_uuid else "")
-        status, text = self._call("GET", f"/v1/lookup?{query}", LOOKUP_VERSION)
+        status, text = self._call("GET", f"/v1/lookup?addresses={','.join(addresses)}", LOOKUP_VERSION)
         if status != 200:
             raise errors.NotKnown(f"The API answered {status} to the lookup of {', '.join(addresses)}.", str(status))
         try:
@@ -181,8 +180,10 @@ class Heart:
     def _beat(self) -> None:
         uuid = str(self._found.node["uuid"])
         failures = 0
-        while not self._stop.is_set():
-            self._now.clear()
+        while True:
+            self._now.clear()  # before the look at _stop, or a stop between the two would be slept over
+            if self._stop.is_set():
+                return
             wait = self._found.heartbeat_timeout * _between(0.3, 0.6)
             try:
                 self._client.heartbeat(uuid, self._callback_url)
@@ -197,7 +198,7 @@ class Heart:
 
 
 def post_inspection(url: str, report: dict[str, Any], config: settings.Settings) -> None:
-    """Post the inventory to the inspection callback, five tries. Raises Unreachable."""
+    """Post the inventory to the inspection callback, five tries unless the API refuses it. Raises Unreachable."""
     target = wire.parse_url(url)
     body = json.dumps(report).encode()
     last = errors.Unreachable("never tried")
@@ -210,7 +211,7 @@ def post_inspection(url: str, report: dict[str, Any], config: settings.Settings)
                 return
             last = errors.Unreachable(f"The API answered {response.status} to the inspection report.")
             if response.status != 409 and response.status < 500:
-                raise last
+                break
         except errors.Unreachable as error:
             last = error
         finally:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ingot_agent import ata, blockdev, commands, disks, errors, fields, gpt, log, mbr, nvme
+from ingot_agent import ata, blockdev, commands, disks, errors, fields, gpt, guard, log, mbr, nvme
 
 _HEAD = 2 << 20  # MBR, GPT, LVM, mdadm 1.1/1.2, ext, xfs, LUKS heads
 _TAIL = 2 << 20  # backup GPT, mdadm 0.9/1.0, DDF and other RAID tails
@@ -183,11 +183,14 @@ def on_all(found: list[disks.Disk], work: Callable[[disks.Disk], str]) -> dict[s
     done: dict[str, str] = {}
 
     def one(disk: disks.Disk) -> None:
-        try:
-            done[disk.name] = work(disk)
-            log.line(f"{disk.name}: {done[disk.name]}")
-        except errors.AgentError as error:
+        said, error = guard.outcome(lambda: work(disk))
+        if said is not None:
+            done[disk.name] = said
+            log.line(f"{disk.name}: {said}")
+        elif isinstance(error, errors.AgentError):
             failures.append(error.message)
+        else:
+            failures.append(f"{disk.name} failed unforeseen: {error!r}. Read the agent's log.")
 
     threads = [threading.Thread(target=one, args=(disk,), name=disk.name, daemon=True) for disk in found]
     for thread in threads:

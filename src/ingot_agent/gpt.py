@@ -26,12 +26,6 @@ def guid(text: str) -> bytes:
     return struct.pack("<IHH", int(a, 16), int(b, 16), int(c, 16)) + bytes.fromhex(d + e)
 
 
-def guid_text(raw: bytes) -> str:
-    """The usual notation of a GUID's 16 bytes, in small letters."""
-    a, b, c = struct.unpack_from("<IHH", raw)
-    return f"{a:08x}-{b:04x}-{c:04x}-{raw[8:10].hex()}-{raw[10:].hex()}"
-
-
 LINUX = guid("0fc63daf-8483-4772-8e79-3d69d8477de4")
 ESP = guid("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 BIOS_BOOT = guid("21686148-6449-6e6f-744e-656564454649")
@@ -92,7 +86,7 @@ def find(device: blockdev.Device) -> Table | None:
 
 
 def random_guid() -> bytes:
-    """A new GUID (version 4)."""
+    """A fresh GUID (version 4) as it lies on the disk."""
     unique = bytearray(os.urandom(16))
     unique[7], unique[8] = unique[7] & 0x0F | 0x40, unique[8] & 0x3F | 0x80
     return bytes(unique)

@@ -1,8 +1,8 @@
 """The agent's one place that catches everything.
 
 Why: a ramdisk has nobody to restart a broken thread; a bug in a command must become a failed command, one in a
-request an answer, one in the transfer thread the writer's error. May not: decide what the failure means.
-Invariant: whatever the call does, the caller gets its value or its error.
+request an answer, one in the transfer thread the writer's error, one in a disk's thread that disk's failure.
+May not: decide what the failure means. Invariant: whatever the call does, the caller gets its value or its error.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class Order:
 def _checksum(info: dict[str, Any]) -> streamed.Checksum | None:
     algorithm, value = fields.text(info, "os_hash_algo"), fields.text(info, "os_hash_value")
     if algorithm and value:
-        return streamed.Checksum(algorithm.lower(), value)
+        return streamed.Checksum(_known(algorithm.lower()), value)
     plain = fields.text(info, "checksum")
     if not plain:
         return None
@@ -60,6 +60,17 @@ def _checksum(info: dict[str, Any]) -> streamed.Checksum | None:
             f"The image's checksum has {len(plain)} digits, as no known kind has. Correct it."
         )
     return streamed.Checksum(_ALGORITHMS[len(plain)], plain)
+
+
+def _known(algorithm: str) -> str:
+    import hashlib  # only when an image is written
+
+    try:
+        hashlib.new(algorithm).hexdigest()
+    except (ValueError, TypeError):  # unknown, or of no certain length
+        text = f"This agent cannot compute the image's checksum {algorithm!r}. Use sha256 or sha512."
+        raise errors.InvalidCommandParams(text) from None
+    return algorithm
 
 
 def order(info: dict[str, Any], drive: str) -> Order:

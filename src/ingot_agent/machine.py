@@ -94,7 +94,9 @@ def killed_by_memory(roots: settings.Roots) -> str:
         while True:
             try:
                 record = log.read(8192)
-            except OSError:  # an empty log would block; a record that was overwritten meanwhile is skipped
+            except BrokenPipeError:  # a record that was overwritten meanwhile: the next one follows
+                continue
+            except OSError:  # no more of them: it would block
                 break
             if not record:
                 break

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import array
 import fcntl
-import os
 import struct
 from dataclasses import replace
 
@@ -18,17 +17,10 @@ _BLKPG, _ADD, _DELETE = 0x1269, 1, 2
 _SLOTS, _ENTRY_SIZE = 128, 128
 
 
-def random_guid() -> bytes:
-    """A fresh GUID as it lies on the disk."""
-    raw = bytearray(os.urandom(16))
-    raw[7], raw[8] = raw[7] & 0x0F | 0x40, raw[8] & 0x3F | 0x80
-    return bytes(raw)
-
-
 def empty(size: int, sector: int) -> gpt.Table:
     """A table without partitions for a disk of ``size`` bytes."""
     room = _SLOTS * _ENTRY_SIZE // sector
-    return gpt.Table(sector, random_guid(), room + 2, size // sector - room - 2, _SLOTS, _ENTRY_SIZE, ())
+    return gpt.Table(sector, gpt.random_guid(), room + 2, size // sector - room - 2, _SLOTS, _ENTRY_SIZE, ())
 
 
 def add(table: gpt.Table, start: int, length: int, kind: bytes, name: str) -> gpt.Table:
@@ -36,7 +28,7 @@ def add(table: gpt.Table, start: int, length: int, kind: bytes, name: str) -> gp
     used = {one.number for one in table.partitions}
     number = next(one for one in range(1, table.slots + 1) if one not in used)
     first, count = start // table.sector, length // table.sector
-    added = gpt.Partition(number, kind, random_guid(), first, first + count - 1, name)
+    added = gpt.Partition(number, kind, gpt.random_guid(), first, first + count - 1, name)
     return replace(table, partitions=(*table.partitions, added))
 
 

@@ -22,6 +22,7 @@ from ingot_agent import (
     gpt,
     hints,
     log,
+    mbr,
     partitioning,
     programs,
     raidplan,
@@ -174,7 +175,7 @@ def _refuse_partitioned(paths: list[str]) -> None:
     for path in paths:
         with blockdev.opened(path) as device:
             table = gpt.find(device)
-            if table is not None and table.partitions:
+            if table.partitions if table is not None else mbr.find(device):
                 held.append(path)
     if held:
         raise errors.SoftwareRAIDError(

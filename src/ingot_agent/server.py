@@ -155,6 +155,7 @@ class Server:
         self._trusts = trusts
         self._strangers_time = strangers_time
         self._places = threading.BoundedSemaphore(_CONNECTIONS)
+        self._closed = threading.Event()
         self._listener = _listen(host, port)
         self.port = int(self._listener.getsockname()[1])
 
@@ -164,19 +165,23 @@ class Server:
 
     def close(self) -> None:
         """Stop listening; running answers are finished."""
+        self._closed.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self, secure: Callable[[], ssl.SSLContext] | None) -> None:
         context = secure() if secure is not None else None
-        while True:
+        while not self._closed.is_set():
             self._places.acquire()
             try:
                 client, _ = self._listener.accept()
-            except OSError:
+            except OSError as error:
                 self._places.release()
-                return
+                if not self._closed.is_set():  # one connection's failure (accept(2)) must not end the server
+                    log.line(f"no connection could be taken: {error}. Going on")
+                    self._closed.wait(0.5)
+                continue
             threading.Thread(target=self._serve, args=(client, context), name="client", daemon=True).start()
 
     def _serve(self, client: socket.socket, context: ssl.SSLContext | None) -> None:

@@ -35,6 +35,7 @@ _SILENCE = 5.0  # until a server that gave no answer is asked again
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.4
 _STARVED = 10.0  # told to wait for so long, this machine helps itself
 _MOST_CHUNKS = 40_000  # of more the sets do not fit into a request
+_MOST_TOLD = 64  # that an unheard question leaves for the next, which must not grow for ever
 _ENOUGH, _REST = 8, 10.0  # after so many failures in a row nobody is asked for a while
 _ENOUGH_AT_FIRST, _REST_AT_FIRST = 4, 30.0  # nothing was ever handed on: it seems that the network keeps machines apart
 _FIRST_DEADLINE = 15.0
@@ -266,6 +267,8 @@ class Sharing:
                 break
         if answer is None:
             state.ask_after = max(state.ask_after, time.monotonic() + _SILENCE)
+            with self._changed:  # told again: what the server believes to be under way holds a place there
+                state.done, state.bad = (done + state.done)[-_MOST_TOLD:], (bad + state.bad)[-_MOST_TOLD:]
         return answer
 
     def _request(self, mine: int, done: list[int], bad: list[str], more: str) -> dict[str, Any] | None:

@@ -10,13 +10,22 @@ from __future__ import annotations
 import io
 import socket
 import struct
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingot_agent import errors, tls
+from ingot_agent import errors, log, tls
 
 _HEAD_LIMIT = 65536
 _BUFFER = 65536
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # as long as for an image (transfer.py)
+_PASSING = (408, 429)  # and all from 500 on
+
+
+class Refused(errors.Unreachable):
+    """The server answered, and asking again would not change that."""
+
+    kind = "Unreachable"
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,7 @@ class Response:
         while count := self.readinto(piece):
             body += piece[:count]
             if len(body) > limit:
-                raise errors.Unreachable(f"The answer is longer than {limit} bytes. Check the server.")
+                raise Refused(f"The answer is longer than {limit} bytes. Check the server.")
         return bytes(body)
 
 
@@ -128,7 +137,10 @@ class _Raw(socket.SocketIO):
     def readinto(self, b: Any) -> int | None:
         """Fill ``b``; a big one whole unless the peer stops sending."""
         flags = socket.MSG_WAITALL if len(b) > _BUFFER else 0
-        return self._connected.recv_into(b, 0, flags)
+        try:
+            return self._connected.recv_into(b, 0, flags)
+        except BlockingIOError:
+            raise TimeoutError("nothing came in time") from None
 
 
 def _kernel_timeout(connected: socket.socket, timeout: float) -> None:
@@ -218,8 +230,33 @@ class Connection:
         return Response(status, headers, stream, left, "chunked" in headers.get("transfer-encoding", "").lower())
 
 
-def fetch(url: str, *, timeout: float, insecure: bool = False, limit: int = 64 << 20) -> bytes:
-    """Get a whole small body; follows five redirects. Raises Unreachable, also for any status but 200."""
+def fetch(
+    url: str, *, timeout: float, insecure: bool = False, limit: int = 64 << 20, pauses: tuple[float, ...] = _PAUSES
+) -> bytes:
+    """Get a whole small body; follows five redirects, and asks again after each pause while the server fails.
+
+    Raises Unreachable, also for any status but 200.
+    """
+    for pause in pauses:
+        try:
+            return _fetch_once(url, timeout, insecure, limit)
+        except Refused:
+            raise
+        except errors.Unreachable as error:
+            log.line(f"{error.message} Asking again in {pause:.1f} s")
+        threading.Event().wait(pause)
+    try:
+        return _fetch_once(url, timeout, insecure, limit)
+    except Refused:
+        raise
+    except errors.Unreachable as error:
+        raise errors.Unreachable(
+            f"{error.message} That was attempt {len(pauses) + 1}, the last. Check that the server runs and that this "
+            "machine reaches it, then deploy again."
+        ) from error
+
+
+def _fetch_once(url: str, timeout: float, insecure: bool, limit: int) -> bytes:
     address = url
     for _ in range(6):
         target = parse_url(address)
@@ -229,12 +266,18 @@ def fetch(url: str, *, timeout: float, insecure: bool = False, limit: int = 64 <
             if response.status in (301, 302, 303, 307, 308):
                 address = join(address, response.headers.get("location", ""))
                 continue
-            if response.status != 200:
-                raise errors.Unreachable(f"The server answered {response.status} for {target.path}. Check the address.")
-            return response.read(limit)
+            if response.status == 200:
+                return response.read(limit)
+            kind = errors.Unreachable if response.status >= 500 or response.status in _PASSING else Refused
+            raise kind(f"The server answered {response.status} for {_shown(target)}. Check the address.")
         finally:
             connection.close()
-    raise errors.Unreachable(f"The address {parse_url(url).path} redirects without end. Check the server.")
+    raise Refused(f"The address {_shown(parse_url(url))} redirects without end. Check the server.")
+
+
+def _shown(url: Url) -> str:
+    """The path without its query, which may hold a signature."""
+    return url.path.partition("?")[0]
 
 
 def join(base: str, location: str) -> str:

@@ -66,6 +66,8 @@ class Ironic(Served):
         node = self.node
         self.heartbeat_statuses: list[int] = []
         statuses = self.heartbeat_statuses
+        self.inspection_statuses: list[int] = []
+        inspections = self.inspection_statuses
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -95,7 +97,7 @@ class Ironic(Served):
                 seen.versions.append(self.headers.get("X-OpenStack-Ironic-API-Version", ""))
                 if "continue_inspection" in self.path:
                     seen.inspections.append(body)
-                    self.answer(202, {"uuid": NODE})
+                    self.answer(inspections.pop(0) if inspections else 202, {"uuid": NODE})
                     return
                 seen.heartbeats.append(body | {"path": self.path})
                 seen.at.append(time.monotonic())
@@ -108,7 +110,8 @@ class Images(Served):
     """Serves bytes by path with Range; ``breaks`` closes that many answers after ``break_after`` bytes.
 
     ``pace``: bytes a second of an answer. ``state["spoils"]`` answers longer than ``state["spoil_beyond"]`` bytes begin
-    with a wrong byte, before any breaks. ``any_query``: bodies by path, whatever query follows it.
+    with a wrong byte, before any breaks. ``state["refusals"]``: that many requests get a 503.
+    ``any_query``: bodies by path, whatever query follows it.
     """
 
     def __init__(self, files: dict[str, bytes], *, breaks: int = 0, break_after: int = 1 << 20, pace: int = 0) -> None:
@@ -118,7 +121,7 @@ class Images(Served):
         any_query = self.any_query
         self.connections: set[tuple[str, int]] = set()
         ranges, connections = self.ranges, self.connections
-        state = {"breaks": breaks, "spoils": 0, "spoil_beyond": 0}
+        state = {"breaks": breaks, "spoils": 0, "spoil_beyond": 0, "refusals": 0}
         self.state = state
 
         class Handler(BaseHTTPRequestHandler):
@@ -131,8 +134,9 @@ class Images(Served):
             def do_GET(self) -> None:
                 connections.add(self.client_address)
                 body = files.get(self.path) or any_query.get(self.path.partition("?")[0])
-                if body is None:
-                    self.send_response(404)
+                if body is None or state["refusals"]:
+                    self.send_response(404 if body is None else 503)
+                    state["refusals"] -= body is not None
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return

@@ -279,6 +279,38 @@ def test_an_agent_that_lets_go_is_silent_at_once_and_reachable_for_a_moment(root
         assert not agent.stopped.is_set()
 
 
+def test_a_refused_inspection_report_is_not_sent_again() -> None:
+    with peers.Ironic() as api:
+        url = f"http://127.0.0.1:{api.port}/v1/continue_inspection"
+        api.inspection_statuses += [503, 404]
+        with pytest.raises(errors.Unreachable, match="answered 404 to the inspection report"):
+            conductor.post_inspection(url, {}, settings.Settings(http_timeout=5))
+        assert len(api.seen.inspections) == 2
+
+
+def test_an_agent_that_is_locked_down_stays(roots: settings.Roots) -> None:
+    """One that ended would be started again, and would call the API again."""
+    with peers.Ironic() as api:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port: int = probe.getsockname()[1]
+        words = f"ipa-api-url=http://127.0.0.1:{api.port} ipa-listen-port={port} ipa-inspection-dhcp-wait-timeout=0"
+        (Path(roots.proc) / "cmdline").write_text(f"{words} ingot-agent-tls=0")
+        thread = threading.Thread(target=boot.main, args=(roots,), daemon=True)
+        thread.start()
+        peers.wait_until(lambda: api.seen.heartbeats, 10, "the first heartbeat")
+        client = peers.AgentClient(f"http://127.0.0.1:{port}")
+        assert client.post("system.lockdown")[1]["command_status"] == "SUCCEEDED"
+
+        def refused() -> bool:
+            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 5):
+                return False
+            return True
+
+        peers.wait_until(refused, 10, "the end of its server")
+        thread.join(1)
+        assert thread.is_alive()
+
+
 class Slow:
     """A command that runs until it is let go."""
 

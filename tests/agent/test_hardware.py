@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -98,6 +99,12 @@ def test_every_disk_is_named_when_one_fails(tmp_path: Path) -> None:
         erase.on_all([good, bad], lambda disk: erase.metadata(disk.name))
 
 
+def test_a_disk_whose_work_fails_unforeseen_is_not_taken_for_done(tmp_path: Path) -> None:
+    good, gone = _disk(tmp_path / "sda", MIB), dataclasses.replace(SMALL, name=str(tmp_path / "gone"))
+    with pytest.raises(errors.BlockDeviceEraseError, match=r"gone failed unforeseen: FileNotFoundError.*Done: .*sda: "):
+        erase.on_all([good, gone], lambda disk: str(Path(disk.name).stat().st_size))
+
+
 def test_disks_that_may_not_be_written_say_why(tmp_path: Path) -> None:
     roots = machines.make(tmp_path / "m")
     machines.add_disk(roots, "sda", 5 * GIB, ro="1")
@@ -172,6 +179,23 @@ def test_raid_superblocks_are_found(tmp_path: Path) -> None:
             file.seek(place)
             file.write(block)
         assert raid.members(roots) == [raid.Member(str(part), b"u" * 16, "md0", 1)]
+
+
+@pytest.mark.parametrize("label", ["gpt", "dos"])
+def test_a_disk_with_partitions_of_either_kind_is_not_taken_for_an_array(tmp_path: Path, label: str) -> None:
+    roots = machines.make(tmp_path / "m")
+    machines.add_disk(roots, "sda", 20 * GIB)
+    held = machines.add_disk(roots, "sdb", 20 * GIB)
+    subprocess.run(["sfdisk", "-q", str(held)], input=f"label: {label}\n,1G\n", text=True, check=True)
+    before = _head(held)
+    with pytest.raises(errors.SoftwareRAIDError, match=f"There are partitions on {held}"):
+        raid.create({}, _config({}), roots, GO)
+    assert _head(held) == before
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MIB)
 
 
 def test_burnin_of_processor_and_memory(tmp_path: Path) -> None:
@@ -254,6 +278,34 @@ def test_an_ipv6_address_counts_once_it_is_usable(tmp_path: Path) -> None:
     for flags, address in (("40", "fe80::5054:ff:feaa:bbcc"), ("80", "fd00:22:8::2a")):  # 40: looked for twice, still
         table.write_text(f"{local}fd00002200080000000000000000002a 02 80 00 {flags}     eth0\n")
         assert nics.ipv6("eth0", roots) == address
+
+
+def test_a_partner_that_hangs_up_is_a_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+
+    def call() -> None:
+        with _connected(port) as partner:
+            while partner.recv(MIB):
+                pass
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    with pytest.raises(errors.CleaningError, match="broke off: the partner hung up"):
+        burnin_network.run(_network("writer", port), commands.Progress())
+    thread.join(20)
+
+
+def _connected(port: int) -> socket.socket:
+    found: list[socket.socket] = []
+
+    def tried() -> bool:
+        with contextlib.suppress(ConnectionRefusedError):
+            found.append(socket.create_connection(("127.0.0.1", port), 20))
+        return bool(found)
+
+    peers.wait_until(tried, 20, "a listener")
+    return found[0]
 
 
 def test_lldp_frame() -> None:

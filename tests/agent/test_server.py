@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from ingot_agent import server
+from agent import peers
+from ingot_agent import log, server
 
 CONNECTIONS = 16
 
@@ -81,6 +82,17 @@ def test_a_stranger_who_drips_is_cut_off_and_the_trusted_is_not() -> None:
         assert closed
         trusted.sendall(head("/", 0))
         assert trusted.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_accept_that_fails_does_not_end_the_server() -> None:
+    with serving() as running:
+        listener = running._listener  # pyright: ignore[reportPrivateUsage] - nobody outside can make accept fail
+        listener.shutdown(socket.SHUT_RDWR)  # accept() gives EINVAL from now on
+        peers.wait_until(lambda: "no connection could be taken" in log.kept(), 10, "the failure")
+        listener.listen(16)
+        with socket.create_connection(listener.getsockname(), 10) as client:
+            client.sendall(head("/", 0))
+            assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
 def test_more_connections_than_places_wait() -> None:

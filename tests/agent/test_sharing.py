@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from agent import peers, shaped, vm
-from ingot_agent import blockdev, chunkmap, errors, exchange
+from ingot_agent import blockdev, chunkmap, errors, exchange, settings, sharing, transfer
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 MIB = 1 << 20
@@ -147,6 +147,23 @@ def test_without_a_usable_answer_the_image_comes_as_without_sharing(tmp_path: Pa
         report = asyncio.run(run(machine, len(body)))
     assert "error" not in report
     assert machine.disk.read_bytes()[: len(body)] == body
+
+
+def test_what_an_unheard_question_told_is_told_again(
+    disk: tuple[blockdev.Device, chunkmap.ChunkMap, bytes], tmp_path: Path
+) -> None:
+    device, plan, _ = disk
+    with peers.Images({}) as images:
+        source, roots = transfer.Source(images.url("/i.raw"), 5), settings.Roots(str(tmp_path))
+        together = sharing.Sharing(images.url("/sources"), source, plan, device, roots)
+        state = together._state  # pyright: ignore[reportPrivateUsage] - what is to be told shows nowhere else
+        state.done, state.bad = list(range(100)), ["giver"]
+        for answer, left in ((b"[]", 64), (b'{"wait": 1}', 0)):
+            images.any_query["/sources"] = answer
+            together._ask()  # pyright: ignore[reportPrivateUsage] - as above
+            assert state.done == list(range(100 - left, 100))
+            assert state.bad == ["giver"] * bool(left)
+        together.close()
 
 
 async def run(machine: shaped.Machine, size: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent import machines, peers
-from ingot_agent import blockdev, commands, errors, image, settings, transfer
+from ingot_agent import blockdev, commands, errors, image, settings, transfer, wire
 
 MIB = 1 << 20
 CHUNK = 1 << 20
@@ -156,6 +157,42 @@ def test_map_with_wrong_digest_is_refused(tmp_path: Path, dirty: Path) -> None:
         write(dirty, info_for(images, body, chunks), tmp_path)
 
 
+def test_a_server_that_fails_for_a_moment_is_asked_for_the_map_again(tmp_path: Path, dirty: Path) -> None:
+    body = sample()
+    chunks = peers.chunk_map(body, CHUNK)
+    with peers.Images({"/i.raw": body, "/i.map": chunks}) as images:
+        images.state["refusals"] = 2
+        write(dirty, info_for(images, body, chunks), tmp_path)
+        assert images.state["refusals"] == 0
+    assert dirty.read_bytes()[: len(body)] == body
+
+
+def test_small_files_are_asked_for_so_often_and_no_more() -> None:
+    with peers.Images({"/i.map": b"x"}) as images:
+        images.state["refusals"] = 100
+        with pytest.raises(
+            errors.Unreachable, match=r"answered 503 for /i\.map.* attempt 3, the last\. .*deploy again"
+        ):
+            wire.fetch(images.url("/i.map"), timeout=5, pauses=(0.01, 0.01))
+        assert images.state["refusals"] == 97
+        images.state["refusals"] = 0
+        before = len(images.connections)
+        with pytest.raises(errors.Unreachable, match=r"answered 404 for /none\. Check") as told:
+            wire.fetch(images.url("/none?signature=secret"), timeout=5, pauses=(0.01, 0.01))
+        assert len(images.connections) == before + 1, "that does not change by asking again"
+    assert told.value.as_dict()["type"] == "Unreachable"
+    with pytest.raises(errors.Unreachable, match=r"No connection to .* attempt 2, the last"):
+        wire.fetch(images.url("/i.map"), timeout=5, pauses=(0.01,))
+
+
+def test_a_silent_server_is_a_sentence() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(errors.Unreachable, match="nothing came in time"),
+    ):
+        wire.fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/i.map", timeout=0.2, pauses=())
+
+
 @pytest.mark.parametrize(
     "raw",
     [b"{", b"[]", b'{"version":2,"hash":"blake2b-256","size":1,"chunk_size":4096,"extents":[]}',
@@ -250,6 +287,8 @@ def test_missing_image_is_a_sentence(tmp_path: Path, dirty: Path) -> None:
         ({"urls": []}, "urls"),
         ({"disk_format": "vmdk"}, "vmdk"),
         ({"os_hash_value": ""}, "no checksum"),
+        ({"os_hash_algo": "sha257"}, "checksum 'sha257'"),
+        ({"os_hash_algo": "shake_128"}, "checksum 'shake_128'"),
         ({"urls": "x"}, "urls"),
     ],
 )

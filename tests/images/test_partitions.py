@@ -49,6 +49,7 @@ def test_sizes_and_defaults() -> None:
         ({"image_type": "partition", "root_gb": "ten"}, "root_gb 'ten'"),
         ({"image_type": "partition", "root_gb": 1, "swap_mb": -1}, "swap_mb -1"),
         ({"image_type": "floppy"}, "image_type 'floppy'"),
+        ({"image_os_hash_algo": 5, "image_os_hash_value": "0" * 64}, "algorithm '5' is not supported"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_happens(info: dict[str, Any], said: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from ingot.domain import node
+from ingot.domain import errors, node
 from ingot.images.cache import ImageCache
 from ingot.netboot.service import Netboot
 from ingot.settings import Settings
@@ -62,6 +63,17 @@ async def test_a_port_that_another_process_made_is_answered(lan: Lan, store: Sto
         assert await lan.ask(KNOWN) is None
         await served.admit_known()
         assert await lan.ask(KNOWN, tries=8) is not None
+
+
+async def test_a_start_that_fails_leaves_no_listener(store: Store, tmp_path: Path, free_port: int) -> None:
+    settings = Settings(
+        data_dir=str(tmp_path), provision_interface="nosuch0", provision_address="127.0.0.1/24", files_port=free_port
+    )
+    with pytest.raises(errors.Invalid, match="no network interface nosuch0"):
+        async with netboot(settings, store).running():
+            raise AssertionError("DHCP cannot be served there")
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", free_port)
 
 
 @pytest.mark.parametrize("url", ["http://172.22.9.100:6385", "https://api.example:6385"])

@@ -73,6 +73,14 @@ def test_a_giver_that_failed_is_left_alone_for_a_while() -> None:
     assert swarm.answer(question("a"), 22).giver == "liar"
 
 
+def test_names_of_nobody_are_not_kept() -> None:
+    swarm = Swarm(8)
+    swarm.answer(question("liar", 0xFF, 0xFF), 0)
+    for number in range(100):
+        swarm.answer(question("a", bad=("liar", "", f"nobody {number}")), 0)
+    assert set(swarm._machines["a"].shunned) == {"liar"}  # pyright: ignore[reportPrivateUsage] - what is kept is not told
+
+
 def test_who_is_silent_is_forgotten_with_all_it_had() -> None:
     swarm = Swarm(8)
     swarm.answer(question("gone", 0xFF, 0xFF), 0)

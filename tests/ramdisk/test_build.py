@@ -48,6 +48,9 @@ def test_the_cache_is_bounded_and_spares_what_was_used_lately(tmp_path: Path) ->
         (tmp_path / f"built{number}/initrd").write_text("x")
         age = time.time() - (number + 1) * prune.SPARED / 4
         os.utime(tmp_path / f"built{number}", (age, age))
+    for name, age in (("build-killed", 2 * prune.SPARED), ("build-running", 0)):
+        (tmp_path / name / "stage").mkdir(parents=True)
+        os.utime(tmp_path / name, (time.time() - age, time.time() - age))
     (tmp_path / "packages").mkdir()
     for number in range(90):
         (tmp_path / f"packages/p{number}.deb").write_text("x")
@@ -56,6 +59,7 @@ def test_the_cache_is_bounded_and_spares_what_was_used_lately(tmp_path: Path) ->
     prune.use(tmp_path / "packages/p0.deb")
     prune.prune(tmp_path)
     assert sorted(one.name for one in tmp_path.glob("built*")) == ["built0", "built1", "built2", "built8"]
+    assert [one.name for one in tmp_path.glob("build-*")] == ["build-running"]
     left = {one.name for one in (tmp_path / "packages").iterdir()}
     assert len(left) == 80
     assert {"p0.deb", "p89.deb"} <= left

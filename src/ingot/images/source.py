@@ -29,16 +29,22 @@ def from_instance_info(info: dict[str, Any], cpu_arch: str | None = None) -> loc
             f"The image {urls.shown(url)} has no checksum, so nobody could tell whether it arrived whole",
             hint="Set instance_info image_os_hash_algo=sha256 and image_os_hash_value=... .",
         )
-    algo = info.get("image_os_hash_algo") if info.get("image_os_hash_value") else None
-    declared = info.get("image_disk_format")
+    algo = _text(info, "image_os_hash_algo") if info.get("image_os_hash_value") else None
+    declared = _text(info, "image_disk_format")
     return locate.ImageSource(
         url,
         algo,
         str(checksum) if checksum else None,
         None if declared == "unknown" else declared,
         cpu_arch,
-        info.get("image_pull_secret"),
+        _text(info, "image_pull_secret"),
     )
+
+
+def _text(info: dict[str, Any], name: str) -> str | None:
+    """A client may send anything; what is no text fits nothing and is refused as such."""
+    value = info.get(name)
+    return None if value is None else str(value)
 
 
 def check(info: dict[str, Any], *, weak: bool) -> None:

@@ -148,6 +148,7 @@ class Dnsmasq:
         except errors.NotSupported as error:  # while its package is being renewed, the program is not there
             return error
         except OSError as error:
+            await self._stop_child()  # there is one if only its lines could not be followed: it would hold the ports
             return errors.Misbehaved(
                 f"dnsmasq cannot be started: {os.strerror(error.errno or 0)}.",
                 hint="It is tried again; see the host's memory, processes and open files.",

@@ -67,9 +67,10 @@ class Netboot:
             return
         self._handouts.mount(self._files)
         await self._files.start(self._host, self._settings.files_port)
-        child = await self._start_dnsmasq()
-        tasks = [] if child is None else [asyncio.create_task(self._tidy()), child]
+        tasks: list[asyncio.Task[None]] = []
         try:
+            child = await self._start_dnsmasq()
+            tasks = [] if child is None else [asyncio.create_task(self._tidy()), child]
             yield self
         finally:
             for task in tasks:

@@ -161,7 +161,7 @@ class Swarm:
         for chunk in _bits(machine.offer & ~asked.offer):
             self._copies[chunk] -= 1
         machine.seen, machine.mine, machine.offer = now, asked.mine, asked.offer
-        machine.shunned |= dict.fromkeys(asked.bad, now + _SHUNNED)
+        machine.shunned |= {name: now + _SHUNNED for name in asked.bad if name in self._machines}
         for chunk in [chunk for chunk in machine.fetching if chunk in asked.done or not asked.mine >> chunk & 1]:
             self._count(machine.fetching.pop(chunk), -1)
         return machine
