@@ -25,13 +25,16 @@ def last_seen(connection: Connection) -> float | None:
 
 
 def give_back(connection: Connection, now: float) -> float:
-    """Move the deadlines of all open runs by the time in which nobody lived until ``now``; how many seconds."""
+    """Move the deadlines of open runs by the time in which nobody lived until ``now``; how many seconds.
+
+    Not of those that nobody has taken up yet: their time begins then (runs.py: claim).
+    """
     seen = last_seen(connection)
     away = now - seen if seen is not None else 0.0
     if away <= SHORT:
         return 0.0
-    found = connection.execute(select(runs.c.id, runs.c.wait).where(runs.c.status == values.Status.OPEN)).all()
-    for row in found:
+    begun = select(runs.c.id, runs.c.wait).where(runs.c.status == values.Status.OPEN, runs.c.generation > 0)
+    for row in connection.execute(begun).all():
         changed = {"deadline": runs.c.deadline + away, "wait": _later(row.wait, away)}
         connection.execute(update(runs).where(runs.c.id == row.id).values(changed))
     return away
