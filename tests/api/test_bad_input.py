@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 if TYPE_CHECKING:
@@ -181,6 +182,15 @@ async def test_no_path_is_a_server_error(api: Api, path: str) -> None:
         assert "X-Evil" not in answer.headers
         if answer.status >= 400:
             assert json.loads(json.loads(text)["error_message"])
+
+
+@pytest.mark.parametrize("path", ["/ingot/v1/console/%ff/socket", "/%c0%af", "/ingot/v1/console//socket", "//"])
+async def test_no_path_of_a_websocket_is_a_server_error(api: Api, path: str) -> None:
+    from yarl import URL
+
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await api.session.ws_connect(URL(f"{api.url}{path}", encoded=True))
+    assert refused.value.status == 403
 
 
 async def test_sql_in_names_finds_nothing_and_harms_nothing(api: Api) -> None:
