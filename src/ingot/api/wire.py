@@ -104,6 +104,10 @@ class Request:
         """An absolute URL below this API."""
         return "/".join((self.base, *(urllib.parse.quote(part, safe="~") for part in parts)))
 
+    def links(self, *parts: str) -> list[dict[str, str]]:
+        """The two links that Ironic shows of a resource: with the API's version, and without."""
+        return [{"href": self.href("v1", *parts), "rel": "self"}, {"href": self.href(*parts), "rel": "bookmark"}]
+
 
 class Unreadable(errors.Refused):
     """The request cannot be read, or names something that nothing can be called; refused before a resource sees it."""

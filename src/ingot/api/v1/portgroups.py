@@ -109,16 +109,9 @@ def group_ident(request: wire.Request) -> str:
 
 def _shown(request: wire.Request, group: node.Portgroup, names: tuple[str, ...]) -> dict[str, Any]:
     values = msgspec.structs.asdict(group)
-    values["links"] = _links(request, group.uuid)
-    values["ports"] = _links(request, group.uuid, "ports")
+    values["links"] = request.links("portgroups", group.uuid)
+    values["ports"] = request.links("portgroups", group.uuid, "ports")
     return {name: values[name] for name in names}
-
-
-def _links(request: wire.Request, *parts: str) -> list[dict[str, str]]:
-    return [
-        {"href": request.href("v1", "portgroups", *parts), "rel": "self"},
-        {"href": request.href("portgroups", *parts), "rel": "bookmark"},
-    ]
 
 
 async def _collection(

@@ -121,10 +121,7 @@ def shown(request: wire.Request, port: node.Port, names: tuple[str, ...]) -> dic
     values = msgspec.structs.asdict(port)
     body = {name: values[name] for name in names if name != "links"}
     if "links" in names:
-        body["links"] = [
-            {"href": request.href("v1", "ports", port.uuid), "rel": "self"},
-            {"href": request.href("ports", port.uuid), "rel": "bookmark"},
-        ]
+        body["links"] = request.links("ports", port.uuid)
     return body
 
 
