@@ -153,15 +153,10 @@ def _where(asked: query.Query) -> dict[str, Any]:
             "Filtering by node, address, or shard simultaneously is not supported.", hint=f"Give one of {given}."
         )
     address = asked.text("address")
-    if address is not None:
-        try:
-            address = ids.mac(address)
-        except errors.Invalid as error:
-            raise errors.Invalid(f"Expected valid MAC address for address: {address}", hint=error.hint) from error
     return {
-        "address": address,
-        "shard": asked.words("shard"),
-        "conductor_group": asked.words("conductor_groups"),
+        "address": None if address is None else drafts.check_address(address),
+        "shard": asked.words("shard") or None,
+        "conductor_group": asked.words("conductor_groups") or None,
     }
 
 

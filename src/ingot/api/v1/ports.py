@@ -172,7 +172,7 @@ def _where(asked: query.Query) -> dict[str, Any]:
         "description_contains": asked.text("description_contains"),
     }
     if address is not None:
-        where["address"] = service.check_address(address)
+        where["address"] = drafts.check_address(address)
     return where
 
 
