@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+
+from ingot.api import wire
+from ingot.domain import errors
 
 if TYPE_CHECKING:
     from tests.api.conftest import Api
@@ -273,6 +276,18 @@ async def test_chunked_bodies_are_counted(api: Api) -> None:
 
     async with api.session.post(f"{api.url}/v1/nodes", data=chunks()) as answer:
         assert answer.status == 413
+
+
+async def test_a_body_that_stops_coming_is_not_waited_for() -> None:
+    pieces = [{"type": "http.request", "body": b"[", "more_body": True}]
+
+    async def receive() -> dict[str, Any]:
+        if not pieces:
+            await asyncio.Event().wait()
+        return pieces.pop()
+
+    with pytest.raises(errors.Invalid, match="stopped coming"):
+        await wire.read_body(receive, {}, 100, patience=0.05)
 
 
 @pytest.mark.parametrize(
