@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,7 @@ class Stream:
 
 
 @asynccontextmanager
-async def listening(api: Api, query: str = "", **headers: str) -> AsyncIterator[Stream]:
+async def listening(api: Api, query: str = "", **headers: str) -> AsyncGenerator[Stream]:
     async with api.session.get(f"{api.url}/ingot/v1/events{query}", headers=headers) as answer:
         assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
         yield Stream(answer)
