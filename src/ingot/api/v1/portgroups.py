@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ingot.api import access, columns, paging, query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, patch
+from ingot.domain import errors, node, patch
 from ingot.services import drafts
 from ingot.services import portgroups as service
 from ingot.store import nodes as node_store
@@ -99,12 +99,7 @@ async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
 
 def group_ident(request: wire.Request) -> str:
     """The port group of the path: a UUID or a name. Raises errors.Invalid for what can be neither."""
-    found = request.args["portgroup"]
-    if ids.is_uuid(found):
-        return found.lower()
-    if not ids.is_name(found):
-        raise errors.Invalid(f"Expected UUID or name for portgroup: {found}")
-    return found
+    return query.named("portgroup", request.args["portgroup"])
 
 
 def _shown(request: wire.Request, group: node.Portgroup, names: tuple[str, ...]) -> dict[str, Any]:

@@ -188,10 +188,7 @@ def _list(connection: Connection, page: Page, of_node: str | None, where: dict[s
 
 def _ident(request: wire.Request) -> str:
     """The port of the path: a UUID or a name, whatever the microversion."""
-    ident = request.args["port"]
-    if not ids.is_uuid(ident) and not ids.is_name(ident):
-        raise errors.Invalid(f"Expected UUID or name for port_ident: {ident}")
-    return ident.lower() if ids.is_uuid(ident) else ident
+    return query.named("port_ident", request.args["port"])
 
 
 def _require_body_fields(names: tuple[str, ...], version: int) -> None:
