@@ -191,6 +191,35 @@ async def test_guessing_is_slowed_down_and_who_knows_is_not(api: Api, deps: Deps
     assert (await api.call("GET", "/v1/nodes")).status == 200, "another name from the same host is not held back"
 
 
+async def test_guesses_that_come_at_once_are_slowed_down_as_well(deps: Deps) -> None:
+    still = replace(deps, clock=lambda: 1000.0)
+    gate = auth.Gate(still, limits.Limits(5.0, still.clock))
+
+    async def guess(number: int) -> int:
+        header = base64.b64encode(f"ann:guess-{number}".encode()).decode()
+        try:
+            await gate.caller({"authorization": f"Basic {header}"}, "192.0.2.9")
+        except errors.TooMany:
+            return 429
+        except errors.Unauthorized:
+            return 401
+        return 200
+
+    told = await asyncio.gather(*(guess(number) for number in range(16)))
+    # Ten are the burst of a name; one more may be looked at beside the tenth.
+    assert 10 <= told.count(401) <= 11
+    assert told.count(429) == 16 - told.count(401)
+
+
+async def test_callers_with_one_password_wait_for_one_proof(deps: Deps) -> None:
+    await users.put(deps.store, "ann", "ann-password")
+    gate = auth.Gate(deps, limits.Limits(5.0, deps.clock))
+    header = {"authorization": f"Basic {base64.b64encode(b'ann:ann-password').decode()}"}
+    callers = await asyncio.gather(*(gate.caller(header, "192.0.2.9") for _ in range(20)))
+    # Each proof makes a caller of its own; two are made side by side.
+    assert len({id(one) for one in callers}) <= 2
+
+
 def test_a_rule_that_is_not_in_the_table_is_refused() -> None:
     with pytest.raises(errors.Forbidden, match="baremetal:nosuch"):
         policy.enforce("baremetal:nosuch", auth.OPERATOR)

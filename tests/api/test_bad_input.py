@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
+
+from ingot.api import wire
+from ingot.domain import errors
 
 if TYPE_CHECKING:
     from tests.api.conftest import Api
@@ -183,6 +187,15 @@ async def test_no_path_is_a_server_error(api: Api, path: str) -> None:
             assert json.loads(json.loads(text)["error_message"])
 
 
+@pytest.mark.parametrize("path", ["/ingot/v1/console/%ff/socket", "/%c0%af", "/ingot/v1/console//socket", "//"])
+async def test_no_path_of_a_websocket_is_a_server_error(api: Api, path: str) -> None:
+    from yarl import URL
+
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await api.session.ws_connect(URL(f"{api.url}{path}", encoded=True))
+    assert refused.value.status == 403
+
+
 async def test_sql_in_names_finds_nothing_and_harms_nothing(api: Api) -> None:
     await api.node(name="n1")
     reply = await api.call("GET", "/v1/nodes/x'%20OR%20'1'='1")
@@ -263,6 +276,18 @@ async def test_chunked_bodies_are_counted(api: Api) -> None:
 
     async with api.session.post(f"{api.url}/v1/nodes", data=chunks()) as answer:
         assert answer.status == 413
+
+
+async def test_a_body_that_stops_coming_is_not_waited_for() -> None:
+    pieces = [{"type": "http.request", "body": b"[", "more_body": True}]
+
+    async def receive() -> dict[str, Any]:
+        if not pieces:
+            await asyncio.Event().wait()
+        return pieces.pop()
+
+    with pytest.raises(errors.Invalid, match="stopped coming"):
+        await wire.read_body(receive, {}, 100, patience=0.05)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,9 @@ async def test_lists_of_port_groups_and_of_their_ports(api: Api) -> None:
     assert (await api.get(f"/v1/nodes/{owner['uuid']}/portgroups/detail"))["portgroups"] == [made]
     for path in (f"/v1/portgroups/{made['uuid']}/ports/detail", "/v1/ports/detail?portgroup=bond0"):
         assert (await api.get(path))["ports"] == [member]
+    for arguments in ("shard=", "conductor_groups="):
+        assert len((await api.get(f"/v1/portgroups?{arguments}"))["portgroups"]) == 2, arguments
+    assert (await api.call("GET", "/v1/portgroups?address=52-54-00-12-34-01")).status == 400
     assert (await api.call("GET", "/v1/portgroups?node=n1&shard=s")).status == 400
     assert (await api.call("GET", "/v1/portgroups?node=nobody")).status == 404
     assert (await api.call("GET", "/v1/ports?portgroup=nobody")).status == 404
@@ -75,6 +78,7 @@ async def test_lists_of_port_groups_and_of_their_ports(api: Api) -> None:
         ({"address": MAC % 1}, 409, f"A portgroup with MAC address {MAC % 1} already exists."),
         ({"name": "a b"}, 400, "Cannot create portgroup with invalid name 'a b'"),
         ({"address": "zz"}, 400, "Expected valid MAC address for address: zz"),
+        ({"address": "52-54-00-12-34-99"}, 400, "Expected valid MAC address for address: 52-54-00-12-34-99"),
         ({"node_uuid": "11111111-1111-1111-1111-111111111111"}, 400, "could not be found"),
         ({"node_uuid": "n1"}, 400, "Expected UUID for node_uuid: n1"),
         ({"bogus": 1}, 400, "Schema error for portgroup"),

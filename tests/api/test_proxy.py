@@ -56,7 +56,11 @@ class TestBehindAProxy:
         [
             ({}, "10.0.0.1"),
             ({"x-forwarded-for": "6.6.6.6, 192.0.2.7"}, "192.0.2.7"),
-            ({"forwarded": 'for=6.6.6.6, for="[2001:db8::1]";proto=https'}, "[2001:db8::1]"),
+            ({"forwarded": 'for=6.6.6.6, for="[2001:db8::1]";proto=https'}, "2001:db8::1"),
+            ({"forwarded": 'for="[2001:db8::1]:4711"'}, "2001:db8::1"),
+            ({"forwarded": 'for="192.0.2.7:4711"'}, "192.0.2.7"),
+            ({"x-forwarded-for": "2001:db8::1"}, "2001:db8::1"),
+            ({"x-forwarded-for": "6.6.6.6, 192.0.2.7:4711"}, "192.0.2.7"),
             ({"forwarded": "proto=https", "x-forwarded-for": "6.6.6.6"}, "10.0.0.1"),
         ],
     )

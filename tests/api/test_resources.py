@@ -39,6 +39,12 @@ async def test_a_port_from_creation_to_deletion(api: Api) -> None:
     assert (await api.call("GET", "/v1/ports/p1")).status == 404
 
 
+async def test_a_port_of_any_name_is_found_by_it(api: Api) -> None:
+    await api.node(name="n1", uuid=UUID)
+    made = await port(api, name="p" * 36)
+    assert await api.get(f"/v1/ports/{made['name']}") == made
+
+
 async def test_lists_of_ports(api: Api) -> None:
     await api.node(name="n1", uuid=UUID, shard="s", conductor_group="g")
     made = await port(api, description="left card")

@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import os
+from collections.abc import Awaitable
 
 import bcrypt
 
@@ -63,13 +64,31 @@ class Gate:
         token = _token(headers)
         name, password = ("", token) if token else _credentials(headers.get("authorization", ""))
         key = hmac.digest(self._key, f"{name}\0{password}".encode(), hashlib.sha256)
-        known = self._proved.get(key)
-        now = self._deps.clock()
-        if known is not None and known[1] > now:
-            return known[0]
+        known = self._find(key)
+        if known is not None:
+            return known
         self._limits.check_login(address, name)
+        if token:
+            return await self._note(self._prove_token(token), key, address, name)
+        async with self._slots:
+            # While this one waited, others may have proved the same password, or guessed wrong too often.
+            known = self._find(key)
+            if known is not None:
+                return known
+            self._limits.check_login(address, name)
+            return await self._note(self._prove(name, password), key, address, name)
+
+    def _find(self, key: bytes) -> wire.Caller | None:
+        """Whom the key proved a short time ago."""
+        known = self._proved.get(key)
+        return known[0] if known is not None and known[1] > self._deps.clock() else None
+
+    async def _note(
+        self, proving: Awaitable[tuple[wire.Caller, float]], key: bytes, address: str, name: str
+    ) -> wire.Caller:
+        """The outcome, remembered or counted."""
         try:
-            proved, until = await (self._prove_token(token, now) if token else self._prove(name, password, now))
+            proved, until = await proving
         except errors.Unauthorized:
             self._limits.note_failed_login(address, name)
             raise
@@ -78,18 +97,18 @@ class Gate:
         self._proved[key] = (proved, until)
         return proved
 
-    async def _prove(self, name: str, password: str, now: float) -> tuple[wire.Caller, float]:
+    async def _prove(self, name: str, password: str) -> tuple[wire.Caller, float]:
         found = await self._deps.store.read(users.find, name)
         stored = found.password_hash.encode() if found else _DUMMY
         secret = password.encode()
-        async with self._slots:
-            # bcrypt reads 72 bytes and refuses longer input.
-            fits = await asyncio.to_thread(bcrypt.checkpw, secret[:72], stored)
+        # bcrypt reads 72 bytes and refuses longer input.
+        fits = await asyncio.to_thread(bcrypt.checkpw, secret[:72], stored)
         if found is None or not fits or len(secret) > 72:
             raise errors.Unauthorized("Incorrect username or password")
-        return _caller(found, roles.held((found.role,))), now + REMEMBER
+        return _caller(found, roles.held((found.role,))), self._deps.clock() + REMEMBER
 
-    async def _prove_token(self, token: str, now: float) -> tuple[wire.Caller, float]:
+    async def _prove_token(self, token: str) -> tuple[wire.Caller, float]:
+        now = self._deps.clock()
         found = await self._deps.store.read(tokens.find_caller, user_service.digest(token))
         if found is None or found[0].expires_at <= now:
             hint = "Make a new one: ingot user token create." if found else "Check it, or make a new one."

@@ -40,7 +40,7 @@ class Origins:
         if not self._proxied:
             return address
         named = _last(_forwarded(headers), "for") if "forwarded" in headers else headers.get("x-forwarded-for", "")
-        return named.rpartition(",")[2].strip().strip('"') or address
+        return _without_port(named.rpartition(",")[2].strip().strip('"')) or address
 
     def _behind_proxy(self, scheme: str, headers: dict[str, str]) -> str:
         if headers.get("forwarded"):
@@ -58,6 +58,14 @@ class Origins:
     def _url(self, scheme: str, host: str) -> str:
         shown = host if _HOST.match(host) else self._fallback
         return f"{scheme}://{shown.removesuffix(_DEFAULT_PORTS.get(scheme, ' '))}"
+
+
+def _without_port(named: str) -> str:
+    """An address as proxies write it: IPv6 perhaps in brackets, perhaps with the port, which no two requests share."""
+    if named.startswith("["):
+        return named[1:].partition("]")[0]
+    host, _, rest = named.partition(":")
+    return named if ":" in rest else host
 
 
 def _first(listed: str) -> str:

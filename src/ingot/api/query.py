@@ -99,6 +99,15 @@ class Query:
         return min(limit, MAX_LIMIT)
 
 
+def named(what: str, ident: str) -> str:
+    """What names a ``what``: a UUID, in lower case, or a name. Raises errors.Invalid for what can be neither."""
+    if ids.is_uuid(ident):
+        return ident.lower()
+    if not ids.is_name(ident):
+        raise errors.Invalid(f"Expected UUID or name for {what}: {ident}")
+    return ident
+
+
 def required(request: wire.Request, name: str) -> object:
     """The one argument of a PUT, in its body or, as old clients do, in the query. Raises errors.Invalid."""
     asked = Query(request, name)

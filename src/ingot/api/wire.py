@@ -6,6 +6,7 @@ error tells the client nothing of its inside. The error bodies are Ironic's own,
 
 from __future__ import annotations
 
+import asyncio
 import urllib.parse
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ Scope = MutableMapping[str, Any]
 
 _log = structlog.get_logger("ingot.api")
 _DEPTH = 25
+_PATIENCE = 60.0
+"""Seconds until the next piece of a body has to be there."""
 _JSON = (b"content-type", b"application/json")
 _TITLES = {
     400: "Bad Request",
@@ -104,6 +107,10 @@ class Request:
         """An absolute URL below this API."""
         return "/".join((self.base, *(urllib.parse.quote(part, safe="~") for part in parts)))
 
+    def links(self, *parts: str) -> list[dict[str, str]]:
+        """The two links that Ironic shows of a resource: with the API's version, and without."""
+        return [{"href": self.href("v1", *parts), "rel": "self"}, {"href": self.href(*parts), "rel": "bookmark"}]
+
 
 class Unreadable(errors.Refused):
     """The request cannot be read, or names something that nothing can be called; refused before a resource sees it."""
@@ -160,7 +167,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-async def read_body(receive: Receive, headers: dict[str, str], limit: int) -> bytes:
+async def read_body(receive: Receive, headers: dict[str, str], limit: int, patience: float = _PATIENCE) -> bytes:
     """The whole request body. Raises errors.TooLarge over ``limit`` bytes, errors.Invalid, Gone."""
     announced = headers.get("content-length", "0")
     if not announced.isascii() or not announced.isdigit():
@@ -170,7 +177,13 @@ async def read_body(receive: Receive, headers: dict[str, str], limit: int) -> by
     chunks: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
+        try:
+            async with asyncio.timeout(patience):
+                message = await receive()
+        except TimeoutError as error:
+            raise errors.Invalid(
+                f"The request body stopped coming {patience:.0f} s ago.", hint="Send it whole."
+            ) from error
         if message["type"] == "http.disconnect":
             raise Gone()
         chunk: bytes = message.get("body", b"")

@@ -142,6 +142,16 @@ def convert(body: dict[str, Any], kind: type[T], what: str) -> T:
     return found
 
 
+def check_address(text: str) -> str:
+    """A MAC address in lower case. Raises errors.Invalid for other texts, dashes included."""
+    if "-" in text:
+        raise errors.Invalid(f"Expected valid MAC address for address: {text}", hint="Write it with colons.")
+    try:
+        return ids.mac(text)
+    except errors.Invalid as error:
+        raise errors.Invalid(f"Expected valid MAC address for address: {text}", hint=error.hint) from error
+
+
 def check_properties(properties: dict[str, Any] | None) -> None:
     """Raise errors.Invalid when a size in a node's properties is no number, or a negative one."""
     for name in _COUNTS:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch, states
 from ingot.interfaces.network import VIF
+from ingot.services import drafts
 from ingot.services import nodes as node_service
 from ingot.services.drafts import PortgroupDraft, convert
 from ingot.store import nodes, portgroups, ports
@@ -197,8 +198,5 @@ def _values(draft: PortgroupDraft) -> dict[str, Any]:
         value = getattr(draft, name)
         values[name] = _EMPTY.get(name) if value is None else value
     if draft.address is not None:
-        try:
-            values["address"] = ids.mac(draft.address)
-        except errors.Invalid as error:
-            raise errors.Invalid(f"Expected valid MAC address for address: {draft.address}", hint=error.hint) from error
+        values["address"] = drafts.check_address(draft.address)
     return values

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, patch, states
 from ingot.interfaces.network import VIF
+from ingot.services import drafts
 from ingot.services import nodes as node_service
 from ingot.services import portgroups as group_service
 from ingot.services.drafts import PortDraft, convert
@@ -132,23 +133,13 @@ def _values(draft: PortDraft, version: int) -> dict[str, Any]:
     for name in _COLUMNS:
         value = getattr(draft, name)
         values[name] = _EMPTY.get(name) if value is None else value
-    values["address"] = check_address(draft.address)
+    values["address"] = drafts.check_address(draft.address)
     if draft.physical_network == "":
         raise errors.Invalid("A non-empty value is required when setting physical_network", hint="Name a network.")
     if draft.name is not None and not ids.is_name(draft.name):
         raise errors.Invalid(f"Cannot use the invalid port name '{draft.name}'", hint="Use unreserved characters.")
     _check_link(values["local_link_connection"], version, smart=values["is_smartnic"])
     return values
-
-
-def check_address(text: str) -> str:
-    """A MAC address in lower case. Raises errors.Invalid for other texts, dashes included."""
-    if "-" in text:
-        raise errors.Invalid(f"Expected valid MAC address for address: {text}", hint="Write it with colons.")
-    try:
-        return ids.mac(text)
-    except errors.Invalid as error:
-        raise errors.Invalid(f"Expected valid MAC address for address: {text}", hint=error.hint) from error
 
 
 def _check_link(link: dict[str, Any], version: int, *, smart: bool) -> None:

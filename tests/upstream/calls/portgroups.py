@@ -21,6 +21,7 @@ _SINCE: tuple[tuple[str, int, Any], ...] = (
 _BAD: tuple[dict[str, Any], ...] = (
     {"address": "none"},
     {"address": None},
+    {"address": "52-54-00-00-0a-09"},
     {"address": "52:54:00:00:0a:01"},
     {"name": "bond0"},
     {"name": "a b"},
@@ -70,6 +71,7 @@ CALLS: list[Call] = flat(
         "/v1/portgroups", "/detail", "?detail=true", "?detail=true&fields=uuid", "?fields=uuid,mode", "?fields=nothing"
     ),
     gets("/v1/portgroups?", f"node={_N}", "node=one", "node=none", "address=52:54:00:00:0a:01", "address=none", "x=1"),
+    gets("/v1/portgroups?", "address=52-54-00-00-0a-01", "shard=", "conductor_groups=", "shard=none"),
     gets("/v1/portgroups?", "sort_key=name", "sort_key=extra", "sort_key=nothing", "sort_key=mode", "sort_dir=up"),
     gets("/v1/portgroups?", "limit=x", "limit=0", f"marker={uuid(4, 99)}", f"marker={_G}&fields=uuid", "marker=bond0"),
     gets(f"/v1/nodes/{_N}/portgroups", "?fields=uuid", "/detail?fields=uuid", "?x=1", "/nothing"),

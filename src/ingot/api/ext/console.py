@@ -86,7 +86,10 @@ async def socket(deps: Deps, raw_path: bytes, receive: wire.Receive, send: wire.
     Texts to us: {"take": force?}, {"break": true}. Texts from us: {"writes", "watchers", "problem"}.
     """
     await receive()  # the wish to connect
-    segments = routing.split(raw_path) or ()
+    try:
+        segments = routing.split(raw_path) or ()
+    except wire.Unreadable:
+        segments = ()
     if segments[:3] != _PATH or len(segments) != 5 or segments[4] != "socket":
         await send({"type": "websocket.close", "code": _REFUSED, "reason": "There is no WebSocket here."})
         return

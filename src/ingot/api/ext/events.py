@@ -6,8 +6,9 @@ May not: decide who sees what (feed.py). Invariant: the id of each event, sent b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 import msgspec
 
@@ -51,7 +52,7 @@ async def wait(deps: Deps, request: wire.Request) -> wire.Answer:
     found = await deps.store.read(store.get, nodes.node_ident(request))
     items = await _follow(deps, request, feed.Wish(frozenset({"node"}), found.uuid))
     try:
-        async with asyncio.timeout(limit):
+        async with contextlib.aclosing(items), asyncio.timeout(limit):
             reached = await _until(deps, items, found.uuid, wanted)
     except TimeoutError:
         reached = False
@@ -81,10 +82,11 @@ async def _follow(deps: Deps, request: wire.Request, wish: feed.Wish) -> AsyncGe
     return await deps.bus.call("follow", caller=request.caller, wish=wish)
 
 
-async def _frames(items: AsyncIterator[feed.Item]) -> AsyncGenerator[bytes]:
-    yield _RETRY
-    async for item in items:
-        yield _frame(item)
+async def _frames(items: AsyncGenerator[feed.Item]) -> AsyncGenerator[bytes]:
+    async with contextlib.aclosing(items):
+        yield _RETRY
+        async for item in items:
+            yield _frame(item)
 
 
 @functools.lru_cache(maxsize=512)

@@ -151,16 +151,12 @@ _AGENT_CONFIG: dict[str, Any] = {
 
 def _welcome(deps: Deps, request: wire.Request, found: node.Node, token: str) -> dict[str, Any]:
     """What an agent is told: its node and how to behave."""
-    links = [
-        {"href": request.href("v1", "nodes", found.uuid), "rel": "self"},
-        {"href": request.href("nodes", found.uuid), "rel": "bookmark"},
-    ]
     shown = {
         "uuid": found.uuid,
         "properties": found.properties,
         "instance_info": found.instance_info,
         "driver_internal_info": found.driver_internal_info,
-        "links": links,
+        "links": request.links("nodes", found.uuid),
     }
     config = {
         **_AGENT_CONFIG,

@@ -152,10 +152,7 @@ def _fields(asked: query.Query, version: int) -> tuple[str, ...] | None:
 
 def _shown(request: wire.Request, found: allocation.Allocation, names: tuple[str, ...] | None) -> dict[str, Any]:
     values = msgspec.structs.asdict(found)
-    values["links"] = [
-        {"href": request.href("v1", "allocations", found.uuid), "rel": "self"},
-        {"href": request.href("allocations", found.uuid), "rel": "bookmark"},
-    ]
+    values["links"] = request.links("allocations", found.uuid)
     return {name: values[name] for name in names or versions.fields("allocation", request.version)}
 
 

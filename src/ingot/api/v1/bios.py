@@ -60,11 +60,7 @@ def _shown(request: wire.Request, ident: str, record: store.Record, names: tuple
     body: dict[str, Any] = {name: getattr(record, name) for name in ("created_at", "updated_at", *names)}
     if "allowable_values" in body and body["allowable_values"] is None:
         body["allowable_values"] = []
-    links = [
-        {"href": request.href("v1", *own), "rel": "self"},
-        {"href": request.href(*own), "rel": "bookmark"},
-    ]
-    return {**body, "links": links}
+    return {**body, "links": request.links(*own)}
 
 
 def _list(connection: Connection, ident: str) -> tuple[str, list[store.Record]]:

@@ -104,18 +104,11 @@ def _shown(request: wire.Request, found: node.Chassis, names: tuple[str, ...]) -
     values = msgspec.structs.asdict(found)
     body: dict[str, Any] = {name: values[name] for name in names if name in values}
     if "links" in names:
-        body["links"] = _links(request, found.uuid)
+        body["links"] = request.links("chassis", found.uuid)
     if "nodes" in names:
         # A list in a list: Ironic's own answer, which clients may have learned.
-        body["nodes"] = [_links(request, found.uuid, "nodes")]
+        body["nodes"] = [request.links("chassis", found.uuid, "nodes")]
     return body
-
-
-def _links(request: wire.Request, *parts: str) -> list[dict[str, str]]:
-    return [
-        {"href": request.href("v1", "chassis", *parts), "rel": "self"},
-        {"href": request.href("chassis", *parts), "rel": "bookmark"},
-    ]
 
 
 def _ident(request: wire.Request) -> str:

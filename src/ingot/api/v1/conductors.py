@@ -60,9 +60,6 @@ def _shown(deps: Deps, request: wire.Request, found: store.Conductor, names: tup
         "drivers": found.drivers,
         "created_at": found.created_at,
         "updated_at": found.updated_at,
-        "links": [
-            {"href": request.href("v1", "conductors", found.hostname), "rel": "self"},
-            {"href": request.href("conductors", found.hostname), "rel": "bookmark"},
-        ],
+        "links": request.links("conductors", found.hostname),
     }
     return {name: values[name] for name in names}

@@ -84,10 +84,10 @@ def _shown(deps: Deps, request: wire.Request, name: str, hosts: list[str], detai
     body: dict[str, Any] = {
         "name": name,
         "hosts": hosts,
-        "links": _links(request, name),
+        "links": request.links("drivers", name),
     }
     if request.version >= 14:
-        body["properties"] = _links(request, name, "properties")
+        body["properties"] = request.links("drivers", name, "properties")
     if request.version >= _DYNAMIC:
         body["type"] = "dynamic"
     if detail:
@@ -106,10 +106,3 @@ def _pick(body: dict[str, Any], fields: tuple[str, ...] | None) -> dict[str, Any
         if name not in body:
             raise errors.Invalid(f'Field(s) "{name}" are not valid', hint=f"There are: {', '.join(body)}.")
     return {name: value for name, value in body.items() if name in fields or name == "links"}
-
-
-def _links(request: wire.Request, *parts: str) -> list[dict[str, str]]:
-    return [
-        {"href": request.href("v1", "drivers", *parts), "rel": "self"},
-        {"href": request.href("drivers", *parts), "rel": "bookmark"},
-    ]

@@ -68,11 +68,7 @@ def _shown(request: wire.Request, uuid: str, entry: node.HistoryEntry, *, detail
     body: dict[str, Any] = {name: values[name] for name in names if name in values}
     if not detail:
         body["event"] = body["event"][:_EVENT_LENGTH]
-    own = ("nodes", uuid, "history", entry.uuid)
-    body["links"] = [
-        {"href": request.href("v1", *own), "rel": "self"},
-        {"href": request.href(*own), "rel": "bookmark"},
-    ]
+    body["links"] = request.links("nodes", uuid, "history", entry.uuid)
     return body
 
 

@@ -89,10 +89,7 @@ def _shown(request: wire.Request, rule: Rule, names: tuple[str, ...] | None) -> 
     else:
         values["conditions"] = [_part(one, "op", "args", "loop", "multiple") for one in rule.conditions]
         values["actions"] = [_part(one, "op", "args", "loop") for one in rule.actions]
-    values["links"] = [
-        {"href": request.href("v1", _WORD, rule.uuid), "rel": "self"},
-        {"href": request.href(_WORD, rule.uuid), "rel": "bookmark"},
-    ]
+    values["links"] = request.links(_WORD, rule.uuid)
     return {name: values[name] for name in names or versions.fields(_WORD, request.version)}
 
 

@@ -143,11 +143,10 @@ def node_ident(request: wire.Request) -> str:
 
 def known_ident(ident: str, version: int) -> str:
     """``ident`` if this microversion may name a node so. Raises errors.NotFound, errors.Invalid."""
-    if not ids.is_uuid(ident) and not ids.is_name(ident):
-        raise errors.Invalid(f"Expected UUID or name for node: {ident}")
-    if not ids.is_uuid(ident) and version < 5:
+    found = query.named("node", ident)
+    if version < 5 and not ids.is_uuid(found):
         raise errors.NotFound(f"Node {ident} could not be found.")
-    return ident.lower() if ids.is_uuid(ident) else ident
+    return found
 
 
 def _owner(caller: wire.Caller, body: dict[str, Any]) -> dict[str, str | None]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ingot.api import access, columns, paging, query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, patch
+from ingot.domain import errors, node, patch
 from ingot.services import drafts
 from ingot.services import portgroups as service
 from ingot.store import nodes as node_store
@@ -99,26 +99,14 @@ async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
 
 def group_ident(request: wire.Request) -> str:
     """The port group of the path: a UUID or a name. Raises errors.Invalid for what can be neither."""
-    found = request.args["portgroup"]
-    if ids.is_uuid(found):
-        return found.lower()
-    if not ids.is_name(found):
-        raise errors.Invalid(f"Expected UUID or name for portgroup: {found}")
-    return found
+    return query.named("portgroup", request.args["portgroup"])
 
 
 def _shown(request: wire.Request, group: node.Portgroup, names: tuple[str, ...]) -> dict[str, Any]:
     values = msgspec.structs.asdict(group)
-    values["links"] = _links(request, group.uuid)
-    values["ports"] = _links(request, group.uuid, "ports")
+    values["links"] = request.links("portgroups", group.uuid)
+    values["ports"] = request.links("portgroups", group.uuid, "ports")
     return {name: values[name] for name in names}
-
-
-def _links(request: wire.Request, *parts: str) -> list[dict[str, str]]:
-    return [
-        {"href": request.href("v1", "portgroups", *parts), "rel": "self"},
-        {"href": request.href("portgroups", *parts), "rel": "bookmark"},
-    ]
 
 
 async def _collection(
@@ -160,15 +148,10 @@ def _where(asked: query.Query) -> dict[str, Any]:
             "Filtering by node, address, or shard simultaneously is not supported.", hint=f"Give one of {given}."
         )
     address = asked.text("address")
-    if address is not None:
-        try:
-            address = ids.mac(address)
-        except errors.Invalid as error:
-            raise errors.Invalid(f"Expected valid MAC address for address: {address}", hint=error.hint) from error
     return {
-        "address": address,
-        "shard": asked.words("shard"),
-        "conductor_group": asked.words("conductor_groups"),
+        "address": None if address is None else drafts.check_address(address),
+        "shard": asked.words("shard") or None,
+        "conductor_group": asked.words("conductor_groups") or None,
     }
 
 

@@ -121,10 +121,7 @@ def shown(request: wire.Request, port: node.Port, names: tuple[str, ...]) -> dic
     values = msgspec.structs.asdict(port)
     body = {name: values[name] for name in names if name != "links"}
     if "links" in names:
-        body["links"] = [
-            {"href": request.href("v1", "ports", port.uuid), "rel": "self"},
-            {"href": request.href("ports", port.uuid), "rel": "bookmark"},
-        ]
+        body["links"] = request.links("ports", port.uuid)
     return body
 
 
@@ -175,7 +172,7 @@ def _where(asked: query.Query) -> dict[str, Any]:
         "description_contains": asked.text("description_contains"),
     }
     if address is not None:
-        where["address"] = service.check_address(address)
+        where["address"] = drafts.check_address(address)
     return where
 
 
@@ -191,10 +188,7 @@ def _list(connection: Connection, page: Page, of_node: str | None, where: dict[s
 
 def _ident(request: wire.Request) -> str:
     """The port of the path: a UUID or a name, whatever the microversion."""
-    ident = request.args["port"]
-    if not ids.is_uuid(ident) and not ids.is_name(ident):
-        raise errors.Invalid(f"Expected UUID or name for port_ident: {ident}")
-    return ident.lower() if ids.is_uuid(ident) else ident
+    return query.named("port_ident", request.args["port"])
 
 
 def _require_body_fields(names: tuple[str, ...], version: int) -> None:

@@ -23,7 +23,7 @@ _DRAFT = spec.Owned(lambda resource: spec.of(resource.draft))
 
 
 class Resource:
-    """One of the two. ``roots``: what a patch may touch; ``make``: an item out of a body, which is a ``draft``."""
+    """One of the two. ``make``: an item out of a body of this microversion; ``draft``: what such a body holds."""
 
     def __init__(
         self,
@@ -102,10 +102,7 @@ class Resource:
 
     def _shown(self, request: wire.Request, found: Any, names: tuple[str, ...] | None) -> dict[str, Any]:
         values: dict[str, Any] = msgspec.to_builtins(found)
-        values["links"] = [
-            {"href": request.href("v1", self.word, found.uuid), "rel": "self"},
-            {"href": request.href(self.word, found.uuid), "rel": "bookmark"},
-        ]
+        values["links"] = request.links(self.word, found.uuid)
         shown = {name: values[name] for name in names or self._names(request.version)}
         return secrets.split(shown, {})[0]
 

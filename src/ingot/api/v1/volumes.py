@@ -111,7 +111,7 @@ class Resource(Generic[T]):
         if "properties" in values:
             masked = secrets.split(values["properties"], {})[0]
             values["properties"] = masked if visible else {"redacted_contents": _REDACTED}
-        values["links"] = _links(request, "volume", self.word, found.uuid)
+        values["links"] = request.links("volume", self.word, found.uuid)
         return {name: values[name] for name in names or versions.fields(self.word, request.version)}
 
 
@@ -127,15 +127,8 @@ async def show_root(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/volume and /v1/nodes/{node}/volume: where the two resources are."""
     query.Query(request)
     within = ("nodes", request.args["node"], "volume") if "node" in request.args else ("volume",)
-    body = {"links": [{**link, "href": f"{link['href']}/"} for link in _links(request, *within)]}
-    return wire.ok({**body, **{word: _links(request, *within, word) for word in ("connectors", "targets")}})
-
-
-def _links(request: wire.Request, *parts: str) -> list[dict[str, str]]:
-    return [
-        {"href": request.href("v1", *parts), "rel": "self"},
-        {"href": request.href(*parts), "rel": "bookmark"},
-    ]
+    body = {"links": [{**link, "href": f"{link['href']}/"} for link in request.links(*within)]}
+    return wire.ok({**body, **{word: request.links(*within, word) for word in ("connectors", "targets")}})
 
 
 def _visible(caller: wire.Caller) -> bool:
