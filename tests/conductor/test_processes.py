@@ -40,9 +40,9 @@ def deploy_until_held(made: Site, name: str) -> tuple[list[str], set[str]]:
     """Machines being deployed, and those of them that this conductor works on just now."""
     uuids = made.enrol(NODES)
     for uuid in uuids:
-        made.client.call("PATCH", f"/v1/nodes/{uuid}", [{"op": "add", "path": "/driver_info/fake_delay", "value": 0.7}])
+        made.client.call("PATCH", f"/v1/nodes/{uuid}", [{"op": "add", "path": "/driver_info/fake_delay", "value": 1.2}])
     made.ask(uuids, "active")
-    made.wait(lambda: len(made.held_by(name)) >= 3, 30)
+    made.wait(lambda: len(made.held_by(name)) >= 2, 60)
     return uuids, made.held_by(name)
 
 
