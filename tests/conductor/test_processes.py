@@ -30,13 +30,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Generator[brokers.Broker
         yield found
 
 
-@pytest.fixture(scope="module")
-def databases() -> Generator[Databases]:
-    made = Databases()
-    yield made
-    made.remove()
-
-
 @pytest.fixture
 def place(tmp_path: Path, databases: Databases, broker: brokers.Broker) -> Place:
     """Folder, database and broker of a new site."""
@@ -47,9 +40,9 @@ def deploy_until_held(made: Site, name: str) -> tuple[list[str], set[str]]:
     """Machines being deployed, and those of them that this conductor works on just now."""
     uuids = made.enrol(NODES)
     for uuid in uuids:
-        made.client.call("PATCH", f"/v1/nodes/{uuid}", [{"op": "add", "path": "/driver_info/fake_delay", "value": 0.7}])
+        made.client.call("PATCH", f"/v1/nodes/{uuid}", [{"op": "add", "path": "/driver_info/fake_delay", "value": 1.2}])
     made.ask(uuids, "active")
-    made.wait(lambda: len(made.held_by(name)) >= 3, 30)
+    made.wait(lambda: len(made.held_by(name)) >= 2, 60)
     return uuids, made.held_by(name)
 
 
@@ -75,10 +68,8 @@ def test_a_killed_conductors_machines_are_gone_on_with(place: Place) -> None:
         assert {one["conductor"] for one in made.nodes("conductor")} == {"west"}
 
 
-def test_a_conductor_that_was_stopped_for_long_does_no_harm(
-    tmp_path: Path, broker: brokers.Broker, database: str
-) -> None:
-    with site(tmp_path, database, broker.url, "east", "west") as made:
+def test_a_conductor_that_was_stopped_for_long_does_no_harm(place: Place) -> None:
+    with site(*place, "east", "west") as made:
         uuids, _ = deploy_until_held(made, "east")
         made.signal("east", signal.SIGSTOP)
         made.await_conductors("west")
@@ -90,10 +81,8 @@ def test_a_conductor_that_was_stopped_for_long_does_no_harm(
 
 
 @pytest.mark.long
-def test_sigterm_hands_over_and_a_broker_that_is_killed_stops_no_work(
-    tmp_path: Path, broker: brokers.Broker, database: str
-) -> None:
-    with site(tmp_path, database, broker.url, "east", "west") as made:
+def test_sigterm_hands_over_and_a_broker_that_is_killed_stops_no_work(place: Place, broker: brokers.Broker) -> None:
+    with site(*place, "east", "west") as made:
         uuids, _ = deploy_until_held(made, "east")
         made.signal("east", signal.SIGTERM)
         assert made.end("east") == 0

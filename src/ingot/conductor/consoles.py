@@ -27,6 +27,7 @@ from ingot.store.paging import Page
 _log = structlog.get_logger("ingot.consoles")
 _EVERY = 10.0
 _OPEN_WITHIN = 45.0
+_AT_ONCE = 0.5
 
 
 class Consoles:
@@ -74,7 +75,7 @@ class Consoles:
                 _log.warning("console not served", node=uuid, reason=error.sentence())
 
     async def _set_console(self, node_uuid: str, enabled: bool) -> None:
-        """Switch on or off in the background; what goes wrong stands in the node's ``last_error``."""
+        """Switch on or off; what takes long goes on in the background, what goes wrong stands in ``last_error``."""
         ctx = await self._calls.context(node_uuid)
         await ctx.interface("console").validate(ctx)
         if ctx.node.console_enabled != enabled and node_uuid not in self._changing:
@@ -82,6 +83,7 @@ class Consoles:
             task = asyncio.create_task(self._switch(node_uuid, enabled))
             self._changing[node_uuid] = task
             task.add_done_callback(lambda _: self._changing.pop(node_uuid, None))
+            await asyncio.wait({task}, timeout=_AT_ONCE)  # who asks next finds it done, as the node shows no lock
 
     async def _switch(self, uuid: str, enabled: bool) -> None:
         try:

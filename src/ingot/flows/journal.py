@@ -39,7 +39,7 @@ class RunJournal:
         self._writes = writes.Writes(deps, lease, run)
         self._due = writes.Due()
         self._reported = 0.0
-        self._sure()
+        self._sure_at = self._now()
 
     # --- the journal proper -------------------------------------------------------------------------------------
 
@@ -195,13 +195,16 @@ class RunJournal:
         The database is asked only where half a lease has passed since it last said so, by either clock: one may be set,
         the other stands still while a host sleeps.
         """
-        since = max(time.monotonic() - self._sure_at[0], self._deps.clock() - self._sure_at[1])
-        if since > self._deps.settings.lease / 2:
+        while (
+            max(now - sure for now, sure in zip(self._now(), self._sure_at, strict=True))
+            > self._deps.settings.lease / 2
+        ):
+            asked = self._now()
             await self._deps.store.read(run_store.check, self.lease)
-            self._sure()
+            self._sure_at = asked  # what was said before a long sleep says nothing of now
 
-    def _sure(self) -> None:
-        self._sure_at = (time.monotonic(), self._deps.clock())
+    def _now(self) -> tuple[float, float]:
+        return time.monotonic(), self._deps.clock()
 
     # --- units of work ------------------------------------------------------------------------------------------
 
@@ -230,11 +233,10 @@ class RunJournal:
         A process that was held up in it (stopped, swapped out) asks whether the run is still its own before anything
         more is done to hardware.
         """
-        began = self._deps.clock()
+        began = self._now()
         result = await self._deps.store.run(unit, *args, **kwargs)
-        if self._deps.clock() - began > self._deps.settings.lease / 2:
-            await self._deps.store.run(run_store.check, self.lease)
-        self._sure()
+        self._sure_at = began
+        await self.check()
         return result
 
 
