@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
 import report  # noqa: E402  needs the path above
 
-from agent import peers, vm  # noqa: E402
+from agent import peers, vm  # noqa: E402  as above
 
 MIB = 1 << 20
 SLOW = 15_000_000  # bytes a second of the slow link and the slow disk

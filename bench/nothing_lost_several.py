@@ -35,7 +35,7 @@ from service import ROOT, free_port
 
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 from bus import broker as brokers  # noqa: E402  found by the line above
-from servers.postgresql import PostgreSQL  # noqa: E402
+from servers.postgresql import PostgreSQL  # noqa: E402  as above
 
 LEASE = 6.0
 PATIENCE = 600.0

@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
 from agent import peers, vm  # noqa: E402  needs the path above
-from agent.recipe import load  # noqa: E402
-from upstream import ramdisk  # noqa: E402
+from agent.recipe import load  # noqa: E402  as above
+from upstream import ramdisk  # noqa: E402  as above
 
 SIZES_MB = (192, 256, 320, 384, 512, 768, 1024, 1280, 1536, 2048, 3072)
 ROOMY_MB = 3072  # what every kind works in

@@ -28,7 +28,7 @@ import service
 
 sys.path[:0] = [str(service.ROOT / "tests"), str(service.ROOT / "src")]
 from bus import broker  # noqa: E402  found by the line above
-from servers.databases import Databases  # noqa: E402
+from servers.databases import Databases  # noqa: E402  as above
 
 LANES = 32
 PHASES = (("manage", "manageable"), ("provide", "available"), ("active", "active"), ("deleted", "available"))

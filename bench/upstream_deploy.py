@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
 from e2e import way  # noqa: E402  needs the path above
-from ingot.cli.demo import artifacts, children, proof, world  # noqa: E402
-from upstream import ramdisk, service  # noqa: E402
+from ingot.cli.demo import artifacts, children, proof, world  # noqa: E402  as above
+from upstream import ramdisk, service  # noqa: E402  as above
 
 SIGNS = {
     "ramdisk": r"(ingot|agent-ramdisk): init at",

@@ -42,7 +42,7 @@ def deploy_until_held(made: Site, name: str) -> tuple[list[str], set[str]]:
     for uuid in uuids:
         made.client.call("PATCH", f"/v1/nodes/{uuid}", [{"op": "add", "path": "/driver_info/fake_delay", "value": 1.2}])
     made.ask(uuids, "active")
-    made.wait(lambda: len(made.held_by(name)) >= 2, 60)
+    made.wait(lambda: len(made.held_by(name)) >= 3, 30)
     return uuids, made.held_by(name)
 
 
