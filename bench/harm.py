@@ -106,7 +106,7 @@ class Harm:
         """Until every run the dead one worked on was taken up again: claimed by the new process, or ended."""
         while True:
             rows = await asyncio.to_thread(
-                self._read, "select id, generation - (owner is null and wake_at = 0) from runs where status = 'open'"
+                self._read, "select id, generation - (owner is null and lease_until < 0) from runs where status = 'open'"
             )
             waiting = [run for run, generation in rows if run in held and generation <= held[run]]
             if not waiting:

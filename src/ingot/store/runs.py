@@ -44,6 +44,8 @@ _SLOT_AT = 35
 _TOGETHER = 500
 """Rows that one statement names."""
 _FREE: dict[str, Any] = {"owner": None, "lease_until": 0.0}
+_OF_THE_DEAD = -1.0
+"""The lease of a run that nobody has because its owner is gone; 0 where it was given back."""
 # Statements of every run are made once: putting one together takes longer than SQLite needs to run it.
 _OF_LEASE = (table.c.id == bindparam("of_run"), table.c.generation == bindparam("of_generation"))
 _HELD = update(table).where(*_OF_LEASE, table.c.status == runs.Status.OPEN)
@@ -65,6 +67,8 @@ class Lease(msgspec.Struct, frozen=True):
     node_uuid: str
     owner: str
     generation: int
+    inherited: bool = False
+    """Who had it before did not give it back: it died, or was held up for too long."""
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -168,7 +172,8 @@ def claim(
 
     ``share``: whose runs are taken, None for all.
     """
-    due = select(table.c.id, table.c.node_uuid, table.c.generation).where(*_claimable(share), _due(lease, share) <= now)
+    columns = (table.c.id, table.c.node_uuid, table.c.generation, table.c.lease_until)
+    due = select(*columns).where(*_claimable(share), _due(lease, share) <= now)
     found = list(connection.execute(due.where(table.c.wake_at <= now).order_by(table.c.wake_at).limit(limit)))
     if len(found) < limit:
         found += connection.execute(due.where(table.c.wake_at >= FAR).limit(limit - len(found)))
@@ -186,7 +191,7 @@ def claim(
         }
         seen = {"of_run": row.id, "of_generation": row.generation}
         if connection.execute(_CLAIM, {**values, **seen}).rowcount == 1:
-            taken.append(Lease(row.id, row.node_uuid, owner, row.generation + 1))
+            taken.append(Lease(row.id, row.node_uuid, owner, row.generation + 1, row.lease_until != 0.0))
             connection.execute(_HOLD_NODE, {"of_node": row.node_uuid, "reservation": _host(owner)})
     return taken
 
@@ -246,7 +251,7 @@ def release_all(connection: Connection, owner: str) -> int:
     held = select(table.c.node_uuid).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
     connection.execute(update(nodes).where(nodes.c.uuid.in_(held)).values(reservation=None))
     mine = update(table).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
-    values = {"owner": None, "lease_until": 0.0, "wake_at": 0.0, "generation": table.c.generation + 1}
+    values = {"owner": None, "lease_until": _OF_THE_DEAD, "wake_at": 0.0, "generation": table.c.generation + 1}
     return connection.execute(mine.values(values)).rowcount
 
 
@@ -259,6 +264,14 @@ def request_abort(connection: Connection, node_uuid: str, reason: str, now: floa
     """Ask the node's open run to stop at its next safe point; whether there is one."""
     values = {"abort_requested": True, "reason": reason, "wake_at": now}
     return connection.execute(_CHANGE_OPEN, {**values, "of_node": node_uuid}).rowcount == 1
+
+
+_GIVE = _HELD.values(deadline=table.c.deadline + bindparam("given", type_=Float))
+
+
+def give(connection: Connection, lease: Lease, seconds: float, wait: runs.Wait | None, memo: dict[str, Any]) -> None:
+    """Move the deadline of a held run by ``seconds``, and change what it waits for and its memo."""
+    _change(connection, _GIVE, lease, {"given": seconds, **rows.encode({"wait": wait, "memo": memo})})
 
 
 _ABORT = select(table.c.abort_requested, table.c.reason).where(*_OF_LEASE)
