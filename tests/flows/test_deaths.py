@@ -155,9 +155,7 @@ def workshop() -> Iterator[Workshop]:
 
 @pytest.mark.torture
 @pytest.mark.timeout(300)
-async def test_processes_that_die_for_longer_than_the_deadline_lose_nothing(
-    workshop: Workshop, tmp_path: Path
-) -> None:
+async def test_processes_that_die_for_longer_than_the_deadline_lose_nothing(workshop: Workshop, tmp_path: Path) -> None:
     """Real processes, killed one after another before they have written anything, until the deadline is long past."""
     bench = Bench(tmp_path, workshop, Scenario(states.State.AVAILABLE, "active"))
     await bench.set_up()
@@ -167,9 +165,9 @@ async def test_processes_that_die_for_longer_than_the_deadline_lose_nothing(
     deadline = time.time() + 1.0
     with closing(sqlite3.connect(folder / "ingot.db")) as base, base:
         assert base.execute("update runs set deadline = ? where status = 'open'", (deadline,)).rowcount == 1
-    deaths_died = 0
-    while time.time() < deadline + 1.0 or deaths_died < 5:
+    died = 0
+    while time.time() < deadline + 1.0 or died < 5:
         assert workshop.run(folder, bench.uuid, kill_at=2)[0] == signal.SIGKILL
-        deaths_died += 1
+        died += 1
     assert workshop.run(folder, bench.uuid)[0] == 0
     assert (await torture.look(folder, bench.uuid, bench.scenario)).facts() == bench.undisturbed.facts()

@@ -1,8 +1,8 @@
-"""What it costs a run that the process which worked on it died: nothing, but for a run that itself seems to kill them.
+"""What it costs a run that the process which worked on it died: nothing, unless the run seems to kill them itself.
 
-Why: a kill, a crash or a host that goes is no fault of the work in hand, so neither deadlines nor waits may be used up by it,
-however often it happens. May not: write. Invariant: no second is given back twice, so a step that hangs has its end at
-most one whole deadline after the last death.
+Why: a kill, a crash or a host that goes is no fault of the work in hand, so neither deadlines nor waits may be used up
+by it, however often it happens. May not: write. Invariant: no second is given back twice, so a step that hangs has its
+end at most one whole deadline after the last death.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MOST = 100
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """What a run is given: ``seconds`` for its deadline, its wait as it goes on, its memo with the note of this death."""
+    """What a run is given: ``seconds`` more, its wait as it goes on, its memo with the note of this death."""
 
     seconds: float
     wait: runs.Wait | None

@@ -86,9 +86,7 @@ class Runner:
         lost = deaths.reckon(taken.run, taken.entries, self._deps.clock())
         await self._deps.store.run(run_store.give, lease, lost.seconds, lost.wait, lost.memo)
         deadline = taken.run.deadline + lost.seconds
-        return taken._replace(
-            run=msgspec.structs.replace(taken.run, deadline=deadline, wait=lost.wait, memo=lost.memo)
-        )
+        return taken._replace(run=msgspec.structs.replace(taken.run, deadline=deadline, wait=lost.wait, memo=lost.memo))
 
     async def _go_on(self, ctx: StepContext, journal: RunJournal) -> None:
         definition = self._flows[journal.run.kind]
