@@ -20,6 +20,7 @@ from ingot.deps import Deps
 from ingot.domain import runs, states
 from ingot.flows import deaths
 from ingot.interfaces.context import StepContext
+from ingot.store import absence
 from ingot.store import runs as run_store
 
 HOUR = 3600.0
@@ -106,7 +107,7 @@ async def test_a_run_that_kills_its_process_every_time_is_given_up(tmp_path: Pat
             [lease] = await deps.store.run(run_store.claim, "dead/3", deps.clock() + 1, -2.0, 10)
             run = await deps.store.read(run_store.get, lease.run_id)
             lost = deaths.reckon(run, entries, deps.clock())
-            await deps.store.run(run_store.give, lease, lost.seconds, lost.wait, lost.memo)
+            await deps.store.run(absence.give_one, lease, lost.seconds, lost.wait, lost.memo)
         async with claiming(deps, flow):
             run = await stand.ended(deps, uuid)
     assert run.status == runs.Status.FAILED

@@ -163,7 +163,7 @@ def test_who_upgrades_waits_for_another_that_does_and_says_so(databases: Databas
     where = databases.empty(kind)
 
     def second() -> None:
-        with pytest.raises(errors.StoreDown, match="upgrading the database|lock"):
+        with pytest.raises(errors.StoreDown, match=r"upgrading the database|lock"):
             server.run_once(where, begin, 1)
 
     def begin(connection: Connection) -> None:

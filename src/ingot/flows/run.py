@@ -21,7 +21,7 @@ from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.kit import Kit
-from ingot.store import contexts
+from ingot.store import absence, contexts
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.run")
@@ -84,7 +84,7 @@ class Runner:
     async def _inherit(self, lease: run_store.Lease, taken: Taken) -> Taken:
         """The run with what its last owner's death cost it given back."""
         lost = deaths.reckon(taken.run, taken.entries, self._deps.clock())
-        await self._deps.store.run(run_store.give, lease, lost.seconds, lost.wait, lost.memo)
+        await self._deps.store.run(absence.give_one, lease, lost.seconds, lost.wait, lost.memo)
         deadline = taken.run.deadline + lost.seconds
         return taken._replace(run=msgspec.structs.replace(taken.run, deadline=deadline, wait=lost.wait, memo=lost.memo))
 

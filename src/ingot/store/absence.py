@@ -7,14 +7,18 @@ being worked on lost is reckoned when it is taken up (``flows/deaths.py``).
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from ingot.domain import runs as values
 from ingot.store import conductors as members
 from ingot.store import rows
+from ingot.store import runs as run_store
 from ingot.store.schema import conductors, runs
 
+_GIVE = update(runs).where(runs.c.id == bindparam("of_run"), runs.c.generation == bindparam("of_generation"))
 _MOVE = update(runs).where(runs.c.id == bindparam("of_run"))
 
 
@@ -45,6 +49,19 @@ def give_back(connection: Connection, now: float, hostname: str, silence: float)
     if moved and away:
         connection.execute(_MOVE, moved)
     return away
+
+
+def give_one(
+    connection: Connection, lease: run_store.Lease, seconds: float, wait: values.Wait | None, memo: dict[str, Any]
+) -> None:
+    """Move the deadline of a held run by ``seconds``, and change what it waits for and its memo.
+
+    Raises errors.LostLease when another conductor has it.
+    """
+    run_store.check(connection, lease)
+    named = {"of_run": lease.run_id, "of_generation": lease.generation}
+    changed = {"deadline": runs.c.deadline + seconds, **rows.encode({"wait": wait, "memo": memo})}
+    connection.execute(_GIVE.values(changed), named)
 
 
 def _later(stored: str | None, away: float) -> str | None:

@@ -266,14 +266,6 @@ def request_abort(connection: Connection, node_uuid: str, reason: str, now: floa
     return connection.execute(_CHANGE_OPEN, {**values, "of_node": node_uuid}).rowcount == 1
 
 
-_GIVE = _HELD.values(deadline=table.c.deadline + bindparam("given", type_=Float))
-
-
-def give(connection: Connection, lease: Lease, seconds: float, wait: runs.Wait | None, memo: dict[str, Any]) -> None:
-    """Move the deadline of a held run by ``seconds``, and change what it waits for and its memo."""
-    _change(connection, _GIVE, lease, {"given": seconds, **rows.encode({"wait": wait, "memo": memo})})
-
-
 _ABORT = select(table.c.abort_requested, table.c.reason).where(*_OF_LEASE)
 _APPEND = insert(run_events)
 _JOURNAL = select(run_events).where(run_events.c.run_id == bindparam("of_run")).order_by(run_events.c.seq)

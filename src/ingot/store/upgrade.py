@@ -148,8 +148,8 @@ def _migrate_file(path: Path) -> None:
 def stand_alone(connection: Connection, patience: float) -> None:
     """Wait until no other process upgrades this database on a server.
 
-    Raises errors.StoreDown after ``patience`` seconds on MariaDB, which then answers 0 instead of an error; PostgreSQL's
-    own limit for a statement ends the wait there.
+    Raises errors.StoreDown after ``patience`` seconds on MariaDB, which then answers 0 instead of an error; on
+    PostgreSQL the connection's own limit for locks ends the wait.
     """
     name = connection.dialect.name
     answer = connection.exec_driver_sql(_ALONE[name], (patience,) if name == "mariadb" else ()).scalar()
