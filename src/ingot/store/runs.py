@@ -37,15 +37,13 @@ from ingot.store.schema import runs as table
 FAR = 1e12
 """A time that never comes (epoch seconds): the wake time of a run that is being worked on."""
 
-
 _POWER_DEADLINE = 900.0
 _SLOT_AT = 35
 """Where in a node's uuid its slot begins (domain/hashring.py), counted from 1."""
 _TOGETHER = 500
 """Rows that one statement names."""
 _FREE: dict[str, Any] = {"owner": None, "lease_until": 0.0}
-_OF_THE_DEAD = -1.0
-"""The lease of a run that nobody has because its owner is gone; 0 where it was given back."""
+_OF_THE_DEAD = -1.0  # the lease of a run that nobody has because its owner is gone; 0 where it was given back
 # Statements of every run are made once: putting one together takes longer than SQLite needs to run it.
 _OF_LEASE = (table.c.id == bindparam("of_run"), table.c.generation == bindparam("of_generation"))
 _HELD = update(table).where(*_OF_LEASE, table.c.status == runs.Status.OPEN)
