@@ -52,7 +52,7 @@ LOOP = LoopWatch()
 
 
 def families() -> list[metrics.Family]:
-    """Memory, processor time, open files and the lateness of the loop."""
+    """Memory, processor time, open files, the tasks of the running loop and its lateness."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
     files = sum(1 for _ in Path("/proc/self/fd").iterdir())
@@ -62,6 +62,7 @@ def families() -> list[metrics.Family]:
         spent.family(),
         metrics.gauge("process_resident_memory_bytes", "Memory of this process.", {(): resident}),
         metrics.gauge("process_open_fds", "Open files and sockets of this process.", {(): files}),
+        metrics.gauge("ingot_loop_tasks", "Tasks of the event loop.", {(): len(asyncio.all_tasks())}),
         metrics.gauge(
             "ingot_loop_lag_seconds", "How late a timer of the event loop fired at most, last minute.", {(): LOOP.lag()}
         ),
