@@ -105,7 +105,7 @@ def open_power(
     open_run(connection, run)
     going = {"target_power_state": target.result().value, "last_error": None, "updated_at": rows.now()}
     going |= {} if host is None else {"reservation": host}
-    connection.execute(update(nodes).where(nodes.c.uuid == node_uuid).values(going))
+    connection.execute(_HOLD_NODE, {**going, "of_node": node_uuid})
 
 
 def refuse_open(connection: Connection, node_uuid: str) -> None:
@@ -313,7 +313,7 @@ def add_lines(connection: Connection, lease: Lease, entries: Sequence[runs.Entry
         for each in entries
     ]
     if lines:
-        connection.execute(_APPEND, lines)
+        connection.execute(_APPEND, lines if len(lines) > 1 else lines[0])
 
 
 def journals(connection: Connection, run_ids: list[str]) -> dict[str, list[runs.Entry]]:
