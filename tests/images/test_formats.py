@@ -144,3 +144,32 @@ def test_a_vmdk_descriptor_names_other_files_however_it_begins(tmp_path: Path, s
     (tmp_path / "image").write_bytes(start + text)
     with pytest.raises(errors.Invalid, match="declared as raw, but its content is vmdk"):
         formats.check(tmp_path / "image", "raw")
+
+
+@pytest.mark.parametrize("declared", [None, "raw", "luks", "gpt"])
+def test_an_encrypted_disk_is_refused_whatever_it_is_called(tmp_path: Path, declared: str | None) -> None:
+    image = tmp_path / "image"
+    key = ("--object", "secret,id=key,data=secret word")
+    qemu_img("create", "-f", "luks", *key, "-o", "key-secret=key,iter-time=10", str(image), "8M")
+    with pytest.raises(errors.Invalid) as caught:
+        formats.check(image, declared)
+    assert "luks" in caught.value.message
+    assert "luks" not in caught.value.hint, "which is no format that could be set"
+
+
+def test_a_qcow2_that_holds_an_encrypted_disk_is_refused(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    key = ("--object", "secret,id=key,data=secret word")
+    words = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10"
+    qemu_img("create", "-f", "qcow2", *key, "-o", words, str(image), "8M")
+    with pytest.raises(errors.Invalid, match="is encrypted"):
+        formats.check(image, "qcow2")
+
+
+def test_an_encrypted_disk_with_a_partition_table_in_its_header_is_refused(raw: Path, tmp_path: Path) -> None:
+    """Firmware would start what the table says, whoever looked at the first bytes alone."""
+    forged = bytearray(b"LUKS\xba\xbe\x00\x02" + bytes(raw.stat().st_size - 8))
+    forged[512:604] = raw.read_bytes()[512:604]
+    (tmp_path / "image").write_bytes(forged)
+    with pytest.raises(errors.Invalid, match="at once a gpt disk"):
+        formats.check(tmp_path / "image", None)
