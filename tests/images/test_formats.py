@@ -97,6 +97,7 @@ def test_qcow2_files_that_name_other_files_are_refused(raw: Path, tmp_path: Path
         (4, b"\0\0\0\x09", "version 9"),
         (20, b"\0\0\0\x40", "cluster size"),
         (32, b"\0\0\0\x01", "encrypted"),
+        (32, b"\0\0\0\x02", "encrypted"),
         (72, b"\0\0\0\0\0\0\0\x02", "corrupt"),
         (72, b"\x40\0\0\0\0\0\0\0", "bits 62"),
     ],
@@ -146,24 +147,15 @@ def test_a_vmdk_descriptor_names_other_files_however_it_begins(tmp_path: Path, s
         formats.check(tmp_path / "image", "raw")
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("declared", [None, "raw", "luks", "gpt"])
-def test_an_encrypted_disk_is_refused_whatever_it_is_called(tmp_path: Path, declared: str | None) -> None:
+def test_an_encrypted_disk_is_refused_whatever_it_is_called(tmp_path: Path, version: int, declared: str | None) -> None:
     image = tmp_path / "image"
-    key = ("--object", "secret,id=key,data=secret word")
-    qemu_img("create", "-f", "luks", *key, "-o", "key-secret=key,iter-time=10", str(image), "8M")
+    image.write_bytes(b"LUKS\xba\xbe\0" + bytes([version]) + bytes(1 << 20))
     with pytest.raises(errors.Invalid) as caught:
         formats.check(image, declared)
     assert "luks" in caught.value.message
     assert "luks" not in caught.value.hint, "which is no format that could be set"
-
-
-def test_a_qcow2_that_holds_an_encrypted_disk_is_refused(tmp_path: Path) -> None:
-    image = tmp_path / "image"
-    key = ("--object", "secret,id=key,data=secret word")
-    words = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10"
-    qemu_img("create", "-f", "qcow2", *key, "-o", words, str(image), "8M")
-    with pytest.raises(errors.Invalid, match="is encrypted"):
-        formats.check(image, "qcow2")
 
 
 def test_an_encrypted_disk_with_a_partition_table_in_its_header_is_refused(raw: Path, tmp_path: Path) -> None:
