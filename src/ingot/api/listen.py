@@ -69,6 +69,7 @@ async def listening(deps: Deps) -> AsyncGenerator[None]:
             for task in fresh:
                 task.cancel()
             await asyncio.gather(*tasks, *fresh, return_exceptions=True)
+            await app.gate.close()
 
 
 async def _prepare(
