@@ -116,7 +116,7 @@ class Unreadable(errors.Refused):
     """The request cannot be read, or names something that nothing can be called; refused before a resource sees it."""
 
 
-class NoToken(errors.Unauthorized):
+class NoToken(errors.Refused):
     """The request you have made requires authentication. ``keystone``: the URL that gives out tokens."""
 
     default_hint = "Send a valid token of Keystone's."
