@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,12 +18,9 @@ from pathlib import Path
 
 import report
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
-
-from agent import peers, vm  # noqa: E402  needs the path above
-from agent.recipe import load  # noqa: E402  as above
-from upstream import ramdisk  # noqa: E402  as above
+from agent import peers, vm
+from agent.recipe import load
+from upstream import ramdisk
 
 SIZES_MB = (192, 256, 320, 384, 512, 768, 1024, 1280, 1536, 2048, 3072)
 ROOMY_MB = 3072  # what every kind works in

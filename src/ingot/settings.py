@@ -36,6 +36,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     proxy_headers: bool = False
     """Believe what a proxy says of requests (``X-Forwarded-Proto``, ``-Host``, ``-Port``, ``-Prefix``, ``-For``,
     ``Forwarded``), for links before ``public_url``; only where nobody reaches the API past the proxy."""
+    proxies: tuple[str, ...] = ("127.0.0.0/8", "::1")
+    """Where those proxies call from: who they say is asking is believed from these addresses and networks alone. Rate
+    limits count by it; from elsewhere each peer counts as one caller."""
     tls: bool | None = None
     """Whether API and agents' listener speak TLS (default: on every address but loopback); false sends passwords and
     tokens in clear."""

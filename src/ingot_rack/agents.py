@@ -76,6 +76,7 @@ class Agent:
         self.commands: dict[str, Json] = {}
         self.token = ""
         self.node = ""
+        self.heartbeats = 0
 
     @property
     def listens(self) -> bool:
@@ -165,6 +166,7 @@ class Agent:
         url = f"{self._around.api}/v1/heartbeat/{self.node}"
         try:
             async with self._around.client.post(url, json=body, headers={VERSION: "1.68"}) as answer:
+                self.heartbeats += 1
                 return answer.status < 300
         except (aiohttp.ClientError, TimeoutError) as error:
             log.debug("%s: heartbeat: %s", self.name, error)

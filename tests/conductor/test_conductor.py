@@ -248,7 +248,7 @@ async def test_a_node_taken_during_the_sweep_is_not_written_to(deps: Deps, sync:
 
 async def test_a_dead_bmc_is_asked_ever_less_told_once_and_told_when_it_is_back(deps: Deps, sync: PowerSync) -> None:
     dead = await stand.add_node(deps, driver_info={"fake_fault": "power.get", "fake_fault_text": "no answer"})
-    wrong = await stand.add_node(deps, driver_info={"fake_power": "nonsense"})
+    wrong = await stand.add_node(deps, driver_info={"fake_bug": "power.get"})
     alive = await stand.add_node(deps, driver_info={"fake_power": "power on"})
     with structlog.testing.capture_logs() as logs:
         for _ in range(21):

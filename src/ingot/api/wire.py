@@ -35,7 +35,7 @@ _TITLES = {
 
 
 class Gone(Exception):
-    """The client hung up before its request was read."""
+    """The client hung up before it was answered."""
 
 
 class Answer(msgspec.Struct, frozen=True):

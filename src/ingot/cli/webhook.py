@@ -83,10 +83,7 @@ def deliveries(uuid: str, as_json: bool, url: str | None) -> None:
 @options.connection
 def delete(uuids: tuple[str, ...], url: str | None) -> None:
     """Forget the webhooks UUIDS and their logs."""
-    client = api.from_environment(url)
-    for uuid in uuids:
-        client.call("DELETE", _path(uuid))
-        click.echo(f"deleted {uuid}")
+    api.delete_each(url, uuids, _path)
 
 
 def _readable(one: dict[str, Any]) -> dict[str, Any]:
