@@ -105,9 +105,9 @@ class Harm:
     async def _wait_resumed(self, held: dict[str, int], begun: float) -> None:
         """Until every run the dead one worked on was taken up again: claimed by the new process, or ended."""
         while True:
-            rows = await asyncio.to_thread(
-                self._read, "select id, generation - (owner is null and wake_at = 0) from runs where status = 'open'"
-            )
+            # Freed of the dead, a run has a generation more and a lease below 0, but nobody has it yet.
+            query = "select id, generation - (lease_until < 0) from runs where status = 'open'"
+            rows = await asyncio.to_thread(self._read, query)
             waiting = [run for run, generation in rows if run in held and generation <= held[run]]
             if not waiting:
                 self.resumed.append(time.monotonic() - begun)

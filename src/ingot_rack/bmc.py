@@ -25,7 +25,8 @@ class Faults:
     """What is wrong with this BMC; the defaults mean nothing is.
 
     Counters (`*_next`) count down with use; times are seconds; rates are 0..1. `reset_next` carries a request out and
-    then cuts the connection, so the client cannot know; `power_says` is a lie (on or off), "" is the truth;
+    then cuts the connection, so the client cannot know, `order_cut_next` does so with
+    each POST that is no login; `power_says` is a lie (on or off), "" is the truth;
     with `boot_ignored` a boot device is kept but not booted from, with `boot_forgotten` it is taken and not even kept,
     with `http_uri_forgotten` only the URL to boot from is not kept; with `clock_kept` the BMC's clock cannot be set.
     """
@@ -40,6 +41,7 @@ class Faults:
     busy_next: int = 0
     unavailable_next: int = 0
     reset_next: int = 0
+    order_cut_next: int = 0
     power_seconds: float = 0.0
     power_stuck: bool = False
     power_says: str = ""

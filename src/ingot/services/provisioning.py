@@ -107,13 +107,18 @@ def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> 
     if event in {states.Event.ABORT, states.Event.UNHOLD}:
         _steer(connection, deps, found, asked)
         return
-    # Before the look at the state: of two requests at once the second shall read "locked", not "wrong state".
+    # Of two requests at once the second shall read "locked", not "wrong state"; an open run refuses the new one below.
     waits = states.TABLE[found.provision_state].kind in _WAITS and states.find_next(found.provision_state, event)
-    if not (waits and run_store.supersede(connection, uuid, f"Given up for a {event}", deps.clock())):
+    if waits and not run_store.supersede(connection, uuid, f"Given up for a {event}", deps.clock()):
         run_store.refuse_open(connection, uuid)
-    after = states.transition(found.provision_state, event)
+    try:
+        after = states.transition(found.provision_state, event)
+    except errors.IngotError:
+        run_store.refuse_open(connection, uuid)
+        raise
     _tell(connection, found, asked)
     if event == states.Event.MANAGE and states.TABLE[after].kind == states.Kind.STABLE:
+        run_store.refuse_open(connection, uuid)
         nodes.move(connection, uuid, found.provision_state, after, last_error=None, target_provision_state=None)
         return
     if asked.configdrive:

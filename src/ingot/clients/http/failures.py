@@ -66,4 +66,6 @@ def too_large(peer: str, what: str, limit: int) -> errors.Misbehaved:
 
 def cut_off(peer: str) -> errors.Unreachable:
     """Its answer broke off."""
-    return errors.Unreachable(f"{peer} closed the connection before its answer was complete.")
+    error = errors.Unreachable(f"{peer} closed the connection before its answer was complete.")
+    error.sent = True
+    return error

@@ -13,8 +13,9 @@ from typing import cast
 import msgspec
 
 from ingot.clients.http.client import Reply
+from ingot.clients.redfish import complaints
 from ingot.clients.redfish.client import RedfishPool
-from ingot.clients.redfish.resources import Resource, items, number, path_of, text
+from ingot.clients.redfish.resources import Resource, items, link, number, part, path_in, path_of, text
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
 
@@ -54,6 +55,28 @@ async def follow(pool: RedfishPool, target: Target, reply: Reply, patience: floa
     raise errors.TimedOut(f"A task of {target.name} did not end in {patience:g} s.", hint="See the BMC's task list.")
 
 
+async def list_paths(pool: RedfishPool, target: Target) -> list[str]:
+    """Every task that the service shows; empty where it has no task service. Raises what ``RedfishPool.get`` raises."""
+    root = await pool.get(target, target.root)
+    service = link(root, "Tasks")  # the root names the task service so (DSP0268 ServiceRoot)
+    tasks = link(await pool.get(target, service), "Tasks") if service else None
+    return [] if tasks is None else [path for one in await pool.list_members(target, tasks) if (path := path_in(one))]
+
+
+async def find_begun(pool: RedfishPool, target: Target, before: list[str], order: str) -> str | None:
+    """The task that a POST to ``order`` has begun since the service had those of ``before``, if there is one.
+
+    For an order whose answer was lost, by a connection that broke or a process that died: it must not be given twice.
+    """
+    for path in await list_paths(pool, target):
+        if path not in before:
+            task = await pool.get(target, path)
+            posted = text(part(task, "Payload"), "TargetUri")
+            if posted in (None, order):
+                return text(task, "TaskMonitor") or path
+    return None
+
+
 def monitor_of(reply: Reply) -> str | None:
     """Where the task that an answer began is looked at; None when the action was done with the answer."""
     if reply.status != 202:
@@ -72,9 +95,10 @@ async def look(pool: RedfishPool, target: Target, monitor: str) -> Progress:
     body = _body(reply)
     state = text(body, "TaskState")
     if state in FAILED:
-        said = "; ".join(text(one, "Message") or "" for one in items(body, "Messages") if text(one, "Message"))
+        words = "; ".join(text(one, "Message") or "" for one in items(body, "Messages") if text(one, "Message"))
+        said = complaints.without_urls(words).rstrip(".")
         raise errors.Misbehaved(
-            f"A task of {reply.peer} ended as {state}" + (f": {said.rstrip('.')}." if said else "."),
+            f"A task of {reply.peer} ended as {state}" + (f": {said}." if said else "."),
             hint="See the BMC's task list and log.",
         )
     done = state == "Completed" or (reply.status == 200 and state is None)

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from ingot.clients.redfish import updates
+from ingot.clients.redfish import tasks, updates
 from ingot.domain import errors
 from ingot.drivers.redfish import restart, target
 from ingot.interfaces.context import Context, StepContext, WaitFor
@@ -129,9 +129,13 @@ async def _let_alone(ctx: StepContext, pause: float, key: str) -> None:
 async def _begin(ctx: StepContext, image: Image, key: str) -> str | None:
     """Start one installation, once; its task."""
     pool, service = ctx.kit.redfish, target.of(ctx)
+    before = await ctx.once(f"{key}: tasks before", lambda: tasks.list_paths(pool, service))
 
     async def order() -> str | None:
         ways = await updates.service(pool, service)
+        for way in filter(None, (ways.simple, ways.push)):  # an order whose answer was lost is not given again
+            if begun := await tasks.find_begun(pool, service, before, way):
+                return begun
         item = await updates.find_target(pool, service, image.component) if image.component else None
         await ctx.journal.note(f"Installing the {image.component or 'new'} firmware {image.file}.")
         if ways.simple and not image.checksum:
