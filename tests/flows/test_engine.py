@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from flows import stand
 from ingot.conductor.claims import Claims
@@ -318,6 +319,12 @@ async def test_a_deleted_node_ends_the_work_on_it_silently(tmp_path: Path) -> No
             assert not task.done()
 
 
+def _steal(connection: Connection, now: float) -> None:
+    """In one unit: between two its owner would take the run up again."""
+    run_store.release_all(connection, "host/1")
+    run_store.claim(connection, "other/1", now, 3600.0, 10)
+
+
 async def test_a_stolen_lease_ends_the_work_of_its_old_owner(tmp_path: Path) -> None:
     flow = Probe("first")
     ended: list[str] = []
@@ -334,8 +341,7 @@ async def test_a_stolen_lease_ends_the_work_of_its_old_owner(tmp_path: Path) -> 
         uuid = await open_run(deps)
         async with claiming(deps, flow):
             await stand.until(lambda: "first" in flow.called)
-            await deps.store.run(run_store.release_all, "host/1")
-            await deps.store.run(run_store.claim, "other/1", deps.clock(), 3600.0, 10)
+            await deps.store.run(_steal, deps.clock())
             await stand.until(lambda: ended)
         run = await deps.store.read(run_store.find_open, uuid)
         assert run is not None
@@ -359,6 +365,22 @@ async def test_a_reading_that_took_long_is_not_repeated_by_its_step(tmp_path: Pa
             uuid = await open_run(slow, 1e6, bios_interface="fake", firmware_interface="fake")
             assert (await stand.ended(deps, uuid)).status == runs.Status.SUCCEEDED
         assert not [line for line in await stand.events(deps, uuid) if "could not be read" in line]
+
+
+async def test_a_reading_that_hangs_leaves_its_run_the_most_of_its_time(tmp_path: Path) -> None:
+    flow = Probe("first")
+
+    async def act(ctx: StepContext) -> None:
+        ctx.driver_info["fake_delay"] = "3600"
+        await readings.refresh(ctx)
+
+    flow.acts["first"] = act
+    async with stand.site(tmp_path) as deps, claiming(deps, flow):
+        uuid = await open_run(deps, 12.0, bios_interface="fake", firmware_interface="fake")
+        assert (await stand.ended(deps, uuid, 30)).status == runs.Status.SUCCEEDED
+        said = " ".join(await stand.events(deps, uuid))
+    assert "The BIOS settings could not be read: it took more than" in said
+    assert "The firmware versions could not be read: it took more than" in said
 
 
 async def test_the_time_of_a_hold_is_not_given_to_the_steps_behind_it(tmp_path: Path) -> None:
