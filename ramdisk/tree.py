@@ -10,14 +10,16 @@ import ast
 import os
 import shutil
 import struct
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from . import child
+from .child import BuildError
 from .foreign import Machine
-from .packages import BuildError
 
 _HERE = Path(__file__).resolve().parent
+_COMPILING = 600.0
+_IMPORTING = 120.0
 
 
 def _needed(body: bytes) -> list[str]:
@@ -161,7 +163,7 @@ def compile_python(python: str, stage: Path, root: Path, machine: Machine) -> No
     ]
     for level, folder in (("2", root / "usr/lib" / python), ("0", root / "usr/lib/ingot")):
         command = [*program, *options, "-o", level, str(folder)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = child.run(command, _COMPILING, environment=environment)
         if done.returncode:
             raise BuildError(f"Compiling the ramdisk's Python files failed: {(done.stdout + done.stderr)[-300:]}")
         for file in folder.rglob("*.py"):
@@ -190,7 +192,7 @@ def check_imports(python: str, agent: Path, root: Path, machine: Machine) -> Non
     own = {f"ingot_agent.{one.stem}" for one in agent.glob("*.py") if one.stem != "__main__"}
     modules = ", ".join(sorted({*_imported(agent), *own} - {"__future__"}))
     environment = {"PYTHONHOME": str(root / "usr"), "PYTHONPATH": str(root / "usr/lib/ingot")}
-    done = subprocess.run([*program, f"import {modules}"], env=environment, capture_output=True, text=True, check=False)
+    done = child.run([*program, f"import {modules}"], _IMPORTING, environment=environment)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no word"]
         raise BuildError(f"The agent does not start with the ramdisk's library: {lines[-1]}. Add it to recipe.toml.")
