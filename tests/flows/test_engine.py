@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from flows import stand
 from ingot.conductor.claims import Claims
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, runs
-from ingot.flows import agent_steps, readings
+from ingot.flows import agent_steps
 from ingot.flows.flow import Ending, Failure
 from ingot.flows.run import Runner
 from ingot.interfaces.context import StepContext, WaitFor
@@ -346,41 +345,6 @@ async def test_a_stolen_lease_ends_the_work_of_its_old_owner(tmp_path: Path) -> 
         run = await deps.store.read(run_store.find_open, uuid)
         assert run is not None
         assert run.owner == "other/1"
-
-
-async def test_a_reading_that_took_long_is_not_repeated_by_its_step(tmp_path: Path) -> None:
-    flow = Probe("first")
-
-    async def act(ctx: StepContext) -> None:
-        if flow.called.count("first") > 1:
-            ctx.driver_info["fake_fault"] = "bios.list_settings firmware.list_components"
-        await readings.refresh(ctx)
-        await waits("the step to be entered again", lambda: flow.called.count("first") > 1)(ctx)
-
-    flow.acts["first"] = act
-    async with stand.site(tmp_path, lease=1e6) as deps:
-        ticks = itertools.count(deps.clock(), 2)
-        slow = stand.with_clock(deps, lambda: float(next(ticks)))
-        async with claiming(slow, flow):
-            uuid = await open_run(slow, 1e6, bios_interface="fake", firmware_interface="fake")
-            assert (await stand.ended(deps, uuid)).status == runs.Status.SUCCEEDED
-        assert not [line for line in await stand.events(deps, uuid) if "could not be read" in line]
-
-
-async def test_a_reading_that_hangs_leaves_its_run_the_most_of_its_time(tmp_path: Path) -> None:
-    flow = Probe("first")
-
-    async def act(ctx: StepContext) -> None:
-        ctx.driver_info["fake_delay"] = "3600"
-        await readings.refresh(ctx)
-
-    flow.acts["first"] = act
-    async with stand.site(tmp_path) as deps, claiming(deps, flow):
-        uuid = await open_run(deps, 12.0, bios_interface="fake", firmware_interface="fake")
-        assert (await stand.ended(deps, uuid, 30)).status == runs.Status.SUCCEEDED
-        said = " ".join(await stand.events(deps, uuid))
-    assert "The BIOS settings could not be read: it took more than" in said
-    assert "The firmware versions could not be read: it took more than" in said
 
 
 async def test_the_time_of_a_hold_is_not_given_to_the_steps_behind_it(tmp_path: Path) -> None:
