@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from typing import Any
 
 import msgspec
@@ -273,15 +272,6 @@ def test_rules_of_the_settings_may_come_before_all_others() -> None:
         {"op": f"!{name}", "args": ["x"] * len(form.names())} for name, form in inspection_rules.CONDITIONS.items()
     ]
     inspection_rules.check(rule(conditions=every))
-
-
-@pytest.mark.parametrize("op", ["matches", "contains"])
-def test_a_search_that_backtracks_without_end_is_stopped(op: str) -> None:
-    began = time.monotonic()
-    with pytest.raises(errors.Invalid, match=r"took more than 0\.5 s on 41 characters"):
-        rule_conditions.holds({"op": op, "args": {"value": "a" * 40 + "!", "regex": "^(a+)+$"}}, SCOPE)
-    assert time.monotonic() - began < 20
-    assert rule_conditions.holds({"op": op, "args": {"value": "a" * 40, "regex": "^(a+)+$"}}, SCOPE)
 
 
 def test_a_text_cannot_grow_without_end() -> None:

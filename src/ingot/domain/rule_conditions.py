@@ -6,20 +6,16 @@ silently false. Source: the meaning of Ironic's conditions, told by its API refe
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import operator
 import re
-import signal
-import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, cast
 
 from ingot.domain import errors, inspection_rules, rule_terms
 
 _Judge = Callable[[dict[str, Any]], bool]
-_SEARCH_WITHIN = 0.5
 _EMPTY = {"", "None", "[]", "{}"}
 
 
@@ -100,34 +96,8 @@ def _search(given: dict[str, Any], *, whole: bool) -> bool:
     except re.error as error:
         raise errors.Invalid(f"invalid regular expression {pattern!r}: {error}", hint="Correct it.") from error
     text = str(given["value"])
-    with _in_time(pattern, len(text)):
-        # As Ironic does it: the end is asked for by one more letter, so of "a|b" only b has to end the text.
-        return bool(re.match(pattern.removesuffix("$") + "$", text) if whole else found.search(text))
-
-
-@contextlib.contextmanager
-def _in_time(pattern: str, size: int) -> Generator[None]:
-    """Stop a search that backtracks without end. The one clock of this room: re looks at signals while it searches.
-
-    Signals reach the main thread alone, where flows run; in another one there is no bound.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_number: int, _frame: object) -> None:
-        raise errors.Invalid(
-            f"the regular expression {pattern!r} took more than {_SEARCH_WITHIN:g} s on {size} characters",
-            hint="Write it without repetitions inside of repetitions.",
-        )
-
-    before = signal.signal(signal.SIGALRM, stop)
-    left, every = signal.setitimer(signal.ITIMER_REAL, _SEARCH_WITHIN)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, left, every)
-        signal.signal(signal.SIGALRM, before)
+    # As Ironic does it: the end is asked for by one more letter, so of "a|b" only b has to end the text.
+    return bool(re.match(pattern.removesuffix("$") + "$", text) if whole else found.search(text))
 
 
 def _one_of(given: dict[str, Any]) -> bool:
