@@ -42,7 +42,11 @@ def other_dhcp_servers(settings: Settings) -> Iterator[Finding]:
     if os.geteuid() != 0:
         yield odd(check, "not looked for: that needs root", "Run this as root.")
         return
-    strangers = offers(name, _LISTEN) - {service.host(settings) or ""}
+    try:
+        strangers = offers(name, _LISTEN) - {service.host(settings) or ""}
+    except OSError as error:
+        yield odd(check, f"not looked for on {name}: {error.strerror}", "Cure what is said of the interface first.")
+        return
     if strangers:
         text = f"{', '.join(sorted(strangers))} offers addresses on {name}; machines may take its answer for ours"
         yield bad(check, text, "Switch it off, or boot your servers on a network of their own.")
