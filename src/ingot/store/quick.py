@@ -1,6 +1,6 @@
 """Statements that are run again and again, without the work that SQLAlchemy does each time.
 
-Why: SQLite needs 5 microseconds for a statement, SQLAlchemy around it 20 (docs/decisions/0023). A statement that is met
+Why: SQLite needs 5 microseconds for a statement, SQLAlchemy around it 20 (docs/decisions/0024). A statement that is met
 a second time is compiled once for all; from then on its values go straight to the driver. What is met once, or has a
 shape that is not plain (an IN of any length, text), goes SQLAlchemy's way. May not: know a table. Invariant: SQL,
 values, rows and errors are those that SQLAlchemy gives.
