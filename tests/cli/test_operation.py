@@ -55,6 +55,12 @@ def test_init_names_the_folder_of_the_ramdisk_unless_the_builder_finds_it(run: R
     assert "ingot ramdisk build\n" in run(*words, INGOT_CONFIG=file).stdout
 
 
+def test_a_data_directory_that_the_ramdisks_builder_makes_is_closed_to_others(run: Run, tmp_path: Path) -> None:
+    refused = run("ramdisk", "build", "--variant", "none", INGOT_DATA_DIR=str(tmp_path / "data"))
+    assert "no variant" in refused.output
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+
+
 def test_its_settings_file_has_every_setting_and_can_be_read(run: Run, tmp_path: Path, place: list[str]) -> None:
     run("init", *place, "--set", "provision_interface=eth1")
     text = (tmp_path / "ingot.toml").read_text()

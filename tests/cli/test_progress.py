@@ -34,6 +34,14 @@ def test_a_run_is_told_by_step_wait_and_bar() -> None:
     assert seen.told() == "wait call-back | deploy.write_image (2/2) | writing"
 
 
+@pytest.mark.parametrize(
+    ("since", "told"), [(980.0, "the first call"), (970.0, "the first call (no DHCP request seen; wrong VLAN)")]
+)
+def test_the_reason_of_a_wait_is_told_when_it_is_no_longer_early(since: float, told: str) -> None:
+    wait = {"what": "the first call", "why": "no DHCP request seen; wrong VLAN", "since": since, "usual": 90.0}
+    assert progress.read(NODE, {**RUN, "wait": wait, "progress": None}).waits_for == told
+
+
 def test_without_a_wait_the_steps_own_time_counts() -> None:
     seen = progress.read(NODE, {**RUN, "wait": None, "progress": None})
     assert seen.elapsed == 60.0

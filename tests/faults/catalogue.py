@@ -33,6 +33,7 @@ _IPMI, _REDFISH = "tests/drivers/ipmi/test_faults.py", "tests/drivers/redfish/te
 _AGENT, _IMAGE = "tests/drivers/generic/test_agent_faults.py", "tests/drivers/generic/test_image_faults.py"
 _SILENCE, _FLOW = "tests/drivers/generic/test_silence.py", "tests/flows/test_faults.py"
 _CONTROLLER, _START = "tests/e2e/test_controller_faults.py", "tests/e2e/test_start_faults.py"
+_DATABASE = "tests/servers/test_harmed.py"
 _OCI, _BROKER = "tests/images/test_oci.py", "tests/bus/test_rabbitmq.py"
 
 FAULTS: dict[str, Fault] = {
@@ -104,6 +105,9 @@ FAULTS: dict[str, Fault] = {
     "run-in-the-way": Fault("controller", "two orders at once", "locked by the run", "retry after", _FLOW),
     "disk-full": Fault("database", "its file system is full", "is full", "Free space", _CONTROLLER),
     "database-held": Fault("database", "another program locks it", "Another program holds", "end it", _CONTROLLER),
+    "sqlite-read-only": Fault("database", "its file may not be written", "readonly", "Let ingot's account", _DATABASE),
+    "postgresql-read-only": Fault("database", "PostgreSQL is read-only", "read-only", "may be written to", _DATABASE),
+    "mariadb-read-only": Fault("database", "MariaDB is read-only", "read-only", "may be written to", _DATABASE),
     "broker-call-too-long": Fault("broker", "a call gets no answer in time", "did not finish", "try again", _BROKER),
     "broker-killed-in-a-call": Fault("broker", "it is killed while a call is open", "ended", "start it", _BROKER),
     "broker-not-there": Fault("broker", "nobody listens at its URL", "is not reached", "start it", _BROKER),

@@ -32,6 +32,13 @@ class PostgreSQL(Server):
         url = f"postgresql://ingot:{PASSWORD}@/{database}?host={self.folder}"
         return self.run(_program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", text, url)
 
+    def let_write(self, *, allowed: bool) -> None:
+        self.sql("postgres", f"ALTER SYSTEM SET default_transaction_read_only = {'off' if allowed else 'on'}")
+        self.sql("postgres", "SELECT pg_reload_conf()")
+
+    def cut_connections(self) -> None:
+        self.sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ingot'")
+
     def _make_files(self) -> None:
         self.run("sh", "-c", f"umask 077; echo {PASSWORD} >{self.folder}/password")
         who = ["-U", "ingot", "-A", "scram-sha-256", f"--pwfile={self.folder}/password"]

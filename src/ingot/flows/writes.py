@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from ingot.deps import Deps
 from ingot.domain import bios, errors, firmware, inspection_rules, node, power, rule_actions, runs, secrets, states
 from ingot.interfaces.network import VIF
-from ingot.store import allocations, contexts, history, nodes, rows
+from ingot.store import allocations, contexts, history, nodes, power_runs, rows
 from ingot.store import bios as bios_store
 from ingot.store import firmware as firmware_store
 from ingot.store import inspection_rules as rule_store
@@ -195,7 +195,7 @@ class Writes:
     def switch_relative(self, connection: Connection, uuid: str, target: power.Target, timeout: float) -> None:
         """Open a power run on another node."""
         run_store.check(connection, self._lease)
-        run_store.open_power(connection, uuid, target, timeout, self._clock())
+        power_runs.open_power(connection, uuid, target, timeout, self._clock())
 
     def store_inventory(self, connection: Connection, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         """Keep what inspection found."""

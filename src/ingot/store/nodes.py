@@ -21,6 +21,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     or_,
     select,
     update,
@@ -345,6 +346,8 @@ def conditions(where: Filter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [
         nodes.c[name] == getattr(where, name) for name in _EXACT if getattr(where, name) is not None
     ]
+    if where.conductor_group:
+        found.append(nodes.c.conductor_group != literal_column("''"))  # so it is seen that the index has them all
     if where.associated is not None:
         found.append(nodes.c.instance_uuid.is_not(None) if where.associated else nodes.c.instance_uuid.is_(None))
     if where.project is not None:
