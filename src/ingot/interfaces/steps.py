@@ -70,7 +70,7 @@ def get(owner: Any, name: str) -> StepInfo:
 
 def list_all(owner: Any) -> list[StepInfo]:
     """Every step that ``owner`` declares, by name."""
-    return list(_declared(type(owner)))
+    return list(_declared(cast("type[Any]", type(owner))))
 
 
 @functools.cache
