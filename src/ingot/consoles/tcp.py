@@ -11,6 +11,9 @@ import contextlib
 from ingot.consoles.hub import Console, Watcher
 from ingot.domain import errors
 
+PATIENCE = 30.0
+"""Seconds that a caller may leave the connection's buffer full."""
+
 
 class Port:
     """A listening port of one console."""
@@ -38,9 +41,10 @@ async def listen(console: Console, host: str, port: int) -> Port:
         try:
             while (piece := await watcher.read()) is not None:
                 writer.write(piece)
-                await writer.drain()
-        except ConnectionError:
-            pass
+                async with asyncio.timeout(PATIENCE):
+                    await writer.drain()
+        except (ConnectionError, TimeoutError):
+            writer.transport.abort()  # what waits for a caller who does not read is dropped
         finally:
             typing.cancel()
             watcher.leave()
