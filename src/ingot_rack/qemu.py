@@ -80,7 +80,8 @@ class Nic:
 class Hull:
     """The description of one machine; memory in MiB.
 
-    ``secure_boot`` and ``pxe`` (False: UEFI boots from the network over HTTP only) are UEFI's.
+    ``secure_boot`` and ``pxe`` (False: UEFI boots from the network over HTTP only) are UEFI's. ``scsi_disk``: an iSCSI
+    URL, "" for none: one more disk, to which the machine's SCSI commands go as they are.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Hull:
     cd: CdSlot = CdSlot.SCSI
     secure_boot: bool = False
     pxe: bool = True
+    scsi_disk: str = ""
 
 
 def firmware_files(*, secure: bool = False) -> tuple[Path, Path]:
@@ -195,6 +197,9 @@ def command(hull: Hull, files: Files, order: tuple[BootDevice, ...], accelerator
     ranks = {device: 10 * rank + 1 for rank, device in enumerate(order)}
     for index, disk in enumerate(hull.disks):
         argv += _disk(index, disk, files, ranks.get(BootDevice.DISK))
+    if hull.scsi_disk:
+        argv += ["-device", "virtio-scsi-pci,id=peers", "-device", "scsi-generic,drive=peer,bus=peers.0"]
+        argv += ["-drive", f"file={hull.scsi_disk},format=raw,if=none,id=peer"]
     for index, nic in enumerate(hull.nics):
         argv += _nic(index, nic, ranks.get(BootDevice.HTTP, ranks.get(BootDevice.NETWORK)))
     argv += _cd(hull.cd, media, ranks.get(BootDevice.CD))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import socket
 import struct
 from collections.abc import Mapping
 
@@ -65,13 +66,13 @@ def _text(keys: Mapping[str, str]) -> bytes:
 
 
 class Target:
-    """``async with Target(name, {0: disk}) as target``; ``logins``: how many initiators have come."""
+    """``async with Target(name, {0: disk}) as target``; ``listener``: a bound socket, left out for a free port."""
 
-    def __init__(self, name: str, luns: Mapping[int, scsi.Disk]) -> None:
+    def __init__(self, name: str, luns: Mapping[int, scsi.Disk], listener: socket.socket | None = None) -> None:
         self.name = name
         self.luns = luns
         self.port = 0
-        self.logins = 0
+        self._listener = listener
         self._server: asyncio.Server | None = None
         self._sessions: set[asyncio.Task[None]] = set()
 
@@ -80,7 +81,8 @@ class Target:
         return f"iscsi://127.0.0.1:{self.port}/{self.name}/{lun}"
 
     async def __aenter__(self) -> Target:
-        self._server = await asyncio.start_server(self._meet, "127.0.0.1", 0)
+        listener = self._listener or socket.create_server(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._meet, sock=listener)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -181,7 +183,6 @@ class _Session:
         struct.pack_into(">H", head, 14, 1)
         if not known:
             head[1], head[36], head[37] = 0, 2, 3  # target not found
-        self._target.logins += pdu.flags & 0x83 == 0x83 and known
         self._send(head, _text(answer) if known else b"")
 
     def _send_targets(self, pdu: _Pdu) -> None:
