@@ -70,14 +70,14 @@ def _pass(descriptor: int, command: int, protocol: int, data: bytes = b"", timeo
     )  # fmt: skip
     answer = bytearray(head)
     fcntl.ioctl(descriptor, _SG_IO, answer)
-    why = _refusal(bytes(answer), sense.tobytes())
+    why = refusal(bytes(answer), sense.tobytes())
     if why:
         raise OSError(5, f"it answered {_NAMES[command]} with {why}")
     return buffer.tobytes()
 
 
-def _refusal(answer: bytes, sense: bytes) -> str:
-    """Why a command failed, by the head and the sense data that came back; "" when it did not."""
+def refusal(answer: bytes, sense: bytes) -> str:
+    """Why a command failed, by SG_IO's structure and the sense data that came back; "" when it did not."""
     status, sensed = answer[64], answer[67]
     host, driver = struct.unpack_from("=HH", answer, 68)
     if host or driver & 0x0F not in (0, 8):

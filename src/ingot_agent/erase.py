@@ -179,6 +179,7 @@ def express(disk: disks.Disk, wanted: Wishes) -> str:
     """Erase at once: an NVMe disk by itself, of any other the metadata. Raises BlockDeviceError."""
     if wanted.nvme and os.path.basename(disk.name).startswith("nvme"):
         try:
+            _release(disk.name)
             marks = _mark(disk.name)
             own = _by_itself(disk.name, wanted)
             if own is not None:

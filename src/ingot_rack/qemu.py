@@ -197,12 +197,9 @@ def command(hull: Hull, files: Files, order: tuple[BootDevice, ...], accelerator
     ranks = {device: 10 * rank + 1 for rank, device in enumerate(order)}
     for index, disk in enumerate(hull.disks):
         argv += _disk(index, disk, files, ranks.get(BootDevice.DISK))
-    if hull.scsi_disk:
-        argv += ["-device", "virtio-scsi-pci,id=peers", "-device", "scsi-generic,drive=peer,bus=peers.0"]
-        argv += ["-drive", f"file={hull.scsi_disk},format=raw,if=none,id=peer"]
     for index, nic in enumerate(hull.nics):
         argv += _nic(index, nic, ranks.get(BootDevice.HTTP, ranks.get(BootDevice.NETWORK)))
-    argv += _cd(hull.cd, media, ranks.get(BootDevice.CD))
+    argv += _cd(hull.cd, media, ranks.get(BootDevice.CD)) + _scsi_disk(hull.scsi_disk)
     if BootDevice.SETUP in order:
         argv += ["-boot", "menu=on,splash-time=600000"]
     return argv
@@ -257,6 +254,14 @@ def _disk(index: int, disk: Disk, files: Files, rank: int | None) -> list[str]:
     if rank is not None:
         text += f",bootindex={rank + index}"
     return ["-drive", options, *extra, "-device", text]
+
+
+def _scsi_disk(url: str) -> list[str]:
+    """A disk that no firmware boots from: QEMU adds nothing to what the machine says to it."""
+    if not url:
+        return []
+    device = ["-device", "virtio-scsi-pci,id=peers", "-device", "scsi-generic,drive=peer,bus=peers.0"]
+    return ["-drive", f"file={url},format=raw,if=none,id=peer", *device]
 
 
 def _nic(index: int, nic: Nic, rank: int | None) -> list[str]:

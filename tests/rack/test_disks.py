@@ -99,6 +99,24 @@ async def test_security_states_as_the_standard_has_them(tmp_path: Path) -> None:
     assert found == agents_ata.Security(True, True, False, False, True, 2)
 
 
+def _came_back(reply: scsi.Reply) -> bytes:
+    """SG_IO's structure after a command: the status and the sense data's length are what is read of it."""
+    return bytes([*bytes(64), reply.status, 0, 0, len(reply.sense), *bytes(20)])
+
+
+async def test_the_agent_tells_a_refusal_from_a_success_in_both_formats_of_sense_data(tmp_path: Path) -> None:
+    disk = disk_peers.sata(tmp_path, "SATA")
+    plain = disk_peers.plain(tmp_path, "PLAIN")
+    done, aborted = await disk.run(_PREPARE, b""), await disk.run(_ordered(ata.DISABLE_PASSWORD + 1), b"")
+    illegal = await plain.run(_IDENTIFY, b"")
+    bare = scsi.Reply(b"", scsi.CHECK_CONDITION, bytes([0x72, 5, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0]))
+    busy = scsi.Reply(b"", 0x08)
+    found = [
+        agents_ata.refusal(_came_back(one), one.sense.ljust(64, b"\0")) for one in (done, aborted, illegal, bare, busy)
+    ]
+    assert found == ["", "aborted (ATA status 0x51, error 0x04)", "illegal request", "illegal request", "status 0x08"]
+
+
 async def test_a_disk_under_erase_answers_nothing_else_but_its_session_lives(tmp_path: Path) -> None:
     disk = disk_peers.sata(tmp_path, "SATA", seconds=0.3)
     assert disk.drive is not None

@@ -60,6 +60,11 @@ class Controller:
     log: list[str] = dataclasses.field(default_factory=list[str])
     _work: asyncio.Task[None] | None = None
 
+    @property
+    def name(self) -> str:
+        """How hosts ask for it."""
+        return f"nqn.2026-11.example:{self.serial.lower()}"
+
     def admin(self, entry: bytes, number: int) -> Answer:
         """One admin command but for the fabric's own; ``number``: of the controller."""
         words = struct.unpack_from("<6I", entry, 40)
@@ -145,17 +150,17 @@ class Controller:
             case 0x02:
                 return Answer(data=struct.pack("<I", 1).ljust(_PAGE, b"\0"))
             case 0x03:
-                return Answer(data=(bytes([2, 16, 0, 0]) + self._name()).ljust(_PAGE, b"\0"))
+                return Answer(data=(bytes([2, 16, 0, 0]) + self._ident()).ljust(_PAGE, b"\0"))
             case _:
                 return Answer(INVALID_FIELD)
 
-    def _name(self) -> bytes:
+    def _ident(self) -> bytes:
         return hashlib.sha256(self.serial.encode()).digest()[:16]
 
     def _namespace(self) -> bytes:
         page = bytearray(_PAGE)
         struct.pack_into("<QQQ", page, 0, *[self.media.blocks] * 3)
-        page[104:120] = self._name()
+        page[104:120] = self._ident()
         struct.pack_into("<I", page, 128, 9 << 16)  # blocks of 2^9 bytes
         return bytes(page)
 
@@ -172,6 +177,7 @@ class Controller:
         page[512], page[513] = 0x66, 0x44
         struct.pack_into("<HI", page, 514, 128, 1)
         struct.pack_into("<I", page, 536, 1)  # scatter lists, which a fabric needs
+        page[768:1024] = self.name.encode().ljust(256, b"\0")
         struct.pack_into("<IIH", page, 1792, 4, 1, 0)  # no data of I/O commands in their capsules
         page[1803] = 1
         return bytes(page)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import dataclasses
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from ingot_rack.disks import nvme
 
@@ -46,10 +46,10 @@ class _Association:
 
 
 class Target:
-    """``async with Target({name: controller}) as target``."""
+    """``async with Target([controller, ...]) as target``; hosts ask for each by its name."""
 
-    def __init__(self, subsystems: Mapping[str, nvme.Controller]) -> None:
-        self.subsystems = subsystems
+    def __init__(self, controllers: Iterable[nvme.Controller]) -> None:
+        self.subsystems = {one.name: one for one in controllers}
         self.port = 0
         self._associations: list[_Association] = []
         self._server: asyncio.Server | None = None
