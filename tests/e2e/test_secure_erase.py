@@ -12,10 +12,11 @@ import pytest_asyncio
 
 from agent import disk_peers
 from e2e import way
+from faults import catalogue
 from ingot.cli.demo import artifacts
 from ingot.cli.demo.world import World
 from ingot_rack import network
-from ingot_rack.disks import ata, iscsi
+from ingot_rack.disks import ata, iscsi, media
 
 pytestmark = [pytest.mark.qemu, pytest.mark.long, pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="module")]
 _PORT = 3260
@@ -55,6 +56,13 @@ async def _clean(world: World, drive: ata.Drive) -> None:
     await way.until(world, machine, "the erase", begun)
 
 
+async def _failure(world: World) -> str:
+    """Why the machine's cleaning failed."""
+    (machine,) = world.machines
+    await way.ask(world, machine, "clean", clean_steps=_ERASE)
+    return str((await way.reach(world, machine, "clean failed"))["last_error"])
+
+
 async def test_a_killed_conductor_does_not_have_a_disk_erase_twice(world: World, tmp_path: Path) -> None:
     (machine,) = world.machines
     disk = disk_peers.sata(tmp_path, "PEER", seconds=20.0)
@@ -71,12 +79,11 @@ async def test_a_killed_conductor_does_not_have_a_disk_erase_twice(world: World,
         disk.media.write(4096, disk_peers.LEFT)
         disk.drive.log.clear()
         disk.drive.fault = ata.Fault.ABORTS
-        await way.ask(world, machine, "clean", clean_steps=_ERASE)
-        node = await way.reach(world, machine, "clean failed")
-        assert node["last_error"] == (
-            "deploy.erase_devices: The ramdisk's agent failed execute_clean_step: /dev/sda did not erase itself: it "
-            "answered SECURITY ERASE UNIT with aborted. It has no password. Overwriting instead is not allowed "
-            "(driver_internal_info agent_continue_if_secure_erase_failed). See its log."
-        )
+        catalogue.told("disk-erase-refused", await _failure(world))
         assert disk.drive.password is None
         assert disk_peers.holds_data(disk.media)
+        disk.drive.supported = False
+        disk.media.dead.add((9 << 20) // media.BLOCK)
+        await way.ask(world, machine, "manage")
+        await way.reach(world, machine, "manageable")
+        catalogue.told("disk-dead-sector", await _failure(world))
