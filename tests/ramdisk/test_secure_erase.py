@@ -21,8 +21,8 @@ from ingot_rack.disks import ata, iscsi, media, nvme, nvme_tcp, scsi
 
 pytestmark = [
     pytest.mark.qemu,
-    pytest.mark.slow,
-    pytest.mark.timeout(500),
+    pytest.mark.long,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU on this host"),
 ]
 _OURS, _FOREIGN = (word.ljust(32, b"\0") for word in (b"NULL", b"another's"))
