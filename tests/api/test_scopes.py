@@ -17,9 +17,9 @@ from upstream import alone, identity, pairs, sides, texts
 from upstream import differences as general
 from upstream.scoped import differences
 
-pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.timeout(600)]
 
-_SCENARIOS = ("strangers",)
+_SCENARIOS = ("strangers", "looking", "changing")
 _SETTINGS = ("power_sync_interval=0", "hostname=here", "agent_rate=0", "drivers=fake-hardware")
 _ENTRIES = (*differences.INTENDED, *general.INTENDED, *texts.WORDED)
 _DONE: set[str] = set()

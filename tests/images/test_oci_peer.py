@@ -8,7 +8,7 @@ import http.client
 import json
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class Peer:
 
 
 @contextlib.contextmanager
-def running(folder: Path, auth: str = "") -> Iterator[Peer]:
+def running(folder: Path, auth: str = "") -> Generator[Peer]:
     folder.mkdir()
     port = program.free_port()
     (folder / "config.yml").write_text(
