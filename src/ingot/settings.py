@@ -52,6 +52,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Origins (``https://host:port``) whose web pages may call the API from a browser; ``*`` is any."""
     noauth: bool = False
     """Answer without asking who calls; accepted on loopback only."""
+    keystone_url: str | None = None
+    """URL of Keystone, ``https://HOST:5000/v3``: tokens of its users are let in with their roles in project or system,
+    beside local users; ingot needs no account there."""
+    keystone_ca: str | None = None
+    """PEM file with the CA of that Keystone (default: those of the system)."""
     inspection_rules: str | None = None
     """JSON file with a list of inspection rules that every inspection applies beside those of the API."""
     hostname: str | None = None

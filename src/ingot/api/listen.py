@@ -74,6 +74,7 @@ async def listening(deps: Deps, ended: Callable[[asyncio.Task[None]], None]) -> 
             for task in fresh:
                 task.cancel()
             await asyncio.gather(*tasks, *fresh, return_exceptions=True)
+            await app.gate.close()
 
 
 async def _prepare(

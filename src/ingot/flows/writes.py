@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from ingot.deps import Deps
 from ingot.domain import bios, errors, firmware, inspection_rules, node, power, rule_actions, runs, secrets, states
 from ingot.interfaces.network import VIF
-from ingot.store import allocations, contexts, history, nodes, rows
+from ingot.store import allocations, contexts, history, nodes, power_runs, rows
 from ingot.store import bios as bios_store
 from ingot.store import firmware as firmware_store
 from ingot.store import inspection_rules as rule_store
@@ -117,7 +117,7 @@ class Writes:
 
     def _move(self, connection: Connection, event: states.Event) -> None:
         """Apply an event where the table allows it from here, else leave the state."""
-        present = nodes.get(connection, self._run.node_uuid).provision_state
+        present = nodes.get_state(connection, self._run.node_uuid)
         after = states.find_next(present, event)
         if after is not None:
             nodes.move(connection, self._run.node_uuid, present, after)
@@ -142,8 +142,7 @@ class Writes:
             "reservation": None,
             **extra,
         }
-        before = nodes.get(connection, uuid)
-        after = before.provision_state
+        after = before = nodes.get_state(connection, uuid)
         for event in events:
             after = states.transition(after, event)
         if not events:
@@ -151,7 +150,7 @@ class Writes:
         else:
             rests = states.TABLE[after].kind == states.Kind.STABLE
             goal = {"target_provision_state": None} if rests else {}
-            nodes.move(connection, uuid, before.provision_state, after, **goal, **fields)
+            nodes.move(connection, uuid, before, after, **goal, **fields)
         text = f"{self._run.kind}: {status}" + (f": {reason}" if reason else "")
         history.add(
             connection,
@@ -196,7 +195,7 @@ class Writes:
     def switch_relative(self, connection: Connection, uuid: str, target: power.Target, timeout: float) -> None:
         """Open a power run on another node."""
         run_store.check(connection, self._lease)
-        run_store.open_power(connection, uuid, target, timeout, self._clock())
+        power_runs.open_power(connection, uuid, target, timeout, self._clock())
 
     def store_inventory(self, connection: Connection, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         """Keep what inspection found."""

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, power, runs, secrets, shadow, states, steplists
-from ingot.store import history, nodes
+from ingot.store import history, nodes, power_runs
 from ingot.store import runs as run_store
 from ingot.store import steplists as step_store
 
@@ -191,7 +191,7 @@ def _request_power(connection: Connection, deps: Deps, uuid: str, target: power.
         )
     if found.disable_power_off and target.result() == power.Power.OFF:
         raise errors.Conflict(f"Power off is disabled for node {uuid}.", hint="Clear disable_power_off first.")
-    run_store.open_power(connection, uuid, target, timeout, deps.clock(), deps.hostname)
+    power_runs.open_power(connection, uuid, target, timeout, deps.clock(), deps.hostname)
 
 
 def _open(

@@ -21,6 +21,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     or_,
     select,
     update,
@@ -94,6 +95,7 @@ WHOLE = select(nodes, Said(_TRAITS).label("traits"))
 _BY_UUID = WHOLE.where(nodes.c.uuid == bindparam("ident"))
 _BY_NAME = WHOLE.where(nodes.c.name == bindparam("ident"))
 _AMONG = WHOLE.where(nodes.c.uuid.in_(bindparam("idents", expanding=True)))
+_STATE = select(nodes.c.provision_state).where(nodes.c.uuid == bindparam("ident"))
 _SECRETS = select(nodes.c.secrets, nodes.c.agent_token).where(nodes.c.uuid == bindparam("ident"))
 
 
@@ -294,6 +296,14 @@ def get_secrets(connection: Connection, uuid: str) -> tuple[str | None, str | No
     return row.secrets, row.agent_token
 
 
+def get_state(connection: Connection, uuid: str) -> states.State:
+    """The provision state of a node. Raises NotFound."""
+    found = connection.execute(_STATE, {"ident": uuid}).scalar()
+    if found is None:
+        raise errors.NotFound(f"Node {uuid} could not be found.")
+    return states.State(found)
+
+
 def find_sealed(connection: Connection) -> tuple[str, str] | None:
     """The uuid and the sealed secrets of some node that has any, or None."""
     row = connection.execute(select(nodes.c.uuid, nodes.c.secrets).where(nodes.c.secrets.is_not(None)).limit(1)).first()
@@ -336,6 +346,8 @@ def conditions(where: Filter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [
         nodes.c[name] == getattr(where, name) for name in _EXACT if getattr(where, name) is not None
     ]
+    if where.conductor_group:
+        found.append(nodes.c.conductor_group != literal_column("''"))  # so it is seen that the index has them all
     if where.associated is not None:
         found.append(nodes.c.instance_uuid.is_not(None) if where.associated else nodes.c.instance_uuid.is_(None))
     if where.project is not None:

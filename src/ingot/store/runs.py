@@ -29,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 
-from ingot.domain import errors, ids, power, runs
+from ingot.domain import errors, runs
 from ingot.store import retention, rows, units
 from ingot.store.schema import nodes, run_events
 from ingot.store.schema import runs as table
@@ -37,7 +37,6 @@ from ingot.store.schema import runs as table
 FAR = 1e12
 """A time that never comes (epoch seconds): the wake time of a run that is being worked on."""
 
-_POWER_DEADLINE = 900.0
 _SLOT_AT = 35
 """Where in a node's uuid its slot begins (domain/hashring.py), counted from 1."""
 _TOGETHER = 500
@@ -79,6 +78,8 @@ class Share(msgspec.Struct, frozen=True):
     drivers: tuple[str, ...]
     slots: tuple[str, ...] | None = None
     held: frozenset[str] = frozenset()
+    begun: bool = False
+    """None but those that somebody has taken up before."""
 
 
 def open_run(connection: Connection, run: runs.Run) -> None:
@@ -88,24 +89,6 @@ def open_run(connection: Connection, run: runs.Run) -> None:
     if failure is not None:
         refuse_open(connection, run.node_uuid)
         raise errors.NotFound(f"Node {run.node_uuid} could not be found.") from failure
-
-
-def open_power(
-    connection: Connection,
-    node_uuid: str,
-    target: power.Target,
-    timeout: float | None,
-    now: float,
-    host: str | None = None,
-) -> None:
-    """Store a run that changes a node's power; ``host`` locks it unless a run still does. Raises errors.Locked."""
-    params = {"target": target.value, "timeout": timeout}
-    at: dict[str, Any] = {"wake_at": now, "started_at": now, "deadline": now + _POWER_DEADLINE}
-    run = runs.Run(id=ids.new(), node_uuid=node_uuid, kind=runs.Kind.POWER, params=params, **at)
-    open_run(connection, run)
-    going = {"target_power_state": target.result().value, "last_error": None, "updated_at": rows.now()}
-    going |= {} if host is None else {"reservation": host}
-    connection.execute(_HOLD_NODE, {**going, "of_node": node_uuid})
 
 
 def refuse_open(connection: Connection, node_uuid: str) -> None:
@@ -221,6 +204,7 @@ def _claimable(share: Share | None) -> list[ColumnElement[bool]]:
     if share is not None:
         its_group = func.lower(nodes.c.conductor_group) == share.group.lower()
         found += [nodes.c.uuid == table.c.node_uuid, its_group, nodes.c.driver.in_(share.drivers)]
+        found += [table.c.generation > 0] if share.begun else []
     return found
 
 

@@ -132,6 +132,7 @@ def told(error: exc.SQLAlchemyError, path: Path) -> errors.StoreDown:
         "full": "Free space on its disk; ingot goes on by itself.",
         "not a database": "Restore a backup.",
         "malformed": "Restore a backup.",
+        "readonly": "Let ingot's account write to the file and its folder, on a file system that is mounted for it.",
     }
     cure = next((text for word, text in cures.items() if word in words), "Check the disk and its free space.")
     return errors.StoreDown(f"The database {path} cannot be used: {words}", hint=cure)
