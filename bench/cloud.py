@@ -85,6 +85,7 @@ class Cloud:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **self.environment},
+                start_new_session=True,  # a Ctrl-C is for the bench, which then ends in good order
             )
 
     async def stop(self) -> None:
@@ -139,6 +140,12 @@ class Cloud:
                     answer.request_info, answer.history, status=answer.status, message=text
                 )
             return json.loads(await answer.read() or b"null")
+
+    async def text(self, path: str) -> str:
+        """The answer's body as it is; raises aiohttp.ClientError."""
+        assert self._client is not None
+        async with self._client.get(path, raise_for_status=True) as answer:
+            return await answer.text()
 
     async def enrol(self) -> None:
         """Make all nodes with their ports; sets ``names``."""
@@ -209,7 +216,7 @@ class Cloud:
         with (self.folder / "fleet.log").open("wb") as log:
             environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
             process = await asyncio.create_subprocess_exec(
-                *argv, "--write", str(written), stdout=log, stderr=log, env=environment
+                *(*argv, "--write", str(written)), stdout=log, stderr=log, env=environment, start_new_session=True
             )
         self._stack.push_async_callback(self._end, process)
         async with asyncio.timeout(60):

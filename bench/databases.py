@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[1] / part) for part in ("src", "tests")]
+import report
+from sqlalchemy import Connection
 
-import report  # noqa: E402  needs the path above
-from sqlalchemy import Connection  # noqa: E402  as above
-
-from ingot.domain import ids, node, runs  # noqa: E402  as above
-from ingot.store import documents, nodes, schema, upgrade  # noqa: E402  as above
-from ingot.store import runs as run_store  # noqa: E402  as above
-from ingot.store.engine import Store  # noqa: E402  as above
-from ingot.store.paging import Page  # noqa: E402  as above
-from ingot.store.place import Place  # noqa: E402  as above
-from servers.databases import KINDS, Databases  # noqa: E402  as above
+from ingot.domain import ids, node, runs
+from ingot.store import documents, nodes, schema, upgrade
+from ingot.store import runs as run_store
+from ingot.store.engine import Store
+from ingot.store.paging import Page
+from ingot.store.place import Place
+from servers.databases import KINDS, Databases
 
 Operation = Callable[[Store, int], Awaitable[Any]]
 TICK = os.sysconf("SC_CLK_TCK")

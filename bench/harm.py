@@ -45,7 +45,7 @@ class Harm:
         if FAKETIME is not None and cloud.ours:
             self._clock.write_text("+0\n")
             cloud.environment |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self._clock)}
-            cloud.environment |= {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            cloud.environment |= {"FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
     async def kill(self) -> None:
         """SIGKILL and start anew. One time in three the next harm comes before the service has begun to work."""
@@ -105,9 +105,9 @@ class Harm:
     async def _wait_resumed(self, held: dict[str, int], begun: float) -> None:
         """Until every run the dead one worked on was taken up again: claimed by the new process, or ended."""
         while True:
-            rows = await asyncio.to_thread(
-                self._read, "select id, generation - (owner is null and wake_at = 0) from runs where status = 'open'"
-            )
+            # Freed of the dead, a run has a generation more and a lease below 0, but nobody has it yet.
+            query = "select id, generation - (lease_until < 0) from runs where status = 'open'"
+            rows = await asyncio.to_thread(self._read, query)
             waiting = [run for run, generation in rows if run in held and generation <= held[run]]
             if not waiting:
                 self.resumed.append(time.monotonic() - begun)

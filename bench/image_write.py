@@ -13,17 +13,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
+import report
 
-import report  # noqa: E402  needs the path above
-
-from agent import peers, vm  # noqa: E402  as above
+from agent import peers, vm
 
 MIB = 1 << 20
 SLOW = 15_000_000  # bytes a second of the slow link and the slow disk

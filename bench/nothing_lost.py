@@ -1,6 +1,6 @@
 """What is lost when the service is killed, stopped, starved or misled while a whole fleet is being deployed.
 
-Run: ./ingot bench nothing_lost [--nodes N] [--fakes N] [--kills N] [--seed N]
+Run: ./ingot bench nothing_lost [--nodes N] [--fakes N] [--kills N] [--minutes M] [--seed N]
 
 One `ingot serve` with SQLite; simulated machines (half IPMI, half Redfish, each with its agent) in a process of their
 own, and imaginary ones beside. All are deployed and released again and again while the service dies by SIGKILL at
@@ -19,6 +19,7 @@ import random
 import statistics
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ import upstream_cloud
 from cloud import Cloud
 
 LEASE = 5.0
-DISK_MEBIBYTES = 256
+DISK_MEBIBYTES = 1024
 
 
 def main() -> None:
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--others", type=int, default=2, help="how often each other harm is done")
     parser.add_argument("--pause", type=float, default=1.5, help="at most so many seconds between two harms")
+    parser.add_argument("--minutes", type=float, default=1440.0, help="harm no longer; what does not fit is left out")
     parser.add_argument("--patience", type=float, default=600.0, help="seconds after which what has no end is stuck")
     parser.add_argument("--upstream", action="store_true", help="upstream's service instead of ingot, killed only")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
@@ -110,8 +112,11 @@ async def hurt(hurting: harm.Harm, dice: random.Random, wanted: Any) -> Counter[
     plan += [(what, act) for what, act in others(hurting) for _ in range(0 if wanted.upstream else wanted.others)]
     dice.shuffle(plan)
     done: Counter[str] = Counter()
+    end = time.monotonic() + wanted.minutes * 60
     for number, (what, act) in enumerate(plan, 1):
         await asyncio.sleep(dice.uniform(0, wanted.pause))
+        if time.monotonic() > end:
+            break
         await act()
         done[what] += 1
         print(f"\r{number}/{len(plan)} {what:20}", end="", file=sys.stderr)

@@ -32,9 +32,8 @@ import report
 from cloud import Cloud
 from service import ROOT, free_port
 
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
-from bus import broker as brokers  # noqa: E402  found by the line above
-from servers.postgresql import PostgreSQL  # noqa: E402  as above
+from bus import broker as brokers
+from servers.postgresql import PostgreSQL
 
 LEASE = 6.0
 PATIENCE = 600.0

@@ -17,11 +17,8 @@ from pathlib import Path
 
 import report
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
-
-from agent import shaped, vm  # noqa: E402  needs the path above
-from images import pulling  # noqa: E402  as above
+from agent import shaped, vm
+from images import pulling
 
 MIB = 1 << 20
 

@@ -26,9 +26,8 @@ import allocations
 import report
 import service
 
-sys.path[:0] = [str(service.ROOT / "tests"), str(service.ROOT / "src")]
-from bus import broker  # noqa: E402  found by the line above
-from servers.databases import Databases  # noqa: E402  as above
+from bus import broker
+from servers.databases import Databases
 
 LANES = 32
 PHASES = (("manage", "manageable"), ("provide", "available"), ("active", "active"), ("deleted", "available"))

@@ -1,19 +1,22 @@
 """What a service loses by and by: memory, threads, sockets, files, rows, over minutes of mixed work and faults.
 
-Run: ./ingot bench soak [--nodes N] [--fakes N] [--minutes M] [--seed N]
+Run: ./ingot bench soak [--nodes N] [--fakes N] [--hours H | --minutes M] [--seed N]
 
 Machines are deployed and released again and again, nodes made and deleted, lists read and power switched, while every
 few seconds the BMC of some machine loses packets, is slow, busy, refuses, or hangs up. Every 5 s the service is looked
 at from outside (/proc, its database, its data directory). Flat: the median of the last quarter is no more than that of
 the second quarter by more than what ALLOWED says; the first is for warming up. Rows that grow with the work are
-judged by what is kept of each node. Exits with 1 when anything is not flat, or an order was lost.
+judged by what is kept of each node. A first Ctrl-C or SIGTERM ends the work in good order and the time so far is
+judged, a second one does not wait for what is under way. Exits with 1 when anything is not flat, or an order was lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import random
+import signal
 import sqlite3
 import statistics
 import sys
@@ -29,10 +32,11 @@ import report
 import service
 from cloud import Cloud
 
-from ingot_rack import control
+from ingot_rack import control, errors
 
 EVERY = 5.0
 PATIENCE = 600.0
+FAILURES = (aiohttp.ClientError, TimeoutError, errors.RackError)
 FAULTS: list[dict[str, Any]] = [
     {"drop_rate": 0.5},
     {"delay": 2.0},
@@ -47,6 +51,8 @@ ALLOWED = {
     "threads": (1, 1),
     "files open": (1.1, 8),
     "sockets": (1.1, 8),
+    "tasks": (1.2, 20),
+    "sessions of a BMC": (1.0, 2),
     "children": (1, 0),
     "files": (1, 2),
     "runs open": (1.2, 8),
@@ -61,80 +67,138 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=40, help="simulated machines with BMC and agent")
     parser.add_argument("--fakes", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--hours", type=float, help="instead of --minutes")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     wanted = parser.parse_args()
+    wanted.minutes = wanted.minutes if wanted.hours is None else wanted.hours * 60
     taking = report.Taking(wanted)
     with tempfile.TemporaryDirectory() as folder:
-        samples, found, harmed = asyncio.run(soak(Path(folder), wanted))
-    rows, grown = judge(samples)
-    bad = grown + [line for word in ("lost", "stuck", "twice", "missing") for line in found[word]]
+        kept = asyncio.run(soak(Path(folder), wanted))
+    found, harmed = kept.verdict, len(kept.harmed)
+    rows, grown = judge(kept.samples)
+    bad = grown + kept.troubles + [line for word in ("lost", "stuck", "twice", "missing") for line in found[word]]
     figures = {
         "seed": wanted.seed,
         "orders done": sum(found["done"].values()),
         "faults": harmed,
-        "samples": len(samples),
+        "samples": len(kept.samples),
+        "minutes": round(kept.minutes, 1),
+        "interrupted": "yes" if kept.interrupted else "no",
+        "troubles": len(kept.troubles),
         **{word: len(found[word]) for word in ("lost", "stuck", "twice", "missing")},
     }
     flat = f"not flat: {', '.join(grown)}" if grown else "all flat"
     done = f"{figures['orders done']} orders, {harmed} faults"
-    taking.tell(f"{wanted.nodes + wanted.fakes} machines for {wanted.minutes:g} min, {done}: {flat}", figures, rows)
+    taking.tell(f"{wanted.nodes + wanted.fakes} machines for {kept.minutes:.0f} min, {done}: {flat}", figures, rows)
     for line in bad[:20]:
         print(line, file=sys.stderr)
     sys.exit(1 if bad else 0)
 
 
-async def soak(folder: Path, wanted: Any) -> tuple[list[dict[str, float]], dict[str, Any], int]:
-    """The samples, the customers' verdict, and how many faults there were."""
+@dataclasses.dataclass
+class Kept:
+    """What is known of a soak so far; ``troubles``: calls of others' work that failed, a line each."""
+
+    samples: list[dict[str, float]] = dataclasses.field(default_factory=list[dict[str, float]])
+    harmed: list[str] = dataclasses.field(default_factory=list[str])
+    troubles: list[str] = dataclasses.field(default_factory=list[str])
+    verdict: dict[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    minutes: float = 0.0
+    interrupted: bool = False
+
+
+async def soak(folder: Path, wanted: Any) -> Kept:
+    """Work and harm for as long as wanted, or until a signal comes; what was found."""
     dice = random.Random(wanted.seed)
     cloud = Cloud(folder, wanted.nodes, wanted.fakes, {"power_sync_interval": "20"})
+    kept, stop, at_once = Kept(), asyncio.Event(), asyncio.Event()
+
+    def interrupt() -> None:
+        (at_once if stop.is_set() else stop).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, interrupt)
     async with cloud:
         await cloud.ready()
         await cloud.enrol()
         crowd = customers.Customers(cloud, PATIENCE)
-        harmed: list[str] = []
         working = asyncio.create_task(crowd.run())
-        beside = [asyncio.create_task(break_bmcs(cloud, dice, harmed)), asyncio.create_task(meddle(cloud, dice))]
-        samples: list[dict[str, float]] = []
-        end = time.monotonic() + wanted.minutes * 60
+        beside = [asyncio.create_task(break_bmcs(cloud, dice, kept)), asyncio.create_task(meddle(cloud, dice, kept))]
         try:
-            while time.monotonic() < end:
-                await asyncio.sleep(EVERY)
-                samples.append(await asyncio.to_thread(look, cloud))
+            await watch(cloud, kept, stop, wanted.minutes * 60)
         finally:
             for task in beside:
                 task.cancel()
-            failed = await asyncio.gather(*beside, return_exceptions=True)
-        if others := [one for one in failed if isinstance(one, Exception)]:
-            raise others[0]
+            await asyncio.gather(*beside, return_exceptions=True)
         await control.call(cloud.control, {"do": "faults", "set": WELL})
         crowd.closing.set()
-        await working
-        return samples, crowd.verdict(), len(harmed)
+        interrupted = asyncio.create_task(at_once.wait())
+        await asyncio.wait({working, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (working, interrupted):
+            task.cancel()
+        await asyncio.gather(working, interrupted, return_exceptions=True)
+        kept.verdict = crowd.verdict()
+        return kept
 
 
-async def break_bmcs(cloud: Cloud, dice: random.Random, done: list[str]) -> None:
-    """Every few seconds the BMC of one machine falls ill, and recovers soon after; ``done`` tells."""
+async def watch(cloud: Cloud, kept: Kept, stop: asyncio.Event, seconds: float) -> None:
+    """Look at the service again and again, until ``stop`` is set or the time is over."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds and not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), EVERY)
+        told = await tell(cloud, kept)
+        if told is not None:
+            kept.samples.append(await asyncio.to_thread(look, cloud) | told)
+        kept.minutes, kept.interrupted = (time.monotonic() - begun) / 60, stop.is_set()
+        print(f"\r{kept.minutes:.1f} min, {len(kept.harmed)} faults ", end="", file=sys.stderr)
+
+
+async def tell(cloud: Cloud, kept: Kept) -> dict[str, float] | None:
+    """What the service and the BMCs tell of themselves; None where they do not."""
+    try:
+        numbers = await cloud.text("/metrics")
+        fleet: Any = await control.call(cloud.control, {"do": "status"})
+    except FAILURES as error:
+        kept.troubles.append(f"look: {error!r}"[:200])
+        return None
+    tasks = next(line for line in numbers.splitlines() if line.startswith("ingot_loop_tasks "))
+    return {"tasks": float(tasks.split()[1]), "sessions of a BMC": float(fleet["sessions"]["most"])}
+
+
+async def break_bmcs(cloud: Cloud, dice: random.Random, kept: Kept) -> None:
+    """Every few seconds the BMC of one machine falls ill, and recovers soon after."""
     machines = [name for name in cloud.names if name.startswith("sim")]
-    while True:
+    while machines:
         name, fault = dice.choice(machines), dice.choice(FAULTS)
-        await control.call(cloud.control, {"do": "faults", "machine": name, "set": fault})
-        await asyncio.sleep(dice.uniform(1, 5))
-        await control.call(cloud.control, {"do": "faults", "machine": name, "set": WELL})
-        done.append(f"{name} {fault}")
+        try:
+            await control.call(cloud.control, {"do": "faults", "machine": name, "set": fault})
+            await asyncio.sleep(dice.uniform(1, 5))
+            await control.call(cloud.control, {"do": "faults", "machine": name, "set": WELL})
+        except FAILURES as error:
+            kept.troubles.append(f"{name} {fault}: {error!r}"[:200])
+        kept.harmed.append(f"{name} {fault}")
 
 
-async def meddle(cloud: Cloud, dice: random.Random) -> None:
+async def meddle(cloud: Cloud, dice: random.Random, kept: Kept) -> None:
     """Somebody else's work: nodes come and go, lists are read, fields change, power is switched."""
     number = 0
+    guests: list[str] = []
     while True:
         number += 1
-        made = await cloud.call("POST", "/v1/nodes", {"driver": "fake-hardware", "name": f"guest-{number}"})
-        await cloud.call("PATCH", f"/v1/nodes/{made['uuid']}", [{"op": "add", "path": "/extra/n", "value": number}])
-        await cloud.call("GET", "/v1/nodes/detail?limit=100")
-        await cloud.call("PUT", f"/v1/nodes/{made['uuid']}/states/power", {"target": "power on"})
+        try:
+            made = await cloud.call("POST", "/v1/nodes", {"driver": "fake-hardware", "name": f"guest-{number}"})
+            guests.append(made["uuid"])
+            await cloud.call("PATCH", f"/v1/nodes/{made['uuid']}", [{"op": "add", "path": "/extra/n", "value": number}])
+            await cloud.call("GET", "/v1/nodes/detail?limit=100")
+            await cloud.call("PUT", f"/v1/nodes/{made['uuid']}/states/power", {"target": "power on"})
+        except FAILURES as error:
+            kept.troubles.append(f"guest-{number}: {error!r}"[:200])
         await asyncio.sleep(dice.uniform(1, 3))
-        with contextlib.suppress(aiohttp.ClientResponseError):  # its power is still being switched
-            await cloud.call("DELETE", f"/v1/nodes/{made['uuid']}")
+        for uuid in list(guests):
+            with contextlib.suppress(*FAILURES):  # its power is still being switched: the next time, then
+                await cloud.call("DELETE", f"/v1/nodes/{uuid}")
+                guests.remove(uuid)
 
 
 def opened(folder: Path) -> Generator[str]:
@@ -175,6 +239,8 @@ def look(cloud: Cloud) -> dict[str, float]:
 def judge(samples: list[dict[str, float]]) -> tuple[list[dict[str, Any]], list[str]]:
     """A row for each thing looked at, and the names of what grew."""
     quarter = len(samples) // 4
+    if not quarter:
+        raise SystemExit("too short to tell anything: fewer than four looks")
     rows: list[dict[str, Any]] = []
     grown: list[str] = []
     for name in samples[0]:

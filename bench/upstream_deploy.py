@@ -23,12 +23,9 @@ from pathlib import Path
 
 import report
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
-
-from e2e import way  # noqa: E402  needs the path above
-from ingot.cli.demo import artifacts, children, proof, world  # noqa: E402  as above
-from upstream import ramdisk, service  # noqa: E402  as above
+from e2e import way
+from ingot.cli.demo import artifacts, children, proof, world
+from upstream import ramdisk, service
 
 SIGNS = {
     "ramdisk": r"(ingot|agent-ramdisk): init at",

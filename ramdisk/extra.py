@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .packages import BuildError
+from .child import BuildError
 
 _KEYS = ("packages", "programs", "modules")
 _OURS = ("init", "usr/lib/ingot")

@@ -8,14 +8,15 @@ are the host's; only the architecture and the folders differ.
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .packages import BuildError
+from . import child
+from .child import BuildError
 
 _FRESH = 24 * 3600.0
+_FETCHING = 600.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def stamp(machine: Machine, cache: Path) -> str:
 
 def _fetch(machine: Machine, environment: dict[str, str]) -> None:
     command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "-o", "APT::Update::Error-Mode=any", "update"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = child.run(command, _FETCHING, environment=environment)
     if done.returncode:
         raise BuildError(
             f"The host's package sources could not be read for {machine.name}: {done.stderr.strip()[-300:]} "

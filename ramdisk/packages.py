@@ -14,14 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import prune
+from . import child, prune
 
+BuildError = child.BuildError
+_ASKING = 120.0
+_DOWNLOADING = 1800.0  # the kernel's package alone has 70 MB
+_UNPACKING = 600.0
 Environment = dict[str, str] | None
 """In which apt runs; None: this process's own."""
-
-
-class BuildError(Exception):
-    """The ramdisk cannot be built; the text says what, why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def show(names: Iterable[str], environment: Environment = None) -> dict[str, Pac
     Unknown and virtual names are left out.
     """
     command = ["apt-cache", "show", "--no-all-versions", *sorted(names)]
-    text = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
+    text = child.run(command, _ASKING, environment=environment).stdout
     found: dict[str, Package] = {}
     for paragraph in text.split("\n\n"):
         lines: list[tuple[str, str]] = re.findall(r"^([A-Za-z-]+): *(.*)$", paragraph, re.MULTILINE)
@@ -112,7 +112,7 @@ def download(packages: list[Package], store: Path, environment: Environment = No
     if missing:
         names = [f"{one.name}={one.version}" for one in missing]
         command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *names]
-        done = subprocess.run(command, cwd=store, env=environment, capture_output=True, text=True, check=False)
+        done = child.run(command, _DOWNLOADING, environment=environment, folder=store)
         if done.returncode:
             raise BuildError(
                 f"Downloading the ramdisk's packages failed: {done.stderr.strip()[-300:]} "
@@ -132,7 +132,11 @@ def _file(package: Package, store: Path) -> Path:
 def _unpack_one(file: Path, target: Path) -> None:
     tar = ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", str(target), "-f", "-"]
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(file)], stdout=subprocess.PIPE) as source:
-        done = subprocess.run(tar, stdin=source.stdout, capture_output=True, text=True, check=False)
+        try:
+            done = child.run(tar, _UNPACKING, source=source.stdout)
+        except BuildError:
+            source.kill()
+            raise
     if source.returncode or done.returncode:
         raise BuildError(f"Unpacking {file.name} failed: {done.stderr.strip()[-200:]} Remove it and build again.")
 

@@ -10,6 +10,8 @@ import importlib.util
 import shutil
 import subprocess
 
+_LIMIT = 900.0  # seconds; it takes ten
+
 
 def available() -> bool:
     """Tell whether this host can compress at all."""
@@ -17,7 +19,8 @@ def available() -> bool:
 
 
 def _program(arguments: list[str], body: bytes) -> bytes:
-    return subprocess.run(["zstd", "-q", *arguments], input=body, stdout=subprocess.PIPE, check=True).stdout
+    command = ["zstd", "-q", *arguments]
+    return subprocess.run(command, input=body, stdout=subprocess.PIPE, check=True, timeout=_LIMIT).stdout
 
 
 def compress(body: bytes, level: int = 12) -> bytes:

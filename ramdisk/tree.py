@@ -10,14 +10,16 @@ import ast
 import os
 import shutil
 import struct
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from . import child
+from .child import BuildError
 from .foreign import Machine
-from .packages import BuildError
 
 _HERE = Path(__file__).resolve().parent
+_COMPILING = 600.0
+_IMPORTING = 120.0
 
 
 def _needed(body: bytes) -> list[str]:
@@ -90,7 +92,7 @@ def make_skeleton(stage: Path, root: Path, applets: Iterable[str], machine: Mach
     for name in applets:
         (root / "usr/bin" / name).symlink_to("busybox")
     (root / "usr/sbin/modprobe").symlink_to("../bin/busybox")  # where the kernel itself looks for it
-    for name, target in (("init", "init"), ("dhcp.sh", "etc/dhcp.sh")):
+    for name, target in (("init", "init"), ("dhcp.sh", "etc/dhcp.sh"), ("drivers.sh", "etc/drivers.sh")):
         shutil.copyfile(_HERE / name, root / target)
         (root / target).chmod(0o755)
     (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
@@ -122,9 +124,10 @@ def add_python(python: str, recipe: dict[str, list[str]], stage: Path, root: Pat
 
 
 def add_agent(agent: Path, root: Path) -> None:
-    """Copy the agent's package and the start file that imports it."""
+    """Copy the agent's package, the start file that imports it, and the smaller module it finds beside it."""
     target = root / "usr/lib/ingot"
     shutil.copytree(agent, target / "ingot_agent", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(_HERE / "slim_dataclasses.py", target / "dataclasses.py")
     (target / "main.py").write_text("from ingot_agent import boot\n\nboot.main()\n")
 
 
@@ -161,7 +164,7 @@ def compile_python(python: str, stage: Path, root: Path, machine: Machine) -> No
     ]
     for level, folder in (("2", root / "usr/lib" / python), ("0", root / "usr/lib/ingot")):
         command = [*program, *options, "-o", level, str(folder)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = child.run(command, _COMPILING, environment=environment)
         if done.returncode:
             raise BuildError(f"Compiling the ramdisk's Python files failed: {(done.stdout + done.stderr)[-300:]}")
         for file in folder.rglob("*.py"):
@@ -190,7 +193,7 @@ def check_imports(python: str, agent: Path, root: Path, machine: Machine) -> Non
     own = {f"ingot_agent.{one.stem}" for one in agent.glob("*.py") if one.stem != "__main__"}
     modules = ", ".join(sorted({*_imported(agent), *own} - {"__future__"}))
     environment = {"PYTHONHOME": str(root / "usr"), "PYTHONPATH": str(root / "usr/lib/ingot")}
-    done = subprocess.run([*program, f"import {modules}"], env=environment, capture_output=True, text=True, check=False)
+    done = child.run([*program, f"import {modules}"], _IMPORTING, environment=environment)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no word"]
         raise BuildError(f"The agent does not start with the ramdisk's library: {lines[-1]}. Add it to recipe.toml.")

@@ -105,7 +105,7 @@ async def run(settings: Settings, only: str | None = None, stop: asyncio.Event |
             if only != "conductor":
                 from ingot.api import listen
 
-                await stack.enter_async_context(listen.listening(deps))
+                await stack.enter_async_context(listen.listening(deps, lambda task: _tell_end(task, stop)))
             if only != "api":
                 from ingot.conductor.service import Conductor
 
@@ -118,6 +118,13 @@ async def run(settings: Settings, only: str | None = None, stop: asyncio.Event |
                 await _stand_by(deps, stop)
     finally:
         deps.store.close()
+
+
+def _tell_end(task: asyncio.Task[None], stop: asyncio.Event) -> None:
+    """A process that answers nobody any more must not look alive: it ends, and what watches it starts it again."""
+    error = None if task.cancelled() else task.exception()
+    structlog.get_logger("ingot.api").error("a part of the API has ended, so the process does", exc_info=error)
+    stop.set()
 
 
 async def _check_key(deps: Deps) -> None:

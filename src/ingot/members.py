@@ -21,7 +21,7 @@ class Members:
     def __init__(self, store: Store, clock: Callable[[], float], silence: float) -> None:
         self._store = store
         self._clock = clock
-        self._silence = silence
+        self.silence = silence
         self._read_at = 0.0
         self._ring = hashring.Ring()
 
@@ -58,5 +58,5 @@ class Members:
     async def refresh(self) -> None:
         """Read who lives. Raises errors.StoreDown."""
         now = self._clock()
-        self._ring = await self._store.read(conductors.find_ring, now - self._silence)
+        self._ring = await self._store.read(conductors.find_ring, now - self.silence)
         self._read_at = now

@@ -36,6 +36,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     proxy_headers: bool = False
     """Believe what a proxy says of requests (``X-Forwarded-Proto``, ``-Host``, ``-Port``, ``-Prefix``, ``-For``,
     ``Forwarded``), for links before ``public_url``; only where nobody reaches the API past the proxy."""
+    proxies: tuple[str, ...] = ("127.0.0.0/8", "::1")
+    """Where those proxies call from: who they say is asking is believed from these addresses and networks alone. Rate
+    limits count by it; from elsewhere each peer counts as one caller."""
     tls: bool | None = None
     """Whether API and agents' listener speak TLS (default: on every address but loopback); false sends passwords and
     tokens in clear."""
@@ -49,6 +52,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Origins (``https://host:port``) whose web pages may call the API from a browser; ``*`` is any."""
     noauth: bool = False
     """Answer without asking who calls; accepted on loopback only."""
+    keystone_url: str | None = None
+    """URL of Keystone, ``https://HOST:5000/v3``: tokens of its users are let in with their roles in project or system,
+    beside local users; ingot needs no account there."""
+    keystone_ca: str | None = None
+    """PEM file with the CA of that Keystone (default: those of the system)."""
     inspection_rules: str | None = None
     """JSON file with a list of inspection rules that every inspection applies beside those of the API."""
     hostname: str | None = None

@@ -1,7 +1,8 @@
 """Make a machine start from a partition image: by loader files the image brings, or by the image's own GRUB tools.
 
 Why: the image knows its kernel and its GRUB, we know its disk and its firmware. May not: bring a boot loader.
-Invariant: whatever happens, nothing stays mounted.
+Invariants: whatever happens, nothing stays mounted; the image's programs see neither the agent's processes nor its
+files, where its token is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from ingot_agent import blockdev, commands, efiboot, errors, filesystems, firmware, partition, programs, settings
 
 _INSTALLERS = ("grub-install", "grub2-install")
-_BINDS = ("dev", "proc", "sys", "run")
+_BINDS = ("dev", "sys")
 _TIMEOUT = 900.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -96,9 +97,10 @@ def _has(folder: str, program: str) -> bool:
 
 
 def _inside(folder: str, command: str) -> None:
-    """Run a command line in the image."""
+    """Run a command line in the image, among processes of its own."""
     variables = f"PATH={_PATH} LC_ALL=C GRUB_DISABLE_OS_PROBER=true"
-    done = programs.run(["chroot", folder, "/bin/sh", "-c", f"{variables} {command} 2>&1"], timeout=_TIMEOUT)
+    alone = ["unshare", "-m", "-p", "-f", f"--mount-proc={folder}/proc", "chroot", folder]
+    done = programs.run([*alone, "/bin/sh", "-c", f"{variables} {command} 2>&1"], timeout=_TIMEOUT)
     if not done.succeeded:
         said = " | ".join(done.output.decode("utf-8", "replace").strip().splitlines()[-3:])
         raise errors.ImageWriteError(f"In the image, {command} failed: {said}. Mend the image's GRUB.")
@@ -127,12 +129,15 @@ def _link(roots: settings.Roots, uuid: str, node: str) -> None:
 
 @contextmanager
 def _prepared(folder: str, roots: settings.Roots) -> Generator[None, None, None]:
-    """The machine's devices and kernel, seen from inside the image."""
-    sources = {"dev": roots.dev, "proc": roots.proc, "sys": roots.sys, "run": roots.run}
+    """The machine's devices and kernel, seen from inside the image; an empty folder for what its programs keep."""
+    sources = {"dev": roots.dev, "sys": roots.sys}
     with ExitStack() as stack:
         for name in _BINDS:
             os.makedirs(f"{folder}/{name}", exist_ok=True)
             stack.enter_context(_mount(["-o", "bind", sources[name], f"{folder}/{name}"]))
+        os.makedirs(f"{folder}/proc", exist_ok=True)
+        os.makedirs(f"{folder}/run", exist_ok=True)
+        stack.enter_context(_mount(["-t", "tmpfs", "run", f"{folder}/run"]))
         yield
 
 

@@ -62,7 +62,7 @@ def _in_processes(count: int, work: Callable[[int], Result]) -> list[Result]:
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            os.close(reader)
+            _keep_only(writer)
             code = 1
             try:
                 os.write(writer, json.dumps(work(number)).encode())
@@ -75,6 +75,12 @@ def _in_processes(count: int, work: Callable[[int], Result]) -> list[Result]:
         os.close(writer)
         children.append((child, reader))
     return _outcomes(children)
+
+
+def _keep_only(writer: int) -> None:
+    """Close what a worker has from the agent: with its listeners a new agent could not listen."""
+    os.closerange(3, writer)
+    os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _outcomes(children: list[tuple[int, int]]) -> list[Result]:

@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Generator
 
 from ingot_agent import blockdev, chunkmap, errors, guard, log
 
@@ -39,7 +40,13 @@ class Shelf:
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
+        self._closed = False
         self.offer = 0
+
+    def close(self) -> None:
+        """Hand on nothing more: the device may be closed from now on."""
+        with self._lock:
+            self._closed, self.offer = True, 0
 
     def put(self, number: int, view: memoryview) -> None:
         """Take a chunk that is on the disk now."""
@@ -57,18 +64,26 @@ class Shelf:
     def send(self, number: int, client: socket.socket, end: float) -> None:
         """Send length and bytes of a chunk until ``end``, a time.monotonic(). Raises OSError."""
         with self._lock:
-            offered, data = self.offer >> number & 1, self._kept.get(number)
+            offered, data = not self._closed and self.offer >> number & 1, self._kept.get(number)
+            # A descriptor of its own: the device's number may be another file's while this still sends.
+            source = os.dup(self._device.buffered) if offered and data is None else -1
         if not offered:
             _send_all(client, _LENGTH.pack(0), end)
         elif data is not None:
             _send_all(client, _LENGTH.pack(len(data)), end)
             _send_all(client, data, end)
         else:
-            extent = self._extents[number]
-            _send_all(client, _LENGTH.pack(extent.length), end)
-            at, last = self._device.base + extent.offset, self._device.base + extent.offset + extent.length
-            while at < last and (count := _send_file(client, self._device.buffered, at, last - at, end)):
-                at += count
+            try:
+                self._send_stored(number, source, client, end)
+            finally:
+                os.close(source)
+
+    def _send_stored(self, number: int, source: int, client: socket.socket, end: float) -> None:
+        extent = self._extents[number]
+        _send_all(client, _LENGTH.pack(extent.length), end)
+        at, last = self._device.base + extent.offset, self._device.base + extent.offset + extent.length
+        while at < last and not self._closed and (count := _send_file(client, source, at, last - at, end)):
+            at += count
 
 
 class Giver:
@@ -78,17 +93,24 @@ class Giver:
         self.token = os.urandom(_TOKEN // 2).hex()
         self._shelf = shelf
         self._places = threading.BoundedSemaphore(_PLACES)
+        self._clients: dict[int, socket.socket] = {}
+        self._gone = threading.Condition()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, 0), family=family, backlog=64)
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, name="giver", daemon=True).start()
 
     def close(self) -> None:
-        """Answer nobody any more."""
-        self._shelf.offer = 0
+        """Answer nobody any more; hang up on who is being answered, and give the disk back."""
+        self._shelf.close()
         with contextlib.suppress(OSError):  # it did not listen any more
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        with self._gone:
+            for client in self._clients.values():
+                with contextlib.suppress(OSError):  # it has gone by itself
+                    client.shutdown(socket.SHUT_RDWR)
+            self._gone.wait_for(lambda: not self._clients, _PATIENCE)
 
     def _accept(self) -> None:
         while True:
@@ -101,12 +123,24 @@ class Giver:
 
     def _serve(self, client: socket.socket) -> None:
         try:
-            with client:
+            with client, self._counted(client):
                 error = guard.outcome(lambda: self._give(client))[1]
             if error is not None and not isinstance(error, OSError):  # a taker that hangs up is no news
                 log.line(f"bug while handing on a chunk: {error!r}")
         finally:
             self._places.release()
+
+    @contextlib.contextmanager
+    def _counted(self, client: socket.socket) -> Generator[None]:
+        number = client.fileno()
+        with self._gone:
+            self._clients[number] = client
+        try:
+            yield
+        finally:
+            with self._gone:
+                del self._clients[number]
+                self._gone.notify_all()
 
     def _give(self, client: socket.socket) -> None:
         asked = bytearray(_ASK.size)

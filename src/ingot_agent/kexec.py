@@ -20,7 +20,8 @@ _CALLS = {"x86_64": (320, 169), "aarch64": (294, 142)}  # kexec_file_load, reboo
 _MAGIC, _MAGIC2, _KEXEC = 0xFEE1DEAD, 672274793, 0x45584543
 _FOLDERS = ("", "boot/")
 _CONFIGURATIONS = ("grub/grub.cfg", "grub2/grub.cfg")
-_FILE_SYSTEMS = ("ext4", "xfs", "btrfs", "vfat")
+# Read only is not enough: these replay their journal then, too. GRUB reads without it as well.
+_FILE_SYSTEMS = (("ext4", "ro,noload"), ("xfs", "ro,norecovery"), ("btrfs", "ro,norecovery"), ("vfat", "ro"))
 _UNRESOLVED = re.compile(r"\$\{?\w+\}?")
 
 
@@ -105,7 +106,7 @@ def _below(folder: str, path: str) -> str | None:
 @contextmanager
 def _mounted(device: str, folder: str) -> Generator[bool, None, None]:
     os.makedirs(folder, exist_ok=True)
-    done = any(programs.run(["mount", "-t", kind, "-o", "ro", device, folder]).succeeded for kind in _FILE_SYSTEMS)
+    done = any(programs.run(["mount", "-t", kind, "-o", how, device, folder]).succeeded for kind, how in _FILE_SYSTEMS)
     try:
         yield done
     finally:

@@ -107,6 +107,12 @@ class Reader:
         raise errors.ImageWriteError("The image's address redirects without end. Correct it.")
 
     def _checked(self, response: wire.Response, offset: int, length: int | None) -> wire.Response:
+        if response.status == 206 and not _begins_at(response, offset):
+            self.close()
+            raise NoRanges(
+                f"The image server was asked for byte {offset} and gave "
+                f"{response.headers.get('content-range') or 'no range'!r}. Use a server that knows Range requests."
+            )
         if response.status == 206 or (response.status == 200 and offset == 0 and length is None):
             version = response.headers.get("etag", "")
             self._version = version if version.startswith('"') else ""  # a weak one may not be asked for
@@ -123,6 +129,12 @@ class Reader:
             f"{wire.parse_url(self._url).path.partition('?')[0]}. "
             "Check the image's address."
         )
+
+
+def _begins_at(response: wire.Response, offset: int) -> bool:
+    """Whether a part is of the place asked for (RFC 9110, 14.4: ``bytes FIRST-LAST/SIZE``)."""
+    unit, _, rest = response.headers.get("content-range", "").partition(" ")
+    return unit.lower() == "bytes" and rest.partition("-")[0].strip() == str(offset)
 
 
 class Pipe:

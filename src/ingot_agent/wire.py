@@ -43,7 +43,8 @@ def parse_url(text: str) -> Url:
     scheme, mark, rest = text.partition("://")
     scheme = scheme.lower()
     if not mark or scheme not in ("http", "https"):
-        raise errors.InvalidCommandParams(f"The address {text!r} is not http:// or https://. Give such an address.")
+        shown = (text.rpartition("@")[2] if "@" in text else text).partition("?")[0]  # a password, a signature
+        raise errors.InvalidCommandParams(f"The address {shown!r} is not http:// or https://. Give such an address.")
     slash = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
     host, path = rest[:slash].rpartition("@")[2], rest[slash:].partition("#")[0]
     name, _, port = host.rpartition(":") if not host.endswith("]") else (host, "", "")

@@ -25,9 +25,12 @@ class Faults:
     """What is wrong with this BMC; the defaults mean nothing is.
 
     Counters (`*_next`) count down with use; times are seconds; rates are 0..1. `reset_next` carries a request out and
-    then cuts the connection, so the client cannot know; `power_says` is a lie (on or off), "" is the truth;
+    then cuts the connection, so the client cannot know, `order_cut_next` does so with
+    each POST that is no login; `power_says` is a lie (on or off), "" is the truth;
     with `boot_ignored` a boot device is kept but not booted from, with `boot_forgotten` it is taken and not even kept,
-    with `http_uri_forgotten` only the URL to boot from is not kept; with `clock_kept` the BMC's clock cannot be set.
+    with `http_uri_forgotten` only the URL to boot from is not kept; with `clock_kept` the BMC's clock cannot be set;
+    `reading_refused` names the sensor of which nothing can be read, `bmc_restart_status` is what is answered while the
+    BMC itself restarts.
     """
 
     drop_rate: float = 0.0
@@ -40,6 +43,7 @@ class Faults:
     busy_next: int = 0
     unavailable_next: int = 0
     reset_next: int = 0
+    order_cut_next: int = 0
     power_seconds: float = 0.0
     power_stuck: bool = False
     power_says: str = ""
@@ -49,10 +53,12 @@ class Faults:
     task_seconds: float = 0.0
     task_fails: int = 0
     bmc_restart_seconds: float = 0.0
+    bmc_restart_status: int = 503
     boot_forgotten: bool = False
     http_uri_forgotten: bool = False
     clock_kept: bool = False
     sdr_changes_next: int = 0
+    reading_refused: str = ""
 
     def change(self, values: Mapping[str, object]) -> None:
         """Set faults by name; raises Invalid for an unknown name or a value of another type."""

@@ -111,6 +111,7 @@ class Images(Served):
 
     ``pace``: bytes a second of an answer. ``state["spoils"]`` answers longer than ``state["spoil_beyond"]`` bytes begin
     with a wrong byte, before any breaks. ``state["refusals"]``: that many requests get a 503.
+    ``state["misplaced"]``: a part that does not begin the file begins that many bytes later than asked.
     ``any_query``: bodies by path, whatever query follows it.
     """
 
@@ -121,7 +122,7 @@ class Images(Served):
         any_query = self.any_query
         self.connections: set[tuple[str, int]] = set()
         ranges, connections = self.ranges, self.connections
-        state = {"breaks": breaks, "spoils": 0, "spoil_beyond": 0, "refusals": 0}
+        state = {"breaks": breaks, "spoils": 0, "spoil_beyond": 0, "refusals": 0, "misplaced": 0}
         self.state = state
 
         class Handler(BaseHTTPRequestHandler):
@@ -146,12 +147,13 @@ class Images(Served):
                 wanted = wanted if self.headers.get("If-Range", etag) == etag else ""
                 if wanted:
                     ranges.append(wanted)
-                    start, _, end = wanted.removeprefix("bytes=").partition("-")
-                    first, last = int(start), int(end) if end else last
+                    first, last = _asked(wanted, last)
+                    first += state["misplaced"] * bool(first)
                 part = memoryview(body)[first : last + 1]
                 self.send_response(206 if wanted else 200)
                 self.send_header("Content-Length", str(len(part)))
                 self.send_header("ETag", etag)
+                self.send_header("Content-Range", f"bytes {first}-{last}/{len(body)}")  # of a 200 it says nothing
                 self.end_headers()
                 if state["spoils"] and self.path.endswith(".raw") and len(part) > state["spoil_beyond"]:
                     state["spoils"] -= 1
@@ -173,6 +175,12 @@ class Images(Served):
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
+
+
+def _asked(wanted: str, last: int) -> tuple[int, int]:
+    """The first and last byte that a Range header names; ``last`` is the file's."""
+    start, _, end = wanted.removeprefix("bytes=").partition("-")
+    return int(start), int(end) if end else last
 
 
 def chunk_map(image: bytes, chunk_size: int = 4 << 20) -> bytes:

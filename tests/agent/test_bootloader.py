@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(shutil.which("busybox") is None, reason="no busy
 UUID = "11111111-2222-3333-4444-555555555555"
 GRUB = """#!/bin/sh
 echo "$0 $*" >>/calls
+for one in /run/* /proc/[0-9]*; do echo "$one" >>/seen; done
 test -c /dev/null && test -d /proc/self && test -d /sys/class || exit 7
 case "$*" in *broken*) echo "no space for core.img" >&2; exit 1 ;; esac
 case "$*" in *efi-directory*) mkdir -p /boot/efi/EFI/BOOT; echo MZ >/boot/efi/EFI/BOOT/BOOTX64.EFI ;; esac
@@ -100,11 +101,16 @@ def folder(tmp_path: Path) -> Path:
 
 def test_bios_uses_the_images_grub(tmp_path: Path, folder: Path) -> None:
     disk = deploy(folder, image(tmp_path))
+    (folder / "run").mkdir(exist_ok=True)
+    (folder / "run/ingot-agent-token").write_text("secret")
     with nodes(disk) as found:
         assert "grub-install of the image wrote its boot loader" in install(folder, disk, uefi=False)
         with mounted(found["4"], tmp_path / "look") as root:
             calls = (root / "calls").read_text().splitlines()
             assert (root / "boot/grub/grub.cfg").read_text() == "menu\n"
+            seen = (root / "seen").read_text().split()
+    assert seen[:1] == ["/run/*"], "it does not see the agent's files"
+    assert len([one for one in seen if one.startswith("/proc/")]) <= 4, "and processes of its own only, two calls of it"
     assert calls == [
         f"/usr/sbin/grub-install --no-floppy --target=i386-pc {disk}",
         "/usr/sbin/grub-mkconfig -o /boot/grub/grub.cfg",

@@ -224,6 +224,20 @@ def test_burnin_finds_wrong_answers_and_dead_workers() -> None:
         burnin._in_processes(1, dies)  # pyright: ignore[reportPrivateUsage] - as above
 
 
+def test_burnin_workers_do_not_hold_what_the_agent_has_open() -> None:
+    """An agent that ends meanwhile is started again, and listens on the same port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        os.set_inheritable(listener.fileno(), True)
+
+        def work(_: int) -> dict[str, Any]:
+            held = [one for one in Path("/proc/self/fd").iterdir() if int(one.name) > 2 and one.is_symlink()]
+            return {"open": [str(one.readlink()) for one in held]}
+
+        held = burnin._in_processes(2, work)  # pyright: ignore[reportPrivateUsage] - its workers, with other work
+    assert [len(one["open"]) for one in held] == [1, 1], held
+    assert all(one["open"][0].startswith("pipe:") for one in held), held
+
+
 def test_burnin_does_not_leave_workers_behind_a_dead_one(tmp_path: Path) -> None:
     def work(number: int) -> dict[str, Any]:
         if number:

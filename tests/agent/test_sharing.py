@@ -211,6 +211,36 @@ def test_what_is_handed_on(
         fetched(giver, 1)
 
 
+def test_a_giver_hangs_up_and_lets_go_of_the_disk(tmp_path: Path) -> None:
+    """A taker that does not read holds the sending thread; the disk's number may be another file's afterwards."""
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(64 * MIB))
+    plan = chunkmap.ChunkMap(64 * MIB, MIB, (chunkmap.Extent(0, 64 * MIB, bytes(32)),))
+    with blockdev.opened(str(path)) as device:
+        shelf = exchange.Shelf(device, plan, 0, seeks=False)
+        shelf.put(0, memoryview(bytes(64 * MIB)))
+        giver = exchange.Giver("127.0.0.1", shelf)
+        with socket.create_connection(("127.0.0.1", giver.port)) as taker:
+            taker.sendall(struct.pack(">32sI", giver.token.encode(), 0))
+            assert taker.recv(4, socket.MSG_WAITALL) == struct.pack(">I", 64 * MIB)
+            device_alone = 2 if device.direct >= 0 else 1
+            assert _times_open(path) == device_alone + 1, "it sends from a descriptor of its own"
+            began = time.monotonic()
+            giver.close()
+            assert time.monotonic() - began < 4, "and does not wait for the taker"
+            got = 4
+            with contextlib.suppress(OSError):
+                while piece := taker.recv(MIB):
+                    got += len(piece)
+            assert got < 64 * MIB
+            assert _times_open(path) == device_alone
+
+
+def _times_open(path: Path) -> int:
+    held = list(Path("/proc/self/fd").iterdir())
+    return [one.readlink() for one in held if one.is_symlink()].count(path)
+
+
 def test_strangers_get_nothing_and_hold_nothing(disk: tuple[blockdev.Device, chunkmap.ChunkMap, bytes]) -> None:
     device, plan, body = disk
     shelf = exchange.Shelf(device, plan, 0, seeks=False)

@@ -276,6 +276,22 @@ def test_an_image_that_changes_on_the_server_is_not_mixed_with_the_old_one(
             write(dirty, info_for(images, body, chunks if mapped else None), tmp_path)
 
 
+def test_a_part_of_another_place_is_not_written(tmp_path: Path, dirty: Path) -> None:
+    """The transfer breaks off; the server (or a proxy before it) goes on elsewhere and says so."""
+    body = os.urandom(8 * CHUNK)
+    with peers.Images({"/i.raw": body}, breaks=1, break_after=5 * CHUNK) as images:
+        images.state["misplaced"] = 4096
+        with pytest.raises(errors.ImageWriteError, match=r"was asked for byte \d+ and gave 'bytes \d+-\d+/\d+'\. Use"):
+            write(dirty, info_for(images, body, None), tmp_path)
+
+
+def test_an_address_is_named_without_its_password() -> None:
+    with pytest.raises(errors.InvalidCommandParams) as caught:
+        wire.parse_url("ftp://jane:s3cret@images/i.raw?signature=s3cret")
+    assert "s3cret" not in caught.value.message
+    assert "images/i.raw" in caught.value.message
+
+
 def test_missing_image_is_a_sentence(tmp_path: Path, dirty: Path) -> None:
     with peers.Images({}) as images, pytest.raises(errors.ImageWriteError, match=r"answered 404 for /i\.raw"):
         write(dirty, info_for(images, b"x", None), tmp_path)

@@ -159,7 +159,8 @@ async def api(deps: Deps) -> AsyncIterator[Api]:
     listener.bind(("127.0.0.1", 0))
     listener.listen(100)
     port: int = listener.getsockname()[1]
-    running = uvicorn.Server(uvicorn.Config(server.build(deps), log_level="error", ws="wsproto", proxy_headers=False))
+    app = server.build(deps)
+    running = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="wsproto", proxy_headers=False))
     async with asyncio.timeout(60):
         task = asyncio.create_task(running.serve(sockets=[listener]))
         while not running.started:
@@ -169,4 +170,5 @@ async def api(deps: Deps) -> AsyncIterator[Api]:
     running.should_exit = True
     async with asyncio.timeout(10):
         await task
+    await app.gate.close()
     listener.close()

@@ -126,7 +126,7 @@ async def test_agents_are_heard_whatever_name_the_api_listens_on(deps: Deps, hos
     more: dict[str, object] = {"noauth": False, "host": host, "port": port, "provision_address": "127.0.0.2"}
     more["tls"] = False
     async with (
-        listen.listening(replace(deps, settings=msgspec.structs.replace(deps.settings, **more))),
+        listen.listening(replace(deps, settings=msgspec.structs.replace(deps.settings, **more)), print),
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.2:{port}/v1/nodes") as answer,
     ):
@@ -236,7 +236,7 @@ def test_noauth_is_refused_beyond_loopback(deps: Deps, host: str) -> None:
 async def test_a_taken_port_is_told(api: Api, deps: Deps) -> None:
     taken = replace(deps, settings=msgspec.structs.replace(deps.settings, port=api.port))
     with pytest.raises(errors.Conflict, match=str(api.port)):
-        async with listen.listening(taken):
+        async with listen.listening(taken, print):
             pass
 
 

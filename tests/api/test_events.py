@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import resource
 from collections.abc import AsyncGenerator
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from sqlalchemy import Connection, text
 
 from ingot.api import feed
-from ingot.domain import ids, roles, runs
+from ingot.domain import ids, node, roles, runs
 from ingot.store import events, history, nodes, triggers
 from ingot.store import runs as run_store
 from ingot.store.schema import metadata
@@ -254,3 +256,43 @@ async def test_waiting_for_a_node_ends_when_it_is_there(api: Api, deps: Deps) ->
         assert (await waiting)["provision_state"] == "manageable"
     for query in ("?provision_state=odd", "?timeout=0", "?timeout=601", "?timeout=x"):
         assert (await api.call("GET", f"/ingot/v1/nodes/n1/wait{query}")).status == 400
+
+
+async def test_who_hangs_up_while_waiting_leaves_its_place(api: Api) -> None:
+    """As many as may listen wait and hang up; whoever comes then is served."""
+    await api.node(name="n1")
+
+    async def wait_and_leave() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(b"GET /ingot/v1/nodes/n1/wait?provision_state=active&timeout=600 HTTP/1.1\r\nHost: x\r\n\r\n")
+        await writer.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await reader.read(1)
+        writer.close()
+
+    for _ in range(2):
+        await asyncio.gather(*(wait_and_leave() for _ in range(feed.MOST // 2)))
+    await wait_and_leave()
+    late = await api.call("GET", "/ingot/v1/nodes/n1/wait?provision_state=active&timeout=1")
+    assert (late.status, late.body["reached"]) == (200, False)
+
+
+async def test_a_stream_that_breaks_says_so(deps: Deps) -> None:
+    """A damaged row of the journal cannot be shown to a caller who may see a part of it only."""
+    feeding = feed.Feed(deps)
+    items = await deps.bus.call("follow", caller=caller("reader", project="p2"), wish=feed.Wish())
+    broken = node.Node(uuid=ids.new(), driver="fake-hardware", lessee="p2")
+    async with contextlib.aclosing(items), asyncio.timeout(10):
+        assert (await anext(items)).word == "begin"
+        waiting = asyncio.create_task(anext(items))
+        await asyncio.sleep(0)
+        await deps.store.run(_create_with_a_damaged_event, broken)
+        cut = await waiting
+    assert (cut.word, "broke" in cut.reason) == ("cut", True)
+    feeding.end()
+
+
+def _create_with_a_damaged_event(connection: Connection, broken: node.Node) -> None:
+    nodes.create(connection, broken, None)
+    connection.execute(text("update events set body = '{' where node_uuid = :uuid"), {"uuid": broken.uuid})

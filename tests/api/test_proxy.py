@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from ingot.api import origin
+from ingot.domain import errors
 from ingot.settings import Settings
 
 from .conftest import Api
@@ -61,10 +62,19 @@ class TestBehindAProxy:
             ({"forwarded": 'for="192.0.2.7:4711"'}, "192.0.2.7"),
             ({"x-forwarded-for": "2001:db8::1"}, "2001:db8::1"),
             ({"x-forwarded-for": "6.6.6.6, 192.0.2.7:4711"}, "192.0.2.7"),
-            ({"forwarded": "proto=https", "x-forwarded-for": "6.6.6.6"}, "10.0.0.1"),
+            ({"forwarded": "proto=https", "x-forwarded-for": "192.0.2.7"}, "192.0.2.7"),
+            ({"forwarded": "for=6.6.6.6", "x-forwarded-for": "192.0.2.7"}, "192.0.2.7"),
         ],
     )
     def test_the_caller_is_whom_the_proxy_itself_names(
         self, settings: Settings, headers: dict[str, Any], address: str
     ) -> None:
-        assert origin.Origins(settings).client("10.0.0.1", headers) == address
+        trusting = msgspec.structs.replace(settings, proxies=("10.0.0.0/8",))
+        assert origin.Origins(trusting).client("10.0.0.1", headers) == address
+        assert origin.Origins(settings).client("10.0.0.1", headers) == "10.0.0.1", "this host's proxies alone"
+        if headers:
+            assert origin.Origins(settings).client("127.0.0.1", headers) == address
+
+    def test_what_is_no_network_is_refused_at_the_start(self, settings: Settings) -> None:
+        with pytest.raises(errors.Invalid, match="The setting proxies has 'nonsense'"):
+            origin.Origins(msgspec.structs.replace(settings, proxies=("nonsense",)))

@@ -62,6 +62,8 @@ async def test_a_filter_does_not_widen_a_list(many: World) -> None:
     assert len((await many.seen(LESSEE, "reader", f"/v1/nodes?project={LESSEE}"))["nodes"]) == 2
     for path in ("/v1/ports?node=n3", "/v1/ports?node=n9", "/v1/ports?portgroup=g3", "/v1/ports?portgroup=g9"):
         assert (await many.call(OWNER, "admin", "GET", path)).status == 404, path
+    for path in ("/v1/portgroups?node=n3", "/v1/portgroups?node=n9"):
+        assert (await many.call(OWNER, "admin", "GET", path)).status == 404, path
     assert (await many.seen(None, "reader", "/v1/ports?node=n3"))["ports"] != []
 
 

@@ -53,6 +53,12 @@ def test_help_shows_the_table(run: Run) -> None:
         assert entry.summary in output
 
 
+def test_no_line_of_a_list_of_commands_is_cut_off(run: Run) -> None:
+    groups = {tuple(path[:-1]) for path in leaves(main.root, [])}
+    lines = [line for path in groups for line in run(*path, "--help").output.splitlines() if line.endswith("...")]
+    assert [line for line in lines if not line.startswith("Usage:")] == []
+
+
 @pytest.mark.parametrize("words", [["--help"], ["node", "--help"]])
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = (

@@ -56,6 +56,9 @@ def test_set_reads_json_text_and_files(run: Run, url: str, tmp_path: Path) -> No
     assert shown["properties"]["cpus"] == 4
     assert (shown["description"], shown["retired"]) == ("a box", True)
     assert run("node", "set", "s1", url=url).exit_code == 2
+    half = run("node", "set", "s1", 'properties.root_device={"serial": "S3X1"', url=url)
+    assert half.exit_code == 2
+    assert "begins as JSON and is none" in half.output
     secret.write_bytes(b"\xff")
     refused = run("node", "set", "s1", f"description=@{secret}", url=url)
     assert (refused.exit_code, "is no text" in refused.stderr) == (1, True)

@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import time
 import tomllib
 from contextlib import closing
 from pathlib import Path
@@ -53,6 +54,12 @@ def test_init_names_the_folder_of_the_ramdisk_unless_the_builder_finds_it(run: R
     file = str(tmp_path / "ingot.toml")
     assert f"ingot ramdisk build --output {tmp_path}/own\n" in run(*words, "--config", file).stdout
     assert "ingot ramdisk build\n" in run(*words, INGOT_CONFIG=file).stdout
+
+
+def test_a_data_directory_that_the_ramdisks_builder_makes_is_closed_to_others(run: Run, tmp_path: Path) -> None:
+    refused = run("ramdisk", "build", "--variant", "none", INGOT_DATA_DIR=str(tmp_path / "data"))
+    assert "no variant" in refused.output
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
 
 
 def test_its_settings_file_has_every_setting_and_can_be_read(run: Run, tmp_path: Path, place: list[str]) -> None:
@@ -214,6 +221,23 @@ def test_doctor_asks_the_bmcs(run: Run, tmp_path: Path, place: list[str]) -> Non
         "gone-2: nothing answers at 127.77.9.2, TCP port 9",
         "1 of 3 answer",
     ]
+
+
+def test_doctor_asks_many_silent_bmcs_at_once(run: Run, tmp_path: Path, place: list[str]) -> None:
+    """A BMC that says nothing at all takes the whole patience; forty take no longer than one."""
+    run("init", *place)
+    silent = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(40)]
+    with program.serving(tmp_path / "data", "--noauth", "--set", "power_sync_interval=0") as url:
+        for number, one in enumerate(silent):
+            one.bind(("127.77.8.1", 0))
+            info = {"ipmi_address": "127.77.8.1", "ipmi_port": one.getsockname()[1]}
+            api.Client(url).call("POST", "/v1/nodes", {"driver": "ipmi", "name": f"n{number}", "driver_info": info})
+        began = time.monotonic()
+        found = findings(run("doctor", "--json", *place))["BMCs"]
+        assert time.monotonic() - began < 15, "one after another, even six at a time, would take 20 s and more"
+    assert found[-1]["text"] == "and 20 more"
+    for one in silent:
+        one.close()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

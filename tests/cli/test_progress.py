@@ -34,6 +34,14 @@ def test_a_run_is_told_by_step_wait_and_bar() -> None:
     assert seen.told() == "wait call-back | deploy.write_image (2/2) | writing"
 
 
+@pytest.mark.parametrize(
+    ("since", "told"), [(980.0, "the first call"), (970.0, "the first call (no DHCP request seen; wrong VLAN)")]
+)
+def test_the_reason_of_a_wait_is_told_when_it_is_no_longer_early(since: float, told: str) -> None:
+    wait = {"what": "the first call", "why": "no DHCP request seen; wrong VLAN", "since": since, "usual": 90.0}
+    assert progress.read(NODE, {**RUN, "wait": wait, "progress": None}).waits_for == told
+
+
 def test_without_a_wait_the_steps_own_time_counts() -> None:
     seen = progress.read(NODE, {**RUN, "wait": None, "progress": None})
     assert seen.elapsed == 60.0
@@ -95,6 +103,27 @@ def test_a_terminal_gets_a_table_with_a_bar() -> None:
     assert "50/100 MB" in text
     assert "━" in text
     assert "no DHCP request seen" in text
+
+
+def test_a_small_terminal_shows_what_moves_and_all_of_it_in_the_end() -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    lines = board.LiveBoard()
+    for number in range(500):
+        lines.put(f"n{number}", board.Line("rests", board.Mark.DONE))
+    lines.put("n450", board.Line("writing"))
+    lines.put("n470", board.Line("no DHCP request seen", board.Mark.FAILED))
+    console = Console(width=80, height=10, record=True, force_terminal=True, color_system=None)
+    lines.live = Live(console=console, get_renderable=lines.render, auto_refresh=False)
+    console.print(lines.render())
+    told = console.export_text().splitlines()
+    assert len(told) == 8
+    assert [line.split()[1] for line in told[:2]] == ["n450", "n470"]
+    assert told[-1].strip() == "and 493 more"
+    with lines.live:
+        pass
+    assert "n499" in console.export_text()
 
 
 def test_durations_in_words() -> None:

@@ -144,6 +144,8 @@ def test_adopt_service_rescue_and_back(run: Run, url: str, tmp_path: Path) -> No
     assert run("node", "service", "old", *both, url=url).exit_code == 2
     told = run("node", "rescue", "old", url=url)
     assert "password of the user rescue: " in told.stdout
+    refused = run("node", "rescue", "old", url=url)
+    assert (refused.exit_code != 0, "password" in refused.output) == (True, False), "of none that would be good"
 
 
 def password(folder: Path) -> Path:

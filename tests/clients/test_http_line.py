@@ -202,3 +202,13 @@ async def test_nobody_there() -> None:
         pass
     with pytest.raises(errors.Unreachable, match="The peer cannot be reached: Connection refused"):
         await line.Line(trust.Contexts()).send(call(server))
+
+
+async def test_what_must_not_be_sent_twice_goes_by_no_connection_that_was_idle() -> None:
+    async with Scripted(OK, OK).running() as server:
+        one = line.Line(trust.Contexts())
+        await one.send(call(server))
+        await asyncio.sleep(line.WARM + 0.1)
+        await one.send(call(server, method="POST", body=b"{}"))
+        assert server.connections == 2
+        one.close()

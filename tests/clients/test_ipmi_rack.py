@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -159,6 +160,37 @@ async def test_session_table_that_stays_full(pool: IpmiPool, fleet: Any) -> None
     bmc(fleet).faults.sessions_full = True
     with pytest.raises(errors.Unreachable, match="no free session"):
         await chassis.power_state(pool, target(fleet))
+
+
+async def test_a_bmc_gets_one_command_at_a_time(pool: IpmiPool, fleet: Any) -> None:
+    """Each answer takes a while; of commands that were sent together the session would know one answer alone."""
+    for index in range(2):
+        await chassis.power_state(pool, target(fleet, index))
+        bmc(fleet, index).faults.delay = 0.1
+    seen, started = fleet.messages()["ipmi"], time.monotonic()
+    await asyncio.gather(*(chassis.power_state(pool, target(fleet, n % 2)) for n in range(16)))
+    assert time.monotonic() - started >= 8 * 0.1
+    assert fleet.messages()["ipmi"] - seen <= 20, "16, and some that a busy host sent twice"
+    assert pool.kept_sessions == 2
+
+
+async def test_a_silent_bmc_is_asked_at_growing_intervals(pool: IpmiPool) -> None:
+    loop = asyncio.get_running_loop()
+    came: list[float] = []
+
+    class Mute(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            came.append(loop.time())
+
+    transport, _ = await loop.create_datagram_endpoint(Mute, ("127.0.0.1", 0))
+    one = Target("127.0.0.1", transport.get_extra_info("sockname")[1], "admin", PASSWORD)
+    with pytest.raises(errors.Unreachable):
+        await chassis.power_state(pool, one)
+    transport.close()
+    pauses = [later - earlier for earlier, later in itertools.pairwise(came)]
+    assert len(pauses) >= 3, "it was asked again"
+    assert pauses == sorted(pauses), "and less and less often"
+    assert pauses[-1] > 1.5 * pauses[0]
 
 
 async def test_a_dead_bmc_delays_no_other(pool: IpmiPool, fleet: Any) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from ingot.clients.redfish import bios, logs, systems
+from ingot.clients.redfish import bios, client, logs, media, systems
 from ingot.clients.redfish.client import RedfishPool
 from ingot.clients.redfish.systems import Boot, BootEnabled, PowerState, ResetType
 from ingot.clients.redfish.target import Target
@@ -195,3 +196,45 @@ async def test_several_systems(pool: RedfishPool, odd: tuple[Odd, Target]) -> No
     service.give("GET", "/s", web.json_response({"Members": [{"@odata.id": "/s/1"}, {"@odata.id": "/s/2"}]}))
     with pytest.raises(errors.Invalid, match="/s/1, /s/2"):
         await systems.power_state(pool, Target(one.address))
+
+
+async def test_a_collection_is_read_over_all_its_pages(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:
+    service, one = odd
+    service.give("GET", "/redfish/v1/", web.json_response({}))
+    first = {"Members": [{"@odata.id": "/c/1"}], "Members@odata.nextLink": "/c/more"}
+    service.give("GET", "/c", web.json_response(first))
+    service.give("GET", "/c/more", web.json_response({"Members": [{"@odata.id": "/c/2", "Id": "2"}]}))
+    service.give("GET", "/c/1", web.json_response({"Id": "1"}))
+    found = await pool.collect(one, "/c")
+    assert [(path, resource["Id"]) for path, resource in found] == [("/c/1", "1"), ("/c/2", "2")]
+
+
+async def test_a_collection_without_an_end_is_read_in_bounds(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:
+    service, one = odd
+    page = {"Members": [{"@odata.id": "/c/1"}] * 700, "Members@odata.nextLink": "/c"}
+    service.give("GET", "/c", web.json_response(page))
+    async with asyncio.timeout(30):
+        assert len(await pool.list_members(one, "/c")) == client.MOST_MEMBERS
+
+
+async def test_a_url_that_a_bmc_repeats_is_not_shown(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:
+    service, one = odd
+    url = "https://me:hush@images.example:8080/pass-1234/boot.iso?key=5678"
+    drive = {"MediaTypes": ["CD"], "Inserted": False, "Actions": {"#VirtualMedia.InsertMedia": {"target": "/m/in"}}}
+    service.give("GET", "/redfish/v1/", web.json_response({}))
+    service.give("GET", "/s/1", web.json_response({"VirtualMedia": {"@odata.id": "/m"}}))
+    service.give("GET", "/m", web.json_response({"Members": [{"@odata.id": "/m/1"}]}))
+    service.give("GET", "/m/1", web.json_response(drive))
+    said = {"error": {"code": "Base.1.0.General", "message": f"Unable to mount '{url}', sorry."}}
+    service.give("POST", "/m/in", web.json_response(said, status=400))
+    with pytest.raises(errors.Misbehaved) as caught:
+        await media.insert(pool, one, (media.Kind.CD,), url)
+    assert "Unable to mount 'https://images.example:8080/...', sorry." in caught.value.sentence()
+
+
+async def test_a_full_disk_is_ours_not_the_servers(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:
+    service, one = odd
+    service.give("GET", "/image", web.Response(body=bytes(4096)))
+    with pytest.raises(errors.IngotError, match="No space is left on this conductor's disk") as caught:
+        await pool.download(f"{one.origin}/image", Path("/dev/full"), 10)
+    assert not isinstance(caught.value, errors.Unreachable)

@@ -19,7 +19,7 @@ from ingot.conductor.periodic.power_sync import PowerSync
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, runs, states
 from ingot.services import provisioning
-from ingot.store import conductors, nodes, ports
+from ingot.store import conductors, nodes, ports, statistics
 from ingot.store import runs as run_store
 
 S = states.State
@@ -47,6 +47,36 @@ async def test_a_ring_is_heard_at_once_and_a_lost_one_within_five_seconds(tmp_pa
             await provisioning.request(elsewhere, second, "active", {})
             await stand.ended(deps, second)
             assert time.monotonic() - began < 7
+
+
+async def test_a_process_that_cannot_keep_up_begins_no_more(deps: Deps) -> None:
+    """Else all that is asked at once is begun at once, and every deadline passes while each gets a little."""
+
+    async def hog() -> None:
+        while True:
+            until = time.monotonic() + 0.15
+            while time.monotonic() < until:
+                pass
+            await asyncio.sleep(0)
+
+    uuids = [await stand.add_node(deps, driver_info={"fake_delay": 0.5}) for _ in range(110)]
+    for uuid in uuids:
+        await provisioning.request_power(deps, uuid, stand.ON)
+    hogging = asyncio.create_task(hog())
+    most = 0
+
+    async def on() -> bool:
+        nonlocal most
+        found = await deps.store.peek(statistics.read, deps.clock())
+        most = max(most, int(found.runs.get(("power", "working"), 0)))
+        return not found.runs
+
+    async with stand.conductor(deps):
+        try:
+            await stand.until(on, 60)
+        finally:
+            hogging.cancel()
+    assert 32 < most <= 64
 
 
 async def test_a_long_step_keeps_its_lease(tmp_path: Path) -> None:
@@ -248,7 +278,7 @@ async def test_a_node_taken_during_the_sweep_is_not_written_to(deps: Deps, sync:
 
 async def test_a_dead_bmc_is_asked_ever_less_told_once_and_told_when_it_is_back(deps: Deps, sync: PowerSync) -> None:
     dead = await stand.add_node(deps, driver_info={"fake_fault": "power.get", "fake_fault_text": "no answer"})
-    wrong = await stand.add_node(deps, driver_info={"fake_power": "nonsense"})
+    wrong = await stand.add_node(deps, driver_info={"fake_bug": "power.get"})
     alive = await stand.add_node(deps, driver_info={"fake_power": "power on"})
     with structlog.testing.capture_logs() as logs:
         for _ in range(21):

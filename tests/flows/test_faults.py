@@ -193,7 +193,7 @@ def set_deadline(connection: stand.Any, run_id: str, at: float) -> None:
 
 async def test_a_driver_that_is_wrong_fails_the_run_as_a_bug_without_its_text(tmp_path: Path) -> None:
     async with stand.site(tmp_path) as deps, stand.conductor(deps):
-        uuid = await stand.add_node(deps, S.ENROLL, driver_info={"fake_power": "geheim"})
+        uuid = await stand.add_node(deps, S.ENROLL, driver_info={"fake_bug": "power.get", "fake_fault_text": "geheim"})
         await provisioning.request(deps, uuid, "manage", {})
         run = await stand.ended(deps, uuid)
         assert "unforeseen ValueError" in (run.reason or "")

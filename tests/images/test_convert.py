@@ -4,6 +4,7 @@ import gzip
 import lzma
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +128,11 @@ async def test_limits_stop_the_unpacker_too(tmp_path: Path) -> None:
         await convert.to_raw(tmp_path / "packed", tmp_path / "out", None, child.Limits(memory=20 * MIB))
     with pytest.raises(errors.TooLarge, match="image cache may hold"):
         await convert.to_raw(tmp_path / "packed", tmp_path / "out", None, child.Limits(space=8 * MIB))
+
+
+async def test_a_child_has_so_much_of_the_processor_and_no_more(tmp_path: Path) -> None:
+    ended = await child.run([sys.executable, "-c", "while True: pass"], tmp_path / "out", child.Limits(cpu=1, time=60))
+    assert (ended.code < 0, ended.reason) == (True, "it used up its CPU time")
 
 
 async def test_a_packed_qcow2_is_refused(tmp_path: Path) -> None:

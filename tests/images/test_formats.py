@@ -97,6 +97,7 @@ def test_qcow2_files_that_name_other_files_are_refused(raw: Path, tmp_path: Path
         (4, b"\0\0\0\x09", "version 9"),
         (20, b"\0\0\0\x40", "cluster size"),
         (32, b"\0\0\0\x01", "encrypted"),
+        (32, b"\0\0\0\x02", "encrypted"),
         (72, b"\0\0\0\0\0\0\0\x02", "corrupt"),
         (72, b"\x40\0\0\0\0\0\0\0", "bits 62"),
     ],
@@ -144,3 +145,23 @@ def test_a_vmdk_descriptor_names_other_files_however_it_begins(tmp_path: Path, s
     (tmp_path / "image").write_bytes(start + text)
     with pytest.raises(errors.Invalid, match="declared as raw, but its content is vmdk"):
         formats.check(tmp_path / "image", "raw")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("declared", [None, "raw", "luks", "gpt"])
+def test_an_encrypted_disk_is_refused_whatever_it_is_called(tmp_path: Path, version: int, declared: str | None) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(b"LUKS\xba\xbe\0" + bytes([version]) + bytes(1 << 20))
+    with pytest.raises(errors.Invalid) as caught:
+        formats.check(image, declared)
+    assert "luks" in caught.value.message
+    assert "luks" not in caught.value.hint, "which is no format that could be set"
+
+
+def test_an_encrypted_disk_with_a_partition_table_in_its_header_is_refused(raw: Path, tmp_path: Path) -> None:
+    """Firmware would start what the table says, whoever looked at the first bytes alone."""
+    forged = bytearray(b"LUKS\xba\xbe\x00\x02" + bytes(raw.stat().st_size - 8))
+    forged[512:604] = raw.read_bytes()[512:604]
+    (tmp_path / "image").write_bytes(forged)
+    with pytest.raises(errors.Invalid, match="at once a gpt disk"):
+        formats.check(tmp_path / "image", None)

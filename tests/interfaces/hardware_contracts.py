@@ -64,7 +64,7 @@ async def run_method(
     opened = runs.Run(
         id=ids.new(),
         node_uuid=stage.uuid,
-        kind=runs.Kind.POWER,
+        kind=runs.Kind.CLEAN,
         params=sealed,
         wake_at=now,
         started_at=now,
@@ -72,7 +72,7 @@ async def run_method(
     )
     await stage.deps.store.run(run_store.open_run, opened)
     flow = OneMethod(kind, method, args or {}, more)
-    runner = Runner(stage.deps, (await stage.context()).kit, {runs.Kind.POWER: flow})
+    runner = Runner(stage.deps, (await stage.context()).kit, {runs.Kind.CLEAN: flow})
     task = asyncio.create_task(Claims(stage.deps, runner, "host/1").run())
     try:
         stage.deps.bus.ring(stage.uuid)

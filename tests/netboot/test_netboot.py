@@ -145,6 +145,19 @@ async def test_an_arm_machine_gets_the_ramdisk_of_its_processor(store: Store, tm
         assert await get(initrd) == (200, b"x")
 
 
+async def test_a_ramdisk_for_virtual_machines_alone_counts_no_timer_interrupts(
+    store: Store, tmp_path: Path, free_port: int
+) -> None:
+    settings = Settings(data_dir=str(tmp_path), provision_address="127.0.0.1", files_port=free_port)
+    await enrol(store)
+    await boots(store)
+    async with netboot(settings, store).running():
+        for manifest, given in (("{}", False), ('{"variant": "full"}', False), ('{"variant": "cloud"}', True)):
+            (tmp_path / "ramdisk" / "manifest.json").write_text(manifest)
+            script = (await get(f"http://127.0.0.1:{free_port}/boot/ipxe/{KNOWN}"))[1].decode()
+            assert (" no_timer_check" in script) == given, manifest
+
+
 async def test_strangers_are_told_no_boot_file(store: Store, tmp_path: Path, free_port: int) -> None:
     settings = Settings(data_dir=str(tmp_path), provision_address="127.0.0.1", files_port=free_port)
     await enrol(store)

@@ -107,6 +107,16 @@ def test_unknown_variant_and_absent_package_are_sentences(tmp_path: Path) -> Non
         packages.closure(["no-such-package-here"], [], lambda _name: True)
 
 
+def test_a_program_that_hangs_is_a_sentence() -> None:
+    child = load("child")
+    began = time.monotonic()
+    with pytest.raises(load("build").BuildError, match=r"sleep 60 did not end within 0 s.*build the ramdisk again"):
+        child.run(["sleep", "60"], 0.2)
+    assert time.monotonic() - began < 20
+    with pytest.raises(load("build").BuildError, match="no-such-program cannot be run: No such file"):
+        child.run(["no-such-program"], 5)
+
+
 @needs_apt
 @pytest.mark.parametrize(
     ("files", "sentence"),

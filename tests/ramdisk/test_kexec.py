@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,6 +24,35 @@ menuentry 'Debian' --class debian {
 menuentry 'old' { linux /boot/vmlinuz-5 }
 """
 BLS = "title Fedora\nlinux /vmlinuz-6\ninitrd /initramfs-6.img $tuned_initrd\noptions $kernelopts $tuned_params\n"
+
+
+@pytest.mark.skipif(not Path("/dev/loop-control").exists() or os.geteuid() != 0, reason="no loop devices here")
+def test_looking_for_the_kernel_writes_nothing(tmp_path: Path) -> None:
+    """A file system copied while it was mounted: its journal waits to be replayed."""
+    made, copied, there = tmp_path / "made", tmp_path / "copied", tmp_path / "there"
+    there.mkdir()
+    _run("mke2fs", "-q", "-F", "-t", "ext4", str(made), "48m")
+    _run("mount", "-o", "loop", str(made), str(there))
+    try:
+        (there / "file").write_bytes(os.urandom(1 << 20))
+        os.sync()
+        shutil.copy(made, copied)
+    finally:
+        _run("umount", str(there))
+    assert "needs_recovery" in _run("dumpe2fs", "-h", str(copied)), "the journal is not empty"
+    before = hashlib.sha256(copied.read_bytes()).digest()
+    loop = _run("losetup", "-f", "--show", str(copied)).strip()
+    try:
+        with kexec._mounted(loop, str(there)) as found:  # pyright: ignore[reportPrivateUsage] - all else ends the machine
+            assert found
+            assert (there / "lost+found").is_dir()
+    finally:
+        _run("losetup", "-d", loop)
+    assert hashlib.sha256(copied.read_bytes()).digest() == before
+
+
+def _run(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
 def test_configurations_of_boot_loaders(tmp_path: Path) -> None:

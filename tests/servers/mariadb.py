@@ -19,6 +19,12 @@ class MariaDB(Server):
         """What the client prints for statements, without heads."""
         return self.run(*self._client(), "-N", "-B", "-e", text)
 
+    def let_write(self, *, allowed: bool) -> None:
+        self.sql(f"SET GLOBAL read_only = {int(not allowed)}")
+
+    def cut_connections(self) -> None:
+        self.sql("KILL USER ingot@localhost")
+
     @property
     def _socket(self) -> str:
         return f"{self.folder}/socket"

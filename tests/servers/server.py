@@ -96,6 +96,14 @@ class Server(ABC):
         """Make an empty database; its URL."""
 
     @abstractmethod
+    def let_write(self, *, allowed: bool) -> None:
+        """Whether the user of our databases may write."""
+
+    @abstractmethod
+    def cut_connections(self) -> None:
+        """End every connection of the user of our databases."""
+
+    @abstractmethod
     def _make_files(self) -> None: ...
 
     @abstractmethod

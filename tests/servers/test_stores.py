@@ -158,6 +158,26 @@ def test_migrations_lead_to_exactly_the_schema(databases: Databases, kind: str) 
     assert server.run_once(made, described, 60) == server.run_once(wanted, described, 60)
 
 
+@each_server
+def test_who_upgrades_waits_for_another_that_does_and_says_so(databases: Databases, kind: str) -> None:
+    where = databases.empty(kind)
+
+    def second() -> None:
+        with pytest.raises(errors.StoreDown, match=r"upgrading the database|lock"):
+            server.run_once(where, begin, 1)
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+        upgrade.stand_alone(connection, 1)
+
+    def first(connection: Connection) -> None:
+        begin(connection)
+        second()
+
+    server.run_once(where, first, 30)
+    server.run_once(where, begin, 5)
+
+
 def described(connection: Connection) -> dict[str, Any]:
     """Columns, keys and indexes of each table, as the database itself tells them."""
     found = MetaData()

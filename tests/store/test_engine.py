@@ -19,9 +19,10 @@ import sqlalchemy
 from sqlalchemy import Connection, text
 
 from ingot.domain import errors
+from ingot.store import nodes, paging, units, upgrade
 from ingot.store import server as server_store
-from ingot.store import units, upgrade
 from ingot.store.engine import Store
+from ingot.store.nodes import Filter
 from ingot.store.place import Place
 from ingot.store.schema import metadata
 
@@ -196,6 +197,36 @@ async def test_migrations_lead_to_exactly_the_schema(tmp_path: Path) -> None:
         assert columns(engine, table) == columns(wanted, table)
     engine.dispose()
     wanted.dispose()
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        (Filter(maintenance=True), "ix_nodes_maintenance"),
+        (Filter(retired=True), "ix_nodes_retired"),
+        (Filter(fault="power failure"), "ix_nodes_fault"),
+        (Filter(conductor_group="rack"), "ix_nodes_conductor_group"),
+        (Filter(associated=True), "ix_nodes_associated"),
+        (Filter(conductor_group="", maintenance=False, provision_state="rescue"), "ix_nodes_provision_state"),
+        (Filter(maintenance=False), None),
+    ],
+)
+async def test_a_filter_that_few_nodes_pass_reads_those_only(tmp_path: Path, asked: Filter, index: str | None) -> None:
+    upgrade.upgrade(tmp_path / "new.db")
+
+    def plan(connection: Connection) -> str:
+        table = metadata.tables["nodes"]
+        wanted = sqlalchemy.select(table.c.uuid).where(*nodes.conditions(asked))
+        made = paging.paged(connection, table, wanted, paging.Page(limit=100))
+        written = made.compile(connection, compile_kwargs={"literal_binds": True})
+        found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {written}")
+        return " ".join(row[3] for row in found)
+
+    store = Store(tmp_path / "new.db")
+    told = await store.read(plan)
+    store.close()
+    assert "TEMP B-TREE" not in told, "what is found is in order"
+    assert (f"USING INDEX {index}" in told) if index else ("INDEX" not in told), told
 
 
 def columns(engine: sqlalchemy.Engine, table: str) -> list[tuple[object, ...]]:

@@ -38,7 +38,7 @@ async def listening(folder: Path, **more: object) -> AsyncGenerator[Settings]:
     settings = msgspec.convert({**fixed, **more}, Settings)
     deps = app.make_deps(settings)
     try:
-        async with listen.listening(deps):
+        async with listen.listening(deps, print):
             yield settings
     finally:
         deps.store.close()

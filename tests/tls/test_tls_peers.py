@@ -35,7 +35,7 @@ async def serving(folder: Path) -> AsyncGenerator[tuple[str, str]]:
     try:
         await users.put(deps.store, "ann", "ann-password")
         _, token = await users.create_token(deps.store, "ann", role="reader", label="", lifetime=600)
-        async with listen.listening(deps):
+        async with listen.listening(deps, print):
             yield f"https://127.0.0.1:{port}", token
     finally:
         deps.store.close()

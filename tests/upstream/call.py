@@ -110,6 +110,11 @@ def remove(path: str) -> dict[str, Any]:
     return {"op": "remove", "path": path}
 
 
+def by(who: str, *calls: Call | Iterable[Call]) -> list[Call]:
+    """The calls with the token of this caller (identity.EVERYONE)."""
+    return [replace(call, headers={**call.headers, "X-Auth-Token": who}) for call in flat(*calls)]
+
+
 def uuid(kind: int, number: int) -> str:
     """A uuid that is the same on both sides; ``kind`` keeps resources apart."""
     return f"{kind:08x}-0000-4000-8000-{number:012x}"

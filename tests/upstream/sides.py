@@ -38,10 +38,17 @@ class Answer:
 
 
 class Side:
-    """One of the two services, at a port of loopback. ``headers``: of every call that has none of that name."""
+    """One of the two services, at a port of loopback.
 
-    def __init__(self, name: str, port: int, headers: Mapping[str, str] | None = None) -> None:
+    ``headers``: of every call that has none of that name; ``tokens``: by the words for callers that stand for them in
+    X-Auth-Token and X-Service-Token.
+    """
+
+    def __init__(
+        self, name: str, port: int, headers: Mapping[str, str] | None = None, tokens: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
+        self._tokens = tokens or {}
         self._headers = headers or {}
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
@@ -75,7 +82,7 @@ class Side:
         if body is not None:
             headers.setdefault("Content-Type", "application/json")
         path = call.path.replace(" ", "%20")
-        given = {name: value for name, value in headers.items() if value}
+        given = {name: self._tokens.get(value, value) for name, value in headers.items() if value}
         # A body that is too large is refused, and the connection closed, before all of it was sent.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._connection.request(call.method, path, body=body, headers=given)

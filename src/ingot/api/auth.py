@@ -1,4 +1,5 @@
-"""Who is asking: HTTP basic against the local users, a token of theirs, or nobody at all where that was asked for.
+"""Who is asking: HTTP basic against the local users, a token of theirs or of Keystone's, or nobody at all where that
+was asked for.
 
 May not: know a rule (policy.py). Invariants: a password is compared by bcrypt in a thread, never in the event loop;
 what was proved is remembered for a short time under a keyed hash, so no password stays in memory.
@@ -17,6 +18,7 @@ from collections.abc import Awaitable
 import bcrypt
 
 from ingot.api import limits, wire
+from ingot.clients import keystone
 from ingot.deps import Deps
 from ingot.domain import errors, roles
 from ingot.services import users as user_service
@@ -28,6 +30,7 @@ REMEMBER = 60.0
 """Seconds a proved password is believed again; a removed user or changed password acts after that at the latest."""
 _KEPT = 1024
 _AT_ONCE = 2
+_ASKED_AT_ONCE = 16
 NOBODY = wire.Caller(None, roles.held(()))
 """The caller of a route that is open to all."""
 OPERATOR = wire.Caller(None, roles.held(roles.ALL), system=True)
@@ -56,14 +59,29 @@ class Gate:
         self._key = os.urandom(32)
         self._proved: dict[bytes, tuple[wire.Caller, float]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        settings = deps.settings
+        self._keystone = (
+            None if settings.keystone_url is None else keystone.Keystone(settings.keystone_url, settings.keystone_ca)
+        )
+        self._asking = asyncio.Semaphore(_ASKED_AT_ONCE)
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._keystone is not None:
+            await self._keystone.close()
 
     async def caller(self, headers: dict[str, str], address: str) -> wire.Caller:
         """Who asks, from ``address``. Raises errors.Unauthorized, errors.TooMany after too many failures."""
         if self._deps.settings.noauth:
             return OPERATOR
         token = _token(headers)
+        if self._keystone is not None and not token.startswith(user_service.TOKENS):
+            if token:
+                return await self._visitor(self._keystone, token, headers.get("x-service-token", "").strip())
+            if "authorization" not in headers:
+                raise wire.NoToken(self._keystone.url)
         name, password = ("", token) if token else _credentials(headers.get("authorization", ""))
-        key = hmac.digest(self._key, f"{name}\0{password}".encode(), hashlib.sha256)
+        key = self._key_of(name, password)
         known = self._find(key)
         if known is not None:
             return known
@@ -77,6 +95,40 @@ class Gate:
                 return known
             self._limits.check_login(address, name)
             return await self._note(self._prove(name, password), key, address, name)
+
+    async def _visitor(self, judge: keystone.Keystone, token: str, helper: str) -> wire.Caller:
+        """Whose token of Keystone's this is; ``helper``: the token of the service that sends it on, "" for none.
+
+        As upstream has it, a helper's token that is not valid, or not of the role service, spoils the request.
+        """
+        key = self._key_of("keystone", token, helper)
+        known = self._find(key)
+        if known is not None:
+            return known
+        if helper and roles.SERVICE not in (await self._visitor(judge, helper, "")).roles:
+            raise wire.NoToken(judge.url)
+        async with self._asking:
+            # While this one waited, others may have asked about the same token.
+            known = self._find(key)
+            if known is not None:
+                return known
+            found = await judge.find(token)
+            if found is None and helper:
+                found = await judge.find(token, helper=helper)
+        if found is None:
+            raise wire.NoToken(judge.url)
+        until = self._deps.clock() + REMEMBER
+        return self._remember(key, _known_there(found), until if helper else min(until, found.expires_at.timestamp()))
+
+    def _key_of(self, *words: str) -> bytes:
+        """Under which it is remembered what these prove."""
+        return hmac.digest(self._key, "\0".join(words).encode(), hashlib.sha256)
+
+    def _remember(self, key: bytes, proved: wire.Caller, until: float) -> wire.Caller:
+        if len(self._proved) >= _KEPT:
+            self._proved.clear()
+        self._proved[key] = (proved, until)
+        return proved
 
     def _find(self, key: bytes) -> wire.Caller | None:
         """Whom the key proved a short time ago."""
@@ -92,10 +144,7 @@ class Gate:
         except errors.Unauthorized:
             self._limits.note_failed_login(address, name)
             raise
-        if len(self._proved) >= _KEPT:
-            self._proved.clear()
-        self._proved[key] = (proved, until)
-        return proved
+        return self._remember(key, proved, until)
 
     async def _prove(self, name: str, password: str) -> tuple[wire.Caller, float]:
         found = await self._deps.store.read(users.find, name)
@@ -120,6 +169,14 @@ class Gate:
 
 def _caller(user: users.User, held: frozenset[str]) -> wire.Caller:
     return wire.Caller(user.name, held, system=user.project is None, project=user.project)
+
+
+def _known_there(found: keystone.Token) -> wire.Caller:
+    """A user of Keystone's. Roles in a domain are no roles here: nothing here belongs to a domain."""
+    system = bool(found.system and found.system.get("all"))
+    project = found.project.id if found.project else None
+    given = [role.name.lower() for role in found.roles] if system or project else []
+    return wire.Caller(found.user.name, roles.held(given), system=system, project=project)
 
 
 def _token(headers: dict[str, str]) -> str:

@@ -167,7 +167,8 @@ class _Call:
             path="/".join(segments),
             client=self._client,
         )
-        return await route.handler(deps, request)
+        work = route.handler(deps, request)
+        return await (streams.while_connected(work, self._receive) if route.slow else work)
 
 
 def _no_route(routes: dict[str, tuple[routing.Route, tuple[str, ...]]]) -> wire.Answer:

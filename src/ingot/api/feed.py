@@ -13,12 +13,14 @@ from collections import deque
 from collections.abc import AsyncGenerator
 
 import msgspec
+import structlog
 
 from ingot.api import policy, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.store import events
 
+_log = structlog.get_logger("ingot.api")
 BEAT = 15.0
 """Seconds of silence after which a listener is told that nothing happened."""
 MOST = 500
@@ -34,6 +36,7 @@ _BATCH = 500
 _RULES = {"node": "baremetal:node:get", "run": "ingot:run:get", "history": "baremetal:node:history:get"}
 """The rule that decides who sees an event, by the first word of its kind."""
 _STOPPING = "The service stops. Come back with the last id you have."
+_BROKEN = "The stream broke; the service's log says why. Come back with the last id you have."
 _HIDDEN = ("last_error", "baremetal:node:get:last_error")
 
 
@@ -185,7 +188,16 @@ class Feed:
         elif not running:
             self._last = listener.last
             self._pump = asyncio.create_task(self._read())
+            self._pump.add_done_callback(self._pump_ended)
         self._listeners.add(listener)
+
+    def _pump_ended(self, pump: asyncio.Task[None]) -> None:
+        """Nobody may wait for a pump that broke: the listeners come back, and with them a new one."""
+        error = None if pump.cancelled() else pump.exception()
+        if error is not None:
+            _log.error("the live stream broke", exc_info=error)
+            for listener in self._listeners:
+                listener.close(_BROKEN)
 
     async def _read(self) -> None:
         """Read the journal for all listeners, until there are none."""

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import ipaddress
 import os
+import resource
 import socket
 import ssl
 import urllib.parse
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvicorn
 
-from ingot.api import auth, dispatch, origin, server
+from ingot.api import auth, dispatch, origin, patience, server
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.netboot import hostnet
@@ -48,8 +49,8 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def listening(deps: Deps) -> AsyncGenerator[None]:
-    """Serve the API while the context lasts.
+async def listening(deps: Deps, ended: Callable[[asyncio.Task[None]], None]) -> AsyncGenerator[None]:
+    """Serve the API while the context lasts; ``ended`` hears of a part of it that ends before that.
 
     Raises errors.Conflict when a port is taken, errors.Invalid for settings that are not safe.
     """
@@ -59,16 +60,21 @@ async def listening(deps: Deps) -> AsyncGenerator[None]:
         servers, identity = await _prepare(deps, app, sockets)
         tasks = [asyncio.create_task(one.serve(sockets=[sock])) for one, sock in servers]
         fresh = [] if identity is None else [asyncio.create_task(identity.keep_fresh())]
+        for task in (*tasks, *fresh):
+            task.add_done_callback(ended)
         try:
             with process.LOOP.running():
                 yield
         finally:
+            for task in (*tasks, *fresh):
+                task.remove_done_callback(ended)
             app.end()
             for one, _ in servers:
                 one.should_exit = True
             for task in fresh:
                 task.cancel()
             await asyncio.gather(*tasks, *fresh, return_exceptions=True)
+            await app.gate.close()
 
 
 async def _prepare(
@@ -111,7 +117,7 @@ def _server(app: Any, context: ssl.SSLContext | None) -> _Server:
         app,
         ssl_context_factory=None if context is None else _giving(context),
         loop="none",
-        http="httptools",
+        http=patience.PatientProtocol,
         ws=_websocket,  # pyright: ignore[reportArgumentType] # called to make a protocol, as a class would be
         lifespan="off",
         log_config=None,
@@ -120,8 +126,14 @@ def _server(app: Any, context: ssl.SSLContext | None) -> _Server:
         proxy_headers=False,  # origin.py reads them, where a setting says so
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=5,
+        limit_concurrency=_most_connections(),
     )
     return _Server(config)
+
+
+def _most_connections() -> int:
+    """How many connections one listener has before it answers 503: some files are left for BMCs and the database."""
+    return max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4)
 
 
 def _websocket(**given: Any) -> asyncio.Protocol:

@@ -7,8 +7,10 @@ Source: oslo.middleware's http_proxy_to_wsgi and Ironic's choice of the public U
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
+from ingot.domain import errors
 from ingot.settings import Settings
 
 HEADERS = frozenset(
@@ -21,10 +23,11 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class Origins:
-    """What links of this process begin with when a request's Host header cannot be one."""
+    """What links of this process begin with, and who asks. Raises errors.Invalid for a setting that cannot be."""
 
     def __init__(self, settings: Settings) -> None:
         self._proxied = settings.proxy_headers
+        self._proxies = [_network(text) for text in settings.proxies]
         self._public = (settings.public_url or "").rstrip("/")
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self._fallback = f"{host}:{settings.port}"
@@ -36,11 +39,22 @@ class Origins:
         return self._public or self._url(scheme, headers.get("host", ""))
 
     def client(self, address: str, headers: dict[str, str]) -> str:
-        """The address that asks; behind a proxy the one that it names last, as those before it anyone may write."""
-        if not self._proxied:
+        """The address that asks; behind a proxy the one that it names last, as those before it anyone may write.
+
+        Unlike in links, where upstream's order counts, X-Forwarded-For goes first: nearly every proxy writes that one
+        and lets a Forwarded pass as the client made it up. Who is no proxy of ours names nobody but itself.
+        """
+        if not self._proxied or not self._is_proxy(address):
             return address
-        named = _last(_forwarded(headers), "for") if "forwarded" in headers else headers.get("x-forwarded-for", "")
+        named = headers.get("x-forwarded-for") or _last(_forwarded(headers), "for")
         return _without_port(named.rpartition(",")[2].strip().strip('"')) or address
+
+    def _is_proxy(self, address: str) -> bool:
+        try:
+            peer = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(peer in network for network in self._proxies)
 
     def _behind_proxy(self, scheme: str, headers: dict[str, str]) -> str:
         if headers.get("forwarded"):
@@ -58,6 +72,13 @@ class Origins:
     def _url(self, scheme: str, host: str) -> str:
         shown = host if _HOST.match(host) else self._fallback
         return f"{scheme}://{shown.removesuffix(_DEFAULT_PORTS.get(scheme, ' '))}"
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise errors.Invalid(f"The setting proxies has {text!r}: {error}", hint="Write 192.0.2.0/24.") from error
 
 
 def _without_port(named: str) -> str:

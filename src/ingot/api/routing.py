@@ -25,7 +25,7 @@ class Route:
     ``limit``: bytes a body may have; ``late``: what is answered below ``since`` (404, or 405 or 406 where Ironic does),
     ``by_path``: in the form of a path that is not there; ``limited``: the agents' call whose rate limit it has;
     ``asks``: what the rule is about stands in the body or the query, so the handler asks for permission itself
-    (access.require).
+    (access.require); ``slow``: it may wait for minutes, so it is given up when the client hangs up.
     """
 
     method: str
@@ -39,6 +39,7 @@ class Route:
     by_path: bool = False
     limited: str = ""
     asks: bool = False
+    slow: bool = False
 
 
 @dataclass

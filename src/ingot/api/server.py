@@ -281,7 +281,7 @@ _TABLE: tuple[Route, ...] = (
     Route("PATCH", _WEBHOOK, webhooks.change, 1, "ingot:webhook:update"),
     Route("DELETE", _WEBHOOK, webhooks.destroy, 1, "ingot:webhook:delete"),
     Route("GET", f"{_WEBHOOK}/deliveries", webhooks.deliveries, 1, "ingot:webhook:get"),
-    Route("GET", "/ingot/v1/nodes/{node}/wait", live.wait, 1, "baremetal:node:get_states"),
+    Route("GET", "/ingot/v1/nodes/{node}/wait", live.wait, 1, "baremetal:node:get_states", slow=True),
     Route("GET", "/ingot/v1/nodes/{node}/run", runs.show_last, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs", runs.index, 1, "ingot:run:get"),
     Route("GET", "/ingot/v1/nodes/{node}/runs/{run}", runs.show, 1, "ingot:run:get"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable
 
 from ingot.api import wire
 
@@ -26,6 +27,21 @@ async def pour(answer: wire.Stream, headers: list[tuple[bytes, bytes]], receive:
         for task in (sending, hanging_up):
             task.cancel()
         await asyncio.gather(sending, hanging_up, return_exceptions=True)
+
+
+async def while_connected(work: Awaitable[wire.Answer], receive: wire.Receive) -> wire.Answer:
+    """What ``work`` gives. Raises wire.Gone when the client hangs up before; then ``work`` is cancelled."""
+    working = asyncio.ensure_future(work)
+    hanging_up = asyncio.create_task(_wait_for_end(receive))
+    try:
+        await asyncio.wait({working, hanging_up}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise wire.Gone()
+        return working.result()
+    finally:
+        for task in (working, hanging_up):
+            task.cancel()
+        await asyncio.gather(working, hanging_up, return_exceptions=True)
 
 
 async def _send_all(answer: wire.Stream, send: wire.Send) -> None:

@@ -35,7 +35,7 @@ _TITLES = {
 
 
 class Gone(Exception):
-    """The client hung up before its request was read."""
+    """The client hung up before it was answered."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -114,6 +114,16 @@ class Request:
 
 class Unreadable(errors.Refused):
     """The request cannot be read, or names something that nothing can be called; refused before a resource sees it."""
+
+
+class NoToken(errors.Refused):
+    """The request you have made requires authentication. ``keystone``: the URL that gives out tokens."""
+
+    default_hint = "Send a valid token of Keystone's."
+
+    def __init__(self, keystone: str) -> None:
+        super().__init__()
+        self.keystone = keystone
 
 
 class BadCredentials(errors.Refused):
@@ -255,9 +265,9 @@ def refusal(status: int, text: str = "", *headers: tuple[bytes, bytes]) -> Answe
     return Answer(status, body, (_JSON, *headers), early=True)
 
 
-def _unknown(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer:
+def _unknown(status: int, text: str, *headers: tuple[bytes, bytes], **more: str) -> Answer:
     """The body of what is refused because it is not known who asks."""
-    body = msgspec.json.encode({"error": {"message": text, "code": status}})
+    body = msgspec.json.encode({"error": {"message": text, "code": status, **more}})
     return Answer(status, body, (_JSON, *headers), early=True)
 
 
@@ -290,6 +300,9 @@ def failure(error: errors.IngotError) -> Answer:
             return _bare(400, error.sentence())
         case Unreadable():
             return refusal(400, error.sentence())
+        case NoToken():
+            challenge = (b"www-authenticate", f'Keystone uri="{error.keystone}"'.encode())
+            return _unknown(401, error.sentence(), challenge, title="Unauthorized")
         case errors.Unauthorized():
             return _unknown(401, error.sentence(), (b"www-authenticate", b'Basic realm="Baremetal API"'))
         case BadCredentials():

@@ -78,10 +78,7 @@ def create(
 @options.connection
 def delete(names: tuple[str, ...], url: str | None) -> None:
     """Give back the nodes of the allocations NAMES (or UUIDs)."""
-    client = api.from_environment(url)
-    for name in names:
-        client.call("DELETE", _path(name))
-        click.echo(f"deleted {name}")
+    api.delete_each(url, names, _path)
 
 
 def _settled(client: api.Client, made: dict[str, Any], timeout: float) -> dict[str, Any]:

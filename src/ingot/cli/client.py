@@ -12,7 +12,10 @@ import json
 import os
 import ssl
 import urllib.parse
+from collections.abc import Callable, Iterable
 from typing import Any
+
+import click
 
 from ingot.cli import exits, jsons
 from ingot.domain import errors
@@ -146,6 +149,14 @@ def from_environment(url: str | None = None) -> Client:
 def node_path(ident: str, *more: str) -> str:
     """The path of a node (name or UUID) or of something below it."""
     return "/".join(["/v1/nodes", urllib.parse.quote(ident, safe=""), *more])
+
+
+def delete_each(url: str | None, names: Iterable[str], path: Callable[[str], str]) -> None:
+    """Remove one after the other what stands at the ``path`` of each name, and say so of each."""
+    client = from_environment(url)
+    for name in names:
+        client.call("DELETE", path(name))
+        click.echo(f"deleted {name}")
 
 
 def _read(status: int, body: bytes) -> Any:

@@ -34,7 +34,7 @@ def db() -> None:
 @db.command()
 @configuration.source
 def upgrade(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
-    """Bring the database to this program's version (the service does it at its start, too)."""
+    """Bring the database to this program's version. The service does it at its start, too."""
     from ingot.store import place
     from ingot.store import upgrade as upgrades
 
@@ -46,7 +46,9 @@ def upgrade(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]
 @db.command()
 @configuration.source
 def check(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
-    """Tell the database's version and whether the file is sound (a server: whether it answers); exit code 1 if not."""
+    """Tell the database's version and whether it is sound.
+
+    Of a server: whether it answers. Exit code 1 if not."""
     from ingot.store import place
     from ingot.store import upgrade as upgrades
 
@@ -77,7 +79,7 @@ def _problems(connection: sqlite3.Connection) -> list[str]:
 @click.argument("target", required=False, type=click.Path(path_type=Path))
 @configuration.source
 def backup(target: Path | None, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
-    """Write a copy of the database to TARGET (default: beside it), also while the service runs."""
+    """Write a copy of the database to TARGET. Default: beside it. The service may run meanwhile."""
     path = _existing(place_of(config, data_dir, assigned))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     target = target or path.with_name(f"{path.name}.{stamp}")
@@ -99,7 +101,7 @@ def backup(target: Path | None, config: Path | None, data_dir: str | None, assig
 @click.option("--settle", type=click.FloatRange(0), help="Seconds to wait for other processes' writes (default: 40).")
 @configuration.source
 def rotate_key(settle: float | None, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
-    """Replace the key that seals BMC passwords and other secrets, also while the service runs.
+    """Replace the key that seals BMC passwords. It seals all other secrets, too; the service may run meanwhile.
 
     All rows are sealed anew; the old key is kept until that is done. Cut at any moment, it goes on when run again.
     """

@@ -32,7 +32,7 @@ def driver() -> None:
 @driver.command(name="list")
 @options.as_json
 def show(as_json: bool) -> None:
-    """List the hardware types with their status and the interfaces of their own."""
+    """List the hardware types with their status."""
     rows = [
         {
             "name": name,
@@ -51,7 +51,7 @@ def show(as_json: bool) -> None:
 @click.argument("name")
 @click.option("--root", type=click.Path(path_type=Path), default=Path(), help="The checkout (default: here).")
 def new(name: str, root: Path) -> None:
-    """Write the skeleton of driver NAME into a checkout: manifest, interfaces, README and tests that pass."""
+    """Write the skeleton of driver NAME into a checkout. It is manifest, interfaces, README and tests that pass."""
     if not _NAME.fullmatch(name):
         raise errors.Invalid(
             f'"{name}" cannot be the name of a driver', hint="2 to 20 small letters and digits, a letter first."

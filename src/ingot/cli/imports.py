@@ -43,7 +43,9 @@ def group() -> None:
 def ironic(
     database: str, apply: bool, interrupted: bool, replace: tuple[str, ...], as_json: bool, **source: Any
 ) -> None:
-    """Take over an Ironic database: nodes with all that belongs to them, templates, runbooks, rules, allocations.
+    """Take over an Ironic database.
+
+    Nodes with all that belongs to them, templates, runbooks, rules, allocations.
 
     A URL looks like mysql://ironic@db.example/ironic; one with a password belongs into a file (--database @FILE).
     """
@@ -60,7 +62,7 @@ def ironic(
 @options.as_json
 @configuration.source
 def nova_baremetal(database: str, apply: bool, interrupted: bool, as_json: bool, **source: Any) -> None:
-    """Take over the machines of Nova's old bare-metal driver (tables bm_nodes and bm_interfaces)."""
+    """Take over machines of Nova's old driver. It is the bare-metal one, with the tables bm_nodes and bm_interfaces."""
     from ingot.imports import nova_baremetal, verdicts
 
     choices = verdicts.Choices(interrupted=interrupted)
@@ -114,6 +116,7 @@ async def _carry_out(deps: Deps, wanted: _Wanted, there: Any) -> None:
         record = records.keep(deps.settings.data, wanted.kind, plan)
         tell = _progress(len(plan.nodes))
         plan.stays += await writing.write(deps, plan, lambda batch: wanted.way.parts(there, batch), tell)
+        await records.take_prints(deps, record)
     if wanted.as_json:
         output.show_json({**plan.summary(), "applied": record.name if record else None})
         return
@@ -184,7 +187,7 @@ def list_(as_json: bool, **source: Any) -> None:
 @click.option("--apply", is_flag=True, help="Do it; without this only what would go is shown.")
 @configuration.source
 def undo(name: str | None, apply: bool, **source: Any) -> None:
-    """Forget what an import brought (default: the newest); nodes that were worked on since stay.
+    """Forget what an import brought. Default: the newest; nodes worked on or changed since stay.
 
     No machine is touched.
     """

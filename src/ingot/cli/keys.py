@@ -24,7 +24,9 @@ def keys() -> None:
 @click.option("--at-once", is_flag=True, help="Let nothing go on that the old key vouches for: somebody has it.")
 @configuration.source
 def rotate(which: str, at_once: bool, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
-    """Make a new key: of passes in boot and image URLs (url), or of ingot's certificate authority (authority).
+    """Make a new key of URLs or of the authority.
+
+    url: of passes in boot and image URLs; authority: of ingot's certificate authority.
 
     A running service takes it within seconds. What was given out or trusted before goes on, unless --at-once.
     """

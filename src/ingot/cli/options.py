@@ -61,8 +61,10 @@ def read_value(value: str) -> str:
 
 
 def json_or_text(value: str) -> Any:
-    """``value`` as JSON where it reads as JSON, else as the text it is."""
+    """``value`` as JSON where it reads as JSON, else as the text it is; what opens an object has to be whole."""
     try:
         return json.loads(value)
-    except ValueError:
+    except ValueError as error:
+        if value.startswith(("{", "[{")):
+            raise click.UsageError(f'"{value}" begins as JSON and is none: {error}.') from error
         return value

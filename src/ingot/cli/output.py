@@ -6,6 +6,7 @@ May not: import rich unless a table is drawn. Invariant: what a pipe gets has no
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ import click
 
 Row = Mapping[str, Any]
 
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?\+00:00")
+_GAP = 2
 COLOURS = {
     "active": "green",
     "available": "green",
@@ -38,6 +41,7 @@ def show_rows(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool = Fa
         for line in [list(columns), *cells]:
             click.echo("\t".join(one.replace("\t", " ").replace("\n", " ") for one in line))
         return
+    cells = [[_TIME.sub(r"\1 \2Z", one) for one in line] for line in cells]
     _draw([_title(column) for column in columns], cells)
 
 
@@ -79,12 +83,22 @@ def _draw(titles: list[str], cells: list[list[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    console = Console()
+    width = sum(max(map(len, column)) + _GAP for column in zip(titles, *cells, strict=True)) - _GAP
+    if _is_named(titles, cells) and width > console.width:
+        at = titles.index("uuid")  # each has a name to be called by: a line each is worth more
+        titles, *cells = [one[:at] + one[at + 1 :] for one in (titles, *cells)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
     for title in titles:
         table.add_column(title, overflow="fold")
     for line in cells:
         table.add_row(*[Text(one, style=_style(one)) for one in line])
-    Console().print(table)
+    console.print(table)
+
+
+def _is_named(titles: list[str], cells: list[list[str]]) -> bool:
+    """Whether every line has a name beside its UUID."""
+    return {"name", "uuid"} <= set(titles) and all(line[titles.index("name")] for line in cells)
 
 
 def _style(cell: str) -> str:

@@ -62,10 +62,7 @@ def create(node: str, mac: str, no_pxe: bool, physical_network: str | None, as_j
 @options.connection
 def delete(uuids: tuple[str, ...], url: str | None) -> None:
     """Remove the ports UUIDS."""
-    client = api.from_environment(url)
-    for uuid in uuids:
-        client.call("DELETE", _path(uuid))
-        click.echo(f"deleted {uuid}")
+    api.delete_each(url, uuids, _path)
 
 
 def _path(uuid: str) -> str:

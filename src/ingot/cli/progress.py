@@ -19,6 +19,8 @@ FIELDS = (
     "uuid,name,provision_state,target_provision_state,power_state,target_power_state,last_error,"
     "provision_updated_at,clean_step,deploy_step,service_step,maintenance"
 )
+_NO_WONDER = 1 / 3
+"""The part of a wait's usual time in which no reason for it is shown."""
 _REST = frozenset({states.Kind.STABLE, states.Kind.FAILED, states.Kind.HOLD})
 
 
@@ -74,6 +76,7 @@ def read(node: jsons.Json, run: jsons.Json) -> Progress:
     open_run = run if run.get("status", "open") == "open" else {}
     wait, bar = jsons.table(open_run.get("wait")), jsons.table(open_run.get("progress"))
     since = jsons.number(wait.get("since")) or _step_since(open_run) or _epoch(node.get("provision_updated_at"))
+    elapsed = None if since is None else max(0.0, now - since)
     return Progress(
         uuid=node["uuid"],
         name=node.get("name") or node["uuid"],
@@ -82,8 +85,8 @@ def read(node: jsons.Json, run: jsons.Json) -> Progress:
         resting=is_resting(node),
         failed=row.kind == states.Kind.FAILED or bool(node.get("last_error")),
         step=_step(open_run) or _step_of_node(node),
-        waits_for=_waited_for(wait),
-        elapsed=None if since is None else max(0.0, now - since),
+        waits_for=_waited_for(wait, elapsed),
+        elapsed=elapsed,
         usual=jsons.number(wait.get("usual")) if wait else row.usual,
         done=jsons.number(bar.get("done")),
         total=jsons.number(bar.get("total")),
@@ -92,10 +95,11 @@ def read(node: jsons.Json, run: jsons.Json) -> Progress:
     )
 
 
-def _waited_for(wait: jsons.Json) -> str | None:
-    """What is waited for, and what is known of the reason."""
-    words = [word for word in (jsons.text(wait.get("what")), jsons.text(wait.get("why"))) if word]
-    return ": ".join(words) or None
+def _waited_for(wait: jsons.Json, elapsed: float | None) -> str | None:
+    """What is waited for, and what is known of the reason: nobody is to look for a fault in what is usual."""
+    what, why = jsons.text(wait.get("what")), jsons.text(wait.get("why"))
+    early = (elapsed or 0.0) < (jsons.number(wait.get("usual")) or 0.0) * _NO_WONDER
+    return f"{what} ({why})" if what and why and not early else what
 
 
 def _step(run: jsons.Json) -> str | None:

@@ -42,7 +42,7 @@ def rack() -> None:
 @click.argument("spec", type=click.Path(path_type=Path))
 @options.as_json
 def up(spec: Path, as_json: bool) -> None:
-    """Start the rack described in the TOML or JSON file SPEC, in the background."""
+    """Start a rack in the background. SPEC is the TOML or JSON file that describes it."""
     from ingot_rack import rack as racks
 
     with rack_errors():
@@ -53,7 +53,7 @@ def up(spec: Path, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--purge", is_flag=True, help="Remove disks and logs too.")
 def down(name: str, purge: bool) -> None:
-    """End the rack NAME and all that belongs to it, also after it was killed."""
+    """End the rack NAME, also after it was killed."""
     from ingot_rack import rack as racks
 
     with rack_errors():
@@ -65,7 +65,7 @@ def down(name: str, purge: bool) -> None:
 @click.argument("name")
 @options.as_json
 def status(name: str, as_json: bool) -> None:
-    """Tell the truth about the machines of the rack NAME, from behind their BMCs."""
+    """Tell how the machines of the rack NAME are. It is the truth, from behind their BMCs."""
     _show(_call(name, {"do": "status"}), as_json)
 
 
@@ -81,7 +81,7 @@ def screenshot(name: str, machine: str, path: Path) -> None:
 @rack.command(context_settings={"ignore_unknown_options": True})
 @click.argument("spec", type=click.Path())
 def serve(spec: str) -> None:
-    """Run the rack described in SPEC in the foreground, until SIGTERM or Ctrl-C."""
+    """Run the rack of SPEC in the foreground. SIGTERM or Ctrl-C end it."""
     from ingot_rack import cli
 
     sys.exit(cli.main(["serve", spec]))
@@ -91,7 +91,7 @@ def serve(spec: str) -> None:
 @click.argument("variant", type=click.Choice(["debian", "tiny"]), default="debian")
 @options.as_json
 def image(variant: str, as_json: bool) -> None:
-    """Build an operating system image to deploy (debian or tiny) from this host's package sources, or find it."""
+    """Build an operating system image to deploy. It comes from this host's package sources, once."""
     from ingot_rack import osimage
 
     with stopping.on_sigterm():

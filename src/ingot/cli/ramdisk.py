@@ -42,6 +42,12 @@ def default_folder() -> Path:
     return configuration.load(None, ()).ramdisk
 
 
+def _own_folder() -> Path:
+    """The same, in a data directory that nobody else reads: building may be what makes it."""
+    configuration.load(None, ()).data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return default_folder()
+
+
 @click.group()
 def ramdisk() -> None:
     """The small system that servers boot to be inspected, cleaned and deployed."""
@@ -70,10 +76,10 @@ def ramdisk() -> None:
 )
 @options.as_json
 def build(variant: str, folder: Path | None, architecture: str | None, extras: tuple[Path, ...], as_json: bool) -> None:
-    """Build kernel and initrd from this host's packages; quick when nothing has changed."""
+    """Build kernel and initrd from this host's packages. It is quick when nothing has changed."""
     module = builder()
     foreign = architecture if architecture != module.foreign.host() else None
-    target = folder or default_folder() / (foreign or "")
+    target = folder or _own_folder() / (foreign or "")
     with stopping.on_sigterm():
         try:
             module.build(variant, target, _tell_phase, extras, architecture)

@@ -68,7 +68,7 @@ def create(
 def list_tokens(
     user: str | None, as_json: bool, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]
 ) -> None:
-    """List tokens, of USER or of all; ended ones stay listed for a month."""
+    """List tokens, of USER or of all. Ended ones stay listed for a month."""
     from ingot.store import tokens
 
     found = users.run(config, data_dir, assigned, lambda store: store.run(tokens.list_all, user))

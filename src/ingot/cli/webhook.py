@@ -34,7 +34,7 @@ def list_webhooks(as_json: bool, url: str | None) -> None:
 @options.as_json
 @options.connection
 def show(uuid: str, as_json: bool, url: str | None) -> None:
-    """Show the webhook UUID, and how far in the journal of events it is."""
+    """Show a webhook, and how far in the events it is."""
     output.show_record(api.from_environment(url).get(_path(uuid)), as_json=as_json)
 
 
@@ -50,7 +50,7 @@ def show(uuid: str, as_json: bool, url: str | None) -> None:
 def create(
     address: str, kinds: tuple[str, ...], description: str | None, secret_stdin: bool, as_json: bool, url: str | None
 ) -> None:
-    """Have the web server at URL told of events; prints the key that was made, once."""
+    """Have the web server at URL told of events. Prints the key that was made, once."""
     body: dict[str, Any] = {"url": address, "kinds": list(kinds), "description": description}
     if secret_stdin:
         body["secret"] = sys.stdin.readline().rstrip("\n")
@@ -62,7 +62,7 @@ def create(
 @click.argument("state", type=click.Choice(["on", "off"]))
 @options.connection
 def switch(uuid: str, state: str, url: str | None) -> None:
-    """Switch the webhook UUID on or off; what was put off is tried at once."""
+    """Switch the webhook UUID on or off. What was put off is tried at once."""
     change = {"op": "replace", "path": "/enabled", "value": state == "on"}
     api.from_environment(url).call("PATCH", _path(uuid), [change])
     click.echo(f"{uuid} is {state}")
@@ -73,7 +73,7 @@ def switch(uuid: str, state: str, url: str | None) -> None:
 @options.as_json
 @options.connection
 def deliveries(uuid: str, as_json: bool, url: str | None) -> None:
-    """The newest deliveries of the webhook UUID, and why they failed."""
+    """Show the newest deliveries, and why they failed."""
     found = api.from_environment(url).get(_path(uuid, "deliveries"))["deliveries"]
     output.show_rows(found, DELIVERED, as_json=as_json)
 
@@ -83,10 +83,7 @@ def deliveries(uuid: str, as_json: bool, url: str | None) -> None:
 @options.connection
 def delete(uuids: tuple[str, ...], url: str | None) -> None:
     """Forget the webhooks UUIDS and their logs."""
-    client = api.from_environment(url)
-    for uuid in uuids:
-        client.call("DELETE", _path(uuid))
-        click.echo(f"deleted {uuid}")
+    api.delete_each(url, uuids, _path)
 
 
 def _readable(one: dict[str, Any]) -> dict[str, Any]:

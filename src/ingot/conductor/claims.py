@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
+import msgspec
 import structlog
 from sqlalchemy import Connection
 
@@ -21,6 +23,10 @@ from ingot.store import runs as run_store
 _log = structlog.get_logger("ingot.claims")
 _BATCH = 128
 """Units of runs that are kept before the database's writer: enough to share a commit, few enough to wait for."""
+_FEW = 64
+"""Runs that are worked on at once however slow the process is."""
+_LATE = 0.1
+"""Seconds of a turn of the event loop beyond which more is in hand than the processor can do in time."""
 _LONGEST_SLEEP = 5.0
 """A ring may be lost (another process, a full queue): look at least this often."""
 
@@ -34,6 +40,7 @@ class Claims:
         self._owner = owner
         self._membership = membership
         self._draining = False
+        self._turn = 0.0
         self._rung = asyncio.Event()
         self._working: dict[run_store.Lease, asyncio.Task[None]] = {}
         self._looked_at = deps.clock()
@@ -65,7 +72,9 @@ class Claims:
         an API request wait behind thousands of their writes.
         """
         while True:
+            began = time.monotonic()
             await asyncio.sleep(0)  # what was taken up last begins, and what was told goes on
+            self._turn = time.monotonic() - began
             room = _BATCH - self._deps.store.waiting()
             if room > 0:
                 return room
@@ -98,6 +107,11 @@ class Claims:
         lease = self._deps.settings.lease
         held = frozenset(one.run_id for one in self._working)
         share = self._membership.share(held) if self._membership else None
+        if share is not None and self._turn > _LATE:
+            # Nothing new: the time of a run that waits has not begun, and that of those in hand would be used up.
+            more = _FEW - len(held)
+            room = min(room, more) if more > 0 else room
+            share = msgspec.structs.replace(share, begun=more <= 0)
         taken = await self._deps.store.run(run_store.claim, self._owner, now, lease, room, share)
         due = await self._deps.store.read(run_store.next_wake, lease, share)
         return taken, _LONGEST_SLEEP if due is None else due - self._deps.clock()

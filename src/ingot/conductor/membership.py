@@ -89,7 +89,7 @@ class Membership:
 
     def _join(self, connection: Connection) -> tuple[int, float]:
         now = self._deps.clock()
-        away = absence.give_back(connection, now)
+        away = absence.give_back(connection, now, self.hostname, self._deps.members.silence)
         me = conductors.Conductor(
             hostname=self.hostname,
             boot_id=self._boot_id,

@@ -118,10 +118,12 @@ class NotSupported(Refused):
 
 
 class Unreachable(IngotError):
-    """A peer did not answer. ``bmc``: its name, where it is a BMC: those come back by themselves."""
+    """A peer did not answer. ``bmc``: its name, where it is a BMC: those come back by themselves; ``sent``: it may
+    have carried out what was asked, for only its answer is missing."""
 
     default_hint = "Check address, cabling and firewall."
     bmc = ""
+    sent = False
 
 
 class TimedOut(Unreachable):

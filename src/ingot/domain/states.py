@@ -116,7 +116,7 @@ TABLE: dict[State, Row] = {
     _S.DEPLOY_FAILED: Row(_K.FAILED, _S.ACTIVE, None, None, "deleted"),
     _S.ACTIVE: Row(_K.STABLE, None, None, None, "deleted"),
     _S.DELETING: Row(_K.TRANSIENT, _S.AVAILABLE, 15, 900, "deleted"),
-    _S.ERROR: Row(_K.STABLE, _S.AVAILABLE, None, None, "deleted"),
+    _S.ERROR: Row(_K.STABLE, None, None, None, "deleted"),
     _S.RESCUING: Row(_K.TRANSIENT, _S.RESCUE, 20, 900, "rescue"),
     _S.RESCUE_WAIT: Row(_K.WAIT, _S.RESCUE, 90, 1800, "abort"),
     _S.RESCUE_FAILED: Row(_K.FAILED, _S.RESCUE, None, None, "unrescue"),

@@ -49,7 +49,7 @@ def requested(asked: list[runs.PlannedStep], found: list[dict[str, Any]]) -> lis
             names = ", ".join(sorted(f"{interface}.{name}" for interface, name in known))
             raise errors.Invalid(
                 f"Neither this node's interfaces nor the ramdisk's agent have the step {one.title()}",
-                hint=f"The agent has: {names}.",
+                hint=f"The agent has: {names or 'no steps'}.",
             )
     return planned
 

@@ -16,12 +16,12 @@ from sqlalchemy import Connection
 from ingot.clients import fence
 from ingot.deps import Deps
 from ingot.domain import errors, runs, secrets
-from ingot.flows import attempts, ending, flow, ramdisk_logs, undo, waits
+from ingot.flows import attempts, deaths, ending, flow, ramdisk_logs, undo, waits
 from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.kit import Kit
-from ingot.store import contexts
+from ingot.store import absence, contexts
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.run")
@@ -74,9 +74,19 @@ class Runner:
                 await ending.interrupted(self._deps, self._flows, lease, attempts.sentence(error))
 
     async def _advance(self, lease: run_store.Lease, taken: Taken | None) -> None:
-        ctx, journal = self._open(lease, taken or await self._deps.store.read(_read, lease))
+        taken = taken or await self._deps.store.read(_read, lease)
+        if lease.inherited:
+            taken = await self._inherit(lease, taken)
+        ctx, journal = self._open(lease, taken)
         with fence.asking(journal.check):
             await self._go_on(ctx, journal)
+
+    async def _inherit(self, lease: run_store.Lease, taken: Taken) -> Taken:
+        """The run with what its last owner's death cost it given back."""
+        lost = deaths.reckon(taken.run, taken.entries, self._deps.clock())
+        await self._deps.store.run(absence.give_one, lease, lost.seconds, lost.wait, lost.memo)
+        deadline = taken.run.deadline + lost.seconds
+        return taken._replace(run=msgspec.structs.replace(taken.run, deadline=deadline, wait=lost.wait, memo=lost.memo))
 
     async def _go_on(self, ctx: StepContext, journal: RunJournal) -> None:
         definition = self._flows[journal.run.kind]
@@ -163,6 +173,7 @@ class Runner:
         planned = journal.plan[position.next]
         if self._left(ctx) <= 0:
             raise attempts.too_long(ctx.run)
+        deaths.refuse_deadly(ctx.run, journal.entries, planned.title())
         if not position.cut:
             # What the run was parked with is over, and a hold's time, which its deadline has got, must not count again.
             ctx.run = msgspec.structs.replace(ctx.run, wait=None)

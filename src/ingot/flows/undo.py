@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ingot.domain import errors, runs
-from ingot.flows import attempts, flow, waits
+from ingot.flows import attempts, deaths, flow, waits
 from ingot.flows.journal import RunJournal
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
@@ -29,7 +29,7 @@ async def run(definition: flow.Flow, ctx: StepContext, journal: RunJournal, posi
             continue
         if not any((each.step, each.mark) == (index, runs.Mark.UNDO_STARTED) for each in journal.entries):
             await journal.mark(index, runs.Mark.UNDO_STARTED)
-        match await attempts.attempt(attempts.in_time(undo(ctx), ctx.run, _LIMIT), f"undo of {planned.title()}"):
+        match await attempts.attempt(_work(undo, ctx, journal), f"undo of {planned.title()}"):
             case waits.Parked() as parked:
                 await journal.park(parked.wait, parked.wake_at)
                 return False
@@ -38,6 +38,11 @@ async def run(definition: flow.Flow, ctx: StepContext, journal: RunJournal, posi
             case str() as why:
                 await journal.mark(index, runs.Mark.UNDO_FAILED, why)
     return True
+
+
+async def _work(undo: Callable[[StepContext], Awaitable[None]], ctx: StepContext, journal: RunJournal) -> None:
+    deaths.refuse_deadly(ctx.run, journal.entries, f"undoing {journal.plan[ctx.index].title()}")
+    await attempts.in_time(undo(ctx), ctx.run, _LIMIT)
 
 
 def _find(

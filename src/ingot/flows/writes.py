@@ -12,9 +12,9 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import bios, firmware, inspection_rules, node, power, rule_actions, runs, secrets, states
+from ingot.domain import bios, errors, firmware, inspection_rules, node, power, rule_actions, runs, secrets, states
 from ingot.interfaces.network import VIF
-from ingot.store import allocations, history, nodes
+from ingot.store import allocations, contexts, history, nodes, power_runs, rows
 from ingot.store import bios as bios_store
 from ingot.store import firmware as firmware_store
 from ingot.store import inspection_rules as rule_store
@@ -63,15 +63,16 @@ class Writes:
 
     def begin(self, connection: Connection, due: Due, started: runs.Entry, step: runs.PlannedStep) -> Begun:
         """Write what is due and, unless somebody asked the run to stop, that ``step`` begins; show it on the node."""
-        asked, reason = run_store.check(connection, self._lease)
+        found, token, asked, reason = contexts.get_held(connection, self._lease)
         self._set_plan(connection, due.plan)
         run_store.add_lines(connection, self._lease, due.lines if asked else (*due.lines, started))
         field = _STEP_FIELDS.get(self._run.kind)
         if field and not asked:
             args = secrets.split(step.args, {}, instance=True)[0]
             shown = {"interface": step.interface, "step": step.step, "priority": step.priority, "args": args}
-            nodes.change(connection, self._run.node_uuid, **{field: shown})
-        found, _, token = nodes.get_sealed(connection, self._run.node_uuid)
+            values: dict[str, Any] = {field: shown, "updated_at": rows.now()}
+            nodes.change(connection, self._run.node_uuid, **values)
+            found = msgspec.structs.replace(found, **values)
         return Begun(found, token, (reason or "Aborted on request") if asked else None)
 
     def _set_plan(self, connection: Connection, plan: list[runs.PlannedStep] | None) -> None:
@@ -116,7 +117,7 @@ class Writes:
 
     def _move(self, connection: Connection, event: states.Event) -> None:
         """Apply an event where the table allows it from here, else leave the state."""
-        present = nodes.get(connection, self._run.node_uuid).provision_state
+        present = nodes.get_state(connection, self._run.node_uuid)
         after = states.find_next(present, event)
         if after is not None:
             nodes.move(connection, self._run.node_uuid, present, after)
@@ -141,8 +142,7 @@ class Writes:
             "reservation": None,
             **extra,
         }
-        before = nodes.get(connection, uuid)
-        after = before.provision_state
+        after = before = nodes.get_state(connection, uuid)
         for event in events:
             after = states.transition(after, event)
         if not events:
@@ -150,7 +150,7 @@ class Writes:
         else:
             rests = states.TABLE[after].kind == states.Kind.STABLE
             goal = {"target_provision_state": None} if rests else {}
-            nodes.move(connection, uuid, before.provision_state, after, **goal, **fields)
+            nodes.move(connection, uuid, before, after, **goal, **fields)
         text = f"{self._run.kind}: {status}" + (f": {reason}" if reason else "")
         history.add(
             connection,
@@ -165,8 +165,9 @@ class Writes:
 
     def change_node(self, connection: Connection, columns: dict[str, Any]) -> None:
         """Set columns of the node."""
-        run_store.check(connection, self._lease)
-        nodes.change(connection, self._run.node_uuid, **columns)
+        held = self._run.node_uuid, self._lease.run_id, self._lease.generation
+        if not nodes.change_held(connection, *held, **columns):
+            raise errors.LostLease()
 
     def keep_internal(self, connection: Connection, values: dict[str, Any]) -> node.Node:
         """Set keys of driver_internal_info; the node as it is then."""
@@ -194,7 +195,7 @@ class Writes:
     def switch_relative(self, connection: Connection, uuid: str, target: power.Target, timeout: float) -> None:
         """Open a power run on another node."""
         run_store.check(connection, self._lease)
-        run_store.open_power(connection, uuid, target, timeout, self._clock())
+        power_runs.open_power(connection, uuid, target, timeout, self._clock())
 
     def store_inventory(self, connection: Connection, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         """Keep what inspection found."""

@@ -55,6 +55,7 @@ _MAGICS: tuple[tuple[bytes, Format], ...] = (
     (_VHD_COOKIE, Format.VHD),
     (b"LUKS\xba\xbe", Format.LUKS),
 )
+_CONVERT = "Convert it to qcow2 or raw (qemu-img convert -O qcow2) and give the new checksum."
 _DECLARED: dict[str, tuple[Format, ...]] = {
     "raw": (*_RAW_KINDS, *_COMPRESSED),
     "gpt": (Format.GPT, Format.MBR, *_COMPRESSED),  # Ironic's inspector calls both so
@@ -91,7 +92,7 @@ def check(path: Path, declared: str | None) -> Format:
     elif found not in _RAW_KINDS and found not in _COMPRESSED:
         raise errors.Invalid(
             f"The image is a {found} file, which ingot does not write to disks.",
-            hint="Convert it to qcow2 or raw (qemu-img convert -O qcow2) and give the new checksum.",
+            hint=_CONVERT,
         )
     return found
 
@@ -115,14 +116,9 @@ def check_declared(found: Format, declared: str) -> None:
         known = ", ".join(sorted(_DECLARED))
         raise errors.Invalid(f"The disk format {declared!r} is not known.", hint=f"Use one of {known}.")
     if found not in wanted:
-        raise errors.Invalid(
-            f"The image was declared as {declared}, but its content is {found}.",
-            hint=f"Set image_disk_format to {_name_for(found)}, or leave it out.",
-        )
-
-
-def _name_for(found: Format) -> str:
-    return "raw" if found in _RAW_KINDS else str(found)
+        named = "raw" if found in _RAW_KINDS else str(found)
+        hint = f"Set image_disk_format to {named}, or leave it out." if named in _DECLARED else _CONVERT
+        raise errors.Invalid(f"The image was declared as {declared}, but its content is {found}.", hint=hint)
 
 
 def _of_bytes(head: bytes, tail: bytes) -> Format:

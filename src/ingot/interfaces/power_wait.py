@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from ingot.domain import errors, power
 
 _FIRST_LOOK = 0.3
 _LONGEST_PAUSE = 3.0
+_UNTOLD = 10.0  # an order whose answer was lost is given again when nothing has come of it by then
 
 
 async def until(wanted: power.Power, look: Callable[[], Awaitable[power.Power]], timeout: float, name: str) -> None:
@@ -55,6 +57,13 @@ async def reach(
         # "Not possible in the present state" is no failure when somebody was quicker, or an answer got lost.
         if await look() != wanted:
             raise
+    except errors.Unreachable as error:
+        if not error.sent:
+            raise
+        with contextlib.suppress(errors.TimedOut):
+            await until(wanted, look, min(_UNTOLD, timeout), name)
+            return
+        await order()
     try:
         await until(wanted, look, timeout, name)
     except errors.TimedOut:

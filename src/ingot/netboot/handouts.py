@@ -29,8 +29,17 @@ FindImage = Callable[[str, str], Awaitable[Path | None]]
 """Gives the path of a cached image's file ("raw", "chunks") by the image's key, None when there is none."""
 
 _ISO = "application/vnd.efi-iso"
+_EMULATED = "no_timer_check"
+"""An emulator on a busy host is late with timer interrupts, and Linux, which counts them at its start, panics ("IO-APIC
++ timer doesn't work", arch/x86/kernel/apic/io_apic.c; seen with QEMU 7.2 and no KVM). Under KVM it does not count."""
 _BOOT_LIFETIME = 3600.0
 """Seconds a machine has to load kernel and initrd after its script; its firmware asks for a new script then."""
+
+
+class _Manifest(msgspec.Struct):
+    """What is read of the file that ``ingot ramdisk build`` puts beside kernel and initrd."""
+
+    variant: str = ""
 
 
 class Sources(msgspec.Struct, frozen=True):
@@ -75,7 +84,8 @@ class Handouts:
         """What a machine's ramdisk is told, from the parameters of its node's boot plan."""
         params = dict(params)
         api_url = params.pop("ipa-api-url", self._sources.api_url)
-        return Ramdisk(api_url, params, self._sources.kernel_params, mac)
+        extra = [self._sources.kernel_params, *([_EMULATED] if _is_virtual(self._sources.ramdisk) else [])]
+        return Ramdisk(api_url, params, " ".join(extra).strip(), mac)
 
     async def _script(self, rest: str, request: Request) -> BytesAnswer:
         """The iPXE script for the MAC address in the path, from the row of its node."""
@@ -156,6 +166,14 @@ def ramdisk_folder(folder: Path, found: node.Node | None) -> Path:
     own = folder / "arm64"
     arm = found is not None and found.properties.get("cpu_arch") in ("aarch64", "arm64")
     return own if arm and all((own / name).exists() for name in FILES) else folder
+
+
+def _is_virtual(folder: Path) -> bool:
+    """Whether the ramdisk there is the one that was built for virtual machines only; False when nobody says so."""
+    try:
+        return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Manifest).variant == "cloud"
+    except (OSError, msgspec.DecodeError):
+        return False
 
 
 def find_iso(folder: Path) -> Path | None:

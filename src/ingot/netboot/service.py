@@ -70,13 +70,14 @@ class Netboot:
         tasks: list[asyncio.Task[None]] = []
         try:
             child = await self._start_dnsmasq()
-            tasks = [] if child is None else [asyncio.create_task(self._tidy()), child]
+            tasks = [] if child is None else [asyncio.create_task(self._tidy(), name="tidying of DHCP"), child]
+            for task in tasks:
+                task.add_done_callback(_tell_end)
             yield self
         finally:
             for task in tasks:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._files.stop()
 
     def api_url(self) -> str:
@@ -204,7 +205,7 @@ class Netboot:
         state = self._settings.data / "dnsmasq"
         self._dnsmasq = dnsmasq.Dnsmasq(self._network, state, self._files_url, _tell)
         await asyncio.to_thread(self._dnsmasq.prepare, known)
-        child = asyncio.create_task(self._dnsmasq.run())
+        child = asyncio.create_task(self._dnsmasq.run(), name="DHCP")
         ready = asyncio.create_task(self._dnsmasq.wait_ready())
         await asyncio.wait({child, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
@@ -221,7 +222,7 @@ class Netboot:
             try:
                 await self.forget_deleted()
                 await self.admit_known()
-            except (OSError, SQLAlchemyError) as error:
+            except (OSError, SQLAlchemyError, errors.IngotError) as error:
                 _log.warning("deleted ports are still answered by DHCP", reason=type(error).__name__)
 
 
@@ -241,6 +242,12 @@ def _plan_network(settings: Settings) -> dhcp.Network | None:
     first, _, last = (settings.provision_range or "").partition("-")
     proxy = settings.dhcp_proxy
     return dhcp.plan(settings.provision_interface, address, first or None, last or None, proxy=proxy)
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    """Nobody waits for these tasks, so one that ended by itself would do so unheard."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("a part of network boot ended; start ingot again", part=task.get_name(), reason=repr(error))
 
 
 def _tell(health: dnsmasq.Health) -> None:

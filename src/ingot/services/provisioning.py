@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, power, runs, secrets, shadow, states, steplists
-from ingot.store import history, nodes
+from ingot.store import history, nodes, power_runs
 from ingot.store import runs as run_store
 from ingot.store import steplists as step_store
 
@@ -107,13 +107,18 @@ def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> 
     if event in {states.Event.ABORT, states.Event.UNHOLD}:
         _steer(connection, deps, found, asked)
         return
-    # Before the look at the state: of two requests at once the second shall read "locked", not "wrong state".
+    # Of two requests at once the second shall read "locked", not "wrong state"; an open run refuses the new one below.
     waits = states.TABLE[found.provision_state].kind in _WAITS and states.find_next(found.provision_state, event)
-    if not (waits and run_store.supersede(connection, uuid, f"Given up for a {event}", deps.clock())):
+    if waits and not run_store.supersede(connection, uuid, f"Given up for a {event}", deps.clock()):
         run_store.refuse_open(connection, uuid)
-    after = states.transition(found.provision_state, event)
+    try:
+        after = states.transition(found.provision_state, event)
+    except errors.IngotError:
+        run_store.refuse_open(connection, uuid)
+        raise
     _tell(connection, found, asked)
     if event == states.Event.MANAGE and states.TABLE[after].kind == states.Kind.STABLE:
+        run_store.refuse_open(connection, uuid)
         nodes.move(connection, uuid, found.provision_state, after, last_error=None, target_provision_state=None)
         return
     if asked.configdrive:
@@ -186,7 +191,7 @@ def _request_power(connection: Connection, deps: Deps, uuid: str, target: power.
         )
     if found.disable_power_off and target.result() == power.Power.OFF:
         raise errors.Conflict(f"Power off is disabled for node {uuid}.", hint="Clear disable_power_off first.")
-    run_store.open_power(connection, uuid, target, timeout, deps.clock(), deps.hostname)
+    power_runs.open_power(connection, uuid, target, timeout, deps.clock(), deps.hostname)
 
 
 def _open(

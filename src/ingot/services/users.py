@@ -20,6 +20,8 @@ from ingot.store.engine import Store
 LONGEST = 72
 """Bytes of a password that bcrypt reads; a longer one is refused, so that no part of it is ignored."""
 LONGEST_LIFETIME = 10 * 366 * 86400.0
+TOKENS = "ingot_"
+"""What every token of ours begins with."""
 _KEEP_ENDED = 30 * 86400.0
 _SHORTEST = 8
 _COST = 12  # the dummy hash in api/auth.py has the same
@@ -55,7 +57,7 @@ async def create_token(store: Store, user: str, *, role: str | None, label: str,
         raise errors.Invalid("A token may live for ten years at most", hint="Choose a shorter time.")
     if len(label) > 255 or not label.isprintable():
         raise errors.Invalid("A label has up to 255 printable letters")
-    text = f"ingot_{secrets.token_urlsafe(32)}"
+    text = f"{TOKENS}{secrets.token_urlsafe(32)}"
     now = time.time()
     ident = ids.new()
 

@@ -1,20 +1,25 @@
 """Time in which no conductor lived: it is given back to the runs, whose deadlines count on as if it had not been.
 
 Why: a host that was off over night, or whose clock was set while it restarted, must not find all its work too late.
-May not: decide whether a run is too late. Invariant: nothing is changed while any conductor lives.
+May not: decide whether a run is too late. Invariant: nothing is changed while any conductor lives. What a run that was
+being worked on lost is reckoned when it is taken up (``flows/deaths.py``).
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from ingot.domain import runs as values
+from ingot.store import conductors as members
 from ingot.store import rows
+from ingot.store import runs as run_store
 from ingot.store.schema import conductors, runs
 
-SHORT = 5.0
-"""What is given back is longer than this, so that a process which a run's own work kills at once finds no end of it."""
+_GIVE = update(runs).where(runs.c.id == bindparam("of_run"), runs.c.generation == bindparam("of_generation"))
+_MOVE = update(runs).where(runs.c.id == bindparam("of_run"))
 
 
 def last_seen(connection: Connection) -> float | None:
@@ -24,20 +29,39 @@ def last_seen(connection: Connection) -> float | None:
     return connection.execute(select(func.max(conductors.c.seen_at))).scalar()
 
 
-def give_back(connection: Connection, now: float) -> float:
-    """Move the deadlines of open runs by the time in which nobody lived until ``now``; how many seconds.
+def give_back(connection: Connection, now: float, hostname: str, silence: float) -> float:
+    """Move the deadlines of waiting runs by the time in which nobody lived until ``now``; how many seconds.
 
-    Not of those that nobody has taken up yet: their time begins then (runs.py: claim).
+    The process that had this ``hostname`` is gone; others live unless they were silent for ``silence`` seconds. Not of
+    runs that nobody has taken up yet: their time begins then (runs.py: claim).
     """
     seen = last_seen(connection)
-    away = now - seen if seen is not None else 0.0
-    if away <= SHORT:
+    if seen is None or set(members.list_seen(connection, now - silence)) - {hostname}:
         return 0.0
-    begun = select(runs.c.id, runs.c.wait).where(runs.c.status == values.Status.OPEN, runs.c.generation > 0)
-    for row in connection.execute(begun).all():
-        changed = {"deadline": runs.c.deadline + away, "wait": _later(row.wait, away)}
-        connection.execute(update(runs).where(runs.c.id == row.id).values(changed))
+    away = max(0.0, now - seen)
+    begun = select(runs.c.id, runs.c.deadline, runs.c.wait).where(
+        runs.c.status == values.Status.OPEN, runs.c.generation > 0, runs.c.owner.is_(None), runs.c.lease_until == 0.0
+    )
+    moved = [
+        {"of_run": row.id, "deadline": row.deadline + away, "wait": _later(row.wait, away)}
+        for row in connection.execute(begun)
+    ]
+    if moved and away:
+        connection.execute(_MOVE, moved)
     return away
+
+
+def give_one(
+    connection: Connection, lease: run_store.Lease, seconds: float, wait: values.Wait | None, memo: dict[str, Any]
+) -> None:
+    """Move the deadline of a held run by ``seconds``, and change what it waits for and its memo.
+
+    Raises errors.LostLease when another conductor has it.
+    """
+    run_store.check(connection, lease)
+    named = {"of_run": lease.run_id, "of_generation": lease.generation}
+    changed = {"deadline": runs.c.deadline + seconds, **rows.encode({"wait": wait, "memo": memo})}
+    connection.execute(_GIVE.values(changed), named)
 
 
 def _later(stored: str | None, away: float) -> str | None:

@@ -14,6 +14,12 @@ from ingot.store.paging import Page, paged
 from ingot.store.schema import allocations, nodes
 
 _INSERT = insert(allocations)
+_OF_NODE = select(allocations).where(allocations.c.node_uuid == bindparam("of_node"))
+_CHANGE = update(allocations).where(allocations.c.uuid == bindparam("is_uuid"))
+_FREE = update(nodes).where(nodes.c.allocation_uuid == bindparam("of_allocation"))
+_DESTROY = delete(allocations).where(allocations.c.uuid == bindparam("is_uuid"))
+_BY_UUID = select(allocations).where(allocations.c.uuid == bindparam("ident"))
+_BY_NAME = select(allocations).where(allocations.c.name == bindparam("ident"))
 _WAITING = (
     select(allocations)
     .where(allocations.c.state == bindparam("state"))
@@ -34,9 +40,9 @@ def create(connection: Connection, value: allocation.Allocation) -> allocation.A
 
 def find(connection: Connection, ident: str) -> allocation.Allocation | None:
     """The allocation with this uuid or name, or None."""
-    column = allocations.c.uuid if ids.is_uuid(ident) else allocations.c.name
-    value = ident.lower() if ids.is_uuid(ident) else ident
-    row = connection.execute(select(allocations).where(column == value)).first()
+    by_uuid = ids.is_uuid(ident)
+    statement, value = (_BY_UUID, ident.lower()) if by_uuid else (_BY_NAME, ident)
+    row = connection.execute(statement, {"ident": value}).first()
     return None if row is None else rows.from_row(row, allocation.Allocation)
 
 
@@ -50,7 +56,7 @@ def get(connection: Connection, ident: str) -> allocation.Allocation:
 
 def find_of_node(connection: Connection, node_uuid: str) -> allocation.Allocation | None:
     """The allocation that holds this node, or None."""
-    row = connection.execute(select(allocations).where(allocations.c.node_uuid == node_uuid)).first()
+    row = connection.execute(_OF_NODE, {"of_node": node_uuid}).first()
     return None if row is None else rows.from_row(row, allocation.Allocation)
 
 
@@ -93,7 +99,7 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
     """Set columns of one allocation and touch ``updated_at``. Raises NotFound, or Conflict on a taken name."""
     changed = rows.encode({"updated_at": rows.now(), **values})
     try:
-        result = connection.execute(update(allocations).where(allocations.c.uuid == uuid).values(changed))
+        result = connection.execute(_CHANGE, {**changed, "is_uuid": uuid})
     except IntegrityError as error:
         raise errors.Conflict(f"An allocation with name {values.get('name')} already exists.") from error
     if result.rowcount == 0:
@@ -103,8 +109,8 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
 def destroy(connection: Connection, uuid: str) -> None:
     """Remove an allocation; the node it holds, if any, is free again. Raises NotFound."""
     free: dict[str, Any] = {"allocation_uuid": None, "instance_uuid": None, "updated_at": rows.now()}
-    connection.execute(update(nodes).where(nodes.c.allocation_uuid == uuid).values(free))
-    if connection.execute(delete(allocations).where(allocations.c.uuid == uuid)).rowcount == 0:
+    connection.execute(_FREE, {**free, "of_allocation": uuid})
+    if connection.execute(_DESTROY, {"is_uuid": uuid}).rowcount == 0:
         raise errors.NotFound(f"Allocation {uuid} could not be found.")
 
 

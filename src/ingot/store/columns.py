@@ -6,7 +6,9 @@ only the engine compares are epoch seconds.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Text
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, MetaData, String, Text
 
 metadata = MetaData()
 
@@ -19,3 +21,20 @@ COUNT = BigInteger().with_variant(Integer, "sqlite")
 def json(name: str) -> Column[str]:
     """A column of JSON text, ``{}`` unless told otherwise."""
     return Column(name, Text, nullable=False, server_default="{}")
+
+
+def identity() -> tuple[Column[Any], ...]:
+    """What a record is found by: a number in the order of making, and its UUID."""
+    return Column("id", Integer, primary_key=True, autoincrement=True), Column(
+        "uuid", UUID, nullable=False, unique=True
+    )
+
+
+def of_node() -> Column[str]:
+    """The node that the record is part of, and goes with."""
+    return Column("node_uuid", UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True)
+
+
+def times() -> tuple[Column[str], ...]:
+    """When the record was made and last changed."""
+    return Column("created_at", TIME, nullable=False), Column("updated_at", TIME)

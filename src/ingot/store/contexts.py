@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam
 
-from ingot.domain import node
-from ingot.store import nodes, portgroups, ports
+from ingot.domain import errors, node
+from ingot.store import nodes, portgroups, ports, rows
+from ingot.store import runs as run_store
+from ingot.store.schema import nodes as nodes_table
+from ingot.store.schema import runs
 
 
 class Loaded(NamedTuple):
@@ -21,6 +24,30 @@ class Loaded(NamedTuple):
     portgroups: list[node.Portgroup]
     sealed: str | None
     token: str | None
+
+
+class Held(NamedTuple):
+    """A node whose run a lease holds, its agent's token sealed; ``asked``: that the run shall stop, and why."""
+
+    node: node.Node
+    token: str | None
+    asked: bool
+    reason: str | None
+
+
+_HELD = nodes.WHOLE.add_columns(runs.c.abort_requested.label("asked"), runs.c.reason.label("because")).where(
+    nodes_table.c.uuid == runs.c.node_uuid,
+    runs.c.id == bindparam("of_run"),
+    runs.c.generation == bindparam("of_generation"),
+)
+
+
+def get_held(connection: Connection, lease: run_store.Lease) -> Held:
+    """The node of a run that ``lease`` is still the right to work on. Raises errors.LostLease."""
+    row = connection.execute(_HELD, {"of_run": lease.run_id, "of_generation": lease.generation}).first()
+    if row is None:
+        raise errors.LostLease()
+    return Held(rows.from_row(row, node.Node), row.agent_token, bool(row.asked), row.because)
 
 
 def get(connection: Connection, ident: str) -> Loaded:

@@ -104,6 +104,8 @@ def told(error: BaseException, where: str) -> BaseException:
     cure = "Is the server running, and may this host reach it? ingot goes on by itself."
     if "lock" in words.lower():
         cure = "Another program holds the database for writing: end it."
+    elif "read-only" in words.lower():
+        cure = "Name the server that may be written to, or let this one be; ingot goes on by itself."
     return errors.StoreDown(f"The database {place.shown(where)} cannot be used: {words}", hint=cure)
 
 

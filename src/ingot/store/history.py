@@ -14,6 +14,8 @@ from ingot.store.schema import node_history, node_inventory
 
 KEEP = 300
 _ADD = insert(node_history)
+_ADD_INVENTORY = insert(node_inventory)
+_DROP_INVENTORY = delete(node_inventory).where(node_inventory.c.node_uuid == bindparam("of_node"))
 _NEWEST_FIRST = (
     select(node_history.c.id, node_history.c.event)
     .where(node_history.c.node_uuid == bindparam("of_node"))
@@ -59,9 +61,9 @@ def set_inventory(
     connection: Connection, node_uuid: str, inventory: dict[str, Any], plugin_data: dict[str, Any]
 ) -> None:
     """Store what inspection found, in place of what was there."""
-    connection.execute(delete(node_inventory).where(node_inventory.c.node_uuid == node_uuid))
+    connection.execute(_DROP_INVENTORY, {"of_node": node_uuid})
     values = rows.encode({"inventory": inventory, "plugin_data": plugin_data})
-    connection.execute(insert(node_inventory).values(node_uuid=node_uuid, created_at=rows.now(), **values))
+    connection.execute(_ADD_INVENTORY, {"node_uuid": node_uuid, "created_at": rows.now(), **values})
 
 
 def find_inventory(connection: Connection, node_uuid: str) -> tuple[str, dict[str, Any], dict[str, Any]] | None:

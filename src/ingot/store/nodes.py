@@ -18,8 +18,10 @@ from sqlalchemy import (
     Update,
     bindparam,
     delete,
+    exists,
     func,
     insert,
+    literal_column,
     or_,
     select,
     update,
@@ -29,7 +31,7 @@ from sqlalchemy.exc import IntegrityError
 from ingot.domain import errors, ids, node, states
 from ingot.store import documents, rows, taken
 from ingot.store.paging import Page, paged
-from ingot.store.schema import node_traits, nodes, ports
+from ingot.store.schema import node_traits, nodes, ports, runs
 from ingot.store.speech import Said, Speech, Sql, each
 
 
@@ -88,10 +90,12 @@ _EXACT = (
 
 
 _TRAITS = each(lambda said: said.array("trait", "FROM node_traits WHERE node_uuid = nodes.uuid"))
-_WHOLE = select(nodes, Said(_TRAITS).label("traits"))
-_BY_UUID = _WHOLE.where(nodes.c.uuid == bindparam("ident"))
-_BY_NAME = _WHOLE.where(nodes.c.name == bindparam("ident"))
-_AMONG = _WHOLE.where(nodes.c.uuid.in_(bindparam("idents", expanding=True)))
+WHOLE = select(nodes, Said(_TRAITS).label("traits"))
+"""Every column of a node, and its traits."""
+_BY_UUID = WHOLE.where(nodes.c.uuid == bindparam("ident"))
+_BY_NAME = WHOLE.where(nodes.c.name == bindparam("ident"))
+_AMONG = WHOLE.where(nodes.c.uuid.in_(bindparam("idents", expanding=True)))
+_STATE = select(nodes.c.provision_state).where(nodes.c.uuid == bindparam("ident"))
 _SECRETS = select(nodes.c.secrets, nodes.c.agent_token).where(nodes.c.uuid == bindparam("ident"))
 
 
@@ -206,7 +210,7 @@ def _selection(columns: tuple[str, ...]) -> Select[Any]:
 
 def list_all(connection: Connection, where: Filter, page: Page) -> list[node.Node]:
     """One page of whole nodes."""
-    statement = paged(connection, nodes, _WHOLE.where(*conditions(where)), page)
+    statement = paged(connection, nodes, WHOLE.where(*conditions(where)), page)
     return [rows.from_row(row, node.Node) for row in connection.execute(statement)]
 
 
@@ -223,17 +227,29 @@ def count_shards(connection: Connection) -> list[tuple[str | None, int]]:
 
 
 _CHANGE = update(nodes).where(nodes.c.uuid == bindparam("is_uuid"))
+_CHANGE_HELD = _CHANGE.where(exists().where(runs.c.id == bindparam("of_run"), runs.c.generation == bindparam("held")))
 
 
 def change(connection: Connection, uuid: str, /, **values: Any) -> None:
     """Set columns of one node and touch ``updated_at``. Raises NotFound, or Conflict on a taken name."""
+    if not _change(connection, _CHANGE, uuid, values, {}):
+        raise errors.NotFound(f"Node {uuid} could not be found.")
+
+
+def change_held(connection: Connection, uuid: str, run_id: str, generation: int, /, **values: Any) -> bool:
+    """``change`` where the run is still of this generation; whether it was done."""
+    return _change(connection, _CHANGE_HELD, uuid, values, {"of_run": run_id, "held": generation})
+
+
+def _change(
+    connection: Connection, statement: Update, uuid: str, values: dict[str, Any], where: dict[str, Any]
+) -> bool:
     values.setdefault("updated_at", rows.now())
     try:
-        result = connection.execute(_CHANGE, {**rows.encode(values), "is_uuid": uuid})
+        done = connection.execute(statement, {**rows.encode(values), "is_uuid": uuid, **where})
     except IntegrityError as error:
         raise _taken(error, uuid, values.get("name"), values.get("instance_uuid")) from error
-    if result.rowcount == 0:
-        raise errors.NotFound(f"Node {uuid} could not be found.")
+    return done.rowcount == 1
 
 
 def keep_internal(connection: Connection, uuid: str, values: dict[str, Any]) -> node.Node:
@@ -280,6 +296,14 @@ def get_secrets(connection: Connection, uuid: str) -> tuple[str | None, str | No
     return row.secrets, row.agent_token
 
 
+def get_state(connection: Connection, uuid: str) -> states.State:
+    """The provision state of a node. Raises NotFound."""
+    found = connection.execute(_STATE, {"ident": uuid}).scalar()
+    if found is None:
+        raise errors.NotFound(f"Node {uuid} could not be found.")
+    return states.State(found)
+
+
 def find_sealed(connection: Connection) -> tuple[str, str] | None:
     """The uuid and the sealed secrets of some node that has any, or None."""
     row = connection.execute(select(nodes.c.uuid, nodes.c.secrets).where(nodes.c.secrets.is_not(None)).limit(1)).first()
@@ -322,6 +346,8 @@ def conditions(where: Filter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [
         nodes.c[name] == getattr(where, name) for name in _EXACT if getattr(where, name) is not None
     ]
+    if where.conductor_group:
+        found.append(nodes.c.conductor_group != literal_column("''"))  # so it is seen that the index has them all
     if where.associated is not None:
         found.append(nodes.c.instance_uuid.is_not(None) if where.associated else nodes.c.instance_uuid.is_(None))
     if where.project is not None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from ingot.store.schema import runs
 
 KEEP_RUNS = 100
+_NEWEST_FIRST = select(runs.c.id).where(runs.c.node_uuid == bindparam("of_node")).order_by(runs.c.started_at.desc())
+_OLD = _NEWEST_FIRST.offset(KEEP_RUNS)
 
 
 def drop_runs(connection: Connection, node_uuid: str) -> None:
     """Drop the node's oldest runs over KEEP_RUNS, their journals and logs with them."""
-    newest_first = select(runs.c.id).where(runs.c.node_uuid == node_uuid).order_by(runs.c.started_at.desc())
-    old = list(connection.execute(newest_first.offset(KEEP_RUNS)).scalars())
+    old = list(connection.execute(_OLD, {"of_node": node_uuid}).scalars())
     if old:
         connection.execute(delete(runs).where(runs.c.id.in_(old)))

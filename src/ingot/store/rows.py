@@ -5,6 +5,7 @@ May not: run statements. Invariant: a value read back equals the value written.
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -69,13 +70,23 @@ def to_row(value: msgspec.Struct, table: Table, **more: Any) -> dict[str, Any]:
 
 def from_row(row: Row[Any], kind: type[T], **more: Any) -> T:
     """A row as a ``kind``; columns that ``kind`` does not have are left out."""
-    values: dict[str, Any] = dict(more)
-    found = as_dict(row)
-    for key in kind.__struct_fields__:
-        if key in found and key not in more:
-            value: Any = found[key]
-            values[key] = msgspec.json.decode(value) if key in JSON_COLUMNS and value is not None else value
-    return msgspec.convert(values, kind, strict=False)
+    plain, texts = _places(kind, row._fields)  # pyright: ignore[reportPrivateUsage]  # as in as_dict
+    values: dict[str, Any] = {key: row[at] for key, at in plain}
+    for key, at in texts:
+        text = row[at]
+        values[key] = None if text is None else {} if text == "{}" else msgspec.json.decode(text)
+    return msgspec.convert({**values, **more} if more else values, kind, strict=False)
+
+
+@functools.cache
+def _places(
+    kind: type[msgspec.Struct], names: tuple[str, ...]
+) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
+    """Where in a row with these names the fields of ``kind`` are: those taken as they are, those that are JSON."""
+    places = {name: at for at, name in enumerate(names)}
+    found = [(name, places[name]) for name in kind.__struct_fields__ if name in places]
+    texts = tuple((name, at) for name, at in found if name in JSON_COLUMNS)
+    return tuple(one for one in found if one not in texts), texts
 
 
 _TAKEN = (r"UNIQUE constraint failed: \w+\.(\w+)", r"Key \((\w+)", r"for key '(?:\w+\.)?(\w+)'\W*\Z")

@@ -29,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 
-from ingot.domain import errors, ids, power, runs
+from ingot.domain import errors, runs
 from ingot.store import retention, rows, units
 from ingot.store.schema import nodes, run_events
 from ingot.store.schema import runs as table
@@ -37,13 +37,12 @@ from ingot.store.schema import runs as table
 FAR = 1e12
 """A time that never comes (epoch seconds): the wake time of a run that is being worked on."""
 
-
-_POWER_DEADLINE = 900.0
 _SLOT_AT = 35
 """Where in a node's uuid its slot begins (domain/hashring.py), counted from 1."""
 _TOGETHER = 500
 """Rows that one statement names."""
 _FREE: dict[str, Any] = {"owner": None, "lease_until": 0.0}
+_OF_THE_DEAD = -1.0  # the lease of a run that nobody has because its owner is gone; 0 where it was given back
 # Statements of every run are made once: putting one together takes longer than SQLite needs to run it.
 _OF_LEASE = (table.c.id == bindparam("of_run"), table.c.generation == bindparam("of_generation"))
 _HELD = update(table).where(*_OF_LEASE, table.c.status == runs.Status.OPEN)
@@ -65,6 +64,8 @@ class Lease(msgspec.Struct, frozen=True):
     node_uuid: str
     owner: str
     generation: int
+    inherited: bool = False
+    """Who had it before did not give it back: it died, or was held up for too long."""
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -77,6 +78,8 @@ class Share(msgspec.Struct, frozen=True):
     drivers: tuple[str, ...]
     slots: tuple[str, ...] | None = None
     held: frozenset[str] = frozenset()
+    begun: bool = False
+    """None but those that somebody has taken up before."""
 
 
 def open_run(connection: Connection, run: runs.Run) -> None:
@@ -86,24 +89,6 @@ def open_run(connection: Connection, run: runs.Run) -> None:
     if failure is not None:
         refuse_open(connection, run.node_uuid)
         raise errors.NotFound(f"Node {run.node_uuid} could not be found.") from failure
-
-
-def open_power(
-    connection: Connection,
-    node_uuid: str,
-    target: power.Target,
-    timeout: float | None,
-    now: float,
-    host: str | None = None,
-) -> None:
-    """Store a run that changes a node's power; ``host`` locks it unless a run still does. Raises errors.Locked."""
-    params = {"target": target.value, "timeout": timeout}
-    at: dict[str, Any] = {"wake_at": now, "started_at": now, "deadline": now + _POWER_DEADLINE}
-    run = runs.Run(id=ids.new(), node_uuid=node_uuid, kind=runs.Kind.POWER, params=params, **at)
-    open_run(connection, run)
-    going = {"target_power_state": target.result().value, "last_error": None, "updated_at": rows.now()}
-    going |= {} if host is None else {"reservation": host}
-    connection.execute(update(nodes).where(nodes.c.uuid == node_uuid).values(going))
 
 
 def refuse_open(connection: Connection, node_uuid: str) -> None:
@@ -168,7 +153,8 @@ def claim(
 
     ``share``: whose runs are taken, None for all.
     """
-    due = select(table.c.id, table.c.node_uuid, table.c.generation).where(*_claimable(share), _due(lease, share) <= now)
+    columns = (table.c.id, table.c.node_uuid, table.c.generation, table.c.lease_until)
+    due = select(*columns).where(*_claimable(share), _due(lease, share) <= now)
     found = list(connection.execute(due.where(table.c.wake_at <= now).order_by(table.c.wake_at).limit(limit)))
     if len(found) < limit:
         found += connection.execute(due.where(table.c.wake_at >= FAR).limit(limit - len(found)))
@@ -186,7 +172,7 @@ def claim(
         }
         seen = {"of_run": row.id, "of_generation": row.generation}
         if connection.execute(_CLAIM, {**values, **seen}).rowcount == 1:
-            taken.append(Lease(row.id, row.node_uuid, owner, row.generation + 1))
+            taken.append(Lease(row.id, row.node_uuid, owner, row.generation + 1, row.lease_until != 0.0))
             connection.execute(_HOLD_NODE, {"of_node": row.node_uuid, "reservation": _host(owner)})
     return taken
 
@@ -218,6 +204,7 @@ def _claimable(share: Share | None) -> list[ColumnElement[bool]]:
     if share is not None:
         its_group = func.lower(nodes.c.conductor_group) == share.group.lower()
         found += [nodes.c.uuid == table.c.node_uuid, its_group, nodes.c.driver.in_(share.drivers)]
+        found += [table.c.generation > 0] if share.begun else []
     return found
 
 
@@ -246,7 +233,7 @@ def release_all(connection: Connection, owner: str) -> int:
     held = select(table.c.node_uuid).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
     connection.execute(update(nodes).where(nodes.c.uuid.in_(held)).values(reservation=None))
     mine = update(table).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
-    values = {"owner": None, "lease_until": 0.0, "wake_at": 0.0, "generation": table.c.generation + 1}
+    values = {"owner": None, "lease_until": _OF_THE_DEAD, "wake_at": 0.0, "generation": table.c.generation + 1}
     return connection.execute(mine.values(values)).rowcount
 
 
@@ -310,7 +297,7 @@ def add_lines(connection: Connection, lease: Lease, entries: Sequence[runs.Entry
         for each in entries
     ]
     if lines:
-        connection.execute(_APPEND, lines)
+        connection.execute(_APPEND, lines if len(lines) > 1 else lines[0])
 
 
 def journals(connection: Connection, run_ids: list[str]) -> dict[str, list[runs.Entry]]:

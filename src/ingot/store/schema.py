@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
-from ingot.store.columns import COUNT, TIME, UUID, json, metadata
+from ingot.store.columns import COUNT, TIME, UUID, identity, json, metadata, of_node, times
 from ingot.store.machines import (
     chassis,
     node_bios,
@@ -53,8 +53,7 @@ __all__ = [
 allocations = Table(
     "allocations",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("uuid", UUID, nullable=False, unique=True),
+    *identity(),
     Column("name", String(255), unique=True),
     Column("state", String(16), nullable=False),
     # Unique: a node never serves two allocations, whatever the code above does.
@@ -65,31 +64,27 @@ allocations = Table(
     json("candidate_nodes"),
     json("extra"),
     Column("last_error", Text),
-    Column("created_at", TIME, nullable=False),
-    Column("updated_at", TIME),
+    *times(),
     Index("ix_allocations_state", "state", "id"),
 )
 
 deploy_templates = Table(
     "deploy_templates",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("uuid", UUID, nullable=False, unique=True),
+    *identity(),
     Column("name", String(255), nullable=False, unique=True),
     Column("description", String(255)),
     json("steps"),
     json("extra"),
     # Sealed: the secrets among the steps' arguments.
     Column("secrets", Text),
-    Column("created_at", TIME, nullable=False),
-    Column("updated_at", TIME),
+    *times(),
 )
 
 runbooks = Table(
     "runbooks",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("uuid", UUID, nullable=False, unique=True),
+    *identity(),
     Column("name", String(255), nullable=False, unique=True),
     Column("description", String(255)),
     json("steps"),
@@ -99,23 +94,20 @@ runbooks = Table(
     Column("public", Boolean, nullable=False, server_default="0"),
     Column("owner", String(255)),
     json("traits"),
-    Column("created_at", TIME, nullable=False),
-    Column("updated_at", TIME),
+    *times(),
 )
 
 inspection_rules = Table(
     "inspection_rules",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("uuid", UUID, nullable=False, unique=True),
+    *identity(),
     Column("description", String(255)),
     Column("priority", Integer, nullable=False),
     Column("sensitive", Boolean, nullable=False),
     Column("phase", String(16), nullable=False),
     # Sealed: conditions and actions.
     Column("secrets", Text, nullable=False),
-    Column("created_at", TIME, nullable=False),
-    Column("updated_at", TIME),
+    *times(),
 )
 
 conductors = Table(
@@ -127,8 +119,7 @@ conductors = Table(
     Column("drivers", Text, nullable=False, server_default="[]"),
     Column("online", Boolean, nullable=False),
     Column("seen_at", Float, nullable=False),
-    Column("created_at", TIME, nullable=False),
-    Column("updated_at", TIME),
+    *times(),
 )
 
 # One row: the oldest version of these tables whose programs work with them.
@@ -138,7 +129,7 @@ runs = Table(
     "runs",
     metadata,
     Column("id", UUID, primary_key=True),
-    Column("node_uuid", UUID, ForeignKey("nodes.uuid", ondelete="CASCADE"), nullable=False, index=True),
+    of_node(),
     # The node's uuid while the run is open, else null: a unique index that every database has.
     Column("open_node", UUID, unique=True),
     Column("kind", String(32), nullable=False),
@@ -221,8 +212,7 @@ events = Table(
 webhooks = Table(
     "webhooks",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("uuid", UUID, nullable=False, unique=True),
+    *identity(),
     Column("url", String(2048), nullable=False),
     Column("description", String(255)),
     Column("kinds", Text, nullable=False, server_default="[]"),
@@ -233,8 +223,7 @@ webhooks = Table(
     Column("last_event", COUNT, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("due_at", Float, nullable=False, server_default="0"),
-    Column("created_at", TIME, nullable=False),
-    Column("updated_at", TIME),
+    *times(),
 )
 
 webhook_deliveries = Table(

@@ -17,9 +17,12 @@ import sqlalchemy
 from sqlalchemy import Connection, event, exc
 
 from ingot.domain import errors
+from ingot.store.quick import QuickConnection
 from ingot.store.units import GROUP, Outcome, Unit, Work, attempt, tell
 
 _READERS = 2
+_STATEMENTS = 512
+"""That a connection keeps prepared."""
 
 
 class SqliteEngine:
@@ -84,7 +87,7 @@ class SqliteEngine:
                 _roll_back(connection)
 
     def _connect_reader(self) -> Connection:
-        connection = self._engine.connect()
+        connection = QuickConnection(self._engine)
         self._reader_connections.append(connection)
         return connection
 
@@ -94,7 +97,7 @@ class SqliteEngine:
             group, ended = self._next_group()
             waiting = [(unit, future) for unit, future in group if not future.cancelled()]
             try:
-                with self._engine.connect() as connection:
+                with QuickConnection(self._engine) as connection:
                     outcomes = _commit_group(connection, [unit for unit, _ in waiting]) if waiting else []
             except exc.SQLAlchemyError as error:
                 # None of the group is on disk, so nobody may be told it is; the next group gets a fresh connection.
@@ -129,6 +132,7 @@ def told(error: exc.SQLAlchemyError, path: Path) -> errors.StoreDown:
         "full": "Free space on its disk; ingot goes on by itself.",
         "not a database": "Restore a backup.",
         "malformed": "Restore a backup.",
+        "readonly": "Let ingot's account write to the file and its folder, on a file system that is mounted for it.",
     }
     cure = next((text for word, text in cures.items() if word in words), "Check the disk and its free space.")
     return errors.StoreDown(f"The database {path} cannot be used: {words}", hint=cure)
@@ -138,7 +142,7 @@ def _open_engine(path: Path, patience: float) -> sqlalchemy.Engine:
     engine = sqlalchemy.create_engine(
         f"sqlite:///{path}",
         isolation_level="AUTOCOMMIT",
-        connect_args={"check_same_thread": False, "timeout": patience},
+        connect_args={"check_same_thread": False, "timeout": patience, "cached_statements": _STATEMENTS},
         hide_parameters=True,
     )
 

@@ -21,7 +21,7 @@ from ingot.store.place import Place
 
 T = TypeVar("T")
 
-HEAD = "0018"
+HEAD = "0019"
 """The newest migration; a test compares it with the files."""
 OLDEST = "0017"
 """The oldest version of the tables whose programs work with the newest. A migration that only adds leaves it as it is;
@@ -33,7 +33,7 @@ _PATIENCE = 60.0
 _VERSION = sqlalchemy.text("SELECT version_num FROM alembic_version")
 _ALONE = {
     "postgresql": "SELECT pg_advisory_xact_lock(hashtext('ingot upgrade'))",
-    "mariadb": f"SELECT GET_LOCK(CONCAT('ingot upgrade ', DATABASE()), {_PATIENCE:.0f})",
+    "mariadb": "SELECT GET_LOCK(CONCAT('ingot upgrade ', DATABASE()), %s)",
 }
 
 
@@ -145,13 +145,28 @@ def _migrate_file(path: Path) -> None:
         connection.exec_driver_sql("COMMIT")
 
 
+def stand_alone(connection: Connection, patience: float) -> None:
+    """Wait until no other process upgrades this database on a server.
+
+    Raises errors.StoreDown after ``patience`` seconds on MariaDB, which then answers 0 instead of an error; on
+    PostgreSQL the connection's own limit for locks ends the wait.
+    """
+    name = connection.dialect.name
+    answer = connection.exec_driver_sql(_ALONE[name], (patience,) if name == "mariadb" else ()).scalar()
+    if name == "mariadb" and answer != 1:
+        raise errors.StoreDown(
+            f"Another process has been upgrading the database for more than {patience:g} s",
+            hint="Look for another ingot that starts, and try again when it is done.",
+        )
+
+
 def _migrate_server(connection: Connection) -> None:
     """Whoever comes second waits, and finds the work done.
 
     On PostgreSQL it is one transaction. MariaDB commits each statement that changes a table, whatever it is told.
     """
     connection.exec_driver_sql("BEGIN")
-    connection.exec_driver_sql(_ALONE[connection.dialect.name])
+    stand_alone(connection, _PATIENCE)
     if connection.dialect.name == "mariadb":
         # Names are told apart by every letter, as on the other databases.
         connection.exec_driver_sql("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")

@@ -26,15 +26,18 @@ class LoopWatch:
 
     def __init__(self) -> None:
         self._late: list[float] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextmanager
     def running(self) -> Generator[None]:
         """Watch the running loop while the context lasts."""
-        handle = asyncio.get_running_loop().create_task(self._look())
+        self._loop = asyncio.get_running_loop()
+        handle = self._loop.create_task(self._look())
         try:
             yield
         finally:
             handle.cancel()
+            self._loop = None
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
@@ -42,6 +45,10 @@ class LoopWatch:
             due = loop.time() + _EVERY
             await asyncio.sleep(_EVERY)
             self._late = [*self._late[1 - _KEPT :], max(0.0, loop.time() - due)]
+
+    def tasks(self) -> int:
+        """How many tasks the loop has that have not ended; 0 where none is watched."""
+        return 0 if self._loop is None else len(asyncio.all_tasks(self._loop))
 
     def lag(self) -> float:
         """Seconds that a timer was late at most within the last minute."""
@@ -52,7 +59,7 @@ LOOP = LoopWatch()
 
 
 def families() -> list[metrics.Family]:
-    """Memory, processor time, open files and the lateness of the loop."""
+    """Memory, processor time, open files, the tasks of the loop and its lateness."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
     files = sum(1 for _ in Path("/proc/self/fd").iterdir())
@@ -62,6 +69,7 @@ def families() -> list[metrics.Family]:
         spent.family(),
         metrics.gauge("process_resident_memory_bytes", "Memory of this process.", {(): resident}),
         metrics.gauge("process_open_fds", "Open files and sockets of this process.", {(): files}),
+        metrics.gauge("ingot_loop_tasks", "Tasks of the event loop.", {(): LOOP.tasks()}),
         metrics.gauge(
             "ingot_loop_lag_seconds", "How late a timer of the event loop fired at most, last minute.", {(): LOOP.lag()}
         ),

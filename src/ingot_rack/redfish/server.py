@@ -102,7 +102,9 @@ class Server:
             response = await self._route(request, front, self._sessions[address])
         except Refused as refusal:
             response = refusal.response()
-        if front.bmc.faults.take("reset_next") and request.transport:
+        faults = front.bmc.faults
+        is_order = request.method == "POST" and not request.path.startswith(_SESSIONS)
+        if (faults.take("reset_next") or (is_order and faults.take("order_cut_next"))) and request.transport:
             request.transport.abort()
         return naming.theirs(response, front.shape)
 
@@ -111,7 +113,7 @@ class Server:
         faults = front.bmc.faults
         if front.used(updates.Versions) and time.monotonic() < front.part(updates.Versions).back_at:
             self._sessions[address].drop_all()  # the BMC restarts: no session outlives that
-            raise Refused(503, "ServiceTemporarilyUnavailable", "1")
+            raise Refused(faults.bmc_restart_status, "ServiceTemporarilyUnavailable", "1")
         if faults.delay:
             await asyncio.sleep(faults.delay)
         if faults.drops():

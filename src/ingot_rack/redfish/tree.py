@@ -27,7 +27,6 @@ _PARTS = (
     "SessionService",
     "AccountService",
     "Registries",
-    "TaskService",
     "UpdateService",
     "EventService",
 )
@@ -108,6 +107,7 @@ def root(front: Front) -> Json:
         "Vendor": front.manufacturer,
         "Product": "Ingot Rack BMC",
         **{name: link(f"{ROOT}/{name}") for name in _PARTS},
+        "Tasks": link(f"{ROOT}/TaskService"),
         **_features(front),
         "Links": {"Sessions": link(f"{ROOT}/SessionService/Sessions")},
     }

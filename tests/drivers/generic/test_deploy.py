@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drivers import world
-from ingot_rack.hardware import BootDevice, PowerState
+from ingot_rack.hardware import BootDevice, PowerAction, PowerState
 
 ONE = "sim-00000"
 
@@ -114,6 +114,23 @@ async def test_manual_cleaning_with_given_steps(quick: world.World) -> None:
     assert effects(quick, name) == ["start", "erase_devices", "erase_devices_metadata"]
 
 
+@pytest.mark.parametrize("verbs", [("manage",), ("manage", "provide", "active")], ids=["clean", "service"])
+async def test_what_a_step_found_is_kept_in_the_history(quick: world.World, verbs: tuple[str, ...]) -> None:
+    """Such as the results of a burn-in, which the ramdisk forgets."""
+    name = await quick.enrol()
+    if "active" in verbs:
+        await quick.choose_image(name)
+    await quick.bring(name, *verbs)
+    verb = "service" if "active" in verbs else "clean"
+    steps = [{"interface": "deploy", "step": "burnin_cpu"}]
+    body = {"target": verb, f"{verb}_steps": steps}
+    await quick.call("PUT", f"/v1/nodes/{name}/states/provision", body, version="1.87")
+    assert (await quick.rests(name))["last_error"] is None
+    told = (await quick.call("GET", f"/v1/nodes/{name}/history?detail=true"))["history"]
+    found = [one["event"] for one in told if "burnin" in one["event"]]
+    assert found == ['deploy.burnin_cpu: {"rounds":1234,"errors":0}']
+
+
 async def test_a_ramdisk_that_a_step_ended_is_booted_again_for_the_next_of_its_steps(quick: world.World) -> None:
     """Steps of the machine between those of the agent: the second of the agent's finds the machine off."""
     name = await quick.enrol()
@@ -137,7 +154,7 @@ async def test_a_step_the_agent_lacks(quick: world.World) -> None:
     assert (node["provision_state"], node["maintenance"]) == ("clean failed", True)
     assert node["last_error"].endswith(
         "Neither this node's interfaces nor the ramdisk's agent have the step deploy.polish. "
-        "The agent has: deploy.erase_devices, deploy.erase_devices_metadata."
+        "The agent has: deploy.burnin_cpu, deploy.erase_devices, deploy.erase_devices_metadata."
     )
 
 
@@ -287,3 +304,22 @@ async def test_an_agent_still_at_work_is_booted_anew(tmp_path: Path) -> None:
         node = await slow.bring(name, "manage", "provide")
         assert (node["provision_state"], node["last_error"]) == ("available", None)
         assert effects(slow, name) == ["start", "erase_devices", "stop", "start", "erase_devices_metadata"]
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["ipmi", "redfish"])
+async def test_a_machine_that_must_not_be_off_is_deployed_and_given_back_by_restarts(
+    quick: world.World, number: int
+) -> None:
+    name = await quick.enrol(number)
+    keep_on = [{"op": "replace", "path": "/disable_power_off", "value": True}]
+    await quick.call("PATCH", f"/v1/nodes/{name}", keep_on, version="1.95")
+    node = await quick.bring(name, "manage", "provide")
+    assert (node["provision_state"], node["last_error"]) == ("available", None)
+    node = await quick.deploy(name)
+    assert (node["provision_state"], node["last_error"], node["power_state"]) == ("active", None, "power on")
+    node = await quick.bring(name, "deleted")
+    assert (node["provision_state"], node["last_error"], node["power_state"]) == ("available", None, "power on")
+    first, *then = quick.fleet.machines[name].history
+    assert first == PowerAction.ON
+    assert then
+    assert not {PowerAction.OFF, PowerAction.SOFT_OFF} & set(then)

@@ -13,7 +13,7 @@ from drivers import place
 from drivers.redfish import peer
 from ingot.domain import runs
 from ingot_rack.hardware import PowerAction
-from ingot_rack.redfish import updates
+from ingot_rack.redfish import tasks, updates
 from ingot_rack.redfish.shapes import SHAPES
 from interfaces import contracts, hardware_contracts
 
@@ -98,3 +98,23 @@ async def test_an_image_that_is_not_there_or_too_large_is_not_pushed(stage: Stag
         run = await update(stage, bios=path)
         assert run.status == runs.Status.FAILED
         assert words in (run.reason or "")
+
+
+@pytest.mark.parametrize("stage", ["plain", "nvidia"], indirect=True)
+async def test_an_update_whose_answer_is_lost_is_not_begun_twice(stage: Stage) -> None:
+    """Fetched by the BMC and pushed to it."""
+    assert stage.bmc is not None
+    stage.bmc.faults.change({"order_cut_next": 1, "task_seconds": 1})
+    run = await update(stage, bmc="/bmc-7.0")
+    assert run.status == runs.Status.SUCCEEDED, run.reason
+    assert stage.bmc.faults.order_cut_next == 0
+    assert len(stage.bmc.front.part(tasks.Tasks).all) == 1
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_a_bmc_whose_services_start_one_after_another_is_waited_for(stage: Stage, status: int) -> None:
+    assert stage.bmc is not None
+    stage.bmc.faults.change({"bmc_restart_seconds": 3, "bmc_restart_status": status})
+    run = await update(stage, bmc="/bmc-7.0")
+    assert run.status == runs.Status.SUCCEEDED, run.reason
+    assert stage.versions()["BMC"] == "bmc-7.0"

@@ -14,7 +14,7 @@ from ingot.clients.redfish.storage import Controller, Drive, Volume
 from ingot.domain import errors, runs
 from ingot.drivers.redfish import raid_plan
 from ingot.store import nodes
-from ingot_rack.redfish import storage
+from ingot_rack.redfish import storage, tasks
 from interfaces import contracts, hardware_contracts
 
 GIB = raid_plan.GIB
@@ -133,3 +133,16 @@ async def test_only_the_root_volume_is_made_when_asked(stage: contracts.Stage) -
     assert done.status == runs.Status.SUCCEEDED, done.reason
     bmc: peer.Peer = stage.extra["bmc"]
     assert [one.name for one in bmc.front.part(storage.State).volumes.values()] == ["volume0"]
+
+
+async def test_volumes_whose_orders_lost_their_answers_are_made_once(stage: contracts.Stage) -> None:
+    """Each POST is carried out and its answer cut off; with "dell" nothing but a waiting task tells of the volume."""
+    bmc: peer.Peer = stage.extra["bmc"]
+    volumes = [{"raid_level": "0", "size_gb": 10, "volume_name": name} for name in ("one", "two")]
+    bmc.faults.change({"order_cut_next": 2})
+    done = await run(stage, "apply_configuration", raid_config={"logical_disks": volumes})
+    assert done.status == runs.Status.SUCCEEDED, done.reason
+    assert bmc.faults.order_cut_next == 0
+    assert sorted(one.name for one in bmc.front.part(storage.State).volumes.values()) == ["one", "two"]
+    begun = [one for one in bmc.front.part(tasks.Tasks).all.values() if one.name.startswith("Creation")]
+    assert len(begun) == 2

@@ -269,6 +269,19 @@ async def test_a_reset_connection_hides_an_order_that_was_carried_out(
     assert len(machine(fleet).history) > before
 
 
+@pytest.mark.parametrize("target", [power.Target.ON, power.Target.OFF])
+async def test_an_order_whose_answer_is_lost_is_not_given_twice(
+    ctx: Context, fleet: fleets.Fleet, target: power.Target
+) -> None:
+    other = power.Target.OFF if target == power.Target.ON else power.Target.ON
+    await ctx.power.set(ctx, other, 10)
+    before = len(machine(fleet).history)
+    faults(fleet).change({"order_cut_next": 1})
+    await ctx.power.set(ctx, target, 20)
+    assert faults(fleet).order_cut_next == 0
+    assert len(machine(fleet).history) == before + 1
+
+
 async def test_a_boot_mode_the_machine_lacks(site: place.Place, fleet: fleets.Fleet) -> None:
     ctx = await site.context("redfish", info(fleet), boot_mode="bios")
     assert await place.refusal(ctx.management.set_boot_device(ctx, BootDevice.PXE, persistent=False)) == (

@@ -158,7 +158,11 @@ def _where(asked: query.Query) -> dict[str, Any]:
 def _list(connection: Connection, page: Page, of_node: str | None, where: dict[str, Any]) -> list[node.Portgroup]:
     if of_node is None:
         return store.list_page(connection, page, **where)
-    return store.list_page(connection, page, node_uuid=node_store.get(connection, of_node).uuid, **where)
+    owner = node_store.find(connection, of_node)
+    project: str | None = where.get("project")
+    if owner is None or (project is not None and project not in {owner.owner, owner.lessee}):
+        raise errors.NotFound(f"Node {of_node} could not be found.")  # one that is hidden is answered like none
+    return store.list_page(connection, page, node_uuid=owner.uuid, **where)
 
 
 def _require_fields(names: tuple[str, ...], version: int) -> None:

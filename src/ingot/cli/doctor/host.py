@@ -100,7 +100,7 @@ def ports(settings: Settings) -> Iterator[Finding]:
         yield from _tcp("files", address, settings.files_port, tls=False)
     if settings.provision_interface is not None:
         for number, purpose in ((67, "DHCP"), (69, "TFTP")):
-            yield from _udp(purpose, number)
+            yield from _udp(purpose, number, settings.data / "dnsmasq" / "dnsmasq.conf")
 
 
 def _tcp(purpose: str, host: str, port: int, *, tls: bool) -> Iterator[Finding]:
@@ -134,22 +134,23 @@ def _answers(host: str, port: int, *, tls: bool) -> bool:
         return False
 
 
-def _udp(purpose: str, number: int) -> Iterator[Finding]:
+def _udp(purpose: str, number: int, own: Path) -> Iterator[Finding]:
     check = f"port {number}"
     held = any(line.split()[1].endswith(f":{number:04X}") for line in _read(Path("/proc/net/udp")).splitlines()[1:])
     if not held:
         yield fine(check, f"UDP port {number} ({purpose}) is free")
-    elif _dnsmasq_is_ours():
+    elif _dnsmasq_reads(own):
         yield fine(check, f"UDP port {number} ({purpose}) is served by ingot's dnsmasq")
     else:
         text = f"UDP port {number} ({purpose}) is held by another program"
         yield odd(check, text, f"See ss -lunp sport = :{number}; end it if it serves the provisioning network.")
 
 
-def _dnsmasq_is_ours() -> bool:
+def _dnsmasq_reads(file: Path) -> bool:
+    """Whether a dnsmasq runs with this file: another ingot's has its own."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         words = _read(path).split("\0")
-        if words[0].endswith("dnsmasq") and any(word.endswith("/dnsmasq/dnsmasq.conf") for word in words):
+        if words[0].endswith("dnsmasq") and f"--conf-file={file}" in words:
             return True
     return False
 

@@ -34,9 +34,10 @@ def rescue(
     client = api.from_environment(url)
     patch = [{"op": "add", "path": "/instance_info/rescue_ssh_keys", "value": lines}]
     client.call("PATCH", api.node_path(name), patch)
+    verbs.ask(client, name, "rescue", rescue_password=password)
     if password_file is None:
         click.echo(f"{name}: password of the user rescue: {password}")
-    verbs.run((name,), "rescue", url, timeout if wait else None, rescue_password=password)
+    verbs.wait(client, (name,), "rescue", timeout if wait else None)
 
 
 def _read(path: Path) -> str:

@@ -40,6 +40,11 @@ def run(names: tuple[str, ...], verb: str, url: str | None, timeout: float | Non
     client = api.from_environment(url)
     for name in names:
         ask(client, name, verb, **body)
+    wait(client, names, verb, timeout)
+
+
+def wait(client: api.Client, names: tuple[str, ...], verb: str, timeout: float | None) -> None:
+    """Follow the verb that was accepted to its end; ``timeout`` None says how to follow it instead."""
     if timeout is None:
         for name in names:
             click.echo(f'{name}: accepted "{verb}"; follow it with "ingot node watch {name}"')

@@ -65,10 +65,7 @@ def create(
 @options.connection
 def delete(names: tuple[str, ...], url: str | None) -> None:
     """Remove the nodes NAMES with their ports and history."""
-    client = api.from_environment(url)
-    for name in names:
-        client.call("DELETE", api.node_path(name))
-        click.echo(f"deleted {name}")
+    api.delete_each(url, names, api.node_path)
 
 
 @click.command("set")

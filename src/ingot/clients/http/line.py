@@ -22,6 +22,7 @@ from ingot.clients.http.answer import Answer
 from ingot.domain import errors
 
 _REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
+WARM = 1.0  # seconds since its last answer in which a connection is trusted with what must not be sent twice
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
 _UNSAFE_VALUE = re.compile(r"[^\x20-\x7e]")
 
@@ -78,7 +79,8 @@ class Line:
 
     async def _send(self, call: client.Call, place: _Place, request: bytes) -> client.Reply:
         kept = self._open
-        if kept is not None and kept.usable and kept.place == place:
+        fit = call.method in _REPEATABLE or (kept is not None and kept.is_warm)
+        if kept is not None and fit and kept.usable and kept.place == place:
             try:
                 return await kept.exchange(request, call.peer)
             except _Lost as lost:  # the server gave up a connection that was kept, just when it was used again
@@ -110,6 +112,12 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._answer: Answer | None = None
+        self._answered = 0.0  # loop time of the last whole answer
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether it was of use just now, so that the other side has hardly given it up since."""
+        return asyncio.get_running_loop().time() < self._answered + WARM
 
     @property
     def usable(self) -> bool:
@@ -128,6 +136,7 @@ class _Connection(asyncio.Protocol):
             await waiting
             reply = answer.reply()
             keep = answer.keeps
+            self._answered = asyncio.get_running_loop().time()
             return reply
         finally:
             self._waiting = self._answer = None

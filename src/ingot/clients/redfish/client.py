@@ -16,7 +16,7 @@ import msgspec
 
 from ingot.clients.http.client import Call, HttpClient, Reply, Streamed
 from ingot.clients.redfish import complaints
-from ingot.clients.redfish.resources import Resource, items, link, members, part, text
+from ingot.clients.redfish.resources import Resource, items, link, part, path_in, text
 from ingot.clients.redfish.service import Service
 from ingot.clients.redfish.sessions import Sessions
 from ingot.clients.redfish.target import Target
@@ -24,6 +24,7 @@ from ingot.domain import errors
 
 IDLE = 1200.0  # longer than power sync leaves a BMC alone that has failed
 CLOSE_DEADLINE = 8.0
+MOST_MEMBERS = 2000  # of a collection: a blade enclosure's systems, a full storage shelf, and far from endless
 _EXPAND = "$expand=.($levels=1)"  # DSP0266 section "The $expand query parameter": the members, not the links
 
 
@@ -130,13 +131,26 @@ class RedfishPool:
         """(path, resource) of every member of the collection at ``path``; empty where there is none."""
         if path is None:
             return []
-        listing = await self.get(target, f"{path}?{_EXPAND}" if await self._can_expand(target) else path)
         found: list[tuple[str, Resource]] = []
-        for item in items(listing, "Members"):
-            member = text(item, "@odata.id")
+        for item in await self.list_members(target, f"{path}?{_EXPAND}" if await self._can_expand(target) else path):
+            member = path_in(item)
             if member is not None:  # a member of one key is a link, any other is the resource itself
                 found.append((member, item if len(item) > 1 else await self.get(target, member)))
         return found
+
+    async def list_members(self, target: Target, path: str) -> list[Resource]:
+        """The members, or links to them, of the collection at ``path``, from all its pages; ``MOST_MEMBERS`` at most.
+
+        Source: DSP0266 section "Resource collections", Members@odata.nextLink.
+        """
+        found: list[Resource] = []
+        following: str | None = path
+        while following is not None and len(found) < MOST_MEMBERS:
+            page = await self.get(target, following)
+            some = items(page, "Members")
+            found += some
+            following = text(page, "Members@odata.nextLink") if some else None  # an empty page may lead to itself
+        return found[:MOST_MEMBERS]
 
     async def close(self) -> None:
         """Log out everywhere and close the connections; the pool cannot be used afterwards."""
@@ -188,7 +202,7 @@ class RedfishPool:
             raise errors.NotSupported(f"{target.name} has no Systems collection.")
         if target.system_id:
             return f"{systems.rstrip('/')}/{target.system_id}"
-        found = members(await self.get(target, systems))
+        found = [path for one in await self.list_members(target, systems) if (path := path_in(one))]
         if len(found) != 1:
             raise errors.Invalid(
                 f"{target.name} has {len(found)} systems ({', '.join(found[:8])}).",

@@ -15,6 +15,7 @@ from ingot.domain import errors
 
 LONGEST = 400
 MOST_MESSAGES = 3
+_URL = re.compile(r"""(\w+://)(?:[^/\s'"<>]*@)?([^/\s'"<>?#]+)[^\s'"<>]*""")
 _SESSION_LIMIT = re.compile(r"(maximum|too many|limit).*session|session.*(maximum|too many|limit)", re.IGNORECASE)
 
 
@@ -48,7 +49,7 @@ def is_session_limit(reply: Reply) -> bool:
 
 def failure(reply: Reply, what: str) -> errors.IngotError:
     """The error for an unsuccessful answer to ``what`` ("POST /redfish/v1/...")."""
-    said = "; ".join(text.rstrip(". ") or key for key, text in messages(reply)[:MOST_MESSAGES])[:LONGEST]
+    said = without_urls("; ".join(text.rstrip(". ") or key for key, text in messages(reply)[:MOST_MESSAGES]))[:LONGEST]
     text = f"{reply.peer} answered {reply.status} to {what}" + (f": {said}." if said else ".")
     match reply.status:
         case 401 | 403:
@@ -61,6 +62,11 @@ def failure(reply: Reply, what: str) -> errors.IngotError:
             return errors.Unreachable(text, hint="The BMC is busy or starting; try again, or reset it.")
         case _:
             return errors.Misbehaved(text)
+
+
+def without_urls(said: str) -> str:
+    """What a BMC says, with nothing of a URL but its host: BMCs repeat ours, which hold passwords and passes."""
+    return _URL.sub(r"\1\2/...", said)
 
 
 def _field(value: object, name: str) -> object:

@@ -49,18 +49,18 @@ def number(resource: Resource, name: str) -> float | None:
 
 def link(resource: Resource, name: str) -> str | None:
     """The path another resource is linked by."""
-    return text(part(resource, name), "@odata.id")
+    return path_in(part(resource, name))
 
 
 def links(resource: Resource, name: str) -> list[str]:
     """The paths of a list of links."""
-    found = (text(item, "@odata.id") for item in items(resource, name))
+    found = (path_in(item) for item in items(resource, name))
     return [path for path in found if path is not None]
 
 
-def members(collection: Resource) -> list[str]:
-    """The paths of a collection's members."""
-    return links(collection, "Members")
+def path_in(linked: Resource) -> str | None:
+    """Where a link leads, or a resource is."""
+    return text(linked, "@odata.id")
 
 
 def action(resource: Resource, name: str) -> str | None:

@@ -88,7 +88,12 @@ class Service:
             headers = {"Accept": "application/json", "Content-Type": kind} | await self._authorization(target)
             url = _url(target, path)
             await fence.passed()
-            return await self._http.send(Call("POST", url, target.name, headers, body, target.trust, UPLOAD_TIMEOUT))
+            call = Call("POST", url, target.name, headers, body, target.trust, UPLOAD_TIMEOUT)
+            try:
+                return await self._http.send(call)
+            except errors.Unreachable as error:
+                error.bmc = target.name
+                raise
 
     async def close(self) -> None:
         """Delete our session and end the connection; a BMC that does not answer is left alone."""
@@ -106,9 +111,11 @@ class Service:
         loop = asyncio.get_running_loop()
         started, pause = loop.time(), FIRST_PAUSE
         while True:
+            asked = False
             try:
                 known = headers | await self._authorization(target)
                 await fence.passed()  # not before the login, which may take long
+                asked = True
                 reply = await self._send(target, method, path, body, known)
                 if reply.status not in BUSY:
                     return reply
@@ -119,6 +126,8 @@ class Service:
                 raise
             except errors.Unreachable as error:
                 problem, ends = error, started + CONNECT_PATIENCE
+                if asked and error.sent and method == "POST":
+                    ends = 0.0  # an action must not happen twice: who ordered it looks what has become of it
             if loop.time() + pause > ends:
                 if isinstance(problem, errors.Unreachable):
                     problem.bmc = target.name
@@ -199,8 +208,9 @@ class Service:
                 f"{target.name} has no session login.", hint="Set redfish_auth_type to auto or basic."
             )
         problem = complaints.failure(reply, "the session login")
-        if full:
-            problem.hint = "Close other sessions on the BMC, or set redfish_auth_type to auto or basic."
+        if full:  # whatever the status: sessions end by themselves, so a retry may help
+            hint = "Close other sessions on the BMC, or set redfish_auth_type to auto or basic."
+            raise errors.Unreachable(problem.message, hint=hint)
         raise problem
 
     async def _log_out(self) -> None:

@@ -57,11 +57,11 @@ async def list_controllers(pool: RedfishPool, target: Target) -> list[Controller
 
 
 async def create(
-    pool: RedfishPool, target: Target, controller: Controller, wanted: Resource, apply_time: str | None
+    pool: RedfishPool, target: Target, collection: str, wanted: Resource, apply_time: str | None
 ) -> str | None:
     """Begin to make a volume (``wanted``: RAIDType, Name, CapacityBytes, Links); the task's monitor, None when done."""
     body = {**wanted, _TIME: apply_time} if apply_time else wanted
-    return tasks.monitor_of(await pool.post(target, str(controller.collection), body))
+    return tasks.monitor_of(await pool.post(target, collection, body))
 
 
 async def delete(pool: RedfishPool, target: Target, volume: Volume, apply_time: str | None) -> str | None:

@@ -13,14 +13,16 @@ from typing import cast
 import msgspec
 
 from ingot.clients.http.client import Reply
+from ingot.clients.redfish import complaints
 from ingot.clients.redfish.client import RedfishPool
-from ingot.clients.redfish.resources import Resource, items, number, path_of, text
+from ingot.clients.redfish.resources import Resource, items, link, number, part, path_in, path_of, text
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 4.0
 FAILED = frozenset({"Exception", "Killed", "Cancelled", "Interrupted"})
+_STUMBLES = (500, 502, 504)
 WAITING = frozenset({"New", "Pending", "Starting", "Suspended"})
 
 
@@ -54,6 +56,28 @@ async def follow(pool: RedfishPool, target: Target, reply: Reply, patience: floa
     raise errors.TimedOut(f"A task of {target.name} did not end in {patience:g} s.", hint="See the BMC's task list.")
 
 
+async def list_paths(pool: RedfishPool, target: Target) -> list[str]:
+    """Every task that the service shows; empty where it has no task service. Raises what ``RedfishPool.get`` raises."""
+    root = await pool.get(target, target.root)
+    service = link(root, "Tasks")  # the root names the task service so (DSP0268 ServiceRoot)
+    tasks = link(await pool.get(target, service), "Tasks") if service else None
+    return [] if tasks is None else [path for one in await pool.list_members(target, tasks) if (path := path_in(one))]
+
+
+async def find_begun(pool: RedfishPool, target: Target, before: list[str], order: str) -> str | None:
+    """The task that a POST to ``order`` has begun since the service had those of ``before``, if there is one.
+
+    For an order whose answer was lost, by a connection that broke or a process that died: it must not be given twice.
+    """
+    for path in await list_paths(pool, target):
+        if path not in before:
+            task = await pool.get(target, path)
+            posted = text(part(task, "Payload"), "TargetUri")
+            if posted in (None, order):
+                return text(task, "TaskMonitor") or path
+    return None
+
+
 def monitor_of(reply: Reply) -> str | None:
     """Where the task that an answer began is looked at; None when the action was done with the answer."""
     if reply.status != 202:
@@ -64,17 +88,21 @@ def monitor_of(reply: Reply) -> str | None:
 async def look(pool: RedfishPool, target: Target, monitor: str) -> Progress:
     """How the task at ``monitor`` goes; one that is gone is done: BMCs forget tasks once read, or at a restart.
 
-    Raises ``errors.Misbehaved`` with the task's own words when it failed, and what ``RedfishPool.get`` raises.
+    Raises ``errors.Misbehaved`` with the task's own words when it failed, ``errors.Unreachable`` for an error of the
+    service instead of an answer, and what ``RedfishPool.get`` raises.
     """
-    reply = await pool.send(target, "GET", monitor, accept=(404, 410))
+    reply = await pool.send(target, "GET", monitor, accept=(404, 410, *_STUMBLES))
+    if reply.status in _STUMBLES:  # of a task that failed its own words tell; a BMC that restarts just cannot show it
+        raise errors.Unreachable(complaints.failure(reply, f"GET {monitor}").message, hint="Look at the BMC's log.")
     if reply.status in (404, 410, 204):
         return Progress(done=True)
     body = _body(reply)
     state = text(body, "TaskState")
     if state in FAILED:
-        said = "; ".join(text(one, "Message") or "" for one in items(body, "Messages") if text(one, "Message"))
+        words = "; ".join(text(one, "Message") or "" for one in items(body, "Messages") if text(one, "Message"))
+        said = complaints.without_urls(words).rstrip(".")
         raise errors.Misbehaved(
-            f"A task of {reply.peer} ended as {state}" + (f": {said.rstrip('.')}." if said else "."),
+            f"A task of {reply.peer} ended as {state}" + (f": {said}." if said else "."),
             hint="See the BMC's task list and log.",
         )
     done = state == "Completed" or (reply.status == 200 and state is None)

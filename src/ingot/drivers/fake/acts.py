@@ -20,7 +20,8 @@ _CURE = "Remove fake_wait from driver_info."
 async def act(ctx: Context, action: str, effect: str | None = None) -> None:
     """Perform ``action`` ("power.set"); ``effect`` is what the machine remembers of it, None for mere reads.
 
-    Raises errors.Misbehaved when the node's ``fake_fault`` names the action (it may name several).
+    Raises errors.Misbehaved when the node's ``fake_fault`` names the action (it may name several), and as a driver with
+    a bug would when ``fake_bug`` does.
     """
     delay = _seconds(ctx, "fake_delay")
     if delay:
@@ -28,6 +29,8 @@ async def act(ctx: Context, action: str, effect: str | None = None) -> None:
     if action in str(ctx.driver_info.get("fake_fault") or "").split():
         text = ctx.driver_info.get("fake_fault_text") or f"the fake machine was told to fail {action}"
         raise errors.Misbehaved(text, hint="Remove fake_fault from driver_info.")
+    if action == ctx.driver_info.get("fake_bug"):
+        raise ValueError(ctx.driver_info.get("fake_fault_text"))
     await fence.passed()
     if effect is not None and ctx.kit.settings.fake_effects:
         _remember(Path(ctx.kit.settings.fake_effects), ctx.node.uuid, effect)  # at once: no moment to be stopped in

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from ingot.clients.redfish import updates
+from ingot.clients.redfish import tasks, updates
 from ingot.domain import errors
 from ingot.drivers.redfish import restart, target
 from ingot.interfaces.context import Context, StepContext, WaitFor
@@ -94,12 +94,24 @@ async def install(ctx: StepContext, images: list[Image], key: str) -> None:
 
 
 async def wait_for_bmc(ctx: StepContext) -> None:
-    """Until the BMC answers with its version: it restarts after an update of its own."""
+    """Until the BMC answers with its version: it restarts after an update of its own, and while its services start it
+    may say all kinds of things. Refused credentials and a certificate that proves nothing do not mend themselves."""
+    said: list[str] = []
 
     async def answers() -> bool:
-        return bool((await versions(ctx)).get("bmc"))
+        said.clear()
+        try:
+            return bool((await versions(ctx)).get("bmc"))
+        except (errors.AccessDenied, errors.Untrusted):
+            raise
+        except (errors.Unreachable, errors.Misbehaved, errors.NotFound, errors.NotSupported) as error:
+            said.append(error.message)
+            return False
 
-    await restart.until(ctx, answers, WaitFor("the BMC to come back", _BACK, 180.0, hint=_HINT))
+    async def why() -> str | None:
+        return said[0] if said else None
+
+    await ctx.wait.until(answers, WaitFor("the BMC to come back", _BACK, 180.0, explain=why, hint=_HINT))
 
 
 async def tell(ctx: StepContext, before: Versions, components: list[str]) -> None:
@@ -129,9 +141,13 @@ async def _let_alone(ctx: StepContext, pause: float, key: str) -> None:
 async def _begin(ctx: StepContext, image: Image, key: str) -> str | None:
     """Start one installation, once; its task."""
     pool, service = ctx.kit.redfish, target.of(ctx)
+    before = await ctx.once(f"{key}: tasks before", lambda: tasks.list_paths(pool, service))
 
     async def order() -> str | None:
         ways = await updates.service(pool, service)
+        for way in filter(None, (ways.simple, ways.push)):  # an order whose answer was lost is not given again
+            if begun := await tasks.find_begun(pool, service, before, way):
+                return begun
         item = await updates.find_target(pool, service, image.component) if image.component else None
         await ctx.journal.note(f"Installing the {image.component or 'new'} firmware {image.file}.")
         if ways.simple and not image.checksum:

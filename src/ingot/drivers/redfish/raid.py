@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.clients.redfish import storage
-from ingot.clients.redfish.resources import Resource
+from ingot.clients.redfish import storage, tasks
 from ingot.domain import errors, raid
 from ingot.drivers.redfish import raid_plan, restart, target
 from ingot.interfaces.context import Context, StepContext, WaitFor
@@ -63,8 +62,8 @@ class RedfishRaid(RaidInterface):
     async def _reach(self, ctx: StepContext, wanted: list[dict[str, Any]], *, delete: bool) -> None:
         # What cannot be made at all must not cost the volumes there are, so the plan is made before anything goes.
         await ctx.once("possible", lambda: self._try_plan(ctx, wanted, delete=delete))
-        if delete:
-            await self._delete(ctx)
+        if delete:  # noted when it is over: entered again, those that are made since must not be waited for to go
+            await ctx.once("emptied", lambda: self._delete(ctx))
         await self._create(ctx, wanted)
         await ctx.journal.change_node(raid_config={"logical_disks": await self._told(ctx, wanted)})
         await restart.after(ctx)
@@ -87,24 +86,35 @@ class RedfishRaid(RaidInterface):
         return able
 
     async def _create(self, ctx: StepContext, wanted: list[dict[str, Any]]) -> None:
-        async def order() -> list[str]:
+        async def plan() -> list[dict[str, Any]]:
             present = await self._controllers(ctx)
             there = {volume.name for one in present for volume in one.volumes}
             missing = [one for one in wanted if one["volume_name"] not in there]
-            monitors: list[str] = []
-            for choice in raid_plan.choose(missing, present):
-                time = _apply_time(choice.controller)
-                monitor = await storage.create(ctx.kit.redfish, target.of(ctx), choice.controller, _body(choice), time)
-                monitors += [monitor] if monitor else []
-            return monitors
+            return [_order(choice) for choice in raid_plan.choose(missing, present)]
 
-        monitors = await ctx.once("create", order)
+        begun = [await self._begin(ctx, order) for order in await ctx.once("plan", plan)]
+        monitors = [monitor for monitor in begun if monitor]
 
         async def made() -> bool:
-            names = {volume.name for one in await self._controllers(ctx) for volume in one.volumes}
-            return {one["volume_name"] for one in wanted} <= names
+            return {one["volume_name"] for one in wanted} <= await self._names(ctx)
 
         await self._finish(ctx, "created", monitors, made)
+
+    async def _begin(self, ctx: StepContext, order: dict[str, Any]) -> str | None:
+        """Have one volume made, once: one that is there, or that a task is about to make, was ordered before."""
+        pool, service, name = ctx.kit.redfish, target.of(ctx), order["wanted"]["Name"]
+        before = await ctx.once(f"tasks before {name}", lambda: tasks.list_paths(pool, service))
+
+        async def create() -> str | None:
+            if name in await self._names(ctx):
+                return None
+            begun = await tasks.find_begun(pool, service, before, order["collection"])
+            return begun or await storage.create(pool, service, **order)
+
+        return await ctx.once(f"create {name}", create)
+
+    async def _names(self, ctx: StepContext) -> set[str]:
+        return {volume.name for one in await self._controllers(ctx) for volume in one.volumes}
 
     async def _delete(self, ctx: StepContext) -> None:
         async def order() -> list[str]:
@@ -160,13 +170,16 @@ def _apply_time(controller: storage.Controller) -> str | None:
     return storage.IMMEDIATE if storage.IMMEDIATE in times else storage.ON_RESET
 
 
-def _body(choice: raid_plan.Choice) -> Resource:
-    return {
+def _order(choice: raid_plan.Choice) -> dict[str, Any]:
+    """What ``storage.create`` takes, as JSON."""
+    body = {
         "Name": choice.wish["volume_name"],
         "RAIDType": choice.level.word,
         "CapacityBytes": choice.size,
         "Links": {"Drives": [{"@odata.id": drive.path} for drive in choice.drives]},
     }
+    controller = choice.controller
+    return {"collection": controller.collection, "wanted": body, "apply_time": _apply_time(controller)}
 
 
 def _line(controller: storage.Controller, volume: storage.Volume, wish: dict[str, Any]) -> dict[str, Any]:

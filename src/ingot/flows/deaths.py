@@ -1,0 +1,56 @@
+"""What it costs a run that the process which worked on it died: nothing, unless the run seems to kill them itself.
+
+Why: a kill, a crash or a host that goes is no fault of the work in hand, so neither deadlines nor waits may be used up
+by it, however often it happens. May not: write. Invariant: no second is given back twice, so a step that hangs has its
+end at most one whole deadline after the last death.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ingot.domain import errors, runs
+
+_NOTE = "deaths"
+MOST = 100
+"""So many deaths in one place without a line of progress, and the run is taken for their cause."""
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """What a run is given: ``seconds`` more, its wait as it goes on, its memo with the note of this death."""
+
+    seconds: float
+    wait: runs.Wait | None
+    memo: dict[str, object]
+
+
+def reckon(run: runs.Run, entries: list[runs.Entry], now: float) -> Loss:
+    """What was lost when the last owner of ``run`` died: all since its journal's last line, or since it last died.
+
+    Nobody knows when it died; what it had finished is in the journal, and what it did since will be done again.
+    """
+    note = run.memo.get(_NOTE, {})
+    since = max(entries[-1].at if entries else run.started_at, note.get("at", 0.0))
+    seconds = max(0.0, now - since)
+    wait = run.wait
+    if wait is not None:
+        later = max(0.0, min(seconds, now - wait.since))
+        wait = msgspec.structs.replace(wait, since=wait.since + later, deadline=wait.deadline + later)
+    place = _place(run, entries)
+    times = 1 + (note["times"] if note.get("place") == place else 0)
+    return Loss(seconds, wait, {**run.memo, _NOTE: {"at": now, "place": place, "times": times}})
+
+
+def refuse_deadly(run: runs.Run, entries: list[runs.Entry], what: str) -> None:
+    """Raise errors.Misbehaved where ``what`` was begun ``MOST`` times and its process died each time."""
+    note = run.memo.get(_NOTE, {})
+    if note.get("place") == _place(run, entries) and note["times"] >= MOST:
+        raise errors.Misbehaved(
+            f"The conductor died {note['times']} times in the middle of {what}",
+            hint="Look in its log and the kernel's for what killed it (memory?), then start the operation again.",
+        )
+
+
+def _place(run: runs.Run, entries: list[runs.Entry]) -> list[int]:
+    """Changes with every step forward: a line in the journal, or a result noted in the memo."""
+    return [len(entries), len(run.memo.keys() - {_NOTE})]
