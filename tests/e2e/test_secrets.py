@@ -30,8 +30,10 @@ from ingot.cli.demo import service
 from ingot_rack import fleet
 
 pytestmark = pytest.mark.slow
-LISTS = ("nodes", "nodes/detail", "ports/detail", "chassis", "drivers", "conductors")
-LISTS += ("volume/targets?detail=true", "deploy_templates?detail=true", "runbooks?detail=true")
+LISTS = (
+    *("nodes", "nodes/detail", "ports/detail", "chassis", "drivers", "conductors"),
+    *("volume/targets?detail=true", "deploy_templates?detail=true", "runbooks?detail=true"),
+)
 OF_NODE = ("", "/states", "/history?detail=true", "/inventory", "/validate", "/vifs", "/traits", "/bios", "/firmware")
 RESTS = {"available", "active", "manageable", "enroll", "deploy failed", "clean failed", "rescue", "error"}
 FAILED = {"deploy failed", "clean failed", "error"}
