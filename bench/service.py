@@ -3,7 +3,8 @@
 Run: ./ingot bench service [--rounds N] [--idle SECONDS] [--nodes N]
 
 Starts the service on loopback with an empty data folder. Memory is the proportional set size of the process; idle CPU
-is its own processor time over the idle seconds.
+is its own processor time over the idle seconds. The table says what is installed: each package that the service needs,
+itself among them, without compiled caches and system packages, the largest first.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 import report
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
+SMALL = 1.0
+"""MiB from which a package has a line of its own."""
 
 
 class Start(NamedTuple):
@@ -59,7 +65,36 @@ def main() -> None:
         f"idle CPU with {wanted.nodes} new nodes, % of a core": round(full.busy * 100, 2),
     }
     ready, memory = figures["start to ready, s (median)"], figures["memory after start, MiB (PSS)"]
-    taking.tell(f"ready in {ready} s, {memory} MiB, idle at {last.busy * 100:.1f} % of a core", figures)
+    sizes = sorted(installed().items(), key=lambda one: -one[1])
+    figures |= {"packages installed": len(sizes), "installed, MiB": round(sum(size for _, size in sizes), 1)}
+    rows = [{"package": name, "MiB": round(size, 2)} for name, size in sizes if size >= SMALL]
+    taking.tell(f"ready in {ready} s, {memory} MiB, idle at {last.busy * 100:.1f} % of a core", figures, rows)
+
+
+def installed() -> dict[str, float]:
+    """MiB of files by package, of ingot and all that it requires."""
+    folders = ("src/ingot", "src/ingot_agent", "src/ingot_rack", "ramdisk")
+    own = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    found = {"ingot": sum(_size(path) for path in own)}
+    wanted = [*tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]]
+    while wanted:
+        need = Requirement(wanted.pop())
+        name = need.name.lower().replace("_", "-")
+        if name in found:
+            continue
+        package = metadata.distribution(need.name)
+        found[name] = sum(_size(Path(str(file.locate()))) for file in package.files or [])
+        wanted += [line for extra in ("", *need.extras) for line in _required(package, extra)]
+    return found
+
+
+def _required(package: metadata.Distribution, extra: str) -> list[str]:
+    needs = [Requirement(line) for line in package.requires or []]
+    return [one.name for one in needs if one.marker is None or one.marker.evaluate({"extra": extra})]
+
+
+def _size(path: Path) -> float:
+    return path.stat().st_size / 2**20 if path.is_file() and "__pycache__" not in path.parts else 0.0
 
 
 def one_start(folder: Path, idle: float, nodes: int = 0) -> Start:

@@ -6,8 +6,10 @@ A failure names every place as `file:line: what` and then says what to do.
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 
+import pytest
 from packaging.requirements import Requirement
 
 from checkout import ROOT, files, refuse
@@ -82,3 +84,10 @@ def test_first_pages_stay_short() -> None:
     lengths = {name: (ROOT / name).read_text().count("\n") for name in limits}
     long = [f"{name}:1: {n} lines, limit {limits[name]}" for name, n in lengths.items() if n > limits[name]]
     refuse(long, "the first pages are read in one go: move detail below docs/")
+
+
+@pytest.mark.parametrize("verb", ["test", "check", "bench", "docs"])
+def test_the_launchers_own_verbs_have_help(verb: str) -> None:
+    argv = [ROOT / "ingot", verb, "--help"]
+    asked = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True)
+    assert f"./ingot {verb} " in asked.stdout

@@ -28,7 +28,9 @@ class Faults:
     then cuts the connection, so the client cannot know, `order_cut_next` does so with
     each POST that is no login; `power_says` is a lie (on or off), "" is the truth;
     with `boot_ignored` a boot device is kept but not booted from, with `boot_forgotten` it is taken and not even kept,
-    with `http_uri_forgotten` only the URL to boot from is not kept; with `clock_kept` the BMC's clock cannot be set.
+    with `http_uri_forgotten` only the URL to boot from is not kept; with `clock_kept` the BMC's clock cannot be set;
+    `reading_refused` names the sensor of which nothing can be read, `bmc_restart_status` is what is answered while the
+    BMC itself restarts.
     """
 
     drop_rate: float = 0.0
@@ -51,10 +53,12 @@ class Faults:
     task_seconds: float = 0.0
     task_fails: int = 0
     bmc_restart_seconds: float = 0.0
+    bmc_restart_status: int = 503
     boot_forgotten: bool = False
     http_uri_forgotten: bool = False
     clock_kept: bool = False
     sdr_changes_next: int = 0
+    reading_refused: str = ""
 
     def change(self, values: Mapping[str, object]) -> None:
         """Set faults by name; raises Invalid for an unknown name or a value of another type."""

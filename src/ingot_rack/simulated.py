@@ -23,7 +23,7 @@ BootHook = Callable[[BootDevice], None]
 class Simulated:
     """A machine in memory. `on_boot` is told of each start (its device) and each stop (NONE)."""
 
-    __slots__ = ("_boot", "_facts", "_media", "_power", "delay", "history", "on_boot", "order")
+    __slots__ = ("_boot", "_facts", "_lines", "_media", "_power", "delay", "history", "on_boot", "order")
 
     def __init__(self, facts: hardware.Facts, *, delay: float = 0.0) -> None:
         self._facts = facts
@@ -34,6 +34,7 @@ class Simulated:
         self.on_boot: BootHook | None = None
         self.order = BootDevice.DISK
         self.history: list[PowerAction] = []
+        self._lines: set[asyncio.Task[None]] = set()
 
     @property
     def facts(self) -> hardware.Facts:
@@ -98,12 +99,12 @@ class Simulated:
         self._media = None
 
     async def open_console(self) -> hardware.Console:
-        """A serial line behind which a login prompt echoes what is typed."""
+        """A serial line behind which a login prompt echoes what is typed; it ends when the machine goes off."""
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_connection(sock=theirs)
         task = asyncio.create_task(_echo(reader, writer, f"\r\n{self._facts.name} login: ".encode()))
-        _ECHOES.add(task)
-        task.add_done_callback(_ECHOES.discard)
+        self._lines.add(task)
+        task.add_done_callback(self._lines.discard)
         return await asyncio.open_connection(sock=ours)
 
     def _start(self) -> None:
@@ -117,17 +118,18 @@ class Simulated:
     def _stop(self) -> None:
         was_on = self._power is PowerState.ON
         self._power = PowerState.OFF
+        for line in self._lines if was_on else ():
+            line.cancel()
         if was_on and self.on_boot:
             self.on_boot(BootDevice.NONE)
 
 
-_ECHOES: set[asyncio.Task[None]] = set()
-
-
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, greeting: bytes) -> None:
-    with contextlib.suppress(ConnectionError):
-        writer.write(greeting)
-        while data := await reader.read(4096):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    try:
+        with contextlib.suppress(ConnectionError):
+            writer.write(greeting)
+            while data := await reader.read(4096):
+                writer.write(data)
+                await writer.drain()
+    finally:
+        writer.close()

@@ -101,6 +101,9 @@ async def test_inspection_data_at_exactly_1_1_and_from_1_84(api: Api) -> None:
     reply = await api.call("POST", path, body)
     assert (reply.status, set(reply.body)) == (202, {"node", "config"})
     assert (await api.call("POST", path, {})).status == 400
+    many = {**INVENTORY, "interfaces": [{"name": "x", "mac_address": MAC}] * 5000}
+    refused = await api.call("POST", path, {"inventory": many})
+    assert (refused.status, "5000 interfaces" in str(refused.body)) == (400, True)
 
 
 async def test_inspection_data_is_refused_for_a_node_nobody_inspects(api: Api) -> None:

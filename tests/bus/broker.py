@@ -30,22 +30,23 @@ class Broker:
     """A broker that can be ended and started again; ``url`` stays the same."""
 
     folder: Path
+    address: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     _names_port: int = field(default_factory=free_port)
     _children: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
 
     @property
     def url(self) -> str:
-        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+        return f"amqp://guest:guest@{self.address}:{self.port}/"
 
     def start(self) -> None:
         """Start and wait until it answers."""
         # Erlang's register of node names: without this child of ours the server would leave one behind.
         self._spawn(programs.system("epmd"), "-address", "127.0.0.1", "-port", str(self._names_port))
-        self._await(self._children[-1], self._names_port, b"")
+        self._await(self._children[-1], ("127.0.0.1", self._names_port), b"")
         programs.system("rabbitmq-server")
         # It listens before it serves; only one that serves answers the protocol's header.
-        self._await(self._spawn(_SERVER), self.port, b"AMQP\x00\x00\x09\x01")
+        self._await(self._spawn(_SERVER), (self.address, self.port), b"AMQP\x00\x00\x09\x01")
 
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
         with (self.folder / "out").open("ab") as out:
@@ -70,7 +71,7 @@ class Broker:
 
     def _environment(self) -> dict[str, str]:
         config = self.folder / "rabbitmq.conf"
-        config.write_text(f"listeners.tcp.default = 127.0.0.1:{self.port}\nloopback_users = none\n")
+        config.write_text(f"listeners.tcp.default = {self.address}:{self.port}\nloopback_users = none\n")
         (self.folder / "plugins").write_text("[].\n")
         own = {
             "HOME": str(self.folder),
@@ -87,12 +88,12 @@ class Broker:
         }
         return {**os.environ, **own}
 
-    def _await(self, child: subprocess.Popen[bytes], port: int, greeting: bytes) -> None:
+    def _await(self, child: subprocess.Popen[bytes], place: tuple[str, int], greeting: bytes) -> None:
         """Wait until a child takes connections, and answers a greeting if there is one."""
         end = time.monotonic() + _WITHIN
         pause = threading.Event()  # never set
         while time.monotonic() < end and child.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as sock:
+            with contextlib.suppress(OSError), socket.create_connection(place, 1) as sock:
                 sock.settimeout(5)
                 sock.sendall(greeting)
                 if not greeting or sock.recv(1):
@@ -102,9 +103,9 @@ class Broker:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Generator[Broker]:
+def running(folder: Path, address: str = "127.0.0.1") -> Generator[Broker]:
     """A broker that serves while the context lasts."""
-    broker = Broker(folder)
+    broker = Broker(folder, address)
     try:
         broker.start()
         yield broker

@@ -97,6 +97,13 @@ async def test_an_error_arrives_as_it_was_raised(broker: Broker) -> None:
         with pytest.raises(errors.Unreachable, match="No conductor is running that could do this"):
             await api.call("unknown")
 
+        async def odd() -> object:
+            return object()
+
+        east.answer("odd", odd)
+        with pytest.raises(errors.Bug, match="answer to odd cannot be sent as JSON"):
+            await api.call("odd", within=10)
+
 
 async def test_a_broker_that_was_killed_is_found_again_and_what_was_missed_is_rung(broker: Broker) -> None:
     async def slow() -> None:

@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import time
 import tomllib
 from contextlib import closing
 from pathlib import Path
@@ -220,6 +221,23 @@ def test_doctor_asks_the_bmcs(run: Run, tmp_path: Path, place: list[str]) -> Non
         "gone-2: nothing answers at 127.77.9.2, TCP port 9",
         "1 of 3 answer",
     ]
+
+
+def test_doctor_asks_many_silent_bmcs_at_once(run: Run, tmp_path: Path, place: list[str]) -> None:
+    """A BMC that says nothing at all takes the whole patience; forty take no longer than one."""
+    run("init", *place)
+    silent = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(40)]
+    with program.serving(tmp_path / "data", "--noauth", "--set", "power_sync_interval=0") as url:
+        for number, one in enumerate(silent):
+            one.bind(("127.77.8.1", 0))
+            info = {"ipmi_address": "127.77.8.1", "ipmi_port": one.getsockname()[1]}
+            api.Client(url).call("POST", "/v1/nodes", {"driver": "ipmi", "name": f"n{number}", "driver_info": info})
+        began = time.monotonic()
+        found = findings(run("doctor", "--json", *place))["BMCs"]
+        assert time.monotonic() - began < 15, "one after another, even six at a time, would take 20 s and more"
+    assert found[-1]["text"] == "and 20 more"
+    for one in silent:
+        one.close()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -105,5 +105,26 @@ def test_a_terminal_gets_a_table_with_a_bar() -> None:
     assert "no DHCP request seen" in text
 
 
+def test_a_small_terminal_shows_what_moves_and_all_of_it_in_the_end() -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    lines = board.LiveBoard()
+    for number in range(500):
+        lines.put(f"n{number}", board.Line("rests", board.Mark.DONE))
+    lines.put("n450", board.Line("writing"))
+    lines.put("n470", board.Line("no DHCP request seen", board.Mark.FAILED))
+    console = Console(width=80, height=10, record=True, force_terminal=True, color_system=None)
+    lines.live = Live(console=console, get_renderable=lines.render, auto_refresh=False)
+    console.print(lines.render())
+    told = console.export_text().splitlines()
+    assert len(told) == 8
+    assert [line.split()[1] for line in told[:2]] == ["n450", "n470"]
+    assert told[-1].strip() == "and 493 more"
+    with lines.live:
+        pass
+    assert "n499" in console.export_text()
+
+
 def test_durations_in_words() -> None:
     assert [board.duration(value) for value in (0.4, 119, 185)] == ["0 s", "119 s", "3 min 5 s"]

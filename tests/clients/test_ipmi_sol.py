@@ -14,6 +14,7 @@ from ingot.clients.ipmi.client import IpmiPool
 from ingot.clients.ipmi.target import Target
 from ingot.domain import errors
 from ingot_rack import fleet as fleets
+from ingot_rack.hardware import PowerAction
 
 
 @pytest.fixture
@@ -113,3 +114,16 @@ async def test_openipmi_serves_the_same_line(openipmi: Any) -> None:
             assert (await heard(line, b"end")).endswith(said)
         await line.send_break()
         await line.close()
+
+
+async def test_a_console_outlives_a_power_cycle(fleet: Any) -> None:
+    """The machine's end of the serial line goes with its power; the BMC's does not."""
+    machine = bmc(fleet).hardware
+    await machine.set_power(PowerAction.ON)
+    line = await opened(fleet)
+    await machine.set_power(PowerAction.CYCLE)
+    await heard(line, b"login: ")
+    await line.write(b"still here")
+    assert await heard(line, b"here") == b"still here"
+    await line.close()
+    await (await opened(fleet)).close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -229,3 +230,11 @@ async def test_a_url_that_a_bmc_repeats_is_not_shown(pool: RedfishPool, odd: tup
     with pytest.raises(errors.Misbehaved) as caught:
         await media.insert(pool, one, (media.Kind.CD,), url)
     assert "Unable to mount 'https://images.example:8080/...', sorry." in caught.value.sentence()
+
+
+async def test_a_full_disk_is_ours_not_the_servers(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:
+    service, one = odd
+    service.give("GET", "/image", web.Response(body=bytes(4096)))
+    with pytest.raises(errors.IngotError, match="No space is left on this conductor's disk") as caught:
+        await pool.download(f"{one.origin}/image", Path("/dev/full"), 10)
+    assert not isinstance(caught.value, errors.Unreachable)

@@ -27,6 +27,8 @@ class Site:
         self._environment = {**program.environment(), **{name: url for name, url in urls.items() if url}}
         effects = str(folder / "effects")
         self._settings = {"fake_effects": effects, "power_sync_interval": "0", "drivers": "fake-hardware"}
+        self.prefix: dict[str, tuple[str, ...]] = {}
+        """Words before the command of a process, by its name."""
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self.client = Client(f"http://127.0.0.1:{self._port}", timeout=30)
 
@@ -37,7 +39,7 @@ class Site:
         for key, value in {**self._settings, "hostname": name}.items():
             words += ["--set", f"{key}={value}"]
         with (self.folder / f"{name}.log").open("ab") as log:
-            argv = program.ingot_argv(*words)
+            argv = [*self.prefix.get(name, ()), *program.ingot_argv(*words)]
             environment = {**self._environment, "PYTHONPATH": str(source)}
             self._children[name] = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
 
@@ -113,9 +115,12 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(folder: Path, database: str, broker: str, *conductors: str) -> Generator[Site]:
+def site(
+    folder: Path, database: str, broker: str, *conductors: str, prefix: dict[str, tuple[str, ...]] | None = None
+) -> Generator[Site]:
     """A site that works: its API and these conductors are there."""
     made = Site(folder, database, broker)
+    made.prefix |= prefix or {}
     try:
         for name in ("api", *conductors):
             made.start(name)

@@ -90,7 +90,7 @@ async def test_a_long_step_keeps_its_lease(tmp_path: Path) -> None:
 
 async def test_three_hundred_machines_are_worked_on_by_two_conductors_each_once(tmp_path: Path) -> None:
     async with stand.site(tmp_path) as deps, stand.conductor(deps, "east"), stand.conductor(deps, "west"):
-        uuids = [await stand.add_node(deps) for _ in range(110)]
+        uuids = [await stand.add_node(deps) for _ in range(150)]
         await asyncio.gather(*(provisioning.request(deps, uuid, "active", {}) for uuid in uuids))
         for uuid in uuids:
             assert (await stand.ended(deps, uuid, 40)).generation == 1

@@ -272,3 +272,9 @@ def test_rules_of_the_settings_may_come_before_all_others() -> None:
         {"op": f"!{name}", "args": ["x"] * len(form.names())} for name, form in inspection_rules.CONDITIONS.items()
     ]
     inspection_rules.check(rule(conditions=every))
+
+
+def test_a_text_cannot_grow_without_end() -> None:
+    assert len(rule_terms.fill("{node.name:9999}", SCOPE)) == 9999
+    with pytest.raises(errors.Invalid, match="grows beyond 1048576 characters"):
+        rule_terms.fill("{node.name:9999}" * 200, SCOPE)

@@ -49,3 +49,20 @@ def test_a_new_url_takes_the_old_ones_place() -> None:
 )
 def test_keys_whose_values_upstream_masks_are_secret(key: str) -> None:
     assert secrets.split({key: "x"}, {}) == ({key: secrets.MASK}, {key: "x"})
+
+
+def test_a_secret_stays_with_its_item_when_a_list_is_changed() -> None:
+    """Known in clear, items are found again by their looks; a newcomer without a secret of its own gets nobody's."""
+    old = {"steps": [{"step": "a", "args": {"password": "pa"}}, {"step": "b", "args": {"password": "pb"}}]}
+    shown = secrets.split(old, {})[0]
+    first, second = shown["steps"]
+    new = {"step": "c", "args": {"password": secrets.MASK}}
+    for steps, passwords in (
+        ([second], ["pb"]),
+        ([second, first], ["pb", "pa"]),
+        ([first, new, second], ["pa", secrets.MASK, "pb"]),
+        ([{**first, "priority": 1}, second], ["pa", "pb"]),
+        ([second, new], ["pb", secrets.MASK]),
+    ):
+        whole = secrets.merge(*secrets.split({"steps": steps}, old))
+        assert [one["args"]["password"] for one in whole["steps"]] == passwords

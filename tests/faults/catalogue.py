@@ -7,11 +7,15 @@ Invariant: a sentence that is no longer shown fails the test that injects its fa
 
 from __future__ import annotations
 
+import ast
+import functools
 import json
 import os
 import re
 from pathlib import Path
 from typing import NamedTuple
+
+from faults import tried
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
@@ -35,6 +39,8 @@ _SILENCE, _FLOW = "tests/drivers/generic/test_silence.py", "tests/flows/test_fau
 _CONTROLLER, _START = "tests/e2e/test_controller_faults.py", "tests/e2e/test_start_faults.py"
 _DATABASE = "tests/servers/test_harmed.py"
 _OCI, _BROKER = "tests/images/test_oci.py", "tests/bus/test_rabbitmq.py"
+
+_ERASE = "tests/e2e/test_secure_erase.py"
 
 FAULTS: dict[str, Fault] = {
     "ipmi-silent": Fault("BMC", "every packet to the BMC is lost", "No IPMI answer", "Check the address", _IPMI),
@@ -69,6 +75,10 @@ FAULTS: dict[str, Fault] = {
         "agent", "the agent restarts in a step", "was restarted in the middle", "Look at the machine's", _AGENT
     ),
     "agent-step-failed": Fault("disk", "the disk dies in a step", "the disk died", "See its log", _AGENT),
+    "disk-erase-refused": Fault(
+        "disk", "it begins its own erase and aborts it", "did not erase itself", "continue_if_secure", _ERASE
+    ),
+    "disk-dead-sector": Fault("disk", "a sector of it cannot be written", "Writing", "Check or replace", _ERASE),
     "image-checksum": Fault("image", "its checksum is another", "is wrong: expected", "correct it in", _IMAGE),
     "image-wrong-format": Fault("image", "qcow2 declared as raw", "its content is qcow2", "Set image_disk", _IMAGE),
     "image-backing-file": Fault("image", "it wants to read a file of ours", "backing file", "Flatten it", _IMAGE),
@@ -161,7 +171,29 @@ def page() -> str:
         lines += ["", f"## {area[0].upper()}{area[1:]}", "", "| fault | injected | sentence shown |", "|---|---|---|"]
         found = [(name, fault) for name, fault in FAULTS.items() if fault.area == area]
         lines += [f"| {name} | {one.injected} | {_cell(shown.get(name, '(never shown)'))} |" for name, one in found]
+    lines += ["", "## Where each kind is tried", "", "| of | fault | tests |", "|---|---|---|"]
+    for area, kinds in tried.TRIED.items():
+        for kind, places in kinds.items():
+            tests = dict.fromkeys(test_of(place) for place in places)
+            lines.append(f"| {area} | {kind} | {'<br>'.join(f'`{one}`' for one in tests)} |")
     return "\n".join(lines) + "\n"
+
+
+def test_of(place: str) -> str:
+    """The test a place of tried.TRIED means: of a fault of this catalogue the function that injects it."""
+    fault = FAULTS.get(place)
+    return place if fault is None else f"{fault.test}::{injecting(fault.test, place)}"
+
+
+@functools.cache
+def injecting(file: str, name: str) -> str:
+    """The function in ``file`` that names the fault; "?" where none does."""
+    for found in ast.walk(ast.parse((ROOT / file).read_text())):
+        if isinstance(found, ast.AsyncFunctionDef | ast.FunctionDef) and found.name.startswith("test_"):
+            words = (one.value for one in ast.walk(found) if isinstance(one, ast.Constant))
+            if name in words:
+                return found.name
+    return "?"
 
 
 _HEAD = f"""# Faults and what is said of them
@@ -170,7 +202,7 @@ _HEAD = f"""# Faults and what is said of them
 showed when they were injected last. Each test fails when the sentence is another than here, names another cause, or
 does not say what to do. (Some are told while work goes on by itself, or are one part of a longer reason: of those only
 the cause is asked.) ADDRESS, UUID, N and the like stand for what differs from run to run. Which test injects which
-fault stands in `tests/faults/catalogue.py`. Written by the tests: `INGOT_WRITE_DOCS=1 ./ingot test tests/faults`."""
+fault stands in the last table. Written by the tests: `INGOT_WRITE_DOCS=1 ./ingot test tests/faults`."""
 
 
 def _cell(text: str) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from faults import catalogue
+from faults import catalogue, tried
 
 ROOT = catalogue.ROOT
 
@@ -28,6 +28,14 @@ def test_a_fault_is_injected_and_its_sentence_names_cause_and_action(name: str) 
     assert shown, f"run {fault.test} with INGOT_WRITE_DOCS=1"
     assert fault.cause in shown
     assert fault.action in shown
+
+
+@pytest.mark.parametrize(
+    "place", {one for kinds in tried.TRIED.values() for places in kinds.values() for one in places}
+)
+def test_what_is_said_to_try_a_fault_is_there(place: str) -> None:
+    file, _, function = catalogue.test_of(place).partition("::")
+    assert f"def {function}" in (ROOT / file).read_text(), place
 
 
 def test_no_sentence_is_of_an_unknown_fault() -> None:

@@ -86,3 +86,13 @@ async def test_a_broken_file_of_rules_is_named(tmp_path: Path, text: str) -> Non
         assert found.provision_state == states.State.INSPECT_FAILED
         assert f"The file of inspection rules {file} cannot be used" in str(found.last_error)
         assert found.traits == ()
+
+
+@pytest.mark.parametrize("op", ["matches", "contains"])
+async def test_a_search_that_backtracks_without_end_is_stopped(tmp_path: Path, op: str) -> None:
+    """2 to the power of 40 steps otherwise, in which the process would do nothing else."""
+    endless = {"op": op, "args": {"value": "a" * 40 + "!", "regex": "^(a+)+$"}}
+    async with stand.site(tmp_path) as deps:
+        found, _ = await inspect(deps, {"op": "add-trait", "args": {"name": "CUSTOM_A"}}, conditions=[endless])
+    assert found.provision_state == states.State.INSPECT_FAILED
+    assert f"condition 1 ({op}): its judgement took more than 0.5 s" in str(found.last_error)

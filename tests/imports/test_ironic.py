@@ -159,11 +159,16 @@ def test_undo_forgets_all_but_what_was_worked_on(made: Made, tmp_path: Path) -> 
     assert len(nodes(tmp_path)) == filling.NODES
     with closing(sqlite3.connect(tmp_path / "ingot.db")) as connection, connection:
         connection.execute("UPDATE nodes SET provision_state = 'active' WHERE name = 'n1'")
+        connection.execute("UPDATE nodes SET power_state = 'power on'")  # as power sync does
+        before = connection.execute("SELECT extra, name FROM nodes WHERE name != 'n1' ORDER BY name").fetchone()
+        connection.execute("""UPDATE nodes SET extra = '{"by": "hand"}' WHERE name = ?""", before[1:])
     result = program.run_here(*undo, "--apply")
-    assert (result.exit_code, nodes(tmp_path)) == (1, {"n1": "active"}), result.output
+    assert (result.exit_code, set(nodes(tmp_path))) == (1, {"n1", before[1]}), result.output
     assert "was worked on since it came" in result.stdout
+    assert "was changed by hand since it came" in result.stdout
     with closing(sqlite3.connect(tmp_path / "ingot.db")) as connection, connection:
         connection.execute("UPDATE nodes SET provision_state = 'available' WHERE name = 'n1'")
+        connection.execute("UPDATE nodes SET extra = ? WHERE name = ?", before)
     assert program.run_here(*undo, "--apply").exit_code == 0
     tables = (
         "nodes",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import dataclasses
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -248,6 +250,26 @@ async def test_no_volume_has_more_than_its_disks(redfish_url: str, wanted: dict[
     status, told, _ = await ask(redfish_url, "POST", storage.VOLUMES, body)
     assert (status, message(told)) == (400, "PropertyValueNotInList")
     assert (await ask(redfish_url, "POST", storage.VOLUMES, {"RAIDType": "RAID0", **drives}))[0] == 201
+
+
+async def test_volumes_that_wait_for_a_start_have_their_bytes_already(front: bmc.Bmc) -> None:
+    shape = dataclasses.replace(SHAPES["plain"], volumes_on_reset=True)
+    server = redfish.Server({"127.0.0.1": tree.Front(front, shape=shape)}, 0)
+    url = f"http://127.0.0.1:{await server.start()}"
+    body = {"RAIDType": "RAID0", "Links": {"Drives": [{"@odata.id": f"{storage.CONTROLLER}/Drives/1"}]}}
+    half = {**body, "CapacityBytes": front.hardware.facts.disks[0].size // 2, "Name": "half"}
+    assert [(await ask(url, "POST", storage.VOLUMES, half))[0] for _ in range(3)] == [202, 202, 400]
+    await server.close()
+
+
+async def test_a_drive_takes_one_of_two_images_at_once(facts: hardware.Facts, tmp_path: Path) -> None:
+    server = redfish.Server({"127.0.0.1": tree.Front(bmc.Bmc(simulated.Simulated(facts), USER, PASSWORD), tmp_path)}, 0)
+    url = f"http://127.0.0.1:{await server.start()}"
+    image = {"Image": f"{url}/redfish/v1/"}
+    found = await asyncio.gather(*(ask(url, "POST", INSERT, image) for _ in range(3)))
+    assert sorted(status for status, _, _ in found) == [204, 409, 409]
+    assert len(list(tmp_path.iterdir())) == 1
+    await server.close()
 
 
 async def test_unavailable_reset_and_lying(redfish_url: str, front: bmc.Bmc) -> None:

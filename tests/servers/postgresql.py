@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bus.broker import free_port
 from servers.server import PASSWORD, Server
 
 
@@ -19,17 +20,23 @@ def _program(name: str) -> str:
 
 
 class PostgreSQL(Server):
-    """One cluster of its own."""
+    """One cluster of its own; with ``address`` it listens there too, and its URLs name that."""
 
     stop_signal = signal.SIGINT  # ends clients' sessions, too
 
+    def __init__(self, *, durable: bool = False, address: str = "") -> None:
+        super().__init__(durable=durable)
+        self._address, self._port = address, free_port() if address else 5432
+
     def create(self, name: str) -> str:
         self.sql("postgres", f"CREATE DATABASE {name}")
+        if self._address:
+            return f"postgresql://ingot:{PASSWORD}@{self._address}:{self._port}/{name}"
         return f"postgresql://ingot:{PASSWORD}@/{name}?host={self.folder}"
 
     def sql(self, database: str, text: str) -> str:
         """What psql prints for a statement, without heads."""
-        url = f"postgresql://ingot:{PASSWORD}@/{database}?host={self.folder}"
+        url = f"postgresql://ingot:{PASSWORD}@/{database}?host={self.folder}&port={self._port}"
         return self.run(_program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", text, url)
 
     def let_write(self, *, allowed: bool) -> None:
@@ -43,10 +50,13 @@ class PostgreSQL(Server):
         self.run("sh", "-c", f"umask 077; echo {PASSWORD} >{self.folder}/password")
         who = ["-U", "ingot", "-A", "scram-sha-256", f"--pwfile={self.folder}/password"]
         self.run(_program("initdb"), "-D", str(self.data), *who, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+        if self._address:
+            self.run("sh", "-c", f"echo host all all samenet scram-sha-256 >>{self.data}/pg_hba.conf")
 
     def _command(self) -> list[str]:
         settings = {
-            "listen_addresses": "",
+            "listen_addresses": self._address,
+            "port": str(self._port),
             "unix_socket_directories": str(self.folder),
             "shared_buffers": "64MB",
         }
@@ -56,5 +66,5 @@ class PostgreSQL(Server):
         return [_program("postgres"), "-D", str(self.data), *told]
 
     def _answers(self) -> bool:
-        ready = [_program("pg_isready"), "-q", "-h", str(self.folder)]
+        ready = [_program("pg_isready"), "-q", "-h", str(self.folder), "-p", str(self._port)]
         return subprocess.run(ready, stdin=subprocess.DEVNULL, timeout=10, check=False).returncode == 0

@@ -88,7 +88,7 @@ def test_errors_are_sqlalchemys_and_name_the_column(both: tuple[Connection, Conn
         quick.exec_driver_sql("SELECT nothing FROM nowhere")
 
 
-def test_lists_of_any_length_and_many_rows_go_sqlalchemys_way(both: tuple[Connection, Connection]) -> None:
+def test_lists_of_any_length_and_many_rows_are_taken(both: tuple[Connection, Connection]) -> None:
     quick, _ = both
     for number in THREE:
         make(quick, number)

@@ -41,6 +41,19 @@ class Rings(msgspec.Struct, frozen=True):
     uuids: list[str]
 
 
+def given(verb: str, value: Any) -> Reply:
+    """The reply to a call that went well; what cannot travel as JSON is told as the bug it is."""
+    try:
+        return Reply(msgspec.to_builtins(value))
+    except (TypeError, ValueError):  # what no encoder knows, or holds itself
+        return failing(errors.Bug(f"The conductor's answer to {verb} cannot be sent as JSON"))
+
+
+def failing(error: BaseException) -> Reply:
+    """The reply to a call that failed."""
+    return Reply(failure=failed(error))
+
+
 def failed(error: BaseException) -> Failure:
     """An error as it travels; one that nobody foresaw is a bug."""
     if not isinstance(error, errors.IngotError):

@@ -176,8 +176,10 @@ class RabbitBus:
     async def _answered(self, message: abc.AbstractIncomingMessage) -> None:
         future = self._waiting.get(message.correlation_id or "")
         if future is not None and not future.done():
-            with contextlib.suppress(msgspec.DecodeError):
+            try:
                 future.set_result(msgspec.json.decode(message.body, type=envelopes.Reply))
+            except msgspec.DecodeError:
+                future.set_exception(self._broken("an answer came that is none"))
 
     async def _asked(self, message: abc.AbstractIncomingMessage) -> None:
         task = asyncio.create_task(self._work(message))
@@ -197,7 +199,7 @@ class RabbitBus:
         finally:
             work.cancel()
         error = work.exception()
-        reply = envelopes.Reply(failure=envelopes.failed(error)) if error else envelopes.Reply(work.result())
+        reply = envelopes.failing(error) if error else envelopes.given(call.verb, work.result())
         present = self._open
         with contextlib.suppress(*line.BROKEN):
             if present is not None:

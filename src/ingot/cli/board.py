@@ -32,6 +32,9 @@ class Mark(StrEnum):
     FAILED = "failed"
 
 
+_RANKS = {Mark.BUSY: 0, Mark.FAILED: 1, Mark.WAITING: 2, Mark.DONE: 3}
+
+
 @dataclass(frozen=True)
 class Line:
     """What to show for one thing. ``since`` on the monotonic clock; ``usual`` in seconds; ``done`` of ``total``."""
@@ -109,12 +112,23 @@ class LiveBoard:
         marks[Mark.FAILED] = ("✘", "red")
         grid = Table.grid(padding=(0, 1))
         now = time.monotonic()
-        for name, line in list(self._lines.items()):
+        shown = self._fitting()
+        for name, line in shown:
             sign, style = marks[line.mark]
             bar = "" if line.part is None else ProgressBar(1.0, line.part, width=20)
             story = Text(line.text + amount(line), style="red" if line.mark is Mark.FAILED else "")
             grid.add_row(Text(sign, style), Text(name, "bold"), story, bar, Text(passed(line, now), "dim"))
+        if len(shown) < len(self._lines):
+            grid.add_row("", "", Text(f"and {len(self._lines) - len(shown)} more", "dim"))
         return grid
+
+    def _fitting(self) -> list[tuple[str, Line]]:
+        """What the terminal has room for: if not all, what moves first, what rests last. In the end all is told."""
+        lines = list(self._lines.items())
+        if self.live is None or self.live.vertical_overflow == "visible":  # rich's word for the last drawing
+            return lines
+        room = self.live.console.size.height - 2
+        return lines if len(lines) <= room else sorted(lines, key=lambda one: _RANKS[one[1].mark])[: max(room - 1, 1)]
 
 
 @contextlib.contextmanager

@@ -116,6 +116,7 @@ async def _carry_out(deps: Deps, wanted: _Wanted, there: Any) -> None:
         record = records.keep(deps.settings.data, wanted.kind, plan)
         tell = _progress(len(plan.nodes))
         plan.stays += await writing.write(deps, plan, lambda batch: wanted.way.parts(there, batch), tell)
+        await records.take_prints(deps, record)
     if wanted.as_json:
         output.show_json({**plan.summary(), "applied": record.name if record else None})
         return
@@ -186,7 +187,7 @@ def list_(as_json: bool, **source: Any) -> None:
 @click.option("--apply", is_flag=True, help="Do it; without this only what would go is shown.")
 @configuration.source
 def undo(name: str | None, apply: bool, **source: Any) -> None:
-    """Forget what an import brought. Default: the newest; nodes that were worked on since stay.
+    """Forget what an import brought. Default: the newest; nodes worked on or changed since stay.
 
     No machine is touched.
     """

@@ -43,10 +43,13 @@ class Calls:
         ):
             deps.bus.answer(verb, getattr(self, f"_{verb}"))
 
-    async def context(self, node_uuid: str, *, exclusive: bool = False) -> Context:
-        """The node as drivers see it. Raises errors.Locked if ``exclusive`` and a run holds it."""
+    async def context(self, node_uuid: str, *, free: bool = False) -> Context:
+        """The node as drivers see it. Raises errors.Locked if it is to be ``free`` and a run holds it now.
+
+        Nothing is held by that: a run may take the node up a moment later, and its steps bear a call beside them.
+        """
         loaded = await self._deps.store.read(contexts.get, node_uuid)
-        if exclusive and loaded.node.reservation:
+        if free and loaded.node.reservation:
             raise errors.Locked(
                 f"Node {node_uuid} is locked by host {loaded.node.reservation}, please retry after the current "
                 "operation is completed."
@@ -93,12 +96,12 @@ class Calls:
         return {"result": True}
 
     async def _get_boot_device(self, node_uuid: str) -> dict[str, Any]:
-        ctx = await self.context(node_uuid, exclusive=True)
+        ctx = await self.context(node_uuid, free=True)
         choice = await ctx.management.get_boot_device(ctx)
         return {"boot_device": choice.boot_device, "persistent": choice.persistent}
 
     async def _set_boot_device(self, node_uuid: str, device: str, persistent: bool) -> None:
-        ctx = await self.context(node_uuid, exclusive=True)
+        ctx = await self.context(node_uuid, free=True)
         allowed = ctx.management.boot_devices
         if device not in allowed:
             raise errors.Invalid(
@@ -111,7 +114,7 @@ class Calls:
         return [device.value for device in ctx.management.boot_devices]
 
     async def _inject_nmi(self, node_uuid: str) -> None:
-        ctx = await self.context(node_uuid, exclusive=True)
+        ctx = await self.context(node_uuid, free=True)
         await ctx.management.inject_nmi(ctx)
 
     async def _vif_list(self, node_uuid: str) -> list[str]:
@@ -119,11 +122,11 @@ class Calls:
         return ctx.network.list_vifs(ctx)
 
     async def _vif_attach(self, node_uuid: str, vif: dict[str, Any]) -> None:
-        ctx = await self.context(node_uuid, exclusive=True)
+        ctx = await self.context(node_uuid, free=True)
         await self._deps.store.run(_change_vif, ctx, ctx.network.choose_place, vif)
 
     async def _vif_detach(self, node_uuid: str, vif_id: str) -> None:
-        ctx = await self.context(node_uuid, exclusive=True)
+        ctx = await self.context(node_uuid, free=True)
         await self._deps.store.run(_change_vif, ctx, ctx.network.find_vif, vif_id)
 
 

@@ -47,7 +47,7 @@ class HardwareCalls:
         await ctx.interface(kind).validate(ctx)
 
     async def _check_raid(self, node_uuid: str, target: dict[str, Any]) -> None:
-        ctx = await self._context(node_uuid, exclusive=True)
+        ctx = await self._context(node_uuid, free=True)
         ctx.interface("raid").check_target(target)
 
     async def _raid_properties(self, driver: str) -> dict[str, str]:
@@ -62,7 +62,7 @@ class HardwareCalls:
         return msgspec.to_builtins(await ctx.management.list_indicators(ctx))
 
     async def _get_indicator(self, node_uuid: str, component: str, name: str) -> str:
-        ctx = await self._context(node_uuid, exclusive=True)
+        ctx = await self._context(node_uuid, free=True)
         try:
             return (await ctx.management.get_indicator(ctx, component, name)).value
         except errors.NotFound as error:
@@ -70,7 +70,7 @@ class HardwareCalls:
             raise errors.Invalid(error.message, hint=error.hint) from error
 
     async def _set_indicator(self, node_uuid: str, component: str, name: str, state: str) -> None:
-        ctx = await self._context(node_uuid, exclusive=True)
+        ctx = await self._context(node_uuid, free=True)
         try:
             await ctx.management.set_indicator(ctx, component, name, IndicatorState(state))
         except errors.NotFound as error:
@@ -85,7 +85,7 @@ class HardwareCalls:
         return msgspec.to_builtins(await ctx.management.list_events(ctx))
 
     async def _clear_events(self, node_uuid: str) -> None:
-        ctx = await self._context(node_uuid, exclusive=True)
+        ctx = await self._context(node_uuid, free=True)
         await ctx.management.clear_events(ctx)
 
     async def _media(self, node_uuid: str) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ class HardwareCalls:
         if vendor is None or not told.waits:
             return {"wait": False}
         if told.exclusive:
-            ctx = await self._context(node_uuid, exclusive=True)
+            ctx = await self._context(node_uuid, free=True)
         return {"wait": True, "attach": told.attach, "result": await vendor.call(ctx, method, body)}
 
     async def _driver_vendor_call(self, driver: str, method: str, http: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,9 @@ import contextlib
 from ingot.consoles.hub import Console, Watcher
 from ingot.domain import errors
 
+PATIENCE = 30.0
+"""Seconds that a caller may leave the connection's buffer full."""
+
 
 class Port:
     """A listening port of one console."""
@@ -28,7 +31,7 @@ class Port:
         self._server.close()
 
 
-async def listen(console: Console, host: str, port: int) -> Port:
+async def listen(console: Console, host: str, port: int, patience: float = PATIENCE) -> Port:
     """Serve ``console`` on a port of ``host`` (0: a free one). Raises errors.Conflict when it is taken."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,9 +41,10 @@ async def listen(console: Console, host: str, port: int) -> Port:
         try:
             while (piece := await watcher.read()) is not None:
                 writer.write(piece)
-                await writer.drain()
-        except ConnectionError:
-            pass
+                async with asyncio.timeout(patience):
+                    await writer.drain()
+        except (ConnectionError, TimeoutError):
+            writer.transport.abort()  # what waits for a caller who does not read is dropped
         finally:
             typing.cancel()
             watcher.leave()

@@ -12,12 +12,14 @@ import string
 from collections.abc import Iterator
 from typing import Any, cast
 
-from ingot.domain import secrets
+from ingot.domain import errors, secrets
 
 MASK = "***"
 _KEY = re.compile(r"\.([^.\[\]]+)|\[([^\]]+)\]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_FORMAT = 4
+_LONGEST = 1 << 20
+"""Characters of a filled text: what is filled may be filled again, and widths multiply."""
 _MISFITS = (ValueError, IndexError, TypeError)
 
 
@@ -48,11 +50,22 @@ def masked(value: Any) -> Any:
 
 def _text(text: str, scope: dict[str, Any], missing_is_none: bool) -> Any:
     try:
-        return "".join(_parts(text, scope))
+        return _joined(_parts(text, scope))
     except KeyError:
         return None if missing_is_none else text
     except _MISFITS:
         return text
+
+
+def _joined(parts: Iterator[str]) -> str:
+    found: list[str] = []
+    size = 0
+    for part in parts:
+        size += len(part)
+        if size > _LONGEST:
+            raise errors.Invalid(f"a text grows beyond {_LONGEST} characters", hint="Fill less into it.")
+        found.append(part)
+    return "".join(found)
 
 
 def _parts(text: str, scope: dict[str, Any]) -> Iterator[str]:

@@ -65,8 +65,9 @@ def split(
     """Part ``info`` into its public form (secrets masked) and the secrets.
 
     A value that is the mask itself means "unchanged": the secret in ``known`` is kept (clients that read, change
-    and write back a whole field must not destroy a password). A URL is split into its form without credentials and
-    the whole.
+    and write back a whole field must not destroy a password). ``known``: what was hidden before, or better the whole
+    field in clear: then items of a list are known again wherever they stand now. A URL is split into its form without
+    credentials and the whole.
     """
     public: dict[str, Any] = {}
     hidden: dict[str, Any] = {}
@@ -81,8 +82,10 @@ def split(
             shown = without_credentials(value)
             public[key] = shown
             unchanged = isinstance(before, str) and shown == without_credentials(before)
-            if shown != value or unchanged:
-                hidden[key] = before if unchanged and MASK in value else value
+            if unchanged and MASK in value:
+                hidden[key] = before
+            elif shown != value:
+                hidden[key] = value
         else:
             public[key], below = _split_value(value, before, instance=instance)
             if below:
@@ -97,6 +100,8 @@ def merge(public: dict[str, Any], hidden: dict[str, Any]) -> dict[str, Any]:
 
 def _split_value(value: Any, known: Any, *, instance: bool) -> tuple[Any, dict[str, Any]]:
     """A value that is not itself secret, but may hold secrets further down (items of a list by their number)."""
+    if isinstance(value, list) and isinstance(known, list):
+        known = _in_order(cast("list[Any]", value), cast("list[Any]", known), instance=instance)
     below: dict[str, Any] = cast("dict[str, Any]", known) if isinstance(known, dict) else {}
     if isinstance(value, dict):
         return split(cast("dict[str, Any]", value), below, instance=instance)
@@ -105,6 +110,26 @@ def _split_value(value: Any, known: Any, *, instance: bool) -> tuple[Any, dict[s
         public, hidden = split(numbered, below, instance=instance)
         return list(public.values()), hidden
     return value, {}
+
+
+def _in_order(items: list[Any], known: list[Any], *, instance: bool) -> dict[str, Any]:
+    """The items known before by the numbers of those that they are now.
+
+    One that looks as it did is that one; else the one at its place, if that is none of the others: a secret must not
+    go over to an item that took another's place.
+    """
+    looks = [split({"": one}, {}, instance=instance)[0][""] for one in known]
+    left = set(range(len(known)))
+    found: dict[str, Any] = {}
+    for number, item in enumerate(items):
+        same = next((old for old in sorted(left) if looks[old] == item), None)
+        if same is not None:
+            left.discard(same)
+            found[str(number)] = known[same]
+    for number in range(len(items)):
+        if str(number) not in found and number in left and len(items) == len(known):
+            found[str(number)] = known[number]
+    return found
 
 
 def _merge_value(public: Any, hidden: Any) -> Any:

@@ -6,11 +6,14 @@ Invariant: what took long is read once in a run, so that its step ends where no 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from ingot.domain import errors
 from ingot.interfaces.context import StepContext
 
+_LONGEST, _SHORTEST = 120.0, 1.0
+"""Seconds for one reading, or a quarter of what its run has left: a sick one must not use the run's time up."""
 _LONG = 1.0
 """Seconds; a reading that took less is taken again where a crash cuts its step, which costs less than to note it."""
 
@@ -42,10 +45,17 @@ async def _try(ctx: StepContext, what: str, read: Callable[[], Awaitable[None]])
     key, began = f"{what} read", ctx.now()
     if key in ctx.memo:
         return
+    limit = max(_SHORTEST, min(_LONGEST, (ctx.run.deadline - began) / 4))
+    scope = asyncio.timeout(limit)
     try:
-        await read()
+        async with scope:
+            await read()
     except errors.NotSupported:
         return
+    except TimeoutError as error:
+        if not scope.expired():
+            raise errors.Bug(f"Reading the {what} met a TimeoutError") from error
+        await ctx.journal.note(f"The {what} could not be read: it took more than {limit:.0f} s.", "WARNING")
     except (errors.Unreachable, errors.Misbehaved, errors.Refused) as error:
         await ctx.journal.note(f"The {what} could not be read: {error.sentence()}", "WARNING")
     if ctx.now() - began > _LONG:

@@ -18,10 +18,13 @@ import structlog
 
 from ingot.clients.http.client import Call, HttpClient
 from ingot.domain import errors, inspection_rules, node, rule_actions, rule_conditions, rule_terms
+from ingot.flows import patience
 from ingot.interfaces.context import StepContext
 
 _log = structlog.get_logger("ingot.rules")
 _KEY = "rules applied"
+_JUDGED_WITHIN = 0.5
+"""Seconds for one condition; meanwhile nothing else happens in this process."""
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
@@ -57,7 +60,9 @@ async def _apply(rule: inspection_rules.Rule, record: rule_actions.Record, inven
     hidden = rule_terms.masked(inventory)
     for number, condition in enumerate(rule.conditions, 1):
         try:
-            if not rule_conditions.holds(condition, _scope(record, hidden)):
+            with patience.within(_JUDGED_WITHIN, "its judgement"):
+                holds = rule_conditions.holds(condition, _scope(record, hidden))
+            if not holds:
                 _log.debug("rule does not apply", rule=rule.uuid, condition=condition["op"])
                 return
         except errors.Invalid as error:

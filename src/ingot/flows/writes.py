@@ -117,7 +117,7 @@ class Writes:
 
     def _move(self, connection: Connection, event: states.Event) -> None:
         """Apply an event where the table allows it from here, else leave the state."""
-        present = nodes.get(connection, self._run.node_uuid).provision_state
+        present = nodes.get_state(connection, self._run.node_uuid)
         after = states.find_next(present, event)
         if after is not None:
             nodes.move(connection, self._run.node_uuid, present, after)
@@ -142,8 +142,7 @@ class Writes:
             "reservation": None,
             **extra,
         }
-        before = nodes.get(connection, uuid)
-        after = before.provision_state
+        after = before = nodes.get_state(connection, uuid)
         for event in events:
             after = states.transition(after, event)
         if not events:
@@ -151,7 +150,7 @@ class Writes:
         else:
             rests = states.TABLE[after].kind == states.Kind.STABLE
             goal = {"target_provision_state": None} if rests else {}
-            nodes.move(connection, uuid, before.provision_state, after, **goal, **fields)
+            nodes.move(connection, uuid, before, after, **goal, **fields)
         text = f"{self._run.kind}: {status}" + (f": {reason}" if reason else "")
         history.add(
             connection,

@@ -6,7 +6,10 @@ what has changed since. Invariant: undoing never touches hardware; it forgets ro
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +17,23 @@ import msgspec
 from sqlalchemy import Connection, Table, delete, select
 
 from ingot.deps import Deps
-from ingot.domain import errors
+from ingot.domain import errors, node
 from ingot.imports import plan as plans
 from ingot.store import schema, seal
 
 FOLDER = "imports"
 _PART = 100
+_OPERATORS = (
+    *("name", "driver", "driver_info", "properties", "extra", "instance_info", "secrets", "owner", "lessee"),
+    *("description", "resource_class", "conductor_group", "protected", "retired", "shard", "parent_node"),
+    *(f"{kind}_interface" for kind in node.INTERFACES),
+)
+"""Columns of a node that change by an operator's request alone."""
 
 
 class Record(msgspec.Struct, kw_only=True):
-    """One import. ``nodes``: uuid -> provision state it came in; ``shared``: table -> uuids."""
+    """One import. ``nodes``: uuid -> provision state it came in; ``shared``: table -> uuids; ``prints``: uuid -> print
+    of what an operator may change, empty while it is being written and in records of older versions."""
 
     name: str
     kind: str
@@ -31,6 +41,7 @@ class Record(msgspec.Struct, kw_only=True):
     at: str
     nodes: dict[str, str]
     shared: dict[str, list[str]]
+    prints: dict[str, str] = {}
 
 
 class Undone(msgspec.Struct, kw_only=True):
@@ -54,16 +65,46 @@ def keep(data: Path, kind: str, plan: plans.Plan) -> Record:
     folder = data / FOLDER
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        seal.replace_file(folder / f"{record.name}.json", msgspec.json.encode(record))
+        _write(data, record)
     except OSError as error:
         text = f"What is about to come cannot be recorded in {folder}: {error.strerror}"
         raise errors.IngotError(text, hint="Nothing was imported. Check space and rights.") from error
     return record
 
 
+async def take_prints(deps: Deps, record: Record) -> None:
+    """Note what the nodes are like now that they are here, so that undoing leaves those that somebody changed."""
+    uuids = list(record.nodes)
+    for start in range(0, len(uuids), _PART):
+        record.prints |= await deps.store.read(_prints, uuids[start : start + _PART])
+    with contextlib.suppress(OSError):  # then undoing goes by the states alone
+        await asyncio.to_thread(_write, deps.settings.data, record)
+
+
+def _write(data: Path, record: Record) -> None:
+    seal.replace_file(data / FOLDER / f"{record.name}.json", msgspec.json.encode(record))
+
+
+def _prints(connection: Connection, uuids: list[str]) -> dict[str, str]:
+    """A digest of each node's fields and ports as far as nobody but an operator changes them while it rests."""
+    nodes, ports = schema.nodes.c, schema.ports.c
+    made = {uuid: hashlib.sha256() for uuid in uuids}
+    own = select(nodes.uuid, *(nodes[name] for name in _OPERATORS)).where(nodes.uuid.in_(uuids))
+    cards = select(ports.node_uuid, ports.address, ports.name, ports.extra, ports.local_link_connection)
+    for row in (
+        *connection.execute(own),
+        *connection.execute(cards.where(ports.node_uuid.in_(uuids)).order_by(ports.id)),
+    ):
+        made[row[0]].update(repr(tuple(row)[1:]).encode())
+    return {uuid: digest.hexdigest() for uuid, digest in made.items()}
+
+
 def all_of(data: Path) -> list[Record]:
     """Every record, oldest first."""
-    paths = sorted((data / FOLDER).glob("*.json"))
+    try:  # not glob: newer Pythons' passes over folders that may not be read
+        paths = sorted(path for path in (data / FOLDER).iterdir() if path.suffix == ".json")
+    except FileNotFoundError:
+        return []
     return [msgspec.json.decode(path.read_bytes(), type=Record) for path in paths]
 
 
@@ -86,7 +127,7 @@ async def undo(deps: Deps, record: Record, *, really: bool) -> Undone:
     uuids = list(record.nodes)
     for start in range(0, len(uuids), _PART):
         part = {uuid: record.nodes[uuid] for uuid in uuids[start : start + _PART]}
-        kept, count = await deps.store.run(_nodes, part, unit)
+        kept, count = await deps.store.run(_nodes, part, record.prints, unit)
         done.kept |= kept
         done.removed["nodes"] = done.removed.get("nodes", 0) + count
     boxes = await deps.store.read(_boxes_in_use, record.nodes.keys() - done.kept.keys())
@@ -106,7 +147,9 @@ def _remove(connection: Connection, table: Table, uuids: list[str]) -> None:
     connection.execute(delete(table).where(table.c.uuid.in_(uuids)))
 
 
-def _nodes(connection: Connection, part: dict[str, str], unit: Any) -> tuple[dict[str, str], int]:
+def _nodes(
+    connection: Connection, part: dict[str, str], prints: dict[str, str], unit: Any
+) -> tuple[dict[str, str], int]:
     nodes, runs = schema.nodes, schema.runs
     found = connection.execute(select(nodes.c.uuid, nodes.c.provision_state).where(nodes.c.uuid.in_(part))).all()
     busy = set(connection.execute(select(runs.c.node_uuid).where(runs.c.node_uuid.in_(part))).scalars())
@@ -115,6 +158,10 @@ def _nodes(connection: Connection, part: dict[str, str], unit: Any) -> tuple[dic
         for row in found
         if row.uuid in busy or row.provision_state != part[row.uuid]
     }
+    now = _prints(connection, [row.uuid for row in found])
+    for uuid in now.keys() - kept.keys():
+        if prints.get(uuid, now[uuid]) != now[uuid]:
+            kept[uuid] = "it was changed by hand since it came"
     gone = [row.uuid for row in found if row.uuid not in kept]
     unit(connection, nodes, gone)
     return kept, len(gone)

@@ -6,6 +6,7 @@ good as once.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
@@ -69,9 +70,13 @@ def get(owner: Any, name: str) -> StepInfo:
 
 def list_all(owner: Any) -> list[StepInfo]:
     """Every step that ``owner`` declares, by name."""
-    kind = cast("Any", type(owner))
-    found = (find(owner, name) for name in sorted(dir(kind)))
-    return [info for info in found if info is not None]
+    return list(_declared(cast("type[Any]", type(owner))))
+
+
+@functools.cache
+def _declared(kind: type[Any]) -> tuple[StepInfo, ...]:
+    found = (getattr(getattr(kind, name, None), _MARK, None) for name in sorted(dir(kind)))
+    return tuple(info for info in found if info is not None)
 
 
 def planned(owner: Any, interface: str, word: str) -> list[runs.PlannedStep]:

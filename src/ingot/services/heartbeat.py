@@ -19,6 +19,8 @@ from ingot.store import history, nodes
 from ingot.store import runs as run_store
 
 _MASK = "******"
+_MOST_CARDS = 4096
+"""With all virtual functions; the caller proves nothing, and each MAC address is looked up."""
 _INSPECTED = frozenset({states.State.INSPECTING, states.State.INSPECT_WAIT})
 """States in which inventory is taken: the call proves nothing about its sender, so nobody else's is."""
 _ASKED_TWICE = "Two addresses looked this node up before its agent had proved itself: one of them is not its machine."
@@ -54,7 +56,12 @@ async def receive_inventory(
     The caller is not proved, so it is heard only while the node is being inspected and has no proved agent yet:
     one that has is asked by the run itself.
     """
-    macs = [entry["mac_address"].lower() for entry in inventory.get("interfaces", []) if entry.get("mac_address")]
+    cards = inventory.get("interfaces", [])
+    if len(cards) > _MOST_CARDS:
+        raise errors.Invalid(
+            f"The inventory has {len(cards)} interfaces; {_MOST_CARDS} are the most a machine may have."
+        )
+    macs = [entry["mac_address"].lower() for entry in cards if entry.get("mac_address")]
     found = await deps.store.run(_store_inventory, deps, macs, node_uuid, inventory, plugin_data)
     deps.bus.ring(found.uuid)
     return found

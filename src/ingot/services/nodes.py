@@ -112,7 +112,7 @@ def _change(
     if changed.get("parent_node"):
         changed["parent_node"] = _get_parent(connection, found, changed["parent_node"]).uuid
     if touched & set(_SEALED):
-        changed.update(_reseal(connection, deps, found.uuid, values))
+        changed.update(_reseal(connection, deps, found, values))
     if "instance_uuid" in changed and found.allocation_uuid is not None:
         allocations.destroy(connection, found.allocation_uuid)
     nodes.change(connection, found.uuid, **changed)
@@ -139,9 +139,11 @@ def _check_owner(connection: Connection, found: node.Node, operations: tuple[pat
         )
 
 
-def _reseal(connection: Connection, deps: Deps, uuid: str, values: dict[str, Any]) -> dict[str, Any]:
-    sealed, _ = nodes.get_secrets(connection, uuid)
-    public, resealed = _seal(deps, uuid, values, deps.sealer.open(uuid, sealed) or {})
+def _reseal(connection: Connection, deps: Deps, found: node.Node, values: dict[str, Any]) -> dict[str, Any]:
+    sealed, _ = nodes.get_secrets(connection, found.uuid)
+    opened: dict[str, Any] = deps.sealer.open(found.uuid, sealed) or {}
+    known = {name: secrets.merge(getattr(found, name), opened.get(name, {})) for name in _SEALED}
+    public, resealed = _seal(deps, found.uuid, values, known)
     return {**public, "secrets": resealed}
 
 

@@ -103,7 +103,7 @@ def change(
     before = {name: getattr(found, name) for name in resource.roots}
     shown = secrets.split(before, {})[0]
     after: dict[str, Any] = patch.apply(shown, operations)
-    public, hidden = secrets.split(after, secrets.split(before, {})[1])
+    public, hidden = secrets.split(after, before)
     after = {key: value for key, value in secrets.merge(public, hidden).items() if value is not None}
     made = resource.make({**after, "uuid": found.uuid})
     kept = {"created_at": found.created_at}

@@ -84,8 +84,8 @@ def _create(connection: Connection, deps: Deps, kind: Kind[T], value: T) -> T:
 def _change(connection: Connection, deps: Deps, kind: Kind[T], uuid: str, operations: tuple[patch.Operation, ...]) -> T:
     found = kind.store.get(connection, deps.sealer, uuid)
     before: dict[str, Any] = {name: getattr(found, name) for name in kind.roots}
-    shown, known = secrets.split(before, {})
-    public, hidden = secrets.split(patch.apply(shown, operations), known)
+    shown = secrets.split(before, {})[0]
+    public, hidden = secrets.split(patch.apply(shown, operations), before)
     kept = {"uuid": found.uuid, "created_at": found.created_at}
     value = _make(kind, secrets.merge(public, hidden), kept)
     owner = _get_node(connection, value.node_uuid)

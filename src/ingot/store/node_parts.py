@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node
@@ -35,11 +35,17 @@ class NodeParts(Generic[T]):
         return self.get(connection, value.uuid)
 
     def find(self, connection: Connection, ident: str) -> T | None:
-        """The one of this uuid or name, or None."""
+        """The one of this uuid, MAC address or name, or None."""
         columns = self._table.c
-        named = columns.address if self._by_address and ident.count(":") == 5 else columns.name
-        column = columns.uuid if ids.is_uuid(ident) else named
-        row = connection.execute(select(self._table).where(column == ident)).first()
+        statement = select(self._table)
+        if ids.is_uuid(ident):
+            statement = statement.where(columns.uuid == ident)
+        elif self._by_address and ident.count(":") == 5:  # a name may look like an address, too
+            is_address = columns.address == ident.lower()
+            statement = statement.where(or_(is_address, columns.name == ident)).order_by(is_address.desc())
+        else:
+            statement = statement.where(columns.name == ident)
+        row = connection.execute(statement).first()
         return None if row is None else rows.from_row(row, self._kind)
 
     def get(self, connection: Connection, ident: str) -> T:

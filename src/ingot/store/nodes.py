@@ -95,6 +95,7 @@ WHOLE = select(nodes, Said(_TRAITS).label("traits"))
 _BY_UUID = WHOLE.where(nodes.c.uuid == bindparam("ident"))
 _BY_NAME = WHOLE.where(nodes.c.name == bindparam("ident"))
 _AMONG = WHOLE.where(nodes.c.uuid.in_(bindparam("idents", expanding=True)))
+_STATE = select(nodes.c.provision_state).where(nodes.c.uuid == bindparam("ident"))
 _SECRETS = select(nodes.c.secrets, nodes.c.agent_token).where(nodes.c.uuid == bindparam("ident"))
 
 
@@ -293,6 +294,14 @@ def get_secrets(connection: Connection, uuid: str) -> tuple[str | None, str | No
     if row is None:
         raise errors.NotFound(f"Node {uuid} could not be found.")
     return row.secrets, row.agent_token
+
+
+def get_state(connection: Connection, uuid: str) -> states.State:
+    """The provision state of a node. Raises NotFound."""
+    found = connection.execute(_STATE, {"ident": uuid}).scalar()
+    if found is None:
+        raise errors.NotFound(f"Node {uuid} could not be found.")
+    return states.State(found)
 
 
 def find_sealed(connection: Connection) -> tuple[str, str] | None:

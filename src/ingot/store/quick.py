@@ -1,6 +1,6 @@
 """Statements that are run again and again, without the work that SQLAlchemy does each time.
 
-Why: SQLite needs 5 microseconds for a statement, SQLAlchemy around it 20 (docs/decisions/0023). A statement that is met
+Why: SQLite needs 5 microseconds for a statement, SQLAlchemy around it 20 (docs/decisions/0024). A statement that is met
 a second time is compiled once for all; from then on its values go straight to the driver. What is met once, or has a
 shape that is not plain (an IN of any length, text), goes SQLAlchemy's way. May not: know a table. Invariant: SQL,
 values, rows and errors are those that SQLAlchemy gives.
@@ -51,12 +51,17 @@ class QuickConnection(Connection):
         self, statement: Executable, parameters: Values | Sequence[Values] | None = None
     ) -> CursorResult[Any]:
         """As SQLAlchemy's."""
-        values: Any = parameters or {}
-        plan = _plan_of(statement, values, self.dialect)
+        given: Any = parameters or {}
+        lines = cast("list[Values]", given) if isinstance(given, list) else None
+        plan = _plan_of(statement, cast("Values", given) if lines is None else lines[0], self.dialect)
         if plan is None:
-            return super().execute(statement, values)
+            return super().execute(statement, cast("Any", parameters))
+        raw = self._raw or self._connect()
         try:
-            cursor = (self._raw or self._connect()).execute(plan.sql, _bound(plan, values))
+            if lines is None:
+                cursor = raw.execute(plan.sql, _bound(plan, cast("Values", given)))
+            else:
+                cursor = raw.executemany(plan.sql, [_bound(plan, each) for each in lines])
         except sqlite3.Error as error:
             raise _told(error, plan.sql, self.dialect) from error
         found: Any = Found(cursor, plan.row, plan.sql, self.dialect)
@@ -149,13 +154,11 @@ def _bound(plan: _Plan, values: Values) -> Sequence[Any]:
     return changed
 
 
-def _plan_of(statement: Executable, values: Values | Sequence[Values], dialect: Dialect) -> _Plan | None:
+def _plan_of(statement: Executable, values: Values, dialect: Dialect) -> _Plan | None:
     """How to run a statement at once; None where SQLAlchemy has to."""
     plans = _plans.get(statement)
     if plans is None:
         _plans[statement] = {}
-        return None
-    if not isinstance(values, dict):
         return None
     names = tuple(values)
     if names not in plans:

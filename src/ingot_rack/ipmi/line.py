@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from ingot_rack import errors
+from ingot_rack.hardware import Console
 from ingot_rack.ipmi import session, wire
 
 CHUNK = 200
@@ -22,8 +24,9 @@ Send = Callable[[bytes], None]
 class Line:
     """One active console: bytes from the serial line to the session and back."""
 
-    def __init__(self, owner: session.Session, console: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+    def __init__(self, owner: session.Session, console: Console, reopen: Callable[[], Awaitable[Console]]) -> None:
         self.owner = owner
+        self._reopen = reopen
         self.send: Send | None = None
         self._reader, self._writer = console
         self._acked = asyncio.Event()
@@ -33,10 +36,21 @@ class Line:
         self._pump = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await self._reader.read(CHUNK):
-                self._sequence = self._sequence % 15 + 1
-                await self._deliver(bytes([self._sequence, 0, 0, 0]) + data)
+        while True:
+            with contextlib.suppress(ConnectionError):
+                while data := await self._reader.read(CHUNK):
+                    self._sequence = self._sequence % 15 + 1
+                    await self._deliver(bytes([self._sequence, 0, 0, 0]) + data)
+            self._writer.close()
+            await self._connect()
+
+    async def _connect(self) -> None:
+        """A machine's line ends with its power; the console outlives that, as its plug stays in the machine."""
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            with contextlib.suppress(errors.RackError, OSError):
+                self._reader, self._writer = await self._reopen()
+                return
 
     async def _deliver(self, payload: bytes) -> None:
         """Send until acknowledged, a few times; then the bytes are lost, as on a real line."""

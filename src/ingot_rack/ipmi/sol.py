@@ -39,7 +39,7 @@ async def activate(call: Call) -> bytes:
     if call.device.line:  # by another request, meanwhile
         console[1].close()
         raise Refusal(ALREADY_ACTIVE)
-    call.device.line = Line(call.session, console)
+    call.device.line = Line(call.session, console, call.device.bmc.hardware.open_console)
     return struct.pack("<IHHHH", 0, CHUNK + 4, CHUNK + 4, call.device.port, 0xFFFF)
 
 

@@ -39,6 +39,8 @@ class Drives:
     def __init__(self, front: Front) -> None:
         self._hardware = front.bmc.hardware
         self._all = {name: Drive() for name in DRIVES}
+        self.lock = asyncio.Lock()
+        """Held while a drive is filled or emptied: fetching takes long, and a drive takes one image."""
 
     def get(self, name: str) -> Drive:
         """One drive, as it is now: the machine's CD may have been ejected from elsewhere."""
@@ -86,6 +88,11 @@ def _offered(front: Front, path: str) -> Json:
 
 async def insert(front: Front, name: str, body: Json) -> None:
     """Fetch the image as a BMC reads it, and put it into the drive; raises Refused."""
+    async with front.part(Drives).lock:
+        await _insert(front, name, body)
+
+
+async def _insert(front: Front, name: str, body: Json) -> None:
     image = body.get("Image")
     _check(front, body)
     if not isinstance(image, str) or urlsplit(image).scheme not in {"http", "https", "file"}:
@@ -117,6 +124,11 @@ def _check(front: Front, body: Json) -> None:
 
 async def eject(front: Front, name: str) -> None:
     """VirtualMedia.EjectMedia; an empty drive stays empty."""
+    async with front.part(Drives).lock:
+        await _eject(front, name)
+
+
+async def _eject(front: Front, name: str) -> None:
     if name == "Cd":
         path = front.bmc.hardware.media
         try:

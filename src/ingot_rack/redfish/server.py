@@ -117,7 +117,7 @@ class Server:
         faults = front.bmc.faults
         if front.used(updates.Versions) and time.monotonic() < front.part(updates.Versions).back_at:
             self._sessions[address].drop_all()  # the BMC restarts: no session outlives that
-            raise Refused(503, "ServiceTemporarilyUnavailable", "1")
+            raise Refused(faults.bmc_restart_status, "ServiceTemporarilyUnavailable", "1")
         if faults.delay:
             await asyncio.sleep(faults.delay)
         if faults.drops():

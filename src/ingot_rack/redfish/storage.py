@@ -47,13 +47,16 @@ class State:
     def __init__(self, front: Front) -> None:
         self._front = front
         self.volumes: dict[str, Volume] = {}
+        self._coming: list[tuple[tasks.Task, Volume]] = []
         self._count = 0
         self.lamps = ["Off"] * len(front.bmc.hardware.facts.disks)
 
     def free(self, drive: int) -> int:
-        """Bytes of a disk that no volume has."""
+        """Bytes of a disk that no volume has, nor will have once its task is done."""
         disk = self._front.bmc.hardware.facts.disks[drive]
-        there = [one for one in self.volumes.values() if drive in one.drives]
+        self._coming = [(task, one) for task, one in self._coming if task.state in {"Running", "Pending"}]
+        all_of_them = [*self.volumes.values(), *(one for _, one in self._coming)]
+        there = [one for one in all_of_them if drive in one.drives]
         return disk.size - sum(one.size // usable(one.kind, len(one.drives), 1) for one in there)
 
     def order(self, kind: str, size: int | None, drives: tuple[int, ...], name: str) -> tasks.Task:
@@ -72,7 +75,9 @@ class State:
         def effect() -> None:
             self.volumes[volume.number] = volume
 
-        return self._begin(f"Creation of {volume.name}", effect)
+        task = self._begin(f"Creation of {volume.name}", effect)
+        self._coming.append((task, volume))
+        return task
 
     def drop(self, number: str) -> tasks.Task:
         """Begin to delete a volume."""

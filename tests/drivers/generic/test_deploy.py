@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drivers import world
-from ingot_rack.hardware import BootDevice, PowerState
+from ingot_rack.hardware import BootDevice, PowerAction, PowerState
 
 ONE = "sim-00000"
 
@@ -304,3 +304,22 @@ async def test_an_agent_still_at_work_is_booted_anew(tmp_path: Path) -> None:
         node = await slow.bring(name, "manage", "provide")
         assert (node["provision_state"], node["last_error"]) == ("available", None)
         assert effects(slow, name) == ["start", "erase_devices", "stop", "start", "erase_devices_metadata"]
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["ipmi", "redfish"])
+async def test_a_machine_that_must_not_be_off_is_deployed_and_given_back_by_restarts(
+    quick: world.World, number: int
+) -> None:
+    name = await quick.enrol(number)
+    keep_on = [{"op": "replace", "path": "/disable_power_off", "value": True}]
+    await quick.call("PATCH", f"/v1/nodes/{name}", keep_on, version="1.95")
+    node = await quick.bring(name, "manage", "provide")
+    assert (node["provision_state"], node["last_error"]) == ("available", None)
+    node = await quick.deploy(name)
+    assert (node["provision_state"], node["last_error"], node["power_state"]) == ("active", None, "power on")
+    node = await quick.bring(name, "deleted")
+    assert (node["provision_state"], node["last_error"], node["power_state"]) == ("available", None, "power on")
+    first, *then = quick.fleet.machines[name].history
+    assert first == PowerAction.ON
+    assert then
+    assert not {PowerAction.OFF, PowerAction.SOFT_OFF} & set(then)

@@ -109,3 +109,12 @@ async def test_an_update_whose_answer_is_lost_is_not_begun_twice(stage: Stage) -
     assert run.status == runs.Status.SUCCEEDED, run.reason
     assert stage.bmc.faults.order_cut_next == 0
     assert len(stage.bmc.front.part(tasks.Tasks).all) == 1
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_a_bmc_whose_services_start_one_after_another_is_waited_for(stage: Stage, status: int) -> None:
+    assert stage.bmc is not None
+    stage.bmc.faults.change({"bmc_restart_seconds": 3, "bmc_restart_status": status})
+    run = await update(stage, bmc="/bmc-7.0")
+    assert run.status == runs.Status.SUCCEEDED, run.reason
+    assert stage.versions()["BMC"] == "bmc-7.0"

@@ -14,6 +14,13 @@ PORT, GROUP, CHASSIS, CONNECTOR, TARGET = uuid(2, 1), uuid(3, 1), uuid(4, 1), uu
 OWNED, OPEN, BARE = uuid(5, 1), uuid(5, 2), uuid(5, 3)
 """Runbooks: the owner's, a public one, one of nobody."""
 TEMPLATE, RULE, ALLOCATION, OTHERS = uuid(6, 1), uuid(7, 1), uuid(10, 1), uuid(10, 2)
+CALLERS = (
+    *(f"system {role}" for role in ("admin", "reader", "service")),
+    *(f"owner {role}" for role in ("manager", "member", "reader", "service")),
+    *(f"lessee {role}" for role in ("admin", "reader", "service")),
+    *(f"third {role}" for role in ("admin", "reader")),
+)
+"""One of each kind that sees something of its own; tests/upstream/test_policy.py has all of them."""
 FAKES = {f"{kind}_interface": "fake" for kind in ("bios", "console", "raid", "rescue", "vendor")}
 _STEP = {"interface": "bios", "step": "apply_configuration", "args": {"settings": [], "password": "hidden"}}
 RUNBOOK_STEPS = [{**_STEP, "order": 1}]
@@ -47,7 +54,7 @@ def made(projects: Mapping[str, str]) -> list[Call]:
         post("/v1/runbooks", {"uuid": OPEN, "name": "CUSTOM_OPEN", "steps": RUNBOOK_STEPS, "public": True}),
         post("/v1/runbooks", {"uuid": BARE, "name": "CUSTOM_BARE", "steps": RUNBOOK_STEPS}),
         post("/v1/deploy_templates", {"uuid": TEMPLATE, "name": "CUSTOM_T", "steps": TEMPLATE_STEPS}),
-        post("/v1/inspection_rules", {"uuid": RULE, "actions": RULE_ACTIONS, "sensitive": True}),
+        post("/v1/inspection_rules", {"uuid": RULE, "actions": RULE_ACTIONS, "sensitive": True}, crash=201),
         post("/v1/allocations", {"uuid": ALLOCATION, "resource_class": "none", "owner": owner}, until=ALLOCATIONS),
         post("/v1/allocations", {"uuid": OTHERS, "resource_class": "none", "owner": third}, until=ALLOCATIONS),
     )

@@ -7,13 +7,17 @@ check that follows tells the reader what to type.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from ingot.cli.demo import children
 
 KEPT = ("PYTHONPATH", "XDG_CACHE_HOME", "INGOT_RACK_ACCEL", "TERM", "PATH", "http_proxy", "https_proxy")
+
+_SOURCE = '. "$0"; rm -f "$0"; exec "$@"'
 
 
 def become_root() -> None:
@@ -22,7 +26,14 @@ def become_root() -> None:
         return
     if subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode:
         return
-    known = children.environment()
-    kept = [f"{name}={known[name]}" for name in KEPT if name in known]
-    argv = ["sudo", "-n", "env", *kept, *children.ingot_command(*sys.argv[1:])]
+    argv = ["sudo", "-n", "sh", "-c", _SOURCE, _written(children.environment()), *children.ingot_command(*sys.argv[1:])]
     os.execvp("sudo", argv)  # noqa: S606 - replaces this process, so that signals and the terminal stay one
+
+
+def _written(known: dict[str, str]) -> str:
+    """A file that only we and root can read, with what is kept: a proxy's URL may hold a password, and the command line
+    is everybody's."""
+    descriptor, path = tempfile.mkstemp(prefix="ingot-")
+    with os.fdopen(descriptor, "w") as file:
+        file.writelines(f"export {name}={shlex.quote(known[name])}\n" for name in KEPT if name in known)
+    return path

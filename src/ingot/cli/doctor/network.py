@@ -27,7 +27,7 @@ _LISTEN = 6.0
 """Seconds; dnsmasq, for one, makes sure for three that nobody has an address before it offers it."""
 _AGAIN = 2.0
 _BMC_WAIT = 3.0
-_AT_ONCE = 64
+_AT_ONCE = 500
 _SHOWN = 20
 _COOKIE = b"\x63\x82\x53\x63"
 _PING = bytes((6, 0, 0xFF, 6, 0, 0, 0x11, 0xBE, 0x80, 0, 0, 0))
@@ -162,23 +162,40 @@ async def _connects(host: str, port: int) -> bool:
     return True
 
 
+class _Ping(asyncio.DatagramProtocol):
+    """Whether a BMC answers RMCP's presence ping."""
+
+    def __init__(self) -> None:
+        self.answered = asyncio.get_running_loop().create_future()
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        """Anything that comes back is an answer."""
+        self._tell(there=True)
+
+    def error_received(self, exc: Exception) -> None:
+        """Nobody listens there."""
+        self._tell(there=False)
+
+    def _tell(self, *, there: bool) -> None:
+        if not self.answered.done():
+            self.answered.set_result(there)
+
+
 async def _pings(host: str, port: int) -> bool:
-    return await asyncio.to_thread(_ping, host, port)
-
-
-def _ping(host: str, port: int) -> bool:
-    """Send RMCP's presence ping, twice at most; whether anything came back."""
+    """Send the ping, twice at most, within ``_BMC_WAIT``."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as asking:
-            asking.settimeout(_BMC_WAIT / 2)
-            asking.connect(address)
-            for _ in range(2):
-                asking.send(_PING)
-                with contextlib.suppress(TimeoutError):
-                    return bool(asking.recv(64))
-    except OSError:
-        return False
+        async with asyncio.timeout(_BMC_WAIT):
+            asking, ping = await asyncio.get_running_loop().create_datagram_endpoint(_Ping, remote_addr=(host, port))
+            try:
+                for _ in range(2):
+                    asking.sendto(_PING)
+                    done, _rest = await asyncio.wait({ping.answered}, timeout=_BMC_WAIT / 2)
+                    if done:
+                        return ping.answered.result()
+            finally:
+                asking.close()
+    except (OSError, TimeoutError):
+        pass
     return False
 
 

@@ -8,6 +8,7 @@ May not: know what is asked or retry. Invariant: an error names host and port on
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from http import HTTPStatus
@@ -173,6 +174,8 @@ def _failure(call: Call, error: Exception) -> errors.IngotError:
             return failures.no_tls(call.peer, error)
         case aiohttp.ClientConnectorDNSError():
             return failures.no_such_name(call.peer)
+        case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return failures.disk_full(call.peer)
         case aiohttp.ClientConnectorError() if isinstance(error.os_error, ConnectionError) and not error.errno:
             return failures.closed_at_once(call.peer)
         case aiohttp.ClientConnectorError():

@@ -64,6 +64,13 @@ def too_large(peer: str, what: str, limit: int) -> errors.Misbehaved:
     return errors.Misbehaved(f"{peer} sent {what} larger than {size}.")
 
 
+def disk_full(peer: str) -> errors.IngotError:
+    """What it sends has no room here."""
+    return errors.IngotError(
+        f"No space is left on this conductor's disk for what {peer} sends.", hint="Free space in the data directory."
+    )
+
+
 def cut_off(peer: str) -> errors.Unreachable:
     """Its answer broke off."""
     error = errors.Unreachable(f"{peer} closed the connection before its answer was complete.")

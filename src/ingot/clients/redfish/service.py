@@ -208,8 +208,9 @@ class Service:
                 f"{target.name} has no session login.", hint="Set redfish_auth_type to auto or basic."
             )
         problem = complaints.failure(reply, "the session login")
-        if full:
-            problem.hint = "Close other sessions on the BMC, or set redfish_auth_type to auto or basic."
+        if full:  # whatever the status: sessions end by themselves, so a retry may help
+            hint = "Close other sessions on the BMC, or set redfish_auth_type to auto or basic."
+            raise errors.Unreachable(problem.message, hint=hint)
         raise problem
 
     async def _log_out(self) -> None:

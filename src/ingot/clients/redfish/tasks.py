@@ -22,6 +22,7 @@ from ingot.domain import errors
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 4.0
 FAILED = frozenset({"Exception", "Killed", "Cancelled", "Interrupted"})
+_STUMBLES = (500, 502, 504)
 WAITING = frozenset({"New", "Pending", "Starting", "Suspended"})
 
 
@@ -87,9 +88,12 @@ def monitor_of(reply: Reply) -> str | None:
 async def look(pool: RedfishPool, target: Target, monitor: str) -> Progress:
     """How the task at ``monitor`` goes; one that is gone is done: BMCs forget tasks once read, or at a restart.
 
-    Raises ``errors.Misbehaved`` with the task's own words when it failed, and what ``RedfishPool.get`` raises.
+    Raises ``errors.Misbehaved`` with the task's own words when it failed, ``errors.Unreachable`` for an error of the
+    service instead of an answer, and what ``RedfishPool.get`` raises.
     """
-    reply = await pool.send(target, "GET", monitor, accept=(404, 410))
+    reply = await pool.send(target, "GET", monitor, accept=(404, 410, *_STUMBLES))
+    if reply.status in _STUMBLES:  # of a task that failed its own words tell; a BMC that restarts just cannot show it
+        raise errors.Unreachable(complaints.failure(reply, f"GET {monitor}").message, hint="Look at the BMC's log.")
     if reply.status in (404, 410, 204):
         return Progress(done=True)
     body = _body(reply)

@@ -61,6 +61,11 @@ class DirectDeploy(DeployInterface):
 
     async def stop_ramdisk(self, ctx: StepContext) -> None:
         """Off, and forget ramdisk and agent, even where the BMC fails: its next boot must not be the ramdisk."""
+        await self._end_ramdisk(ctx)
+        if ctx.node.disable_power_off:
+            await _switch(ctx, power.Target.ON)
+
+    async def _end_ramdisk(self, ctx: StepContext) -> None:
         try:
             await _switch(ctx, power.Target.OFF)
         finally:
@@ -77,7 +82,7 @@ class DirectDeploy(DeployInterface):
 
     async def start_instance(self, ctx: StepContext) -> None:
         """Off, ramdisk forgotten, networks as the tenant wants them, then from the disk."""
-        await self.stop_ramdisk(ctx)
+        await self._end_ramdisk(ctx)
         await ctx.network.configure_tenant(ctx)
         await ctx.boot.prepare_instance(ctx)
         await _switch(ctx, power.Target.ON)
@@ -174,7 +179,10 @@ class DirectDeploy(DeployInterface):
 
 
 def _wants_kexec(ctx: Context) -> bool:
-    """Whether the instance, else the node, asks to be started without its firmware."""
+    """Whether the instance, else the node, asks to be started without its firmware; one that may not be switched off
+    is restarted at the end instead."""
+    if ctx.node.disable_power_off:
+        return False
     wanted = ctx.instance_info.get("deploy_kexec", ctx.driver_info.get("deploy_kexec", False))
     return str(wanted).lower() in ("1", "true", "yes", "on")
 
@@ -198,7 +206,14 @@ async def _explain_silence(ctx: StepContext, since: float) -> str | None:
 
 
 async def _switch(ctx: StepContext, target: power.Target) -> None:
-    """Bring the power to ``target`` (the driver looks whether it is there for good), and store it."""
+    """Bring the power to ``target`` (the driver looks whether it is there for good), and store it.
+
+    A machine that may not be switched off runs on instead, and is restarted where it would be switched on.
+    """
+    if ctx.node.disable_power_off:
+        if target is power.Target.OFF:
+            return
+        target = power.Target.REBOOT
     await ctx.power.set(ctx, target, ctx.kit.settings.power_timeout)
     await ctx.journal.change_node(power_state=target.result().value)
 

@@ -94,12 +94,24 @@ async def install(ctx: StepContext, images: list[Image], key: str) -> None:
 
 
 async def wait_for_bmc(ctx: StepContext) -> None:
-    """Until the BMC answers with its version: it restarts after an update of its own."""
+    """Until the BMC answers with its version: it restarts after an update of its own, and while its services start it
+    may say all kinds of things. Refused credentials and a certificate that proves nothing do not mend themselves."""
+    said: list[str] = []
 
     async def answers() -> bool:
-        return bool((await versions(ctx)).get("bmc"))
+        said.clear()
+        try:
+            return bool((await versions(ctx)).get("bmc"))
+        except (errors.AccessDenied, errors.Untrusted):
+            raise
+        except (errors.Unreachable, errors.Misbehaved, errors.NotFound, errors.NotSupported) as error:
+            said.append(error.message)
+            return False
 
-    await restart.until(ctx, answers, WaitFor("the BMC to come back", _BACK, 180.0, hint=_HINT))
+    async def why() -> str | None:
+        return said[0] if said else None
+
+    await ctx.wait.until(answers, WaitFor("the BMC to come back", _BACK, 180.0, explain=why, hint=_HINT))
 
 
 async def tell(ctx: StepContext, before: Versions, components: list[str]) -> None:

@@ -94,6 +94,8 @@ async def after(ctx: StepContext) -> None:
 
 
 async def _switch(ctx: StepContext, wanted: power.Target) -> None:
-    """Bring the power to ``wanted`` and store it."""
+    """Bring the power to ``wanted`` and store it; a machine that may not be switched off runs on."""
+    if wanted is power.Target.OFF and ctx.node.disable_power_off:
+        return
     await ctx.power.set(ctx, wanted, ctx.kit.settings.power_timeout)
     await ctx.journal.change_node(power_state=wanted.result().value)
