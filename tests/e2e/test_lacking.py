@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import os
@@ -10,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from cli import program
 from e2e import way
+from faults import catalogue
 from ingot.cli import deployment
 from ingot.cli.demo import artifacts, proof
+from ingot.cli.demo.world import Machine, World
 
 pytestmark = [pytest.mark.qemu, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -70,4 +74,18 @@ async def test_no_disk_at_all(made: artifacts.Artifacts) -> None:
             "the image. Disks: none at all: the ramdisk lacks a driver, or there is none. Add one or give a hint. "
             "See its log."
         )
+        catalogue.told("no-disk", node["last_error"])
         assert await way.power(world, machine) == "off"
+        await its_logs_tell(world, machine)
+
+
+async def its_logs_tell(world: World, machine: Machine) -> None:
+    """What the ramdisk logged is kept with the failed run, by API and command line."""
+    run = await way.run_of(world, machine)
+    kept: way.Json = await world.call("GET", f"/ingot/v1/nodes/{machine.name}/logs")
+    assert kept["run"] == run["id"]
+    assert any("No disk of at least" in text for text in kept["files"].values()), sorted(kept["files"])
+    access = dict(re.findall(r"export (INGOT_\w+)=(\S+)", world.access.read_text()))
+    user = {key: access[key] for key in ("INGOT_USER", "INGOT_PASSWORD")}
+    told = await asyncio.to_thread(program.run_here, "node", "logs", machine.name, url=access["INGOT_URL"], **user)
+    assert "No disk of at least" in told.output

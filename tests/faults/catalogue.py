@@ -37,6 +37,7 @@ _IPMI, _REDFISH = "tests/drivers/ipmi/test_faults.py", "tests/drivers/redfish/te
 _AGENT, _IMAGE = "tests/drivers/generic/test_agent_faults.py", "tests/drivers/generic/test_image_faults.py"
 _SILENCE, _FLOW = "tests/drivers/generic/test_silence.py", "tests/flows/test_faults.py"
 _CONTROLLER, _START = "tests/e2e/test_controller_faults.py", "tests/e2e/test_start_faults.py"
+_LACKING = "tests/e2e/test_lacking.py"
 _DATABASE = "tests/servers/test_harmed.py"
 _OCI, _BROKER = "tests/images/test_oci.py", "tests/bus/test_rabbitmq.py"
 
@@ -79,6 +80,7 @@ FAULTS: dict[str, Fault] = {
         "disk", "it begins its own erase and aborts it", "did not erase itself", "continue_if_secure", _ERASE
     ),
     "disk-dead-sector": Fault("disk", "a sector of it cannot be written", "Writing", "Check or replace", _ERASE),
+    "no-disk": Fault("disk", "a real machine has none", "none at all", "Add one", _LACKING),
     "image-checksum": Fault("image", "its checksum is another", "is wrong: expected", "correct it in", _IMAGE),
     "image-wrong-format": Fault("image", "qcow2 declared as raw", "its content is qcow2", "Set image_disk", _IMAGE),
     "image-backing-file": Fault("image", "it wants to read a file of ours", "backing file", "Flatten it", _IMAGE),
