@@ -15,7 +15,7 @@ import structlog
 
 from flows import stand
 from ingot import app
-from ingot.consoles import hub, logs, tickets
+from ingot.consoles import hub, logs, tcp, tickets
 from ingot.domain import errors, states
 from ingot.services import provisioning
 from ingot.store import nodes
@@ -228,6 +228,34 @@ async def test_a_line_that_ends_as_soon_as_it_is_open_is_asked_for_less_and_less
         while b"trying again in 2 s" not in said:
             said += await watcher.read() or b""
     assert said.count(b"trying again in 1 s") == 1
+    await console.stop()
+
+
+class Chatty(Ended):
+    """A line that is never silent."""
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0)
+        return bytes(65536)
+
+
+async def test_a_caller_of_a_port_who_does_not_read_is_let_go(tmp_path: Path) -> None:
+    async def open_line() -> Chatty:
+        return Chatty()
+
+    async def idle() -> None:
+        return None
+
+    def serving() -> bool:
+        return any("listen.<locals>.serve" in repr(one.get_coro()) for one in asyncio.all_tasks())
+
+    console = hub.Console("n1", open_line, logs.Log(tmp_path, idle))
+    port = await tcp.listen(console, "127.0.0.1", 0, patience=0.5)
+    await console.start()
+    with socket.create_connection(("127.0.0.1", port.number)):
+        await stand.until(serving)
+        await stand.until(lambda: not serving(), 20)
+    port.close()
     await console.stop()
 
 

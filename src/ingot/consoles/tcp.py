@@ -31,7 +31,7 @@ class Port:
         self._server.close()
 
 
-async def listen(console: Console, host: str, port: int) -> Port:
+async def listen(console: Console, host: str, port: int, patience: float = PATIENCE) -> Port:
     """Serve ``console`` on a port of ``host`` (0: a free one). Raises errors.Conflict when it is taken."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,7 +41,7 @@ async def listen(console: Console, host: str, port: int) -> Port:
         try:
             while (piece := await watcher.read()) is not None:
                 writer.write(piece)
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(patience):
                     await writer.drain()
         except (ConnectionError, TimeoutError):
             writer.transport.abort()  # what waits for a caller who does not read is dropped
