@@ -45,7 +45,7 @@ class Harm:
         if FAKETIME is not None and cloud.ours:
             self._clock.write_text("+0\n")
             cloud.environment |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self._clock)}
-            cloud.environment |= {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            cloud.environment |= {"FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
     async def kill(self) -> None:
         """SIGKILL and start anew. One time in three the next harm comes before the service has begun to work."""

@@ -59,12 +59,15 @@ fi
 """
 PRERM = """#!/bin/sh
 set -e
-if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
-    systemctl stop ingot.service
+if [ "$1" = remove ]; then
+    [ ! -d /run/systemd/system ] || systemctl stop ingot.service
+    # What "systemctl enable" made, while the unit that tells its place is still there; the rest of it below.
+    [ ! -x /usr/bin/systemctl ] || systemctl --no-reload disable ingot.service
 fi
 """
 POSTRM = """#!/bin/sh
 set -e
+case "$1" in remove | purge) rm -f /etc/systemd/system/multi-user.target.wants/ingot.service ;; esac
 [ ! -d /run/systemd/system ] || systemctl daemon-reload
 if [ "$1" = purge ]; then
     rm -f /etc/ingot/ingot.toml

@@ -141,7 +141,11 @@ def _key(text: str, variant: str, chosen: list[packages.Package]) -> str:
     digest.update(f"{variant}\n{text}\n".encode())
     for one in chosen:
         digest.update(f"{one.name}={one.version}={one.architecture}\n".encode())
-    sources = [*_agent_folder().rglob("*.py"), *_HERE.glob("*.py"), _HERE / "init", _HERE / "dhcp.sh"]
+    sources = [
+        *_agent_folder().rglob("*.py"),
+        *_HERE.glob("*.py"),
+        *(_HERE / name for name in ("init", "dhcp.sh", "drivers.sh")),
+    ]
     for source in sorted(sources):
         digest.update(f"{source.name}\n".encode() + source.read_bytes())
     return digest.hexdigest()

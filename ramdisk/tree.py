@@ -92,7 +92,7 @@ def make_skeleton(stage: Path, root: Path, applets: Iterable[str], machine: Mach
     for name in applets:
         (root / "usr/bin" / name).symlink_to("busybox")
     (root / "usr/sbin/modprobe").symlink_to("../bin/busybox")  # where the kernel itself looks for it
-    for name, target in (("init", "init"), ("dhcp.sh", "etc/dhcp.sh")):
+    for name, target in (("init", "init"), ("dhcp.sh", "etc/dhcp.sh"), ("drivers.sh", "etc/drivers.sh")):
         shutil.copyfile(_HERE / name, root / target)
         (root / target).chmod(0o755)
     (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
@@ -124,9 +124,10 @@ def add_python(python: str, recipe: dict[str, list[str]], stage: Path, root: Pat
 
 
 def add_agent(agent: Path, root: Path) -> None:
-    """Copy the agent's package and the start file that imports it."""
+    """Copy the agent's package, the start file that imports it, and the smaller module it finds beside it."""
     target = root / "usr/lib/ingot"
     shutil.copytree(agent, target / "ingot_agent", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(_HERE / "slim_dataclasses.py", target / "dataclasses.py")
     (target / "main.py").write_text("from ingot_agent import boot\n\nboot.main()\n")
 
 

@@ -1,9 +1,9 @@
 """Have an ATA disk erase itself by its security feature set.
 
 May not: decide that a disk is to be erased. Invariant: whenever this fails after a password was set, the disk is
-left without one, or the error says which one it has. No emulator has this feature set, so only the reading of
-identify data is tested here; the commands follow the standard. Source: ATA8-ACS 4.21 and 7.44-7.49 (security),
-SAT-3 12.2 (ATA pass-through), include/scsi/sg.h.
+left without one, or the error says which one it has. Disks are spoken to by SCSI alone, so one behind a SAS
+controller is like one at a SATA port. Source: ATA8-ACS 4.21 and 7.44-7.49 (security), SAT-3 12.2 (ATA pass-through),
+include/scsi/sg.h.
 """
 
 from __future__ import annotations
@@ -16,11 +16,21 @@ from dataclasses import dataclass
 
 from ingot_agent import errors
 
-_SG_IO, _GET_IDENTITY = 0x2285, 0x030D
+_SG_IO = 0x2285
 _SET_PASSWORD, _UNLOCK, _PREPARE, _ERASE, _DISABLE, _IDENTIFY = 0xF1, 0xF2, 0xF3, 0xF4, 0xF6, 0xEC
+_NAMES = {
+    _SET_PASSWORD: "SECURITY SET PASSWORD",
+    _UNLOCK: "SECURITY UNLOCK",
+    _PREPARE: "SECURITY ERASE PREPARE",
+    _ERASE: "SECURITY ERASE UNIT",
+    _DISABLE: "SECURITY DISABLE PASSWORD",
+    _IDENTIFY: "IDENTIFY DEVICE",
+}
+_KEYS = {2: "not ready", 3: "medium error", 4: "hardware error", 5: "illegal request", 7: "data protect", 11: "aborted"}
 _NO_DATA, _READ, _WRITE = 3, 4, 5  # protocols of the pass-through
 _PASSWORD = b"NULL"  # as Ironic's agent uses, so that a disk locked by a cut erase can be opened by either
 _SHORT = 30.0
+_LONGEST = 0xFFFFFFFF // 1000  # seconds: SG_IO counts milliseconds in 32 bits
 
 
 @dataclass(frozen=True)
@@ -56,22 +66,29 @@ def _pass(descriptor: int, command: int, protocol: int, data: bytes = b"", timeo
     head = struct.pack(
         "=iiBBHIQQQIIi4xQBBBBHHiII4x",
         ord("S"), direction, len(cdb), len(sense), 0, 512 * count, buffer.buffer_info()[0], cdb.buffer_info()[0],
-        sense.buffer_info()[0], int(timeout * 1000), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        sense.buffer_info()[0], int(min(timeout, _LONGEST) * 1000), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     )  # fmt: skip
     answer = bytearray(head)
     fcntl.ioctl(descriptor, _SG_IO, answer)
-    host, driver = struct.unpack_from("=HH", answer, 68)
-    failed = host or driver & 0x0F not in (0, 8) or _refused(sense.tobytes())
-    if failed:
-        raise OSError(5, f"the disk refused ATA command 0x{command:02x}")
+    why = refusal(bytes(answer), sense.tobytes())
+    if why:
+        raise OSError(5, f"it answered {_NAMES[command]} with {why}")
     return buffer.tobytes()
 
 
-def _refused(sense: bytes) -> bool:
-    """Whether the status that came back (an ATA descriptor in the sense data) has its error or fault bit set."""
-    if sense[0] & 0x7F == 0x72 and sense[8] == 0x09:
-        return bool(sense[21] & 0x21)
-    return sense[0] & 0x7F in (0x70, 0x71) and sense[2] & 0x0F not in (0, 1)
+def refusal(answer: bytes, sense: bytes) -> str:
+    """Why a command failed, by SG_IO's structure and the sense data that came back; "" when it did not."""
+    status, sensed = answer[64], answer[67]
+    host, driver = struct.unpack_from("=HH", answer, 68)
+    if host or driver & 0x0F not in (0, 8):
+        return f"nothing (host status {host}, driver status {driver})"
+    if not sensed:
+        return f"status 0x{status:02x}" if status else ""
+    described = sense[0] & 0x7F in (0x72, 0x73)
+    key = sense[1] & 0x0F if described else sense[2] & 0x0F
+    if described and sense[8] == 0x09 and sense[21] & 0x21:  # an ATA descriptor: its error or fault bit is set
+        return f"{_KEYS.get(key, 'aborted')} (ATA status 0x{sense[21]:02x}, error 0x{sense[11]:02x})"
+    return "" if key in (0, 1) else _KEYS.get(key, f"sense key {key}")
 
 
 def _with_password(control: int) -> bytes:
@@ -82,12 +99,34 @@ def find(path: str) -> Security | None:
     """The disk's security state; None when it is no ATA disk or has no such feature set."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        found = security(bytes(fcntl.ioctl(descriptor, _GET_IDENTITY, bytes(512))))
+        found = security(_pass(descriptor, _IDENTIFY, _READ))
     except OSError:
         return None
     finally:
         os.close(descriptor)
     return found if found.supported else None
+
+
+def release(path: str) -> None:
+    """Open a disk that an erase, cut by a loss of power, left locked by our password.
+
+    Raises BlockDeviceEraseError when it is locked by another: nothing can be read or written then.
+    """
+    state = find(path)
+    if state is None or not state.locked:
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        _pass(descriptor, _UNLOCK, _WRITE, _with_password(0))
+        _pass(descriptor, _DISABLE, _WRITE, _with_password(0))
+    except OSError as error:
+        how = "Its security is frozen, too: power-cycle it first. " if state.frozen else ""
+        raise errors.BlockDeviceEraseError(
+            f"{path} is locked by an ATA password, and ours does not open it ({error.strerror}). {how}Unlock it "
+            "with its own, or erase it with its master password (hdparm --security-erase)."
+        ) from error
+    finally:
+        os.close(descriptor)
 
 
 def erase(path: str) -> str | None:
@@ -101,27 +140,26 @@ def erase(path: str) -> str | None:
         )
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        _unlock(descriptor, state)
         _pass(descriptor, _SET_PASSWORD, _WRITE, _with_password(0))
-        try:
-            _pass(descriptor, _PREPARE, _NO_DATA)
-            limit = max(state.minutes * 120.0, 12 * 3600.0)
-            _pass(descriptor, _ERASE, _WRITE, _with_password(2 if state.enhanced else 0), limit)
-        finally:
-            after = security(_pass(descriptor, _IDENTIFY, _READ))
-            if after.enabled:
-                _pass(descriptor, _DISABLE, _WRITE, _with_password(0))
+        _pass(descriptor, _PREPARE, _NO_DATA)
+        limit = max(state.minutes * 120.0, 12 * 3600.0)
+        _pass(descriptor, _ERASE, _WRITE, _with_password(2 if state.enhanced else 0), limit)
     except OSError as error:
-        text = f"{path} did not erase itself: {error.strerror}. If it is locked now, its password is NULL."
+        text = f"{path} did not erase itself: {error.strerror}. {_disarmed(descriptor)}"
         raise errors.BlockDeviceEraseError(text) from error
     finally:
         os.close(descriptor)
     return f"ATA {'enhanced ' if state.enhanced else ''}secure erase"
 
 
-def _unlock(descriptor: int, state: Security) -> None:
-    """Open a disk that a cut erase left with our password."""
-    if state.locked:
-        _pass(descriptor, _UNLOCK, _WRITE, _with_password(0))
-    if state.enabled:
-        _pass(descriptor, _DISABLE, _WRITE, _with_password(0))
+def _disarmed(descriptor: int) -> str:
+    """Take our password away from a disk that did not erase itself; says what became of it."""
+    try:
+        state = security(_pass(descriptor, _IDENTIFY, _READ))
+        if state.locked:
+            _pass(descriptor, _UNLOCK, _WRITE, _with_password(0))
+        if state.enabled:
+            _pass(descriptor, _DISABLE, _WRITE, _with_password(0))
+    except OSError as error:
+        return f"It may be locked now, by the password NULL ({error.strerror}). Replace it."
+    return "It has no password."

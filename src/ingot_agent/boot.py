@@ -14,8 +14,9 @@ from ingot_agent import (
     certificate,
     commands,
     conductor,
+    context,
+    drivers,
     errors,
-    extensions,
     log,
     machine,
     nics,
@@ -34,11 +35,10 @@ class Agent:
         self.client = conductor.Client(config, roots)
         self.stopped = threading.Event()
         self._heart: conductor.Heart | None = None
-        context = extensions.Context(config, roots, self.lock_down, self.let_go)
-        self.executor = commands.Executor(extensions.table(context), self._beat)
+        self.context = context.Context(config, roots, self.lock_down, self.let_go)
+        self.executor = commands.Executor(self._table, self._beat)
         self.api = api.Api(self.executor, lambda: self.client.token)
         self.server = server.Server(host, config.listen_port, self.api.answer, self.api.trusts)
-        self.context = context
         if self.client.token and not config.agent_token:
             victim = machine.killed_by_memory(roots)
             self.executor.restarted = (
@@ -47,6 +47,11 @@ class Agent:
                 else "the agent ended and was started anew"
             )
             log.line(self.executor.restarted)
+
+    def _table(self) -> dict[str, commands.Entry]:
+        from ingot_agent import extensions  # half a second on an emulated machine, which the first call is not to wait
+
+        return extensions.table(self.context)
 
     def _beat(self) -> None:
         if self._heart is not None:
@@ -83,8 +88,11 @@ class Agent:
         if not callback and self.config.inspection_collectors:
             callback = f"{self.config.api_url}/v1/continue_inspection"
         if callback:
+            drivers.load_rest(self.roots)
             self._inspect(callback)
         found = conductor.lookup(self.client, addresses, self.config.lookup_timeout, self.stopped)
+        if not callback:
+            drivers.load_rest(self.roots)
         log.line(f"this is node {found.node['uuid']}")
         self.context.node = found.node
         host = self.config.advertise_host or found.address
@@ -97,6 +105,7 @@ class Agent:
         self._heart.start()
         # OpenSSL is loaded after the first heartbeat is on its way; who calls back meanwhile is in the backlog.
         self.server.start((lambda: tls.server_context(own, self.config, self.roots.run)) if own else None)
+        self.executor.prepare()
         self.stopped.wait()
 
     def _addresses(self) -> list[str]:

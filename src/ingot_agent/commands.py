@@ -103,15 +103,28 @@ class Command:
 class Executor:
     """Holds the table of commands ("extension.command") and all results.
 
-    ``finished`` is called after each async one. ``restarted``: why an earlier agent of this boot ended, if one did.
+    ``load`` gives the table, when it is first wanted; ``finished`` is called after each async one. ``restarted``: why
+    an earlier agent of this boot ended, if one did.
     """
 
-    def __init__(self, table: dict[str, Entry], finished: Callable[[], None]) -> None:
-        self._table = table
+    def __init__(self, load: Callable[[], dict[str, Entry]], finished: Callable[[], None]) -> None:
+        self._load = load
+        self._loaded: dict[str, Entry] | None = None
         self._finished = finished
         self.restarted = ""
         self._commands: dict[str, Command] = {}
         self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Load the table now; a command that comes meanwhile waits for it."""
+        with self._lock:
+            self._table()
+
+    def _table(self) -> dict[str, Entry]:
+        """The table; only with the lock."""
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
 
     def list(self) -> list[Command]:
         """All commands so far, the oldest first."""
@@ -157,13 +170,14 @@ class Executor:
             raise command.error
 
     def _find(self, name: str) -> Entry:
-        if name in self._table:
-            return self._table[name]
-        known = f"It knows: {', '.join(sorted(self._table))}."
+        table = self._table()
+        if name in table:
+            return table[name]
+        known = f"It knows: {', '.join(sorted(table))}."
         extension, dot, _ = name.partition(".")
         if not dot:
             raise errors.InvalidCommand(f"{name!r} is no extension.command. {known}")
-        if any(one.startswith(f"{extension}.") for one in self._table):
+        if any(one.startswith(f"{extension}.") for one in table):
             raise errors.InvalidCommand(f"The agent has no command {name!r}. {known}")
         raise errors.NotFound(f"The agent has no extension {extension!r}. {known}")
 

@@ -68,7 +68,11 @@ def _ranges(device: blockdev.Device) -> list[tuple[int, int]]:
 
 
 def metadata(path: str) -> str:
-    """Wipe one disk's tables and signatures, and read back that they are gone. Raises BlockDeviceError."""
+    """Wipe one disk's tables and signatures, and read back that they are gone.
+
+    Raises BlockDeviceError, BlockDeviceEraseError.
+    """
+    _release(path)
     with blockdev.opened(path) as device:
         ranges = _ranges(device)
         for offset, length in ranges:
@@ -139,6 +143,7 @@ def _overwrite(path: str, wanted: Wishes, progress: commands.Progress) -> str:
 
 def everything(disk: disks.Disk, wanted: Wishes, progress: commands.Progress) -> str:
     """Erase all of one disk, by itself if it can; says how and what was read back. Raises the agent's errors."""
+    _release(disk.name)
     marks = _mark(disk.name)
     note = ""
     try:
@@ -156,6 +161,12 @@ def everything(disk: disks.Disk, wanted: Wishes, progress: commands.Progress) ->
     return f"{done}{note}; {_verified(disk.name, marks, wanted.zeroize)}"
 
 
+def _release(path: str) -> None:
+    """Have a disk whose own erase was cut in the middle read and written again. Raises BlockDeviceEraseError."""
+    if os.path.exists(path) and stat.S_ISBLK(os.stat(path).st_mode):
+        (nvme.settle if os.path.basename(path).startswith("nvme") else ata.release)(path)
+
+
 def _by_itself(path: str, wanted: Wishes) -> str | None:
     if not stat.S_ISBLK(os.stat(path).st_mode):
         return None
@@ -168,6 +179,7 @@ def express(disk: disks.Disk, wanted: Wishes) -> str:
     """Erase at once: an NVMe disk by itself, of any other the metadata. Raises BlockDeviceError."""
     if wanted.nvme and os.path.basename(disk.name).startswith("nvme"):
         try:
+            _release(disk.name)
             marks = _mark(disk.name)
             own = _by_itself(disk.name, wanted)
             if own is not None:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 from ingot_agent import (
     blockdev,
@@ -29,23 +26,12 @@ from ingot_agent import (
     nics,
     partition,
     programs,
-    settings,
 )
 from ingot_agent.commands import Entry, Params, Progress, Result
+from ingot_agent.context import Context
 
 _LINGER = 30.0  # seconds a conductor that was killed may take to ask for the same rescue again
 _GRACE = 0.5  # the answer to the order must leave the machine first
-
-
-@dataclass
-class Context:
-    """What commands work with; ``node`` is the API's free-form node of the last lookup."""
-
-    config: settings.Settings
-    roots: settings.Roots
-    lock_down: Callable[[], None]
-    let_go: Callable[[float], None]
-    node: dict[str, Any] = field(default_factory=dict)
 
 
 def _root_disk(context: Context, params: Params) -> disks.Disk:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ingot_agent import bmc, disks, machine, nics, settings
+from ingot_agent import bmc, disks, drivers, machine, nics, settings
 
 
 def gather(config: settings.Settings, roots: settings.Roots) -> dict[str, Any]:
-    """Give the inventory object."""
+    """Give the inventory object, when all drivers are loaded."""
+    drivers.wait()
     cards = nics.interfaces(roots)
     if config.collect_lldp:
         from ingot_agent import lldp

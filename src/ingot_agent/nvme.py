@@ -61,6 +61,21 @@ def _command(descriptor: int, opcode: int, namespace: int, words: tuple[int, ...
     return answer.tobytes()
 
 
+def settle(path: str) -> None:
+    """Wait for the end of a sanitize that a loss of power or an aborted run left under way: until then nothing is read.
+
+    Raises BlockDeviceEraseError when the last sanitize failed.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if abilities(_command(descriptor, _IDENTIFY, 0, (1,), 4096)).sanitize and _sanitizing(descriptor) in (2, 3):
+            _await_sanitize(descriptor, path)
+    except OSError as error:
+        raise errors.BlockDeviceEraseError(f"{path} does not say how its sanitize stands: {error.strerror}.") from error
+    finally:
+        os.close(descriptor)
+
+
 def erase(path: str) -> str:
     """Erase a whole NVMe namespace; says by which command. Raises BlockDeviceEraseError when it offers none."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -86,14 +101,19 @@ def _erase(descriptor: int, path: str) -> str:
     raise errors.BlockDeviceEraseError(f"{path} offers neither NVMe format nor sanitize.")
 
 
+def _sanitizing(descriptor: int) -> int:
+    """How the last sanitize stands: 0 there was none, 1 and 4 done, 2 under way, 3 failed."""
+    log = _command(descriptor, _GET_LOG, 0xFFFFFFFF, (_SANITIZE_LOG | (512 // 4 - 1) << 16,), 512)
+    return int(struct.unpack_from("<H", log, 2)[0]) & 7
+
+
 def _await_sanitize(descriptor: int, path: str) -> None:
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
-        log = _command(descriptor, _GET_LOG, 0xFFFFFFFF, (_SANITIZE_LOG | (512 // 4 - 1) << 16,), 512)
-        state = struct.unpack_from("<H", log, 2)[0] & 7
+        state = _sanitizing(descriptor)
         if state in (1, 4):
             return
         if state == 3:
-            break
+            raise errors.BlockDeviceEraseError(f"The NVMe sanitize of {path} failed, and it gives no data. Replace it.")
         threading.Event().wait(1)
-    raise errors.BlockDeviceEraseError(f"{path} did not end its NVMe sanitize. Replace the disk.")
+    raise errors.BlockDeviceEraseError(f"{path} did not end its NVMe sanitize in {_PATIENCE:g} s. Replace the disk.")

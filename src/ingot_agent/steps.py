@@ -133,8 +133,8 @@ class Steps:
         """The disks to work on, and of every other one why it is left alone."""
         found = self._all_disks()
         skipped = hints.skipped(found, hints.of_node(node)[1])
-        left = {disk.name: "left alone: in skip_block_devices" for disk in skipped}
-        left |= {disk.name: f"left alone: {disk.barred}" for disk in found if disk.barred}
+        left = {disk.name: f"left alone: {disk.barred}" for disk in found if disk.barred}
+        left |= {disk.name: "left alone: in skip_block_devices" for disk in skipped}
         return [disk for disk in found if disk.name not in left], left
 
     def _erase_metadata(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:

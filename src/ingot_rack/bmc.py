@@ -29,7 +29,8 @@ class Faults:
     each POST that is no login; `power_says` is a lie (on or off), "" is the truth;
     with `boot_ignored` a boot device is kept but not booted from, with `boot_forgotten` it is taken and not even kept,
     with `http_uri_forgotten` only the URL to boot from is not kept; with `clock_kept` the BMC's clock cannot be set;
-    `bmc_restart_status` is what is answered while the BMC itself restarts.
+    `reading_refused` names the sensor of which nothing can be read, `bmc_restart_status` is what is answered while the
+    BMC itself restarts.
     """
 
     drop_rate: float = 0.0
@@ -57,6 +58,7 @@ class Faults:
     http_uri_forgotten: bool = False
     clock_kept: bool = False
     sdr_changes_next: int = 0
+    reading_refused: str = ""
 
     def change(self, values: Mapping[str, object]) -> None:
         """Set faults by name; raises Invalid for an unknown name or a value of another type."""

@@ -150,6 +150,10 @@ class Fleet:
         counts = [count for one in bmcs for count in one.sessions()]
         return {"all": sum(counts), "most": max(counts, default=0)}
 
+    def tokens(self) -> list[str]:
+        """The tokens of the sessions that are open on the Redfish BMCs."""
+        return [token for one in self._servers if isinstance(one, redfish.Server) for token in one.tokens()]
+
     def _chosen(self, request: Json) -> list[str]:
         """The machines that a request is for; raises Invalid for one that is not here."""
         wanted = cast("str | list[str] | None", request.get("machine"))

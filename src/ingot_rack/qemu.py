@@ -80,7 +80,8 @@ class Nic:
 class Hull:
     """The description of one machine; memory in MiB.
 
-    ``secure_boot`` and ``pxe`` (False: UEFI boots from the network over HTTP only) are UEFI's.
+    ``secure_boot`` and ``pxe`` (False: UEFI boots from the network over HTTP only) are UEFI's. ``scsi_disk``: an iSCSI
+    URL, "" for none: one more disk, to which the machine's SCSI commands go as they are.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Hull:
     cd: CdSlot = CdSlot.SCSI
     secure_boot: bool = False
     pxe: bool = True
+    scsi_disk: str = ""
 
 
 def firmware_files(*, secure: bool = False) -> tuple[Path, Path]:
@@ -197,7 +199,7 @@ def command(hull: Hull, files: Files, order: tuple[BootDevice, ...], accelerator
         argv += _disk(index, disk, files, ranks.get(BootDevice.DISK))
     for index, nic in enumerate(hull.nics):
         argv += _nic(index, nic, ranks.get(BootDevice.HTTP, ranks.get(BootDevice.NETWORK)))
-    argv += _cd(hull.cd, media, ranks.get(BootDevice.CD))
+    argv += _cd(hull.cd, media, ranks.get(BootDevice.CD)) + _scsi_disk(hull.scsi_disk)
     if BootDevice.SETUP in order:
         argv += ["-boot", "menu=on,splash-time=600000"]
     return argv
@@ -252,6 +254,14 @@ def _disk(index: int, disk: Disk, files: Files, rank: int | None) -> list[str]:
     if rank is not None:
         text += f",bootindex={rank + index}"
     return ["-drive", options, *extra, "-device", text]
+
+
+def _scsi_disk(url: str) -> list[str]:
+    """A disk that no firmware boots from: QEMU adds nothing to what the machine says to it."""
+    if not url:
+        return []
+    device = ["-device", "virtio-scsi-pci,id=peers", "-device", "scsi-generic,drive=peer,bus=peers.0"]
+    return ["-drive", f"file={url},format=raw,if=none,id=peer", *device]
 
 
 def _nic(index: int, nic: Nic, rank: int | None) -> list[str]:

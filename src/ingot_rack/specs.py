@@ -35,7 +35,8 @@ BMC_KINDS = ("ipmi", "redfish")
 class MachineSpec:
     """One machine; memory in MiB, disk in GiB. kind "simulated" has no QEMU behind it.
 
-    nic_rom False: the card has no iPXE of its own, so the firmware boots as a real server's does.
+    nic_rom False: the card has no iPXE of its own, so the firmware boots as a real server's does. scsi_disk: the
+    iSCSI URL of one more disk (see ingot_rack.disks), "" for none.
     """
 
     name: str
@@ -48,6 +49,7 @@ class MachineSpec:
     disk_bus: qemu.DiskBus = qemu.DiskBus.VIRTIO
     disk_format: str = "raw"
     disk_write_rate: int = 0
+    scsi_disk: str = ""
     mac: str = ""
     nic: qemu.NicModel = qemu.NicModel.VIRTIO
     nic_rom: bool = True
@@ -184,4 +186,4 @@ def hull(spec: Spec, one: MachineSpec, tap: str) -> qemu.Hull:
     )
     nics = (qemu.Nic(one.mac, tap, one.nic, one.nic_rom),)
     made = qemu.Hull(one.name, machine_uuid(spec, one), one.firmware, one.memory_mb, one.vcpus, disks, nics, one.cd)
-    return dataclasses.replace(made, secure_boot=one.secure_boot, pxe=one.pxe)
+    return dataclasses.replace(made, secure_boot=one.secure_boot, pxe=one.pxe, scsi_disk=one.scsi_disk)

@@ -329,7 +329,7 @@ class Slow:
 def test_one_command_at_a_time_and_progress() -> None:
     slow, finished = Slow(), threading.Event()
     table = {"x.slow": commands.Entry(slow.run, asynchronous=True), "x.quick": commands.Entry(lambda _p, _g: {"a": 1})}
-    executor = commands.Executor(table, finished.set)
+    executor = commands.Executor(lambda: table, finished.set)
     command = executor.start("x.slow", {})
     peers.wait_until(lambda: command.progress.done == 4, 5, "progress")
     assert command.as_dict()["ingot_progress"] == {"done": 4, "total": 10, "phase": "slow work"}
@@ -343,7 +343,7 @@ def test_one_command_at_a_time_and_progress() -> None:
 
 def test_same_key_never_runs_twice() -> None:
     slow = Slow()
-    executor = commands.Executor({"x.slow": commands.Entry(slow.run, asynchronous=True)}, lambda: None)
+    executor = commands.Executor(lambda: {"x.slow": commands.Entry(slow.run, asynchronous=True)}, lambda: None)
     first = executor.start("x.slow", {"ingot_key": "run7/step2"})
     assert executor.start("x.slow", {"ingot_key": "run7/step2"}) is first
     slow.go.set()
@@ -360,7 +360,7 @@ def test_a_bug_in_a_command_is_a_failed_command() -> None:
     def broken(_: commands.Params, __: commands.Progress) -> commands.Result:
         raise KeyError("oops")
 
-    executor = commands.Executor({"x.broken": commands.Entry(broken)}, lambda: None)
+    executor = commands.Executor(lambda: {"x.broken": commands.Entry(broken)}, lambda: None)
     command = executor.start("x.broken", {})
     assert command.status is commands.Status.FAILED
     assert command.error is not None

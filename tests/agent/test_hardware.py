@@ -28,6 +28,7 @@ from ingot_agent import (
     errors,
     gpt,
     lldp,
+    machine,
     nics,
     nvme,
     partitioning,
@@ -348,6 +349,16 @@ def test_firmware_tables(tmp_path: Path) -> None:
     assert told["bios"] == {"Vendor": "ACME", "Version": "1.2", "Release Date": "01/02/2024"}
     assert [one["Size"] for one in told["memory"]["devices"]] == ["No Module Installed", "65536 MB"]
     assert told["memory"]["devices"][1]["Locator"] == "DIMM_A1"
+
+
+def test_a_tpm_and_its_version(tmp_path: Path) -> None:
+    roots = machines.make(tmp_path / "m")
+    assert machine.tpm(roots) == {"present": False, "version": None}
+    chip = Path(roots.sys) / "class/tpm/tpm0"
+    chip.mkdir(parents=True)
+    assert machine.tpm(roots) == {"present": True, "version": None}, "an old kernel tells no version"
+    (chip / "tpm_version_major").write_text("2\n")
+    assert machine.tpm(roots) == {"present": True, "version": 2}
 
 
 @pytest.mark.parametrize("password", ["a", "secret word", "ä" * 40])

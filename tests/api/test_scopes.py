@@ -7,11 +7,14 @@ One scenario per file of tests/upstream/scoped. What may differ, and why, is in 
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
+import programs
 from cli import program
 from upstream import alone, identity, pairs, sides, texts
 from upstream import differences as general
@@ -28,10 +31,11 @@ _DONE: set[str] = set()
 
 @dataclass
 class World:
-    """Both services, and the Keystone that they believe."""
+    """Both services, the Keystone that they believe, and where ingot is."""
 
     keystone: identity.Keystone
     pair: pairs.Pair
+    url: str
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             theirs = sides.Side("upstream", port, headers, tokens)
             ours = sides.Side("ingot", int(url.rpartition(":")[2]), headers, tokens)
             pair = pairs.Pair(theirs, ours, _ENTRIES)
-            yield World(keystone, pair)
+            yield World(keystone, pair, url)
             pair.close()
 
 
@@ -57,6 +61,30 @@ def test_every_caller_reads_what_upstream_would_answer(world: World, name: str) 
     scenario = importlib.import_module(f"upstream.scoped.{name}")
     _DONE.add(name)
     world.pair.check(f"scoped-{name}", scenario.calls(world.keystone.projects))
+
+
+def test_a_client_logs_in_at_keystone_and_finds_ingot_in_its_catalogue(world: World) -> None:
+    keystone = world.keystone
+    keystone.announce("baremetal", world.url)
+    project = keystone.projects["owner"]
+    env = {
+        "PATH": os.environ["PATH"],
+        "OS_AUTH_URL": keystone.url,
+        "OS_USERNAME": "owner admin",
+        "OS_PASSWORD": keystone.password,
+        "OS_USER_DOMAIN_ID": "default",
+        "OS_PROJECT_ID": project,
+        "OS_IDENTITY_API_VERSION": "3",
+    }
+
+    def baremetal(*words: str) -> str:
+        command = [programs.peer("baremetal"), *words]
+        return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=120).stdout.strip()
+
+    baremetal("node", "create", "--driver", "fake-hardware", "--name", "mine")
+    assert baremetal("node", "show", "mine", "-f", "value", "-c", "owner") == project
+    assert baremetal("node", "list", "-f", "value", "-c", "Name") == "mine"
+    baremetal("node", "delete", "mine")
 
 
 def test_every_intended_difference_still_exists(world: World) -> None:

@@ -101,12 +101,12 @@ while words:
 EMULATION = """mc_setbmc 0x20
 mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02
 sel_enable 0x20 100 0x0a
-sensor_add 0x20 0 1 0x01 0x01
+sensor_add 0x20 0 1 0x01 0x01 poll 200 file "{folder}/board"
 sensor_set_value 0x20 0 1 52 0
 sensor_set_event_support 0x20 0 1 enable scanning per-state NO_EVENTS
 sensor_set_threshold 0x20 0 1 settable 111000 70 60 50 0 0 0
 mc_add 0x30 2 no-device-sdrs 0x98 0x10 1 0xa0 0x1291 0xf03
-sensor_add 0x30 0 1 0x01 0x01
+sensor_add 0x30 0 1 0x01 0x01 poll 200 file "{folder}/blade"
 sensor_set_value 0x30 0 1 251 0
 sensor_set_event_support 0x30 0 1 enable scanning per-state NO_EVENTS
 mc_enable 0x30
@@ -203,7 +203,9 @@ def openipmi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIpmi]:
         'user 2 true "root" "calvin" admin 5 none md5 straight\n'
         'user 3 true "oper" "secret" operator 5 none md5 straight\n'
     )
-    (folder / "peer.emu").write_text(EMULATION + sensor_records(folder))
+    (folder / "peer.emu").write_text(EMULATION.replace("{folder}", str(folder)) + sensor_records(folder))
+    (folder / "board").write_text("52")  # newer versions give a reading of polled sensors alone
+    (folder / "blade").write_text("251")
     command = [programs.system("ipmi_sim"), "-c", "lan.conf", "-f", "peer.emu", "-s", str(folder), "-n", "-p"]
     with running(command, folder) as process:
         wait_for_ipmi(port, process)

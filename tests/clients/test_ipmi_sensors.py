@@ -72,6 +72,12 @@ async def test_every_kind_of_sensor(pool: IpmiPool, bmc: bmcs.Bmc, target: Targe
     assert (units["Coolant Flow"], units["Humidity"], units["12V"]) == ("liters per minute", "percent", "Volts")
 
 
+async def test_a_sensor_that_refuses_hides_no_other(pool: IpmiPool, bmc: bmcs.Bmc, target: Target) -> None:
+    before = {one.sensor.name for one in await sensors.read(pool, target)}
+    bmc.faults.change({"reading_refused": "12V"})
+    assert before - {one.sensor.name for one in await sensors.read(pool, target)} == {"12V"}
+
+
 async def test_records_are_read_once(pool: IpmiPool, fleet: fleets.Fleet, target: Target) -> None:
     """The second time costs a question for the repository and one or two per sensor."""
     first = await sensors.read(pool, target)

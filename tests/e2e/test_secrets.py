@@ -30,7 +30,10 @@ from ingot.cli.demo import service
 from ingot_rack import fleet
 
 pytestmark = pytest.mark.slow
-TOKEN_FREE = ("nodes", "nodes/detail", "ports/detail", "chassis", "drivers", "conductors")
+LISTS = (
+    *("nodes", "nodes/detail", "ports/detail", "chassis", "drivers", "conductors"),
+    *("volume/targets?detail=true", "deploy_templates?detail=true", "runbooks?detail=true"),
+)
 OF_NODE = ("", "/states", "/history?detail=true", "/inventory", "/validate", "/vifs", "/traits", "/bios", "/firmware")
 RESTS = {"available", "active", "manageable", "enroll", "deploy failed", "clean failed", "rescue", "error"}
 FAILED = {"deploy failed", "clean failed", "error"}
@@ -138,8 +141,9 @@ class Caller:
         return await self.rests(name)
 
     async def read_everything(self, names: list[str]) -> None:
-        for path in TOKEN_FREE:
+        for path in LISTS:
             await asyncio.to_thread(self.call, "GET", f"/v1/{path}")
+        await asyncio.to_thread(self.call, "GET", "/ingot/v1/webhooks")
         for name in names:
             for path in OF_NODE:
                 await asyncio.to_thread(self.call, "GET", f"/v1/nodes/{name}{path}")
@@ -204,10 +208,13 @@ class Scene:
         await self.service.start()
         await self.service.wait_ready(api.Client(self.url, timeout=10))
 
-    def plant_agent_tokens(self) -> None:
+    def plant_tokens(self) -> None:
+        """Those of the agents that run now, and of the sessions that are open on BMCs."""
         for name, agent in tuple(self.fleet.agents.items()):
             if agent.token:
                 self.watch.plant(f"agent-token-{name}-{agent.token[:4]}", agent.token)
+        for token in self.fleet.tokens():
+            self.watch.plant(f"bmc-session-{token[:4]}", token)
 
     def look_at_files(self) -> None:
         self.watch.look("log", self.service.log.read_bytes())
@@ -248,8 +255,22 @@ async def enrol(scene: Scene, caller: Caller) -> list[str]:
             wrong = {**body["driver_info"], "ipmi_password": wrong, **kg}
             await caller.ok("POST", "/v1/nodes", {"driver": "ipmi", "name": "locked-out", "driver_info": wrong})
     deep = {"nested": [{"my_password": scene.watch.plant("deep")}], "url": f"https://u:{scene.watch.plant('url')}@x/y"}
-    await caller.ok("POST", "/v1/nodes", {"driver": "fake-hardware", "name": "imaginary", "driver_info": deep})
+    fields = {"driver": "fake-hardware", "name": "imaginary", "rescue_interface": "fake"}
+    made = await caller.ok("POST", "/v1/nodes", {**fields, "driver_info": deep})
+    await add_beside(scene.watch, caller, made["uuid"])
     return [*names, "locked-out", "imaginary"]
+
+
+async def add_beside(watch: Watch, caller: Caller, uuid: str) -> None:
+    """What has secrets of its own beside nodes."""
+    volume = {"node_uuid": uuid, "volume_type": "iscsi", "boot_index": 0, "volume_id": "v1"}
+    properties = {"auth_username": "u", "auth_password": watch.plant("volume")}
+    await caller.ok("POST", "/v1/volume/targets", {**volume, "properties": properties})
+    step = {"interface": "bios", "step": "apply_configuration", "args": {"password": watch.plant("step")}}
+    await caller.ok("POST", "/v1/deploy_templates", {"name": "CUSTOM_T", "steps": [{**step, "priority": 10}]})
+    await caller.ok("POST", "/v1/runbooks", {"name": "CUSTOM_R", "steps": [{**step, "order": 1}]})
+    hook = {"url": "http://127.0.0.1:9/told", "secret": watch.plant("webhook")}
+    await caller.ok("POST", "/ingot/v1/webhooks", hook)
 
 
 def wrong_requests(watch: Watch, names: list[str]) -> Iterator[tuple[str, str, Any]]:
@@ -315,16 +336,23 @@ async def test_no_planted_secret_is_seen_anywhere(tmp_path: Path) -> None:
             assert (await asyncio.to_thread(Caller(scene.watch, scene.url, almost).call, "GET", "/v1/nodes"))[0] == 401
             for name in (*names[:2], "imaginary"):
                 assert (await caller.bring(name, "provide"))["provision_state"] == "available"
-                scene.plant_agent_tokens()
+                scene.plant_tokens()
             await deploy(scene, caller, names, where, login, hashlib.sha256(image).hexdigest())
-            scene.plant_agent_tokens()
+            scene.plant_tokens()
+            for name in (names[0], "imaginary"):
+                word = scene.watch.plant(f"rescue-{name}")
+                assert (await caller.bring(name, "rescue", rescue_password=word))["provision_state"] == "rescue"
+                scene.plant_tokens()
+                assert (await caller.bring(name, "unrescue"))["provision_state"] == "active"
             await caller.read_everything(names)
             assert (await caller.bring(names[0], "deleted"))["provision_state"] in {"available", "clean failed"}
-            scene.plant_agent_tokens()
+            scene.plant_tokens()
             await caller.read_everything(names)
     scene.look_at_files()
-    assert len(scene.watch.secrets) >= 18
-    assert sum(name.startswith("agent-token") for name in scene.watch.secrets) >= 2
+    assert len(scene.watch.secrets) >= 24
+    kinds = [name.rpartition("-")[0] for name in scene.watch.secrets]
+    assert "bmc-session" in kinds
+    assert sum(kind.startswith("agent-token") for kind in kinds) >= 2
     assert scene.watch.looks > 1000
     assert scene.watch.leaks == set()
 

@@ -40,6 +40,8 @@ _CONTROLLER, _START = "tests/e2e/test_controller_faults.py", "tests/e2e/test_sta
 _DATABASE = "tests/servers/test_harmed.py"
 _OCI, _BROKER = "tests/images/test_oci.py", "tests/bus/test_rabbitmq.py"
 
+_ERASE = "tests/e2e/test_secure_erase.py"
+
 FAULTS: dict[str, Fault] = {
     "ipmi-silent": Fault("BMC", "every packet to the BMC is lost", "No IPMI answer", "Check the address", _IPMI),
     "ipmi-slow": Fault("BMC", "each answer takes 20 s", "too slow", "Restart the BMC", _IPMI),
@@ -73,6 +75,10 @@ FAULTS: dict[str, Fault] = {
         "agent", "the agent restarts in a step", "was restarted in the middle", "Look at the machine's", _AGENT
     ),
     "agent-step-failed": Fault("disk", "the disk dies in a step", "the disk died", "See its log", _AGENT),
+    "disk-erase-refused": Fault(
+        "disk", "it begins its own erase and aborts it", "did not erase itself", "continue_if_secure", _ERASE
+    ),
+    "disk-dead-sector": Fault("disk", "a sector of it cannot be written", "Writing", "Check or replace", _ERASE),
     "image-checksum": Fault("image", "its checksum is another", "is wrong: expected", "correct it in", _IMAGE),
     "image-wrong-format": Fault("image", "qcow2 declared as raw", "its content is qcow2", "Set image_disk", _IMAGE),
     "image-backing-file": Fault("image", "it wants to read a file of ours", "backing file", "Flatten it", _IMAGE),

@@ -113,7 +113,11 @@ def test_the_package_installs_serves_and_goes(root: Path) -> None:
     assert "token" in inside(
         root, "sh", "-c", "COMP_WORDS='ingot user tok' COMP_CWORD=2 _INGOT_COMPLETE=bash_complete ingot"
     )
+    wants = root / "etc/systemd/system/multi-user.target.wants/ingot.service"
+    wants.parent.mkdir(parents=True, exist_ok=True)
+    wants.symlink_to("/lib/systemd/system/ingot.service")  # as systemctl enable does
     inside(root, "dpkg", "--purge", "ingot")
+    assert not wants.is_symlink(), "a unit that is gone is wanted by nothing"
     assert not (root / "usr/lib/ingot").exists()
     assert (data / "secret.key").exists(), "nodes and key outlive the package"
 

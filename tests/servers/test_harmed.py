@@ -24,6 +24,7 @@ from servers.databases import KINDS, Databases
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 each_server = pytest.mark.parametrize("kind", KINDS)
 MACHINES = 4
+READ_ONLY = {"postgresql": "postgresql-read-only", "mariadb": "mariadb-read-only"}
 
 
 @contextlib.asynccontextmanager
@@ -67,7 +68,7 @@ async def test_a_database_that_is_read_only_for_a_while_stops_work_and_loses_non
             assert not [uuid for uuid in uuids if (await stand.get_node(deps, uuid)).last_error]
         finally:
             await asyncio.to_thread(server.let_write, allowed=True)
-        catalogue.told(f"{kind}-read-only", said)
+        catalogue.told(READ_ONLY[kind], said)
 
 
 @each_server

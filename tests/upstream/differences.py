@@ -107,17 +107,21 @@ INTENDED: tuple[Intended, ...] = (
         r"\.(retired|disable_power_off|is_smartnic)$",
         "A flag that was taken away is false again, not null.",
     ),
-    Intended(r"description_contains=%25", r".", "% is a letter in a search text, not a pattern."),
-    Intended(r"sort_key=(conductor_affinity|version)", r".", "Columns that are no fields are no sort keys."),
+    Intended(r"description_contains=%25", r"^body\.nodes", "% is a letter in a search text, not a pattern."),
     Intended(
-        r"sort_key=name&sort_dir=desc&marker", r".", "Nodes without a name are not lost on the page after a marker."
+        r"sort_key=(conductor_affinity|version)", r".", "Columns that are no fields are no sort keys.", (200, 400)
+    ),
+    Intended(
+        r"sort_key=name&sort_dir=desc&marker",
+        r"^body\.(nodes|next)",
+        "Nodes without a name are not lost on the page after a marker.",
     ),
     Intended(
         r"^GET /v1/(chassis|nodes)/\S+/(nodes|ports)\?limit",
         r"\.next$",
         "The next page of a part's list is of that part.",
     ),
-    Intended(r"~1", r".", "Escapes in patch paths work from 1.98 on, as documented."),
+    Intended(r"~1", r".", "Escapes in patch paths work from 1.98 on, as documented.", (400, 200)),
     # ports
     *(
         Intended(r"/v1/ports.*\Wname\W", r".", "A port has no name by which it could not be asked for.", (status, 400))
@@ -148,14 +152,33 @@ INTENDED: tuple[Intended, ...] = (
     ),
     Intended(r"sort_key=node_id ", r".", "Columns that are no fields are no sort keys.", (200, 400)),
     # parts of nodes
-    Intended(
-        r"/(vmedia|inject_nmi|boot_device|indicators/\S+)/? ",
-        r".",
-        "ingot's fake-hardware does more: it has drives, a lamp that can be set, an NMI and three boot devices.",
+    *(
+        Intended(
+            r"/(vmedia|inject_nmi|boot_device|indicators/\S+)/? ",
+            what,
+            "ingot's fake-hardware does more: it has drives, a lamp that can be set, an NMI and three boot devices.",
+            statuses,
+        )
+        for what, *pairs in (
+            (r".", (400, 200), (400, 204)),
+            (r"^(body\.error_message|header\.allow)", (400, 400), (404, 404)),
+        )
+        for statuses in pairs
     ),
     Intended(r"/supported/? ", r"supported_boot_devices$", "As above."),
-    Intended(
-        r"/vifs", r".", "With every network interface a vif that was attached is listed, takes a port and is once."
+    *(
+        Intended(
+            r"/vifs",
+            what,
+            "With every network interface a vif that was attached is listed, takes a port and is once.",
+            statuses,
+        )
+        for what, *pairs in (
+            (r".", (204, 400), (204, 406), (204, 409)),
+            (r"^body\.vifs", (200, 200)),
+            (r"^(status|body\.error_message)", (400, 400), (500, 400)),
+        )
+        for statuses in pairs
     ),
     Intended(
         r"/firmware\?detail=true ", r".", "A truth value of a query is text; upstream wants a JSON value.", (400, 200)
@@ -184,7 +207,7 @@ INTENDED: tuple[Intended, ...] = (
     Intended(
         r"^\w+ /v1/inspection_rules", r"(links\[\d\]\.href|\.next)$", "Links lead to the rule; upstream's lead nowhere."
     ),
-    Intended(r"^PATCH .*parent_node.*000001\"", r".", "A node cannot be its own parent."),
+    Intended(r"^PATCH .*parent_node.*000001\"", r".", "A node cannot be its own parent.", (200, 400)),
     Intended(r"/v1/nodes/", r"\.driver_internal_info\.", "What a conductor notes of its own work is its own."),
 )
 OPEN: tuple[Intended, ...] = ()

@@ -81,6 +81,13 @@ class Keystone:
                 self.call("PUT", path, token=admin)
             self.tokens[who] = self.login(who, self._scope(scope))
 
+    def announce(self, kind: str, url: str) -> None:
+        """Put a service into the catalogue."""
+        admin = self.login("admin", {"system": {"all": True}})
+        made, _ = self.call("POST", "/services", {"service": {"type": kind, "name": kind}}, admin)
+        about = {"service_id": made["service"]["id"], "interface": "public", "url": url}
+        self.call("POST", "/endpoints", {"endpoint": about}, admin)
+
     def _place(self, scope: str) -> str:
         places = {SYSTEM: "/system", "domain": "/domains/default"}
         return places.get(scope) or f"/projects/{self.projects[scope]}"

@@ -180,14 +180,14 @@ def _no_route(routes: dict[str, tuple[routing.Route, tuple[str, ...]]]) -> wire.
 def _refused(route: routing.Route, version: int, headers: dict[str, str]) -> wire.Answer | None:
     if route.path.startswith("/v1") and not wire.accepts_json(headers.get("accept", "")):
         return _NOT_JSON
-    return _too_early(route) if version < route.since else None
+    return _too_early(route, version) if version < route.since else None
 
 
-def _too_early(route: routing.Route) -> wire.Answer:
+def _too_early(route: routing.Route, version: int) -> wire.Answer:
     if route.late == 406:
         return wire.fault(406, f"Request not acceptable. The minimal required API version should be 1.{route.since}.")
     text = f"The API version does not allow this. It begins with 1.{route.since}."
-    return wire.refusal(route.late, text) if route.by_path else wire.fault(route.late, text)
+    return wire.refusal(route.late, text) if version < route.by_path else wire.fault(route.late, text)
 
 
 def _has_body(scope: wire.Scope) -> bool:

@@ -23,9 +23,10 @@ OWN = frozenset({"ingot", "metrics"})
 class Route:
     """One line of the route table. ``since``: first microversion; ``public``: open without authentication;
     ``limit``: bytes a body may have; ``late``: what is answered below ``since`` (404, or 405 or 406 where Ironic does),
-    ``by_path``: in the form of a path that is not there; ``limited``: the agents' call whose rate limit it has;
-    ``asks``: what the rule is about stands in the body or the query, so the handler asks for permission itself
-    (access.require); ``slow``: it may wait for minutes, so it is given up when the client hangs up.
+    ``by_path``: in the form of a path that is not there, below this microversion;
+    ``limited``: the agents' call whose rate limit it has; ``asks``: what the rule is about stands in the body or the
+    query, so the handler asks for permission itself (access.require); ``slow``: it may wait for minutes,
+    so it is given up when the client hangs up.
     """
 
     method: str
@@ -36,7 +37,7 @@ class Route:
     public: bool = False
     limit: int = MIB
     late: int = 404
-    by_path: bool = False
+    by_path: int = 0
     limited: str = ""
     asks: bool = False
     slow: bool = False

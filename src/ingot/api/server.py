@@ -61,6 +61,8 @@ _BY_PATH = (
     "/v1/volume/",
 )
 """What below its first microversion is refused as a path that is not there; all else, as its resource refuses."""
+_PATH_SINCE = {f"{_NODE}/vmedia": 89}
+"""Paths of these that were there before one of their methods."""
 _SET_PROVISION = "baremetal:node:set_provision_state"
 
 
@@ -294,7 +296,12 @@ _TABLE: tuple[Route, ...] = (
     Route("GET", "/ingot/v1/nodes/{node}/sel", sensors.events, 1, "ingot:sel:get"),
     Route("DELETE", "/ingot/v1/nodes/{node}/sel", sensors.clear_events, 1, "ingot:sel:clear"),
 )
-ROUTES = tuple(dataclasses.replace(route, by_path=route.path.startswith(_BY_PATH)) for route in _TABLE)
+ROUTES = tuple(
+    dataclasses.replace(route, by_path=_PATH_SINCE.get(route.path, route.since))
+    if route.path.startswith(_BY_PATH)
+    else route
+    for route in _TABLE
+)
 
 
 def build(deps: Deps) -> dispatch.App:

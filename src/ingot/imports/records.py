@@ -101,7 +101,10 @@ def _prints(connection: Connection, uuids: list[str]) -> dict[str, str]:
 
 def all_of(data: Path) -> list[Record]:
     """Every record, oldest first."""
-    paths = sorted((data / FOLDER).glob("*.json"))
+    try:  # not glob: newer Pythons' passes over folders that may not be read
+        paths = sorted(path for path in (data / FOLDER).iterdir() if path.suffix == ".json")
+    except FileNotFoundError:
+        return []
     return [msgspec.json.decode(path.read_bytes(), type=Record) for path in paths]
 
 

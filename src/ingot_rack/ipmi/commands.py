@@ -18,7 +18,7 @@ from ingot_rack.ipmi import line as lines
 from ingot_rack.ipmi import session as sessions
 
 OK, BUSY, INVALID_COMMAND = 0x00, 0xC0, 0xC1
-SHORT, OUT_OF_RANGE, NOT_PRESENT, INVALID_DATA = 0xC7, 0xC9, 0xCB, 0xCC
+SHORT, OUT_OF_RANGE, NOT_PRESENT, INVALID_DATA, NO_ANSWER = 0xC7, 0xC9, 0xCB, 0xCC, 0xCE
 NOT_ALLOWED, NOT_NOW, FAILED = 0xD4, 0xD5, 0xFF
 PARAMETER_UNKNOWN = 0x80
 RESET_SECONDS = 2.0  # of silence

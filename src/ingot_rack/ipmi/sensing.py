@@ -57,6 +57,8 @@ def _sensor(call: Call) -> sdr.Sensor:
     found = sdr.BY_NUMBER.get(call.byte(0))
     if found is None or found.record == sdr.EVENT_ONLY or found.absent:
         raise Refusal(commands.NOT_PRESENT)
+    if found.name == call.device.bmc.faults.reading_refused:
+        raise Refusal(commands.NO_ANSWER)
     return found
 
 

@@ -79,6 +79,10 @@ class Server:
         self._runner = runner
         return int(runner.addresses[0][1])
 
+    def tokens(self) -> list[str]:
+        """The tokens of all open sessions."""
+        return [token for one in self._sessions.values() for token in one.tokens()]
+
     def sessions(self) -> list[int]:
         """How many sessions are open on each BMC."""
         return [len(table.numbers()) for table in self._sessions.values()]

@@ -65,6 +65,10 @@ class Sessions:
         """All open sessions."""
         return [one.number for one in self._table.values()]
 
+    def tokens(self) -> list[str]:
+        """What opens them: for tests that look where they get to."""
+        return list(self._table)
+
     def check(self, token: str | None, authorization: str | None) -> None:
         """Let a request pass by its token or its Basic credentials; raises Refused 401."""
         if token is not None:

@@ -122,6 +122,7 @@ CALLS: list[Call] = flat(
     [
         delete(f"{_PATH}/vmedia?device_types=tape"),
         delete(f"{_PATH}/vmedia", version="1.88"),
+        get(f"{_PATH}/vmedia", version="1.88"),
         put(f"{_PATH}/vmedia", {}),
     ],
     # history, inventory

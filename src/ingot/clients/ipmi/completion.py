@@ -44,6 +44,7 @@ NO_WAY = {
     0x82: "a bus error",
     0x83: "nobody answers at that bus address",
 }
+NOT_ALLOWED = 0xD4
 UNSUPPORTED = frozenset({0xC1, 0xC2, 0xD6})
 ABSENT = frozenset({0xC1, 0xCB, 0xCD, 0xD5})  # no such command, record or sensor, or not at present
 
@@ -61,7 +62,7 @@ def failure(name: str, netfn: int, command: int, code: int) -> errors.IngotError
     text = f"BMC {name} refused IPMI command {netfn:02X}/{command:02X} with code {code:02X}: {meaning(code)}."
     if code in UNSUPPORTED:
         return errors.NotSupported(text)
-    if code == 0xD4:
+    if code == NOT_ALLOWED:
         return errors.AccessDenied(text, hint="Give the IPMI user the administrator privilege on the BMC.")
     return errors.Misbehaved(text)
 

@@ -23,6 +23,8 @@ from ingot.domain import errors
 TRIES = (1.0, 1.5, 2.25, 3.25)  # seconds waited for an answer after each sending: 8 s in all
 # From RAKP 3 on a repeated packet may find the BMC a step ahead, and then it stays silent: better begin anew.
 LATE_TRIES = (1.0, 1.5)
+# RAKP 1 likewise, but some BMCs are silent about a user they do not know: so only once, and with one error for both.
+NAME_TRIES = (TRIES[:2], TRIES[2:])
 LONGEST_TRY = 10.0  # seconds that a slow BMC is given for one answer
 LISTEN = 17.0  # how much longer the first silence is listened to: a slow BMC is not a dead one
 PROBE_TRIES = (0.5,)  # for the question that many BMCs leave unanswered (ipmi_sim of OpenIPMI 2.0.33)
@@ -87,17 +89,26 @@ class Login:
     async def _run(self, known: suites.Suite | None, opening: tuple[float, ...]) -> tuple[Session, suites.Suite]:
         refused: errors.IngotError | None = None
         for suite in [known] if known else await self._choose(opening):
+            try:
+                return await self._enter(suite, opening)
+            except errors.NotSupported as error:
+                if error.hint != refusals.OTHER_SUITE:
+                    raise
+                refused = error
+        raise refused or errors.Bug("IPMI login had no cipher suite to try.")
+
+    async def _enter(self, suite: suites.Suite, opening: tuple[float, ...]) -> tuple[Session, suites.Suite]:
+        for tries in NAME_TRIES:
             console_id = self._free_id()
             reply = await self._ask(codec.PAYLOAD_OPEN_REQUEST, _open_request(suite, console_id), opening)
-            status = reply[1]
-            if status in refusals.NO_SUCH_SUITE:
-                refused = refusals.no_such_suite(self._target, status)
-                continue
-            self._accept(status)
+            if reply[1] in refusals.NO_SUCH_SUITE:
+                raise refusals.no_such_suite(self._target, reply[1])
+            self._accept(reply[1])
             agreed, bmc_id = self._opened(reply, console_id)
-            keys = await self._prove(agreed, console_id, bmc_id)
-            return await self._establish(console_id, bmc_id, agreed, keys), agreed
-        raise refused or errors.Bug("IPMI login had no cipher suite to try.")
+            keys = await self._prove(agreed, console_id, bmc_id, tries)
+            if keys is not None:
+                return await self._establish(console_id, bmc_id, agreed, keys), agreed
+        raise refusals.silent_about_user(self._target, sum(TRIES))
 
     async def _choose(self, opening: tuple[float, ...]) -> list[suites.Suite]:
         await self._check_version(opening)
@@ -150,14 +161,20 @@ class Login:
         bmc_id: int = struct.unpack_from("<I", reply, 8)[0]
         return agreed, bmc_id
 
-    async def _prove(self, suite: suites.Suite, console_id: int, bmc_id: int) -> suites.Keys:
-        """RAKP 1 to 4: both sides prove the password; gives the session keys."""
+    async def _prove(
+        self, suite: suites.Suite, console_id: int, bmc_id: int, tries: tuple[float, ...]
+    ) -> suites.Keys | None:
+        """RAKP 1 to 4: both sides prove the password; gives the session keys, None when the BMC leaves RAKP 1 alone."""
         target = self._target
         name = target.username.encode()
         role = NAME_ONLY_LOOKUP | target.privilege
         console_random = os.urandom(16)
         head = struct.pack("<I", bmc_id)
-        reply = await self._ask(codec.PAYLOAD_RAKP1, head + console_random + bytes((role, 0, 0, len(name))) + name)
+        named = head + console_random + bytes((role, 0, 0, len(name))) + name
+        reply = await self._find(codec.PAYLOAD_RAKP1, named, patience(tries, self.pace))
+        if reply is None:
+            self._give_up(head)
+            return None
         self._accept(reply[1])
         if len(reply) < 40 + suite.digest_length:
             raise errors.Misbehaved(f"BMC {target.name} sent a malformed RAKP message 2.")
@@ -210,26 +227,22 @@ class Login:
             pass
         return number
 
-    async def _ask(self, payload_type: int, rest: bytes, waits: tuple[float, ...] = TRIES) -> bytes:
-        """Send tag, zero status bytes and ``rest``; gives the answering payload of at least 2 bytes."""
+    async def _ask(self, payload_type: int, rest: bytes, waits: tuple[float, ...]) -> bytes:
+        """``_find``, where silence means that the login failed, or (RAKP 3) that it may do so by chance."""
+        reply = await self._find(payload_type, rest, waits)
+        if reply is None:
+            error = no_answer(self._target, sum(waits))
+            raise refusals.Again(error) if payload_type == codec.PAYLOAD_RAKP3 else error
+        return reply
+
+    async def _find(self, payload_type: int, rest: bytes, waits: tuple[float, ...]) -> bytes | None:
+        """Send tag, zero status bytes and ``rest``; gives the answering payload of at least 2 bytes, if one comes."""
         self._number = (self._number + 1) & 0xFF
         first = bytes((self._number, 0, 0, 0))
         if payload_type == codec.PAYLOAD_OPEN_REQUEST:
             first = bytes((self._number, self._target.privilege, 0, 0))
         self._kind = payload_type + 1
-        reply = await self._exchange(codec.setup(payload_type, first + rest), waits)
-        if reply is None:
-            raise self._silence(payload_type)
-        return reply
-
-    def _silence(self, payload_type: int) -> errors.Unreachable | refusals.Again:
-        match payload_type:
-            case codec.PAYLOAD_RAKP1:
-                return refusals.silent_about_user(self._target, sum(TRIES))
-            case codec.PAYLOAD_RAKP3:
-                return refusals.Again(no_answer(self._target, sum(LATE_TRIES)))
-            case _:
-                return no_answer(self._target, sum(TRIES))
+        return await self._exchange(codec.setup(payload_type, first + rest), waits)
 
     async def _question(self, command: int, data: bytes, waits: Sequence[float]) -> bytes | None:
         """Ask outside a session: completion code + data, or None without an answer."""

@@ -20,6 +20,7 @@ WRONG_NAME = frozenset({0x0C, 0x0D})
 # example by answering a repeated RAKP 1 with a new random number.
 STALE_SESSION = frozenset({0x02, 0x08, INVALID_INTEGRITY_CHECK})
 
+OTHER_SUITE = "Enable cipher suite 17 or 3 on the BMC."
 NO_USER = (
     "Check ipmi_username, and that this user is enabled for IPMI over LAN on the BMC; many BMCs say this of a user "
     "they have locked out after wrong passwords, too, for some minutes."
@@ -123,7 +124,7 @@ def privilege_refused(target: Target, code: int) -> errors.AccessDenied:
 
 def no_such_suite(target: Target, status: int) -> errors.NotSupported:
     """The BMC does not know the cipher suite we proposed."""
-    return errors.NotSupported(_text(target, status), hint="Enable cipher suite 17 or 3 on the BMC.")
+    return errors.NotSupported(_text(target, status), hint=OTHER_SUITE)
 
 
 def _text(target: Target, status: int) -> str:

@@ -133,8 +133,19 @@ class _Walk:
             self._chunk += 1
 
 
+async def _about(pool: IpmiPool, target: Target, command: int, *data: int) -> bytes | None:
+    """What the BMC says of one sensor; None when it refuses, which says nothing of the others.
+
+    Raises errors.AccessDenied when the user may read none.
+    """
+    body = await pool.raw(target, SENSOR, command, bytes(data))
+    if body[0] == completion.NOT_ALLOWED:
+        raise completion.failure(target.name, SENSOR, command, body[0])
+    return None if body[0] else body[1:]
+
+
 async def _reading(pool: IpmiPool, target: Target, sensor: sdr.Sensor) -> Reading | None:
-    answer = await pool.find(target, SENSOR, GET_READING, bytes((sensor.number,)))
+    answer = await _about(pool, target, GET_READING, sensor.number)
     if answer is None or len(answer) < 2:
         return None
     raw, flags, rest = answer[0], answer[1], int.from_bytes(answer[2:4], "little")
@@ -152,13 +163,13 @@ async def _reading(pool: IpmiPool, target: Target, sensor: sdr.Sensor) -> Readin
 
 async def _factors(pool: IpmiPool, target: Target, sensor: sdr.Sensor, raw: int) -> sdr.Factors | None:
     """The factors at one reading; None when the BMC does not tell."""
-    answer = await pool.find(target, SENSOR, GET_FACTORS, bytes((sensor.number, raw)))
+    answer = await _about(pool, target, GET_FACTORS, sensor.number, raw)
     return sdr.factors(answer[1:7]) if answer and len(answer) >= 7 else None
 
 
 async def _limits(pool: IpmiPool, target: Target, sensor: sdr.Sensor, factors: sdr.Factors | None) -> dict[int, float]:
     """The thresholds that can be read, as numbers; none where the BMC does not tell."""
-    answer = await pool.find(target, SENSOR, GET_THRESHOLDS, bytes((sensor.number,)))
+    answer = await _about(pool, target, GET_THRESHOLDS, sensor.number)
     if answer is None or len(answer) < 7:
         return {}
     found = {index: sensor.value(answer[1 + index], factors) for index in range(6) if answer[0] >> index & 1}
