@@ -191,11 +191,13 @@ class Cloud:
     def effects(self) -> Counter[tuple[str, str]]:
         """What the machines themselves remember: how often each effect happened to each of them."""
         found: Counter[tuple[str, str]] = Counter()
-        for file, rename in (("fleet.jsonl", {}), ("fake.jsonl", self._uuids)):
+        names: tuple[tuple[str, dict[str, str]], ...] = (("fleet.jsonl", {}), ("fake.jsonl", self._uuids))
+        for file, rename in names:
             path = self.folder / file
             for line in path.read_text().splitlines() if path.exists() else []:
                 entry = json.loads(line)
-                found[rename.get(entry["node"], entry["node"]), entry.get("kind") or entry["effect"]] += 1
+                name: str = entry["node"]
+                found[rename.get(name, name), entry.get("kind") or entry["effect"]] += 1
         return found
 
     @staticmethod

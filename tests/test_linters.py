@@ -46,6 +46,12 @@ def test_types_hold() -> None:
     run("basedpyright", "--pythonpath", sys.executable, "--warnings")
 
 
+@pytest.mark.timeout(600)
+def test_types_of_the_measurements_hold() -> None:
+    """In the basic mode: they are programs that speak to JSON."""
+    run("basedpyright", "--project", "bench", "--pythonpath", sys.executable)
+
+
 def test_import_contracts_hold() -> None:
     run("lint-imports", "--no-cache")
 

@@ -137,18 +137,27 @@ def test_what_a_killed_world_left_is_taken_away(blueprint: Blueprint, artifacts:
     assert f"ingot-{blueprint.name}" not in namespaces()
 
 
-def test_ctrl_c_in_the_middle_of_the_demo(blueprint: Blueprint) -> None:
-    """While it still builds or starts: nothing stays, exit code 130."""
+@pytest.mark.parametrize(
+    ("moment", "virtual"),
+    [
+        ("ramdisk", False),
+        pytest.param("inspect wait", True, marks=[pytest.mark.qemu, pytest.mark.timeout(600)]),
+    ],
+)
+def test_ctrl_c_in_the_middle_of_the_demo(blueprint: Blueprint, moment: str, virtual: bool) -> None:
+    """While it still builds, and when machines, BMCs and service run: nothing stays, exit code 130."""
     argv = ingot_argv("demo", "--name", blueprint.name, "--image", "tiny", "--port", "0")
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as child:
         assert child.stdout is not None
-        assert b"ramdisk" in child.stdout.readline()
+        assert any(moment.encode() in line for line in child.stdout)
+        assert any(line.startswith("qemu-system") for line in processes_of(blueprint.name)) == virtual
         child.send_signal(signal.SIGINT)
         output, complaints = child.communicate(timeout=60)
     assert child.returncode == 130, output + complaints
     assert b"everything the demo started is gone" in complaints
     assert b"Traceback" not in complaints
     wait_for(lambda: processes_of(blueprint.name) == [])
+    assert f"ingot-{blueprint.name}" not in namespaces()
 
 
 def test_free_port_gives_way(silent_server: str) -> None:

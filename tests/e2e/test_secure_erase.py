@@ -84,6 +84,7 @@ async def test_a_killed_conductor_does_not_have_a_disk_erase_twice(world: World,
         assert disk_peers.holds_data(disk.media)
         disk.drive.supported = False
         disk.media.dead.add((9 << 20) // media.BLOCK)
+        await world.call("DELETE", f"/v1/nodes/{machine.name}/maintenance")
         await way.ask(world, machine, "manage")
         await way.reach(world, machine, "manageable")
         catalogue.told("disk-dead-sector", await _failure(world))

@@ -117,6 +117,7 @@ async def test_the_agent_tells_a_refusal_from_a_success_in_both_formats_of_sense
     assert found == ["", "aborted (ATA status 0x51, error 0x04)", "illegal request", "illegal request", "status 0x08"]
 
 
+@pytest.mark.peer
 async def test_a_disk_under_erase_answers_nothing_else_but_its_session_lives(tmp_path: Path) -> None:
     disk = disk_peers.sata(tmp_path, "SATA", seconds=0.3)
     assert disk.drive is not None
