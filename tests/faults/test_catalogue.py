@@ -31,7 +31,7 @@ def test_a_fault_is_injected_and_its_sentence_names_cause_and_action(name: str) 
 
 
 @pytest.mark.parametrize(
-    "place", {one for kinds in tried.TRIED.values() for places in kinds.values() for one in places}
+    "place", sorted({one for kinds in tried.TRIED.values() for places in kinds.values() for one in places})
 )
 def test_what_is_said_to_try_a_fault_is_there(place: str) -> None:
     file, _, function = catalogue.test_of(place).partition("::")
