@@ -28,8 +28,9 @@ _BIOS_CORE_SECTORS = 2048
 _GPT_ENTRIES = 128
 _GPT_ENTRY_SIZE = 128
 _GRUB_LIB = Path("/usr/lib/grub")
-_EFI_MODULES = ("part_gpt", "fat", "ext2", "normal", "configfile", "linux", "search_fs_uuid", "echo", "serial")
-_BIOS_MODULES = ("biosdisk", *_EFI_MODULES)
+_MODULES = ("part_gpt", "fat", "ext2", "normal", "configfile", "linux", "search_fs_uuid", "echo", "serial")
+_EFI_MODULES = ("efi_gop", *_MODULES)  # the kernel draws on the screen that GRUB hands on
+_BIOS_MODULES = ("biosdisk", *_MODULES)
 
 
 class DiskError(Exception):
