@@ -57,7 +57,10 @@ class Resume(StrEnum):
 
 
 class PlannedStep(msgspec.Struct, frozen=True):
-    """One step of a plan. ``agent``: the ramdisk's agent runs it, else the conductor."""
+    """One step of a plan. ``agent``: the ramdisk's agent runs it, else the conductor.
+
+    ``child``: the node below the run's own that does it, in a run of that node.
+    """
 
     interface: str
     step: str
@@ -65,12 +68,18 @@ class PlannedStep(msgspec.Struct, frozen=True):
     priority: int = 0
     agent: bool = False
     abortable: bool = True
+    child: str | None = None
     sealed: str | None = None
     """The secrets among ``args`` as the database keeps them; None while the plan is worked on."""
 
     def title(self) -> str:
         """How people call it: ``interface.step``."""
-        return f"{self.interface}.{self.step}"
+        return f"{self.interface}.{self.step}" + (f" of child {self.child}" if self.child else "")
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether somebody else carries it out, who bears being asked twice."""
+        return self.agent or self.child is not None
 
 
 class Entry(msgspec.Struct, frozen=True):

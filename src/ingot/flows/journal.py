@@ -153,6 +153,15 @@ class RunJournal:
         await self._write(self._writes.switch_relative, uuid, target, timeout)
         self._deps.bus.ring(uuid)
 
+    async def order_step(self, child: str, run_id: str, planned: runs.PlannedStep) -> None:
+        """Open a run of one step on a child, unless that was done, and ring."""
+        await self._write(self._writes.order_step, child, run_id, planned)
+        self._deps.bus.ring(child)
+
+    async def find_run(self, run_id: str) -> runs.Run:
+        """Any run as it is now."""
+        return await self._deps.store.peek(run_store.get, run_id)
+
     async def find_inventory(self) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
         """(time stored, inventory, plugin data) or None."""
         return await self._deps.store.read(history.find_inventory, self.run.node_uuid)

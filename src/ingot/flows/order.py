@@ -5,8 +5,8 @@ The order's word is the name of the step here. May not: ask twice for what a mac
 
 from __future__ import annotations
 
-from ingot.domain import errors, node, runs
-from ingot.flows import agent_steps, flow
+from ingot.domain import errors, node, orders, runs
+from ingot.flows import agent_steps, flow, plan
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.management import BootDevice
 from ingot.interfaces.steps import step
@@ -17,6 +17,8 @@ class Order:
 
     async def plan(self, ctx: StepContext) -> list[runs.PlannedStep]:
         """The one step that was ordered."""
+        if ctx.params["order"] == orders.Order.STEP:
+            return [_of_interface(ctx)]
         return [runs.PlannedStep("flow", ctx.params["order"])]
 
     @step()
@@ -64,3 +66,16 @@ class Order:
         return (), {}
 
     run_agent_step = staticmethod(agent_steps.refuse)
+
+
+def _of_interface(ctx: StepContext) -> runs.PlannedStep:
+    """The step that a parent's run asks for. Raises errors.NotSupported for one that needs more than a conductor."""
+    found = plan.requested(ctx, ctx.params, ctx.params["word"])
+    if found.step == "hold":
+        raise errors.NotSupported("The step hold cannot be done by a child", hint="Hold the parent.")
+    if found.agent:
+        raise errors.NotSupported(
+            f"{found.title()} is no step of this node's interfaces, and a child's ramdisk is not booted for its parent",
+            hint="Send the step to the child itself.",
+        )
+    return found

@@ -25,6 +25,14 @@ def deployment(ctx: StepContext, wanted: list[dict[str, Any]]) -> list[runs.Plan
     return sorted(planned.values(), key=lambda one: -one.priority)
 
 
+def asked(ctx: StepContext, each: dict[str, Any], word: str) -> list[runs.PlannedStep]:
+    """``requested``, or once for each of the ``children`` that the step is meant for instead."""
+    if "children" not in each:
+        return [requested(ctx, each, word)]
+    args: dict[str, Any] = each.get("args") or {}
+    return [runs.PlannedStep(each["interface"], each["step"], args, child=child) for child in each["children"]]
+
+
 def requested(ctx: StepContext, each: dict[str, Any], word: str) -> runs.PlannedStep:
     """A step of a request as a plan entry of flow ``word``: the conductor's where an interface declares it."""
     interface, name = each["interface"], each["step"]

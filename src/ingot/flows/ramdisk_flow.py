@@ -61,7 +61,7 @@ class RamdiskFlow:
         if ctx.params.get("verb") != self.word:
             return None
         wanted: list[dict[str, Any]] = ctx.params.get(f"{self.word}_steps") or []
-        return [plan.requested(ctx, each, self.word) for each in wanted]
+        return [one for each in wanted for one in plan.asked(ctx, each, self.word)]
 
     def automated(self, ctx: StepContext, found: list[dict[str, Any]]) -> list[runs.PlannedStep]:
         """Which of the agent's steps ``found`` run unasked."""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ingot.clients import fence
 from ingot.deps import Deps
 from ingot.domain import errors, runs, secrets
-from ingot.flows import attempts, deaths, ending, flow, ramdisk_logs, undo, waits
+from ingot.flows import attempts, child_steps, deaths, ending, flow, ramdisk_logs, undo, waits
 from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
@@ -218,7 +218,7 @@ class Runner:
 
 async def _finished_before_crash(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep) -> bool:
     """What the resume rule says of a step that had begun before; a parked one was not cut."""
-    if ctx.run.wait is not None or planned.agent:
+    if ctx.run.wait is not None or planned.elsewhere:
         return False
     owner = flow.owner(definition, ctx, planned)
     info = steps.get(owner, planned.step)
@@ -236,10 +236,15 @@ async def _finished_before_crash(definition: flow.Flow, ctx: StepContext, planne
 
 def _may_be_entered_again(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep) -> bool:
     """Whether a step may be begun anew after it was cut: all but those that say otherwise."""
-    return planned.agent or steps.get(flow.owner(definition, ctx, planned), planned.step).resume is runs.Resume.AGAIN
+    if planned.elsewhere:
+        return True
+    return steps.get(flow.owner(definition, ctx, planned), planned.step).resume is runs.Resume.AGAIN
 
 
 async def _act(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep) -> None:
+    if planned.child is not None:
+        await child_steps.run(ctx, planned, planned.child)
+        return
     if planned.agent:
         await definition.run_agent_step(ctx, planned)
         return

@@ -48,7 +48,7 @@ async def _work(undo: Callable[[StepContext], Awaitable[None]], ctx: StepContext
 def _find(
     definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep
 ) -> Callable[[StepContext], Awaitable[None]] | None:
-    if planned.agent:
+    if planned.elsewhere:
         return None
     owner = flow.owner(definition, ctx, planned)
     info = steps.find(owner, planned.step)

@@ -12,9 +12,21 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import bios, errors, firmware, inspection_rules, node, power, rule_actions, runs, secrets, states
+from ingot.domain import (
+    bios,
+    errors,
+    firmware,
+    inspection_rules,
+    node,
+    orders,
+    power,
+    rule_actions,
+    runs,
+    secrets,
+    states,
+)
 from ingot.interfaces.network import VIF
-from ingot.store import allocations, contexts, history, nodes, power_runs, rows
+from ingot.store import allocations, contexts, history, nodes, order_runs, power_runs, rows
 from ingot.store import bios as bios_store
 from ingot.store import firmware as firmware_store
 from ingot.store import inspection_rules as rule_store
@@ -196,6 +208,17 @@ class Writes:
         """Open a power run on another node."""
         run_store.check(connection, self._lease)
         power_runs.open_power(connection, uuid, target, timeout, self._clock())
+
+    def order_step(self, connection: Connection, child: str, run_id: str, planned: runs.PlannedStep) -> None:
+        """Open a run of one step on a child, unless that was done."""
+        run_store.check(connection, self._lease)
+        if run_store.exists(connection, run_id):
+            return
+        if nodes.get(connection, child).parent_node != self._run.node_uuid:
+            raise errors.Invalid(f"Node {child} is no longer a child of this one", hint="Ask for the steps again.")
+        asked = {"interface": planned.interface, "step": planned.step, "args": planned.args, "word": self._run.kind}
+        params = {"order": orders.Order.STEP.value, "sealed": self._sealer.seal(child, asked)}
+        order_runs.open_order(connection, child, params, self._clock(), run_id)
 
     def store_inventory(self, connection: Connection, inventory: dict[str, Any], plugin_data: dict[str, Any]) -> None:
         """Keep what inspection found."""

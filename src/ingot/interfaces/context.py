@@ -129,6 +129,14 @@ class Journal(Protocol):
         """Ask for a power change of another node, by a run of its own. Raises errors.Locked, Conflict."""
         ...
 
+    async def order_step(self, child: str, run_id: str, planned: runs.PlannedStep) -> None:
+        """Ask for a step of a child node, by a run with this id; once. Raises errors.Locked, NotFound, Invalid."""
+        ...
+
+    async def find_run(self, run_id: str) -> runs.Run:
+        """Any run as it is now. Raises errors.NotFound."""
+        ...
+
     async def find_inventory(self) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
         """(time stored, inventory, plugin data) or None."""
         ...

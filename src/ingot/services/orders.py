@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, orders, runs, states
-from ingot.store import nodes
+from ingot.domain import errors, ids, orders, states
+from ingot.store import nodes, order_runs
 from ingot.store import runs as run_store
 
 _MODES = frozenset({orders.Order.BOOT_MODE, orders.Order.SECURE_BOOT})
@@ -39,15 +39,5 @@ def _request(connection: Connection, deps: Deps, uuid: str, order: orders.Order,
     if order in _MEDIA and found.maintenance and found.fault == "power failure":
         raise errors.Unreachable(f"Node {uuid} is in maintenance after a power failure", hint="Mend its power first.")
     run_store.refuse_open(connection, uuid)
-    now = deps.clock()
-    run = runs.Run(
-        id=ids.new(),
-        node_uuid=uuid,
-        kind=runs.Kind.ORDER,
-        params=params,
-        wake_at=now,
-        started_at=now,
-        deadline=now + orders.DEADLINE,
-    )
-    run_store.open_run(connection, run)
-    nodes.change(connection, uuid, last_error=None, reservation=deps.hostname)
+    order_runs.open_order(connection, uuid, params, deps.clock(), ids.new())
+    nodes.change(connection, uuid, reservation=deps.hostname)

@@ -31,6 +31,8 @@ _FLOWS: dict[states.Event, runs.Kind] = {
     states.Event.SERVICE: runs.Kind.SERVICE,
 }
 _WAITS = frozenset({states.Kind.WAIT, states.Kind.HOLD})
+_CHILD_STEPS = ("clean_steps", "service_steps")
+"""The lists whose steps may be meant for a node's children."""
 _NOT_IN_MAINTENANCE = {
     states.Event.DEPLOY: "provisioning",
     states.Event.REBUILD: "provisioning",
@@ -59,6 +61,7 @@ async def request(
         params = {**params, "rescue_password": _hashed(params["rescue_password"])}
     if event in {states.Event.DEPLOY, states.Event.REBUILD}:
         params = await _with_templates(deps, found, params)
+    params = await _with_children(deps, found, params)
     asked = {"verb": verb, "sealed": deps.sealer.seal(found.uuid, params)}
     await deps.store.run(_request, deps, found.uuid, _Request(event, asked, params.get("configdrive"), user, project))
     deps.bus.ring(found.uuid)
@@ -89,6 +92,22 @@ async def _with_templates(deps: Deps, found: node.Node, params: dict[str, Any]) 
     names = [str(trait) for trait in cast("list[object]", traits)]
     templates = await deps.store.read(step_store.TEMPLATES.list_named, deps.sealer, names)
     return {**params, "deploy_steps": steplists.merged(templates, params.get("deploy_steps") or [])}
+
+
+async def _with_children(deps: Deps, found: node.Node, params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with the children named that a step is meant for."""
+    lists: dict[str, list[dict[str, Any]]] = {key: params[key] for key in _CHILD_STEPS if params.get(key)}
+    if not any(step.get("execute_on_child_nodes") for steps in lists.values() for step in steps):
+        return params
+    children = await deps.store.read(nodes.list_children, found.uuid)
+    return {**params, **{key: [_for_children(step, children) for step in steps] for key, steps in lists.items()}}
+
+
+def _for_children(step: dict[str, Any], children: list[str]) -> dict[str, Any]:
+    if not step.get("execute_on_child_nodes"):
+        return step
+    among = step.get("limit_child_node_execution") or children
+    return {**step, "children": [child for child in children if child in among]}
 
 
 def _hashed(password: str) -> str:

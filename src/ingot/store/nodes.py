@@ -175,11 +175,17 @@ def members(names: Iterable[str], replaced: Mapping[str, Sql]) -> tuple[list[str
     return [*(f'"{name}":%s' for name in own), *("%s" for _ in plain)], [*own.values(), *plain]
 
 
+def list_children(connection: Connection, uuid: str) -> list[str]:
+    """The uuids of a node's children, oldest first."""
+    statement = select(nodes.c.uuid).where(nodes.c.parent_node == uuid).order_by(nodes.c.id)
+    return [row.uuid for row in connection.execute(statement)]
+
+
 def list_relatives(connection: Connection, uuid: str) -> list[node.Node]:
     """The parent and the children of a node, but for those pairs of which the child has a power supply of its own."""
     own = get(connection, uuid)
-    below = connection.execute(select(nodes.c.uuid).where(nodes.c.parent_node == uuid).order_by(nodes.c.id)).scalars()
-    children = [child for child in (get(connection, one) for one in below) if not _has_own_supply(child)]
+    below = (get(connection, one) for one in list_children(connection, uuid))
+    children = [child for child in below if not _has_own_supply(child)]
     parent = find(connection, own.parent_node) if own.parent_node is not None else None  # it may have been deleted
     return children if parent is None or _has_own_supply(own) else [parent, *children]
 

@@ -101,6 +101,11 @@ def refuse_open(connection: Connection, node_uuid: str) -> None:
         )
 
 
+def exists(connection: Connection, run_id: str) -> bool:
+    """Whether there is a run with this id."""
+    return connection.execute(_BY_ID, {"of_run": run_id}).first() is not None
+
+
 def get(connection: Connection, run_id: str) -> runs.Run:
     """The run with this id. Raises NotFound."""
     row = connection.execute(_BY_ID, {"of_run": run_id}).first()

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ingot.api import spec, versions
-from ingot.domain import errors, schema_texts, states, steplists, truth
+from ingot.domain import errors, ids, schema_texts, states, steplists, truth
 
 _DEPLOYS = frozenset({"active", "deploy", "rebuild"})
 _KEYS: dict[str, tuple[frozenset[str], int]] = {
@@ -148,11 +148,10 @@ def _check_clean_steps(key: str, steps: Any) -> None:
                 f"Invalid {key}: '{step.interface}' is not one of {sorted(steplists.INTERFACES)}",
                 hint="Correct the interface.",
             )
-        if step.execute_on_child_nodes or step.limit_child_node_execution:
-            raise errors.NotSupported(
-                f"Invalid {key}: steps on child nodes (execute_on_child_nodes, limit_child_node_execution) "
-                "are not supported",
-                hint="Send the step to each child node.",
+        if step.execute_on_child_nodes and not all(map(ids.is_uuid, step.limit_child_node_execution or [])):
+            raise errors.Invalid(
+                f"Invalid entry detected for execute_on_child_node parameter in step {step.step}.",
+                hint="limit_child_node_execution takes UUIDs of nodes.",
             )
 
 

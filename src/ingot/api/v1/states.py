@@ -84,6 +84,7 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     await _check_possible(deps, found, verb)
     provision_body.check_abort(verb, found.provision_state, request.version)
     params = provision_body.read(verb, body, request.version)
+    await _check_children(deps, request.caller, params)
     if params.get("runbook"):
         by_name = request.version < steplists.TRAITS_SINCE
         params = await steplists.with_runbook(deps, found, verb, params, by_name=by_name)
@@ -112,6 +113,15 @@ async def _check_steps(deps: Deps, caller: wire.Caller, ident: str, params: dict
     for key in ("clean_steps", "service_steps"):
         if params.get(key):
             await access.require(deps, caller, "nodes", ident, f"baremetal:node:set_provision_state:{key}")
+
+
+async def _check_children(deps: Deps, caller: wire.Caller, params: dict[str, Any]) -> None:
+    """Who names child nodes for a step has to have the say over each."""
+    steps: list[dict[str, Any]] = [*(params.get("clean_steps") or []), *(params.get("service_steps") or [])]
+    for step in steps:
+        named: list[str] = step.get("limit_child_node_execution") or []
+        for child in named if step.get("execute_on_child_nodes") else []:
+            await access.require(deps, caller, "nodes", child, "baremetal:node:set_provision_state")
 
 
 @spec.tells("Which interfaces of a node could work as it is described", answer=_VERDICTS)
