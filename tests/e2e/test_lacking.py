@@ -65,7 +65,8 @@ async def test_out_of_memory_in_the_middle_of_the_write(tmp_path: Path) -> None:
 async def test_no_disk_at_all(made: artifacts.Artifacts) -> None:
     async with way.opened("diskless", made, firmwares=("bios",), hardware={"disks": 0}) as world:
         (machine,) = world.machines
-        await way.enrol(world, machine, automated_clean=False)
+        await way.enrol(world, machine, automated_clean=False, console_interface="ipmi-sol")
+        await world.call("PUT", f"/v1/nodes/{machine.name}/states/console", {"enabled": True})
         await way.provide(world, machine)
         await way.start_deploy(world, machine, await proof.make_key(world.folder))
         node = await way.reach(world, machine, "deploy failed")
@@ -80,8 +81,9 @@ async def test_no_disk_at_all(made: artifacts.Artifacts) -> None:
 
 
 async def its_logs_tell(world: World, machine: Machine) -> None:
-    """What the ramdisk logged is kept with the failed run, by API and command line."""
+    """What the ramdisk logged, and the console said, is kept with the failed run, by API and command line."""
     run = await way.run_of(world, machine)
+    assert "No disk of at least" in run["console"]["tail"], run["console"]
     kept: way.Json = await world.call("GET", f"/ingot/v1/nodes/{machine.name}/logs")
     assert kept["run"] == run["id"]
     assert any("No disk of at least" in text for text in kept["files"].values()), sorted(kept["files"])

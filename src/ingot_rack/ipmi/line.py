@@ -22,13 +22,15 @@ Send = Callable[[bytes], None]
 
 
 class Line:
-    """One active console: bytes from the serial line to the session and back."""
+    """One active console: bytes from the serial line to the session and back. ``console``: None while there is none."""
 
-    def __init__(self, owner: session.Session, console: Console, reopen: Callable[[], Awaitable[Console]]) -> None:
+    def __init__(
+        self, owner: session.Session, console: Console | None, reopen: Callable[[], Awaitable[Console]]
+    ) -> None:
         self.owner = owner
         self._reopen = reopen
         self.send: Send | None = None
-        self._reader, self._writer = console
+        self._console = console
         self._acked = asyncio.Event()
         self._sequence = 0
         self._last_seen = 0
@@ -36,21 +38,20 @@ class Line:
         self._pump = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
-        while True:
-            with contextlib.suppress(ConnectionError):
-                while data := await self._reader.read(CHUNK):
-                    self._sequence = self._sequence % 15 + 1
-                    await self._deliver(bytes([self._sequence, 0, 0, 0]) + data)
-            self._writer.close()
-            await self._connect()
-
-    async def _connect(self) -> None:
         """A machine's line ends with its power; the console outlives that, as its plug stays in the machine."""
         while True:
-            await asyncio.sleep(RETRY_SECONDS)
-            with contextlib.suppress(errors.RackError, OSError):
-                self._reader, self._writer = await self._reopen()
-                return
+            if self._console is None:
+                await asyncio.sleep(RETRY_SECONDS)
+                with contextlib.suppress(errors.RackError, OSError):
+                    self._console = await self._reopen()
+                continue
+            reader, writer = self._console
+            with contextlib.suppress(ConnectionError):
+                while data := await reader.read(CHUNK):
+                    self._sequence = self._sequence % 15 + 1
+                    await self._deliver(bytes([self._sequence, 0, 0, 0]) + data)
+            writer.close()
+            self._console = None
 
     async def _deliver(self, payload: bytes) -> None:
         """Send until acknowledged, a few times; then the bytes are lost, as on a real line."""
@@ -75,11 +76,13 @@ class Line:
         if not sequence:
             return None
         if sequence != self._last_seen:
-            self._writer.write(payload[4:])
+            if self._console is not None:
+                self._console[1].write(payload[4:])
             self._last_seen, self._last_accepted = sequence, len(payload) - 4
         return bytes([0, sequence, self._last_accepted & 0xFF, 0])
 
     def close(self) -> None:
         """Give the serial line back."""
         self._pump.cancel()
-        self._writer.close()
+        if self._console is not None:
+            self._console[1].close()

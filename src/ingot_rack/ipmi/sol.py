@@ -27,17 +27,20 @@ def drop(device: commands.Device, owner: session.Session | None = None) -> bool:
 
 
 async def activate(call: Call) -> bytes:
-    """Activate Payload: type 1, instance 1."""
+    """Activate Payload: type 1, instance 1; of a machine that is off, too."""
     if call.byte(0) & 0x3F != 1 or call.byte(1) & 0x0F != 1 or call.session is None:
         raise Refusal(commands.INVALID_DATA)
     if call.device.line:
         raise Refusal(ALREADY_ACTIVE)
     try:
         console = await call.device.bmc.hardware.open_console()
+    except errors.NotNow:
+        console = None
     except (errors.RackError, OSError) as error:
         raise Refusal(DISABLED) from error
     if call.device.line:  # by another request, meanwhile
-        console[1].close()
+        if console is not None:
+            console[1].close()
         raise Refusal(ALREADY_ACTIVE)
     call.device.line = Line(call.session, console, call.device.bmc.hardware.open_console)
     return struct.pack("<IHHHH", 0, CHUNK + 4, CHUNK + 4, call.device.port, 0xFFFF)
