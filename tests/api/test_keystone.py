@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -37,9 +38,11 @@ class Judge:
     status: int = 200
     body: Any = field(default_factory=lambda: token(project={"id": "p1", "domain": {"id": "default"}}))
     asked: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    pause: float = 0.0
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append((request.headers["X-Auth-Token"], request.headers["X-Subject-Token"]))
+        await asyncio.sleep(self.pause)
         if self.status == 0:
             assert request.transport is not None
             request.transport.close()
@@ -62,7 +65,7 @@ async def judge() -> AsyncIterator[Judge]:
     made = Judge()
     app = web.Application()
     app.router.add_get("/v3/auth/tokens", made.answer)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", _PORT).start()
     yield made
@@ -116,6 +119,21 @@ async def test_while_keystone_fails_local_users_are_let_in(api: Api, deps: Deps,
     assert set(judge.asked) == {("gAAAA-secret", "gAAAA-secret")}, "a token of ours is nobody else's business"
     api.auth = ("bob", "bob-password")
     assert (await api.call("GET", "/v1/nodes")).status == 200
+
+
+async def test_behind_others_at_a_keystone_that_hangs_nobody_waits_for_ever(deps: Deps, judge: Judge) -> None:
+    judge.pause = 600.0
+    one = auth.Gate(deps, limits.Limits(5.0, deps.clock), patience=0.3)
+    async with asyncio.timeout(10):
+        ends = await asyncio.gather(
+            *(one.caller({"x-auth-token": f"t{number}"}, "") for number in range(40)), return_exceptions=True
+        )
+    assert {type(end) for end in ends} == {errors.TimedOut}
+    assert str(ends[-1]).startswith(f"Keystone at 127.0.0.1:{_PORT} did not tell of a token in 0.3 s")
+    assert len(judge.asked) < len(ends)
+    judge.pause = 0.0
+    assert (await one.caller({"x-auth-token": "t0"}, "")).name == "ann"
+    await one.close()
 
 
 async def test_who_has_no_token_is_told_where_to_get_one(api: Api, judge: Judge) -> None:

@@ -87,6 +87,10 @@ class Keystone:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise errors.Misbehaved(f"{self._peer} says nothing of a token that is readable: {error}") from error
 
+    def too_slow(self, seconds: float) -> errors.TimedOut:
+        """The error for who has waited for so long, perhaps behind others."""
+        return errors.TimedOut(f"{self._peer} did not tell of a token in {seconds:g} s.", hint="See Keystone's log.")
+
     async def close(self) -> None:
         """Close all connections."""
         await self._http.close()
