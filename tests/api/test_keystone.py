@@ -116,6 +116,8 @@ async def test_while_keystone_fails_local_users_are_let_in(api: Api, deps: Deps,
         assert (await api.call("GET", "/v1/nodes", headers={"X-Auth-Token": text})).status == 200
     assert "answered 500 when asked about a token" in sentences[0]
     assert not [one for one in sentences if "secret" in one or f"127.0.0.1:{_PORT}" not in one]
+    judge.status, both = 200, {"X-Auth-Token": "gAAAA-secret", "X-Service-Token": text}
+    assert (await api.call("GET", "/v1/nodes", headers=both)).status == 401
     assert set(judge.asked) == {("gAAAA-secret", "gAAAA-secret")}, "a token of ours is nobody else's business"
     api.auth = ("bob", "bob-password")
     assert (await api.call("GET", "/v1/nodes")).status == 200
