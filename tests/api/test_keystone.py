@@ -148,7 +148,18 @@ async def test_who_has_no_token_is_told_where_to_get_one(api: Api, judge: Judge)
     assert len(judge.asked) == 15
 
 
-@pytest.mark.parametrize("url", ["keystone:5000", "ftp://host/v3", "http:///v3", "http://user:word@host/v3"])
+async def test_a_ca_that_cannot_be_read_is_no_fault_of_the_callers(tmp_path: Path) -> None:
+    one = keystone.Keystone("https://127.0.0.1:1/v3", str(tmp_path / "none.pem"))
+    with pytest.raises(errors.Unreachable, match="cannot be used") as caught:
+        await one.find("t")
+    assert caught.value.hint == "Correct the setting keystone_ca."
+    await one.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["keystone:5000", "ftp://host/v3", "http:///v3", "http://user:word@host/v3", "http://[::1/v3", "http://host:x/v3"],
+)
 def test_an_address_that_cannot_be_is_refused_at_the_start(url: str) -> None:
     with pytest.raises(errors.Invalid, match="keystone_url"):
         keystone.Keystone(url, None)
