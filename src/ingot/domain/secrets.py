@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
+import msgspec
+
 MASK = "******"
 _WORDS = (
     "password",
@@ -118,18 +120,24 @@ def _in_order(items: list[Any], known: list[Any], *, instance: bool) -> dict[str
     One that looks as it did is that one; else the one at its place, if that is none of the others: a secret must not
     go over to an item that took another's place.
     """
-    looks = [split({"": one}, {}, instance=instance)[0][""] for one in known]
+    places: dict[bytes, list[int]] = {}
+    for number in reversed(range(len(known))):
+        places.setdefault(_look(split({"": known[number]}, {}, instance=instance)[0][""]), []).append(number)
     left = set(range(len(known)))
     found: dict[str, Any] = {}
     for number, item in enumerate(items):
-        same = next((old for old in sorted(left) if looks[old] == item), None)
-        if same is not None:
-            left.discard(same)
-            found[str(number)] = known[same]
+        same = places.get(_look(item))
+        if same:
+            left.discard(same[-1])
+            found[str(number)] = known[same.pop()]
     for number in range(len(items)):
         if str(number) not in found and number in left and len(items) == len(known):
             found[str(number)] = known[number]
     return found
+
+
+def _look(item: Any) -> bytes:
+    return msgspec.json.encode(item, order="deterministic")
 
 
 def _merge_value(public: Any, hidden: Any) -> Any:
