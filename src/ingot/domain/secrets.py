@@ -26,8 +26,10 @@ _WORDS = (
     # The last ones as upstream's masking has them, so that nothing it masks in a driver_info is shown here.
     *("adminpass", "admin_pass", "new_pass", "sys_pswd", "encrypted_key", "sslkey", "fernetkey"),
 )
-_LOGIN = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s@]*:[^/?#\s]*@")
-_QUERY = re.compile(r"([?&][^=&#]*(?:sig|token|secret|passw|credential|api_?key|access_?key)[^=&#]*=)[^&#]*", re.I)
+# What these read is as long as a request's body may be, so none of them looks twice at a letter.
+_LOGIN = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s@:]*:[^/?#\s]*@")
+_ENDS = re.compile(r"([&#])")
+_PROOF = re.compile(r"sig|token|secret|passw|credential|api_?key|access_?key", re.IGNORECASE)
 _INSTANCE = frozenset({"configdrive", "image_url", "image_pull_secret"})
 
 
@@ -58,7 +60,23 @@ def is_secret(key: str, *, instance: bool = False) -> bool:
 
 def without_credentials(url: str) -> str:
     """A URL as it may be shown: password and user name masked, and what proves something in its query."""
-    return _QUERY.sub(rf"\1{MASK}", _LOGIN.sub(rf"\1{MASK}@", url))
+    parts = _ENDS.split(_LOGIN.sub(rf"\1{MASK}@", url))
+    for place in range(0, len(parts), 2):
+        parts[place] = _without_proof(parts[place], is_key=place > 0 and parts[place - 1] == "&")
+    return "".join(parts)
+
+
+def _without_proof(part: str, *, is_key: bool) -> str:
+    """``part`` of a query, which begins with a key or at its first question mark."""
+    begins = 0 if is_key else part.find("?") + 1
+    while begins or is_key:
+        ends = part.find("=", begins)
+        if ends < 0:
+            break
+        if _PROOF.search(part, begins, ends):
+            return f"{part[: ends + 1]}{MASK}"
+        begins, is_key = part.find("?", ends) + 1, False
+    return part
 
 
 def split(
