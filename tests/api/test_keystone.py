@@ -108,7 +108,15 @@ async def test_while_keystone_fails_local_users_are_let_in(api: Api, deps: Deps,
     await users.put(deps.store, "bob", "bob-password")
     _, text = await users.create_token(deps.store, "bob", role=None, label="", lifetime=30)
     sentences: list[str] = []
-    for status, body in ((500, "x"), (503, ""), (300, "{}"), (200, "nonsense"), (200, {"token": {}}), (0, "")):
+    for status, body in (
+        (500, "x"),
+        (503, ""),
+        (300, "{}"),
+        (200, "nonsense"),
+        (200, '{"x":' * 9999),
+        (200, {"token": {}}),
+        (0, ""),
+    ):
         judge.status, judge.body = status, body
         reply = await api.call("GET", "/v1/nodes", headers={"X-Auth-Token": "gAAAA-secret"})
         assert reply.status in {500, 503}, (status, reply.raw)

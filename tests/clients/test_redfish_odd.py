@@ -152,7 +152,7 @@ async def test_refusal_is_a_sentence(pool: RedfishPool, odd: tuple[Odd, Target])
         await systems.power_state(pool, one)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"PowerState": 7}', b"\xff\xfe", b"{" * 5000])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"PowerState": 7}', b"\xff\xfe", b"[" * 5000])
 async def test_nonsense(pool: RedfishPool, odd: tuple[Odd, Target], body: bytes) -> None:
     service, one = odd
     service.give("GET", "/s/1", web.Response(body=body))

@@ -87,7 +87,7 @@ class Keystone:
             raise errors.Unreachable(f"{self._peer} answered {reply.status} when asked about a token", hint=hint)
         try:
             return msgspec.json.decode(reply.body, type=_Answer).token
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.Misbehaved(f"{self._peer} says nothing of a token that is readable: {error}") from error
 
     def too_slow(self, seconds: float) -> errors.TimedOut:
