@@ -290,6 +290,15 @@ async def test_a_body_that_stops_coming_is_not_waited_for() -> None:
         await wire.read_body(receive, {}, 100, patience=0.05)
 
 
+async def test_a_body_that_comes_drop_by_drop_is_not_waited_for() -> None:
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b"[", "more_body": True}
+
+    with pytest.raises(errors.Invalid, match="at less than"):
+        await wire.read_body(receive, {}, 1000, patience=0.2)
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -37,9 +38,11 @@ class Judge:
     status: int = 200
     body: Any = field(default_factory=lambda: token(project={"id": "p1", "domain": {"id": "default"}}))
     asked: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    pause: float = 0.0
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append((request.headers["X-Auth-Token"], request.headers["X-Subject-Token"]))
+        await asyncio.sleep(self.pause)
         if self.status == 0:
             assert request.transport is not None
             request.transport.close()
@@ -62,7 +65,7 @@ async def judge() -> AsyncIterator[Judge]:
     made = Judge()
     app = web.Application()
     app.router.add_get("/v3/auth/tokens", made.answer)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", _PORT).start()
     yield made
@@ -105,7 +108,15 @@ async def test_while_keystone_fails_local_users_are_let_in(api: Api, deps: Deps,
     await users.put(deps.store, "bob", "bob-password")
     _, text = await users.create_token(deps.store, "bob", role=None, label="", lifetime=30)
     sentences: list[str] = []
-    for status, body in ((500, "x"), (503, ""), (300, "{}"), (200, "nonsense"), (200, {"token": {}}), (0, "")):
+    for status, body in (
+        (500, "x"),
+        (503, ""),
+        (300, "{}"),
+        (200, "nonsense"),
+        (200, '{"x":' * 9999),
+        (200, {"token": {}}),
+        (0, ""),
+    ):
         judge.status, judge.body = status, body
         reply = await api.call("GET", "/v1/nodes", headers={"X-Auth-Token": "gAAAA-secret"})
         assert reply.status in {500, 503}, (status, reply.raw)
@@ -113,9 +124,26 @@ async def test_while_keystone_fails_local_users_are_let_in(api: Api, deps: Deps,
         assert (await api.call("GET", "/v1/nodes", headers={"X-Auth-Token": text})).status == 200
     assert "answered 500 when asked about a token" in sentences[0]
     assert not [one for one in sentences if "secret" in one or f"127.0.0.1:{_PORT}" not in one]
+    judge.status, both = 200, {"X-Auth-Token": "gAAAA-secret", "X-Service-Token": text}
+    assert (await api.call("GET", "/v1/nodes", headers=both)).status == 401
     assert set(judge.asked) == {("gAAAA-secret", "gAAAA-secret")}, "a token of ours is nobody else's business"
     api.auth = ("bob", "bob-password")
     assert (await api.call("GET", "/v1/nodes")).status == 200
+
+
+async def test_behind_others_at_a_keystone_that_hangs_nobody_waits_for_ever(deps: Deps, judge: Judge) -> None:
+    judge.pause = 600.0
+    one = auth.Gate(deps, limits.Limits(5.0, deps.clock), patience=0.3)
+    async with asyncio.timeout(10):
+        ends = await asyncio.gather(
+            *(one.caller({"x-auth-token": f"t{number}"}, "") for number in range(40)), return_exceptions=True
+        )
+    assert {type(end) for end in ends} == {errors.TimedOut}
+    assert str(ends[-1]).startswith(f"Keystone at 127.0.0.1:{_PORT} did not tell of a token in 0.3 s")
+    assert len(judge.asked) < len(ends)
+    judge.pause = 0.0
+    assert (await one.caller({"x-auth-token": "t0"}, "")).name == "ann"
+    await one.close()
 
 
 async def test_who_has_no_token_is_told_where_to_get_one(api: Api, judge: Judge) -> None:
@@ -128,7 +156,18 @@ async def test_who_has_no_token_is_told_where_to_get_one(api: Api, judge: Judge)
     assert len(judge.asked) == 15
 
 
-@pytest.mark.parametrize("url", ["keystone:5000", "ftp://host/v3", "http:///v3", "http://user:word@host/v3"])
+async def test_a_ca_that_cannot_be_read_is_no_fault_of_the_callers(tmp_path: Path) -> None:
+    one = keystone.Keystone("https://127.0.0.1:1/v3", str(tmp_path / "none.pem"))
+    with pytest.raises(errors.Unreachable, match="cannot be used") as caught:
+        await one.find("t")
+    assert caught.value.hint == "Correct the setting keystone_ca."
+    await one.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["keystone:5000", "ftp://host/v3", "http:///v3", "http://user:word@host/v3", "http://[::1/v3", "http://host:x/v3"],
+)
 def test_an_address_that_cannot_be_is_refused_at_the_start(url: str) -> None:
     with pytest.raises(errors.Invalid, match="keystone_url"):
         keystone.Keystone(url, None)

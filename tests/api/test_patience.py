@@ -32,10 +32,13 @@ async def port(deps: Deps) -> AsyncIterator[int]:
 
 @pytest.mark.slow
 async def test_half_open_connections_stop_nobody(port: int) -> None:
-    """Half of them say nothing at all, half begin a head and go on with it drop by drop."""
+    """Half of them say nothing at all, half begin a head and go on with it drop by drop; one goes on with nothing."""
     held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MANY)]
     for _, writer in held[::2]:
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
+    blank = await asyncio.open_connection("127.0.0.1", port)
+    await _ask(*blank)
+    blank[1].write(b"\r\n")
     began = time.monotonic()
     async with aiohttp.ClientSession() as session:
         for number in range(40):
@@ -46,10 +49,10 @@ async def test_half_open_connections_stop_nobody(port: int) -> None:
     assert time.monotonic() - began < patience.HEAD_WITHIN
     dripping, silent = held[0][0], held[1][0]
     async with asyncio.timeout(patience.HEAD_WITHIN + 10):
-        for reader in (dripping, silent):
+        for reader in (dripping, silent, blank[0]):
             with contextlib.suppress(ConnectionError):
                 assert await reader.read() == b""
-    for _, writer in held:
+    for _, writer in (*held, blank):
         writer.close()
 
 
@@ -84,9 +87,13 @@ async def test_a_listener_that_dies_is_told(deps: Deps) -> None:
 async def test_a_kept_connection_is_served_again_and_again(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(3):
-        writer.write(b"GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n")
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        await reader.readexactly(length)
+        await _ask(reader, writer)
     writer.close()
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    await reader.readexactly(length)

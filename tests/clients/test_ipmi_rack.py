@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from ingot.clients import fence
@@ -191,6 +192,48 @@ async def test_a_silent_bmc_is_asked_at_growing_intervals(pool: IpmiPool) -> Non
     assert len(pauses) >= 3, "it was asked again"
     assert pauses == sorted(pauses), "and less and less often"
     assert pauses[-1] > 1.5 * pauses[0]
+
+
+class Between(asyncio.DatagramProtocol):
+    """Stands between client and BMC, and loses what answers RAKP 1 until ``opened`` sessions have been asked for."""
+
+    OPEN, RAKP2 = 0x10, 0x13
+
+    def __init__(self, bmc: tuple[str, int], opened: int) -> None:
+        self.bmc, self.opened = bmc, opened
+        self.asked: set[bytes] = set()
+        self.client: Any = None
+        self.way: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.way = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        kind = data[5] & 0x3F if data[4] == 6 else None  # of RMCP+ packets
+        if addr != self.bmc:
+            self.client = addr
+            if kind == self.OPEN:
+                self.asked.add(data)
+            self.way.sendto(data, self.bmc)
+        elif kind != self.RAKP2 or len(self.asked) >= self.opened:
+            self.way.sendto(data, self.client)
+
+
+@pytest.mark.parametrize(("opened", "enters"), [(2, True), (3, False)])
+async def test_a_first_proof_without_an_answer_is_begun_anew_once(
+    pool: IpmiPool, fleet: Any, opened: int, enters: bool
+) -> None:
+    one = target(fleet)
+    loop = asyncio.get_running_loop()
+    way, between = await loop.create_datagram_endpoint(lambda: Between((one.address, one.port), opened), ("0.0.0.0", 0))
+    through = msgspec.structs.replace(one, address="127.0.0.1", port=way.get_extra_info("sockname")[1])
+    if enters:
+        assert await chassis.power_state(pool, through) is False
+    else:
+        with pytest.raises(errors.Unreachable, match="gave no answer for 8 s to the IPMI user name"):
+            await chassis.power_state(pool, through)
+    assert len(between.asked) == 2
+    way.close()
 
 
 async def test_a_dead_bmc_delays_no_other(pool: IpmiPool, fleet: Any) -> None:

@@ -19,6 +19,7 @@ from ingot.domain import capabilities
         ({"capabilities": {"boot_mode": "uefi"}}, {"capabilities": "boot_mode:bios"}, "uefi"),
         ({"capabilities": '{"boot_mode": "bios"}'}, {}, "bios"),
         ({"capabilities": '{"boot_mode": '}, {"capabilities": "boot_mode:bios"}, "bios"),
+        pytest.param({"capabilities": '{"a":' * 100_000}, {"capabilities": "boot_mode:bios"}, "bios", id="deep"),
         ({"deploy_boot_mode": "bios"}, {}, "bios"),
         ({"capabilities": {"secure_boot": "true"}}, {"capabilities": "boot_mode:bios"}, "uefi"),
     ],

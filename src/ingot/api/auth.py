@@ -31,6 +31,9 @@ REMEMBER = 60.0
 _KEPT = 1024
 _AT_ONCE = 2
 _ASKED_AT_ONCE = 16
+_PATIENCE = 30.0
+"""Seconds that one token of Keystone's may take, with the wait for those before it: else who asks while Keystone hangs
+would wait for all of them, one round after the other."""
 NOBODY = wire.Caller(None, roles.held(()))
 """The caller of a route that is open to all."""
 OPERATOR = wire.Caller(None, roles.held(roles.ALL), system=True)
@@ -52,7 +55,7 @@ def check(settings: Settings) -> None:
 class Gate:
     """Proves callers. One per API process."""
 
-    def __init__(self, deps: Deps, limited: limits.Limits) -> None:
+    def __init__(self, deps: Deps, limited: limits.Limits, patience: float = _PATIENCE) -> None:
         check(deps.settings)
         self._deps = deps
         self._limits = limited
@@ -64,6 +67,7 @@ class Gate:
             None if settings.keystone_url is None else keystone.Keystone(settings.keystone_url, settings.keystone_ca)
         )
         self._asking = asyncio.Semaphore(_ASKED_AT_ONCE)
+        self._patience = patience
 
     async def close(self) -> None:
         """Hang up."""
@@ -105,16 +109,22 @@ class Gate:
         known = self._find(key)
         if known is not None:
             return known
-        if helper and roles.SERVICE not in (await self._visitor(judge, helper, "")).roles:
+        if helper and (
+            helper.startswith(user_service.TOKENS)  # ours is no business of Keystone's
+            or roles.SERVICE not in (await self._visitor(judge, helper, "")).roles
+        ):
             raise wire.NoToken(judge.url)
-        async with self._asking:
-            # While this one waited, others may have asked about the same token.
-            known = self._find(key)
-            if known is not None:
-                return known
-            found = await judge.find(token)
-            if found is None and helper:
-                found = await judge.find(token, helper=helper)
+        try:
+            async with asyncio.timeout(self._patience), self._asking:
+                # While this one waited, others may have asked about the same token.
+                known = self._find(key)
+                if known is not None:
+                    return known
+                found = await judge.find(token)
+                if found is None and helper:
+                    found = await judge.find(token, helper=helper)
+        except TimeoutError as error:
+            raise judge.too_slow(self._patience) from error
         if found is None:
             raise wire.NoToken(judge.url)
         until = self._deps.clock() + REMEMBER

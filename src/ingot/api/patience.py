@@ -34,7 +34,13 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Some of a head or body; a connection whose head is too long is given up."""
+        """Some of a head or body; a connection whose head is too long is given up.
+
+        Between two requests anything is of a head: uvicorn forgets the pause's end over line ends alone, too.
+        """
+        answering = self.cycle and not self.cycle.response_complete
+        if not answering:
+            self._begin()
         if self._timer is not None:
             self._head += len(data)
         super().data_received(data)
@@ -42,7 +48,7 @@ class PatientProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def on_message_begin(self) -> None:
-        """A kept connection's next request has its time from here."""
+        """A request that comes before the last one is answered has its time from here."""
         super().on_message_begin()
         self._begin()
 

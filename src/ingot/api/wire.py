@@ -25,6 +25,8 @@ _log = structlog.get_logger("ingot.api")
 _DEPTH = 25
 _PATIENCE = 60.0
 """Seconds until the next piece of a body has to be there."""
+_SLOWEST = 1024
+"""Bytes a second that have to come after that on the average: else a byte a minute would hold a connection for ever."""
 _JSON = (b"content-type", b"application/json")
 _TITLES = {
     400: "Bad Request",
@@ -186,14 +188,15 @@ async def read_body(receive: Receive, headers: dict[str, str], limit: int, patie
         raise errors.TooLarge(f"Request body is too large: {announced} bytes, at most {limit} are read.")
     chunks: list[bytes] = []
     size = 0
+    now = asyncio.get_running_loop().time
+    began = now()
     while True:
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout_at(patience + min(now(), began + size / _SLOWEST)):
                 message = await receive()
         except TimeoutError as error:
-            raise errors.Invalid(
-                f"The request body stopped coming {patience:.0f} s ago.", hint="Send it whole."
-            ) from error
+            text = f"The request body stopped coming, or comes at less than {_SLOWEST} bytes a second."
+            raise errors.Invalid(text, hint="Send it whole.") from error
         if message["type"] == "http.disconnect":
             raise Gone()
         chunk: bytes = message.get("body", b"")

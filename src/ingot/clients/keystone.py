@@ -52,11 +52,11 @@ class Keystone:
 
     def __init__(self, url: str, ca: str | None) -> None:
         """``url``: with or without /v3 at its end; ``ca``: a file, None for the system's. Raises errors.Invalid."""
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+        netloc = _netloc(url)
+        if netloc is None:
             raise errors.Invalid(f'keystone_url is "{url}"', hint="Write it as https://HOST:5000/v3.")
         self.url = url.rstrip("/").removesuffix("/v3") + "/v3"
-        self._peer = f"Keystone at {parts.netloc}"
+        self._peer = f"Keystone at {netloc}"
         self._trust = True if ca is None else ca
         self._http = http.HttpClient()
 
@@ -76,7 +76,10 @@ class Keystone:
             trust=self._trust,
             timeout=_TIMEOUT,
         )
-        reply = await self._http.send(call)
+        try:
+            reply = await self._http.send(call)
+        except errors.Invalid as error:  # the CA file: not who asks has to correct it
+            raise errors.Unreachable(error.message, hint="Correct the setting keystone_ca.") from error
         if reply.status in _REFUSED:
             return None
         if reply.status != HTTPStatus.OK:
@@ -84,9 +87,24 @@ class Keystone:
             raise errors.Unreachable(f"{self._peer} answered {reply.status} when asked about a token", hint=hint)
         try:
             return msgspec.json.decode(reply.body, type=_Answer).token
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.Misbehaved(f"{self._peer} says nothing of a token that is readable: {error}") from error
+
+    def too_slow(self, seconds: float) -> errors.TimedOut:
+        """The error for who has waited for so long, perhaps behind others."""
+        return errors.TimedOut(f"{self._peer} did not tell of a token in {seconds:g} s.", hint="See Keystone's log.")
 
     async def close(self) -> None:
         """Close all connections."""
         await self._http.close()
+
+
+def _netloc(url: str) -> str | None:
+    """Host and port of a URL; None where it is none that may be asked."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        wrong = parts.port == 0
+    except ValueError:  # brackets without an end, a port that is none
+        return None
+    wrong |= parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None
+    return None if wrong else parts.netloc

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
+import msgspec
+
 MASK = "******"
 _WORDS = (
     "password",
@@ -24,8 +26,10 @@ _WORDS = (
     # The last ones as upstream's masking has them, so that nothing it masks in a driver_info is shown here.
     *("adminpass", "admin_pass", "new_pass", "sys_pswd", "encrypted_key", "sslkey", "fernetkey"),
 )
-_LOGIN = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s@]*:[^/?#\s]*@")
-_QUERY = re.compile(r"([?&][^=&#]*(?:sig|token|secret|passw|credential|api_?key|access_?key)[^=&#]*=)[^&#]*", re.I)
+# What these read is as long as a request's body may be, so none of them looks twice at a letter.
+_LOGIN = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s@:]*:[^/?#\s]*@")
+_ENDS = re.compile(r"([&#])")
+_PROOF = re.compile(r"sig|token|secret|passw|credential|api_?key|access_?key", re.IGNORECASE)
 _INSTANCE = frozenset({"configdrive", "image_url", "image_pull_secret"})
 
 
@@ -56,7 +60,23 @@ def is_secret(key: str, *, instance: bool = False) -> bool:
 
 def without_credentials(url: str) -> str:
     """A URL as it may be shown: password and user name masked, and what proves something in its query."""
-    return _QUERY.sub(rf"\1{MASK}", _LOGIN.sub(rf"\1{MASK}@", url))
+    parts = _ENDS.split(_LOGIN.sub(rf"\1{MASK}@", url))
+    for place in range(0, len(parts), 2):
+        parts[place] = _without_proof(parts[place], is_key=place > 0 and parts[place - 1] == "&")
+    return "".join(parts)
+
+
+def _without_proof(part: str, *, is_key: bool) -> str:
+    """``part`` of a query, which begins with a key or at its first question mark."""
+    begins = 0 if is_key else part.find("?") + 1
+    while begins or is_key:
+        ends = part.find("=", begins)
+        if ends < 0:
+            break
+        if _PROOF.search(part, begins, ends):
+            return f"{part[: ends + 1]}{MASK}"
+        begins, is_key = part.find("?", ends) + 1, False
+    return part
 
 
 def split(
@@ -118,18 +138,24 @@ def _in_order(items: list[Any], known: list[Any], *, instance: bool) -> dict[str
     One that looks as it did is that one; else the one at its place, if that is none of the others: a secret must not
     go over to an item that took another's place.
     """
-    looks = [split({"": one}, {}, instance=instance)[0][""] for one in known]
+    places: dict[bytes, list[int]] = {}
+    for number in reversed(range(len(known))):
+        places.setdefault(_look(split({"": known[number]}, {}, instance=instance)[0][""]), []).append(number)
     left = set(range(len(known)))
     found: dict[str, Any] = {}
     for number, item in enumerate(items):
-        same = next((old for old in sorted(left) if looks[old] == item), None)
-        if same is not None:
-            left.discard(same)
-            found[str(number)] = known[same]
+        same = places.get(_look(item))
+        if same:
+            left.discard(same[-1])
+            found[str(number)] = known[same.pop()]
     for number in range(len(items)):
         if str(number) not in found and number in left and len(items) == len(known):
             found[str(number)] = known[number]
     return found
+
+
+def _look(item: Any) -> bytes:
+    return msgspec.json.encode(item, order="deterministic")
 
 
 def _merge_value(public: Any, hidden: Any) -> Any:

@@ -209,5 +209,5 @@ def _basic(secret: str | None) -> str | None:
 def _decoded(body: bytes, kind: type[T], who: str) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.Misbehaved(f"{who} answered with something that makes no sense: {error}.", hint=_HINT) from error

@@ -137,7 +137,7 @@ async def _obey(watcher: Watcher, message: Any) -> None:
         return
     try:
         wish = msgspec.json.decode(message.get("text") or "{}")
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise errors.Invalid("The text is not JSON", hint='Send {"take": true} or {"break": true}.') from error
     if isinstance(wish, dict):
         if "take" in wish:

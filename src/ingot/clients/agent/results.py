@@ -79,7 +79,7 @@ def command(reply: Reply) -> CommandResult:
     """The command in an answer. Raises ``errors.Misbehaved``."""
     try:
         return msgspec.json.decode(reply.body, type=CommandResult)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.Misbehaved(f"{reply.peer} sent no valid command result: {error}.") from error
 
 
@@ -87,7 +87,7 @@ def commands(reply: Reply) -> list[CommandResult]:
     """The commands in an answer. Raises ``errors.Misbehaved``."""
     try:
         return msgspec.json.decode(reply.body, type=CommandList).commands
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.Misbehaved(f"{reply.peer} sent no valid list of commands: {error}.") from error
 
 
@@ -99,7 +99,7 @@ def refusal(reply: Reply, name: str) -> errors.IngotError:
     """The error for a status of 400 or more to the command ``name``."""
     try:
         said = msgspec.json.decode(reply.body, type=Fault).faultstring
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = ""
     text = f"{reply.peer} refused {name} (status {reply.status})" + (f": {said.rstrip('. ')}." if said else ".")
     match reply.status:

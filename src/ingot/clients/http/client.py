@@ -75,7 +75,7 @@ class Reply(msgspec.Struct, frozen=True):
             return None
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.Misbehaved(f"{self.peer} sent no valid JSON (status {self.status}): {error}.") from error
 
 

@@ -15,7 +15,7 @@ from ingot.domain import errors
 
 LONGEST = 400
 MOST_MESSAGES = 3
-_URL = re.compile(r"""(\w+://)(?:[^/\s'"<>]*@)?([^/\s'"<>?#]+)[^\s'"<>]*""")
+_URL = re.compile(r"""(\b\w+://)(?:[^/\s'"<>]*@)?([^/\s'"<>?#]+)[^\s'"<>]*""")
 _SESSION_LIMIT = re.compile(r"(maximum|too many|limit).*session|session.*(maximum|too many|limit)", re.IGNORECASE)
 
 

@@ -100,7 +100,7 @@ async def look(pool: RedfishPool, target: Target, monitor: str) -> Progress:
     state = text(body, "TaskState")
     if state in FAILED:
         words = "; ".join(text(one, "Message") or "" for one in items(body, "Messages") if text(one, "Message"))
-        said = complaints.without_urls(words).rstrip(".")
+        said = complaints.without_urls(words)[: complaints.LONGEST].rstrip(".")
         raise errors.Misbehaved(
             f"A task of {reply.peer} ended as {state}" + (f": {said}." if said else "."),
             hint="See the BMC's task list and log.",
