@@ -96,6 +96,19 @@ async def test_no_second_is_given_back_twice() -> None:
     assert deaths.reckon(again, [line], 90.0).seconds == 0.0
 
 
+async def test_a_hold_is_given_back_once_though_who_goes_on_dies(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        begun = deps.clock()
+        uuid = await cut(deps, wait=runs.Wait("a release", begun, begun + 1e6, held=True))
+        released = begun + 10 * HOUR
+        assert await deps.store.run(run_store.release_hold, uuid, released)
+        run = await deps.store.read(run_store.find_open, uuid)
+        assert run is not None
+        assert abs(run.deadline - begun - 60.0 - 10 * HOUR) < 5
+        entries = await deps.store.read(run_store.journal, run.id)
+        assert deaths.reckon(run, entries, released + 7.0).seconds == pytest.approx(7.0)
+
+
 async def test_a_run_that_kills_its_process_every_time_is_given_up(tmp_path: Path) -> None:
     flow = Probe("first")
     async with stand.site(tmp_path) as deps:
