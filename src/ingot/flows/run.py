@@ -139,6 +139,7 @@ class Runner:
 
     async def _make_plan(self, definition: flow.Flow, ctx: StepContext, journal: RunJournal) -> bool:
         async def plan() -> None:
+            deaths.refuse_deadly(ctx.run, journal.entries, "making its plan")
             journal.set_plan(await attempts.in_time(definition.plan(ctx), ctx.run, self._left(ctx)))
 
         outcome = await attempts.attempt(plan(), "plan")
