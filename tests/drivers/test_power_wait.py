@@ -41,3 +41,25 @@ async def test_a_refusal_is_not_waited_for() -> None:
 
     with pytest.raises(errors.AccessDenied):
         await power_wait.until(OFF, look, 30, "It")
+
+
+async def test_an_order_that_was_lost_and_is_refused_when_it_is_given_again_was_carried_out() -> None:
+    """As a BMC does that goes away while the power changes, and takes no order for the state that there is."""
+    given = 0
+
+    async def look() -> power.Power:
+        if given == 1:
+            raise errors.Unreachable("gone.")
+        return ON if given else OFF
+
+    async def order() -> None:
+        nonlocal given
+        given += 1
+        if given == 2:
+            raise errors.Misbehaved("not possible in the present state")
+        lost = errors.Unreachable("cut off")
+        lost.sent = True
+        raise lost
+
+    await power_wait.reach(ON, look, order, 0.5, "It")
+    assert given == 2
