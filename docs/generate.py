@@ -44,7 +44,6 @@ No setting is needed to start. Later sources win: defaults, a TOML file, `INGOT_
 `$XDG_CONFIG_HOME/ingot/ingot.toml` or `/etc/ingot/ingot.toml` if there is one. `ingot config show` tells what is in
 force. Lists are written with commas outside of TOML. Times are in seconds, sizes in bytes; "none" means that the
 value is derived. An unknown name is an error.
-There is one conductor today: `conductor_group` is recorded with it and does not yet choose the nodes it works on.
 
 | setting | type | default | meaning |
 |---|---|---|---|

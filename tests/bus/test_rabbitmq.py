@@ -12,6 +12,7 @@ import pytest
 from bus.broker import Broker
 from faults import catalogue
 from flows import stand
+from ingot.bus import envelopes
 from ingot.bus.rabbitmq import RabbitBus
 from ingot.domain import errors
 
@@ -103,6 +104,14 @@ async def test_an_error_arrives_as_it_was_raised(broker: Broker) -> None:
         east.answer("odd", odd)
         with pytest.raises(errors.Bug, match="answer to odd cannot be sent as JSON"):
             await api.call("odd", within=10)
+
+
+def test_an_answer_that_holds_itself_is_told_as_a_bug() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    failure = envelopes.given("odd", endless).failure
+    assert failure is not None
+    assert "answer to odd cannot be sent as JSON" in failure.message
 
 
 async def test_a_broker_that_was_killed_is_found_again_and_what_was_missed_is_rung(broker: Broker) -> None:

@@ -11,6 +11,7 @@ from flows import stand
 from ingot.conductor.membership import Membership
 from ingot.deps import Deps
 from ingot.domain import runs
+from ingot.flows import deaths
 from ingot.services import provisioning
 from ingot.store import absence
 from ingot.store import runs as run_store
@@ -52,6 +53,20 @@ async def test_a_night_without_any_conductor_is_no_time_of_a_run(tmp_path: Path)
         async with stand.conductor(morning):
             await stand.until((tmp_path / "effects").exists)
         assert (await stand.get_node(deps, uuid)).provision_state == "wait call-back"
+
+
+async def test_a_night_is_given_back_once_though_the_next_owner_dies(tmp_path: Path) -> None:
+    async with waiting(tmp_path) as (deps, _, before):
+        morning = stand.with_clock(deps, lambda: time.time() + 12 * HOUR)
+        await Membership(morning, "host", "boot-2").join()
+        await deps.store.run(run_store.claim, "host/boot-2", morning.clock() + 60.0, -1.0, 9)  # and dies
+        [lease] = await deps.store.run(run_store.claim, "east/boot-1", morning.clock() + 60.0, 6.0, 9)
+        assert lease.inherited
+        run = await deps.store.read(run_store.get, lease.run_id)
+        entries = await deps.store.read(run_store.journal, lease.run_id)
+        lost = deaths.reckon(run, entries, morning.clock() + 60.0)
+        assert 55 < lost.seconds < 65
+        assert abs(run.deadline + lost.seconds - before.deadline - 12 * HOUR - 60.0) < 10
 
 
 async def test_what_nobody_had_taken_up_is_given_its_time_once(tmp_path: Path) -> None:

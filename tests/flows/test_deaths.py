@@ -36,6 +36,18 @@ async def cut(deps: Deps, deadline: float = 60.0, **more: object) -> str:
     return uuid
 
 
+async def die(deps: Deps, uuid: str, times: int) -> None:
+    """So many owners more take the run up, and die before they have written anything."""
+    run = await deps.store.read(run_store.find_open, uuid)
+    assert run is not None
+    entries = await deps.store.read(run_store.journal, run.id)
+    for _ in range(times):
+        [lease] = await deps.store.run(run_store.claim, "dead/3", deps.clock() + 1, -2.0, 10)
+        run = await deps.store.read(run_store.get, lease.run_id)
+        lost = deaths.reckon(run, entries, deps.clock())
+        await deps.store.run(absence.give_one, lease, lost.seconds, lost.wait, lost.memo)
+
+
 async def test_a_deadline_that_passed_while_its_owner_was_dead_is_none(tmp_path: Path) -> None:
     flow = Probe("first")
     async with stand.site(tmp_path) as deps:
@@ -96,23 +108,42 @@ async def test_no_second_is_given_back_twice() -> None:
     assert deaths.reckon(again, [line], 90.0).seconds == 0.0
 
 
+async def test_a_hold_is_given_back_once_though_who_goes_on_dies(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        begun = deps.clock()
+        uuid = await cut(deps, wait=runs.Wait("a release", begun, begun + 1e6, held=True))
+        released = begun + 10 * HOUR
+        assert await deps.store.run(run_store.release_hold, uuid, released)
+        run = await deps.store.read(run_store.find_open, uuid)
+        assert run is not None
+        assert abs(run.deadline - begun - 60.0 - 10 * HOUR) < 5
+        entries = await deps.store.read(run_store.journal, run.id)
+        assert deaths.reckon(run, entries, released + 7.0).seconds == pytest.approx(7.0)
+
+
 async def test_a_run_that_kills_its_process_every_time_is_given_up(tmp_path: Path) -> None:
     flow = Probe("first")
     async with stand.site(tmp_path) as deps:
         uuid = await cut(deps)
-        run = await deps.store.read(run_store.find_open, uuid)
-        assert run is not None
-        entries = await deps.store.read(run_store.journal, run.id)
-        for _ in range(deaths.MOST - 1):
-            [lease] = await deps.store.run(run_store.claim, "dead/3", deps.clock() + 1, -2.0, 10)
-            run = await deps.store.read(run_store.get, lease.run_id)
-            lost = deaths.reckon(run, entries, deps.clock())
-            await deps.store.run(absence.give_one, lease, lost.seconds, lost.wait, lost.memo)
+        await die(deps, uuid, deaths.MOST - 1)
         async with claiming(deps, flow):
             run = await stand.ended(deps, uuid)
     assert run.status == runs.Status.FAILED
     assert f"flow.first: The conductor died {deaths.MOST} times in the middle of flow.first" in (run.reason or "")
     assert flow.called == ["undo_first"]
+
+
+async def test_a_plan_that_kills_its_process_every_time_is_given_up(tmp_path: Path) -> None:
+    flow = Probe("first")
+    async with stand.site(tmp_path) as deps:
+        uuid = await open_run(deps)
+        await deps.store.run(run_store.claim, "dead/1", deps.clock(), -1.0, 10)
+        await die(deps, uuid, deaths.MOST - 1)
+        async with claiming(deps, flow):
+            run = await stand.ended(deps, uuid)
+    assert run.status == runs.Status.FAILED
+    assert f"The conductor died {deaths.MOST} times in the middle of making its plan" in (run.reason or "")
+    assert flow.called == []
 
 
 async def test_who_gave_a_run_back_did_not_die(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import sqlalchemy
 from sqlalchemy import Connection, bindparam, exc, insert, select, update
 
 from ingot.store import rows, schema
-from ingot.store.quick import QuickConnection
+from ingot.store.quick import SHAPES, Found, QuickConnection
 
 THREE = range(3)
 """A statement goes SQLAlchemy's way the first time, is compiled the second and known the third."""
@@ -86,6 +87,33 @@ def test_errors_are_sqlalchemys_and_name_the_column(both: tuple[Connection, Conn
             quick.execute(_BY_NAME, {})
     with pytest.raises(exc.OperationalError):
         quick.exec_driver_sql("SELECT nothing FROM nowhere")
+
+
+def test_a_connection_that_was_closed_is_not_used_any_more(both: tuple[Connection, Connection]) -> None:
+    quick, _ = both
+    make(quick, 0)
+    for _ in THREE:
+        quick.execute(_BY_NAME, {"ident": "n0"})
+    quick.close()
+    with pytest.raises(exc.ResourceClosedError):
+        quick.execute(_BY_NAME, {"ident": "n0"})
+    with pytest.raises(exc.ResourceClosedError):
+        quick.exec_driver_sql("SELECT 1")
+
+
+def test_any_number_of_shapes_is_answered_and_few_are_kept(both: tuple[Connection, Connection]) -> None:
+    quick, _ = both
+    make(quick, 0)
+    change = update(schema.nodes).where(schema.nodes.c.name == bindparam("ident"))
+    fields = ("description", "owner", "lessee", "shard", "fault", "protected_reason")
+    short = 0
+    for number, names in enumerate(itertools.permutations(fields)):
+        done: object = quick.execute(change, {**dict.fromkeys(names, f"{number}"), "ident": "n0"})
+        short += isinstance(done, Found)
+        found = quick.execute(_BY_NAME, {"ident": "n0"}).first()
+        assert found is not None
+        assert (found.owner, found.fault) == (f"{number}", f"{number}")
+    assert short == SHAPES
 
 
 def test_lists_of_any_length_and_many_rows_are_taken(both: tuple[Connection, Connection]) -> None:

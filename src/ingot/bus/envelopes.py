@@ -45,7 +45,7 @@ def given(verb: str, value: Any) -> Reply:
     """The reply to a call that went well; what cannot travel as JSON is told as the bug it is."""
     try:
         return Reply(msgspec.to_builtins(value))
-    except (TypeError, ValueError):  # what no encoder knows, or holds itself
+    except (TypeError, ValueError, RecursionError):  # what no encoder knows, or holds itself
         return failing(errors.Bug(f"The conductor's answer to {verb} cannot be sent as JSON"))
 
 

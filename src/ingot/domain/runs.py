@@ -143,6 +143,15 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.reason or (_NOT_TAKEN if self.status == Status.OPEN and self.generation == 0 else None)
 
 
+DEATHS = "deaths"
+"""The note in a run's memo of what its owners' deaths cost it (flows/deaths.py); ``at``: all before that is settled."""
+
+
+def settled(memo: dict[str, Any], now: float) -> dict[str, Any]:
+    """``memo`` with the note that the run was given back what it lost until ``now``: later deaths count from there."""
+    return {**memo, DEATHS: {**memo.get(DEATHS, {}), "at": now}}
+
+
 class Position(msgspec.Struct, frozen=True):
     """Where the journal says a run stands in its plan.
 

@@ -11,7 +11,6 @@ import msgspec
 
 from ingot.domain import errors, runs
 
-_NOTE = "deaths"
 MOST = 100
 """So many deaths in one place without a line of progress, and the run is taken for their cause."""
 
@@ -25,11 +24,11 @@ class Loss(msgspec.Struct, frozen=True):
 
 
 def reckon(run: runs.Run, entries: list[runs.Entry], now: float) -> Loss:
-    """What was lost when the last owner of ``run`` died: all since its journal's last line, or since it last died.
+    """What was lost when the last owner of ``run`` died: all since its journal's last line, or what is settled.
 
     Nobody knows when it died; what it had finished is in the journal, and what it did since will be done again.
     """
-    note = run.memo.get(_NOTE, {})
+    note = run.memo.get(runs.DEATHS, {})
     since = max(entries[-1].at if entries else run.started_at, note.get("at", 0.0))
     seconds = max(0.0, now - since)
     wait = run.wait
@@ -38,12 +37,12 @@ def reckon(run: runs.Run, entries: list[runs.Entry], now: float) -> Loss:
         wait = msgspec.structs.replace(wait, since=wait.since + later, deadline=wait.deadline + later)
     place = _place(run, entries)
     times = 1 + (note["times"] if note.get("place") == place else 0)
-    return Loss(seconds, wait, {**run.memo, _NOTE: {"at": now, "place": place, "times": times}})
+    return Loss(seconds, wait, {**run.memo, runs.DEATHS: {"at": now, "place": place, "times": times}})
 
 
 def refuse_deadly(run: runs.Run, entries: list[runs.Entry], what: str) -> None:
     """Raise errors.Misbehaved where ``what`` was begun ``MOST`` times and its process died each time."""
-    note = run.memo.get(_NOTE, {})
+    note = run.memo.get(runs.DEATHS, {})
     if note.get("place") == _place(run, entries) and note["times"] >= MOST:
         raise errors.Misbehaved(
             f"The conductor died {note['times']} times in the middle of {what}",
@@ -53,4 +52,4 @@ def refuse_deadly(run: runs.Run, entries: list[runs.Entry], what: str) -> None:
 
 def _place(run: runs.Run, entries: list[runs.Entry]) -> list[int]:
     """Changes with every step forward: a line in the journal, or a result noted in the memo."""
-    return [len(entries), len(run.memo.keys() - {_NOTE})]
+    return [len(entries), len(run.memo.keys() - {runs.DEATHS})]

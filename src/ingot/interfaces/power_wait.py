@@ -52,20 +52,30 @@ async def reach(
     if await look() == wanted:
         return
     try:
-        await order()
-    except errors.Misbehaved:
-        # "Not possible in the present state" is no failure when somebody was quicker, or an answer got lost.
-        if await look() != wanted:
-            raise
+        await _give(order, wanted, look)
     except errors.Unreachable as error:
         if not error.sent:
             raise
         with contextlib.suppress(errors.TimedOut):
             await until(wanted, look, min(_UNTOLD, timeout), name)
             return
-        await order()
+        await _give(order, wanted, look)
     try:
         await until(wanted, look, timeout, name)
     except errors.TimedOut:
+        if await look() != wanted:
+            raise
+
+
+async def _give(
+    order: Callable[[], Awaitable[object]], wanted: power.Power, look: Callable[[], Awaitable[power.Power]]
+) -> None:
+    """Give the order; a refusal counts only where the power is not ``wanted``.
+
+    "Not possible in the present state" is no failure when somebody was quicker, or an answer got lost.
+    """
+    try:
+        await order()
+    except errors.Misbehaved:
         if await look() != wanted:
             raise

@@ -39,11 +39,16 @@ def give_back(connection: Connection, now: float, hostname: str, silence: float)
     if seen is None or set(members.list_seen(connection, now - silence)) - {hostname}:
         return 0.0
     away = max(0.0, now - seen)
-    begun = select(runs.c.id, runs.c.deadline, runs.c.wait).where(
+    begun = select(runs.c.id, runs.c.deadline, runs.c.wait, runs.c.memo).where(
         runs.c.status == values.Status.OPEN, runs.c.generation > 0, runs.c.owner.is_(None), runs.c.lease_until == 0.0
     )
     moved = [
-        {"of_run": row.id, "deadline": row.deadline + away, "wait": _later(row.wait, away)}
+        {
+            "of_run": row.id,
+            "deadline": row.deadline + away,
+            "wait": _later(row.wait, away),
+            **rows.encode({"memo": values.settled(msgspec.json.decode(row.memo), now)}),
+        }
         for row in connection.execute(begun)
     ]
     if moved and away:

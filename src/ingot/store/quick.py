@@ -22,6 +22,9 @@ from sqlalchemy import Connection, CursorResult, Delete, Dialect, Executable, In
 Values = Mapping[str, Any]
 _Process = Callable[[Any], Any]
 
+SHAPES = 256
+"""Sets of names that are kept of one statement. There may be any number: callers choose which fields they change."""
+
 
 class _Plan(msgspec.Struct, frozen=True):
     """One statement for one set of names. ``row``: makes a row with names of the driver's.
@@ -82,6 +85,11 @@ class QuickConnection(Connection):
         """As SQLAlchemy's."""
         self._raw = None
         super().invalidate(exception)
+
+    def close(self) -> None:
+        """As SQLAlchemy's."""
+        self._raw = None
+        super().close()
 
     def _connect(self) -> sqlite3.Connection:
         self._raw = cast("sqlite3.Connection", self.connection.driver_connection)
@@ -162,6 +170,8 @@ def _plan_of(statement: Executable, values: Values, dialect: Dialect) -> _Plan |
         return None
     names = tuple(values)
     if names not in plans:
+        if len(plans) >= SHAPES:
+            return None
         plans[names] = _compiled(statement, names, dialect)
     return plans[names]
 

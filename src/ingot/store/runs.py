@@ -350,8 +350,8 @@ def release_hold(connection: Connection, node_uuid: str, now: float) -> bool:
     run = find_open(connection, node_uuid)
     if run is None or run.wait is None or not run.wait.held:
         return False
-    deadline = run.deadline + now - run.wait.since
-    connection.execute(update(table).where(table.c.id == run.id).values(deadline=deadline, wake_at=now))
+    held = {"deadline": run.deadline + now - run.wait.since, "memo": runs.settled(run.memo, now)}
+    connection.execute(update(table).where(table.c.id == run.id).values(wake_at=now, **rows.encode(held)))
     return True
 
 
