@@ -74,6 +74,10 @@ def test_nvme_abilities_and_format_word() -> None:
     assert nvme.format_word(namespace, crypto=True) >> 9 == 2
 
 
+def test_an_nvme_disk_that_says_nothing_of_sanitizing_is_not_refused(tmp_path: Path) -> None:
+    nvme.settle(_disk(tmp_path / "nvme0n1", MIB).name)  # a file: all its commands fail
+
+
 def _disk(path: Path, size: int) -> disks.Disk:
     path.write_bytes(os.urandom(size))
     return dataclasses.replace(SMALL, name=str(path), size=size)
