@@ -187,7 +187,7 @@ async def test_our_own_agent(http: HttpClient) -> None:
         return {"ended": True}
 
     table = {"test.slow": commands.Entry(slow, asynchronous=True)}
-    executor = commands.Executor(table, lambda: None)
+    executor = commands.Executor(lambda: table, lambda: None)
     told = api.Api(executor, lambda: TOKEN)
     serving = server.Server("127.0.0.1", 0, told.answer, told.trusts)
     serving.start()
