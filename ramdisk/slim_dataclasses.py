@@ -12,6 +12,7 @@ from typing import Any
 
 _MISSING = object()
 _FIELDS = "__dataclass_fields__"
+_OWN = {"__init__", "__post_init__", "__eq__", "__hash__"}
 
 
 class FrozenInstanceError(AttributeError):
@@ -38,6 +39,8 @@ def dataclass(cls: Any = None, /, *, frozen: bool = False) -> Any:
 def _equip(cls: Any, *, frozen: bool) -> Any:
     found: dict[str, Field] = dict(getattr(cls, _FIELDS, {}))
     own: dict[str, str] = vars(cls).get("__annotations__", {})  # texts; inspect is what must not be loaded
+    if _OWN & vars(cls).keys() or any("ClassVar" in one or "InitVar" in one for one in own.values()):
+        raise TypeError(f"{cls.__name__} asks more of dataclasses than the ramdisk's does. Teach it that first.")
     for name in own:
         given = vars(cls).get(name, _MISSING)
         found[name] = given if isinstance(given, Field) else Field(given, None, shown=True)

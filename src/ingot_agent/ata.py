@@ -14,7 +14,7 @@ import os
 import struct
 from dataclasses import dataclass
 
-from ingot_agent import errors
+from ingot_agent import errors, log
 
 _SG_IO = 0x2285
 _SET_PASSWORD, _UNLOCK, _PREPARE, _ERASE, _DISABLE, _IDENTIFY = 0xF1, 0xF2, 0xF3, 0xF4, 0xF6, 0xEC
@@ -108,18 +108,22 @@ def find(path: str) -> Security | None:
 
 
 def release(path: str) -> None:
-    """Open a disk that an erase, cut by a loss of power, left locked by our password.
+    """Take our password away from a disk on which an erase that was cut left it: it locks with the next loss of power.
 
     Raises BlockDeviceEraseError when it is locked by another: nothing can be read or written then.
     """
     state = find(path)
-    if state is None or not state.locked:
+    if state is None or not state.enabled:
         return
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        _pass(descriptor, _UNLOCK, _WRITE, _with_password(0))
+        if state.locked:
+            _pass(descriptor, _UNLOCK, _WRITE, _with_password(0))
         _pass(descriptor, _DISABLE, _WRITE, _with_password(0))
     except OSError as error:
+        if not state.locked:
+            log.line(f"{path} keeps its ATA password, which is not ours or is frozen: {error.strerror}")
+            return
         how = "Its security is frozen, too: power-cycle it first. " if state.frozen else ""
         raise errors.BlockDeviceEraseError(
             f"{path} is locked by an ATA password, and ours does not open it ({error.strerror}). {how}Unlock it "
@@ -144,6 +148,8 @@ def erase(path: str) -> str | None:
         _pass(descriptor, _PREPARE, _NO_DATA)
         limit = max(state.minutes * 120.0, 12 * 3600.0)
         _pass(descriptor, _ERASE, _WRITE, _with_password(2 if state.enhanced else 0), limit)
+        if security(_pass(descriptor, _IDENTIFY, _READ)).enabled:
+            raise OSError(5, "it says that it has, but keeps the password, which an erase takes away")
     except OSError as error:
         text = f"{path} did not erase itself: {error.strerror}. {_disarmed(descriptor)}"
         raise errors.BlockDeviceEraseError(text) from error

@@ -129,15 +129,15 @@ def _link(roots: settings.Roots, uuid: str, node: str) -> None:
 
 @contextmanager
 def _prepared(folder: str, roots: settings.Roots) -> Generator[None, None, None]:
-    """The machine's devices and kernel, seen from inside the image; an empty folder for what its programs keep."""
+    """The machine's devices and kernel, seen from inside the image; empty folders for what its programs keep."""
     sources = {"dev": roots.dev, "sys": roots.sys}
     with ExitStack() as stack:
         for name in _BINDS:
             os.makedirs(f"{folder}/{name}", exist_ok=True)
             stack.enter_context(_mount(["-o", "bind", sources[name], f"{folder}/{name}"]))
-        os.makedirs(f"{folder}/proc", exist_ok=True)
-        os.makedirs(f"{folder}/run", exist_ok=True)
-        stack.enter_context(_mount(["-t", "tmpfs", "run", f"{folder}/run"]))
+        for name in ("run", "proc"):  # over proc they see their own; busybox wants something mounted there before
+            os.makedirs(f"{folder}/{name}", exist_ok=True)
+            stack.enter_context(_mount(["-t", "tmpfs", name, f"{folder}/{name}"]))
         yield
 
 

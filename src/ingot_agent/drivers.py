@@ -1,4 +1,4 @@
-"""The drivers the first call does not need: they are loaded once it is made, and the inventory waits for them.
+"""The drivers the first call does not need: loaded once it is made; the inventory and what erases wait for them.
 
 May not: know a driver (ramdisk/drivers.sh does). Invariant: without that file, as on a foreign ramdisk, nothing waits.
 """

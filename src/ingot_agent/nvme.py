@@ -15,7 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from ingot_agent import errors
+from ingot_agent import errors, log
 
 _ADMIN_COMMAND = 0xC0484E41
 _GET_NAMESPACE = 0x4E40
@@ -64,14 +64,15 @@ def _command(descriptor: int, opcode: int, namespace: int, words: tuple[int, ...
 def settle(path: str) -> None:
     """Wait for the end of a sanitize that a loss of power or an aborted run left under way: until then nothing is read.
 
-    Raises BlockDeviceEraseError when the last sanitize failed.
+    Raises BlockDeviceEraseError when the last sanitize failed. A disk that does not say is taken to be idle: whatever
+    is written to it next is read back.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         if abilities(_command(descriptor, _IDENTIFY, 0, (1,), 4096)).sanitize and _sanitizing(descriptor) in (2, 3):
             _await_sanitize(descriptor, path)
     except OSError as error:
-        raise errors.BlockDeviceEraseError(f"{path} does not say how its sanitize stands: {error.strerror}.") from error
+        log.line(f"{path} does not say how its sanitize stands: {error.strerror}")
     finally:
         os.close(descriptor)
 
@@ -103,8 +104,8 @@ def _erase(descriptor: int, path: str) -> str:
 
 def _sanitizing(descriptor: int) -> int:
     """How the last sanitize stands: 0 there was none, 1 and 4 done, 2 under way, 3 failed."""
-    log = _command(descriptor, _GET_LOG, 0xFFFFFFFF, (_SANITIZE_LOG | (512 // 4 - 1) << 16,), 512)
-    return int(struct.unpack_from("<H", log, 2)[0]) & 7
+    page = _command(descriptor, _GET_LOG, 0xFFFFFFFF, (_SANITIZE_LOG | (512 // 4 - 1) << 16,), 512)
+    return int(struct.unpack_from("<H", page, 2)[0]) & 7
 
 
 def _await_sanitize(descriptor: int, path: str) -> None:

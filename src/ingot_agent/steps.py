@@ -15,6 +15,7 @@ from ingot_agent import (
     burnin_network,
     commands,
     disks,
+    drivers,
     efiboot,
     erase,
     errors,
@@ -126,6 +127,7 @@ class Steps:
         return {f"{kind}_result": result, f"{kind}_step": echo}
 
     def _all_disks(self) -> list[disks.Disk]:
+        drivers.wait()  # a disk whose driver comes late would be left out without a word
         raid.assemble(self._roots)
         return disks.find_all(self._roots)
 

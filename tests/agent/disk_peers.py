@@ -53,9 +53,12 @@ def beside(peer: AbstractAsyncContextManager[_Peer]) -> Generator[_Peer]:
     thread = threading.Thread(target=loop.run_forever, name="disk peers")
     thread.start()
     try:
-        yield asyncio.run_coroutine_threadsafe(peer.__aenter__(), loop).result(10)
-    finally:
-        asyncio.run_coroutine_threadsafe(peer.__aexit__(None, None, None), loop).result(10)
+        served = asyncio.run_coroutine_threadsafe(peer.__aenter__(), loop).result(10)
+        try:
+            yield served
+        finally:
+            asyncio.run_coroutine_threadsafe(peer.__aexit__(None, None, None), loop).result(10)
+    finally:  # a thread that goes on would keep the whole of pytest from its end
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

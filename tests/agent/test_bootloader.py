@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -93,9 +94,15 @@ def install(folder: Path, disk: Path, *, uefi: bool, uuid: str = UUID) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the machine is; its programs are busybox's, as in the ramdisk."""
     if not Path("/dev/loop-control").exists():
         pytest.skip("no loop devices here")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("mount", "umount", "unshare", "chroot"):
+        (programs / name).symlink_to(str(shutil.which("busybox")))
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     return tmp_path / "machine"
 
 

@@ -24,6 +24,7 @@ from ingot_agent import (
     burnin_network,
     commands,
     disks,
+    drivers,
     erase,
     errors,
     gpt,
@@ -37,6 +38,7 @@ from ingot_agent import (
     raidplan,
     settings,
     smbios,
+    steps,
 )
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -72,6 +74,10 @@ def test_nvme_abilities_and_format_word() -> None:
     assert nvme.format_word(namespace, crypto=True) >> 9 == 2
 
 
+def test_an_nvme_disk_that_says_nothing_of_sanitizing_is_not_refused(tmp_path: Path) -> None:
+    nvme.settle(_disk(tmp_path / "nvme0n1", MIB).name)  # a file: all its commands fail
+
+
 def _disk(path: Path, size: int) -> disks.Disk:
     path.write_bytes(os.urandom(size))
     return dataclasses.replace(SMALL, name=str(path), size=size)
@@ -104,6 +110,23 @@ def test_a_disk_whose_work_fails_unforeseen_is_not_taken_for_done(tmp_path: Path
     good, gone = _disk(tmp_path / "sda", MIB), dataclasses.replace(SMALL, name=str(tmp_path / "gone"))
     with pytest.raises(errors.BlockDeviceEraseError, match=r"gone failed unforeseen: FileNotFoundError.*Done: .*sda: "):
         erase.on_all([good, gone], lambda disk: str(Path(disk.name).stat().st_size))
+
+
+def test_a_disk_whose_driver_comes_late_is_not_left_out(tmp_path: Path) -> None:
+    roots = dataclasses.replace(machines.make(tmp_path / "m"), top=str(tmp_path / "m"))
+    late = machines.add_disk(roots, "sda", MIB)
+    late.write_bytes(b"x" * MIB)
+    folder, hidden = Path(roots.sys) / "block/sda", tmp_path / "hidden"
+    folder.rename(hidden)
+    program = tmp_path / "m/etc/drivers.sh"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n/bin/sleep 0.5\n/bin/mv {hidden} {folder}\n")
+    program.chmod(0o755)
+    drivers.load_rest(roots)
+    step = {"step": {"step": "erase_devices_metadata"}, "node": {}}
+    done = steps.Steps(settings.Settings(), roots).execute("clean", step, GO)
+    assert list(done["clean_result"]["disks"]) == [str(late)]
+    assert not any(late.read_bytes())
 
 
 def test_disks_that_may_not_be_written_say_why(tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ async def test_full_session_table(pool: IpmiPool, fleet: Any) -> None:
     assert await asyncio.wait_for(waiting, 5) is False
 
 
+@pytest.mark.slow
 async def test_session_table_that_stays_full(pool: IpmiPool, fleet: Any) -> None:
     bmc(fleet).faults.sessions_full = True
     with pytest.raises(errors.Unreachable, match="no free session"):

@@ -135,6 +135,8 @@ _PLACES = [
     (re.compile(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b"), "MAC"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "DIGEST"),
     (re.compile(r"(?<![\w/.])(/[\w.+-]+){2,}"), "PATH"),
+    (re.compile(r"(%2F[\w.+-]+)+"), "PATH"),
+    (re.compile(r"/test\d+(?=\?)"), "/NAME"),  # a database of tests/servers
     (re.compile(r"\b127(\.\d+){3}(:\d+)?"), "ADDRESS"),
     (re.compile(r"\bport \d+|(?<=sport = :)\d+", re.IGNORECASE), "port N"),
     (re.compile(r"\b0x[0-9a-f]+\b"), "0xN"),

@@ -38,6 +38,11 @@ def test_what_is_said_to_try_a_fault_is_there(place: str) -> None:
     assert f"def {function}" in (ROOT / file).read_text(), place
 
 
+def test_a_servers_address_is_the_same_in_every_run() -> None:
+    urls = ("postgresql://u:***@/test1?host=%2Ftmp%2Fa_1", "postgresql://u:***@/test23?host=%2Ftmp%2Fb-2%2Fsocket")
+    assert {catalogue.plain(url) for url in urls} == {"postgresql://u:***@/NAME?host=PATH"}
+
+
 def test_no_sentence_is_of_an_unknown_fault() -> None:
     assert set(catalogue.sentences()) <= set(catalogue.FAULTS)
 

@@ -75,7 +75,7 @@ def running(folder: Path, auth: str = "") -> Generator[Peer]:
         program.wait_for(lambda: child.poll() is None and _listens(port), 20)
         yield Peer(port)
     finally:
-        child.terminate()
+        child.kill()  # it has nothing to end in order, and must not stay
         child.wait(10)
 
 

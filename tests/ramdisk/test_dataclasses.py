@@ -77,6 +77,20 @@ def test_it_does_as_pythons_own(use: str) -> None:
     assert outcome(load("slim_dataclasses"), use) == outcome(dataclasses, use)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "shared: ClassVar[int] = 1",
+        "given: dataclasses.InitVar[int]",
+        *(f"def {name}(self, *_): ..." for name in ("__init__", "__post_init__", "__eq__", "__hash__")),
+    ],
+)
+def test_what_it_does_not_do_it_refuses(body: str) -> None:
+    text = f"from __future__ import annotations\n@dataclasses.dataclass\nclass Odd:\n    {body}"
+    with pytest.raises(TypeError, match="Odd asks more of dataclasses"):
+        exec(text, {"dataclasses": load("slim_dataclasses"), "__name__": __name__})
+
+
 def test_the_agent_asks_for_no_more_than_it_has() -> None:
     asked: set[str] = set()
     for file in AGENT.glob("*.py"):

@@ -54,6 +54,9 @@ def _scsi(folder: Path) -> dict[str, scsi.Disk]:
         "ABORTS": {"fault": ata.Fault.ABORTS},
         "DIES": {"fault": ata.Fault.DIES},
         "LIES": {"fault": ata.Fault.LIES},
+        "NOTHING": {"fault": ata.Fault.IDLES},
+        "RESET": {"password": _OURS},
+        "OPENED": {"password": _FOREIGN},
         "CUT": {"password": _OURS, "locked": True},
         "FOREIGN": {"password": _FOREIGN, "locked": True},
         "OLD": {"supported": False},
@@ -170,6 +173,10 @@ def _check_good_disks(bench: _Bench) -> None:
     assert bench.said("CUT", "erase_devices_metadata").startswith("metadata wiped")
     assert bench.log("CUT") == _OPENED, "a disk that lost its power in an erase is opened"
     assert bench.said("CUT") == f"ATA enhanced secure erase{_BLANK}"
+    assert bench.said("RESET", "erase_devices_metadata").startswith("metadata wiped")
+    assert bench.log("RESET") == _OPENED[1:], "one that was reset in an erase does not lock later"
+    assert bench.said("OPENED", "erase_devices_metadata").startswith("metadata wiped")
+    assert bench.log("OPENED") == ["SECURITY DISABLE PASSWORD: aborted, wrong password"]
     assert bench.said("OLD") == f"overwritten 1 times with random bytes, then zeros{_BLANK}"
     assert bench.log("OLD") == []
     assert not any(bench.holds(serial) for serial in ("GOOD", "NORMAL", "CUT", "OLD"))
@@ -186,6 +193,8 @@ def _check_bad_disks(bench: _Bench) -> None:
     assert bench.complaint("ABORTS") == f"{failed}aborted. It has no password.{_NOT_INSTEAD}"
     assert bench.log("ABORTS") == [*_BEGUN, f"{_WHOLE[-1]}: aborted, the erase failed", "SECURITY DISABLE PASSWORD"]
     assert bench.complaint("LIES").startswith("DISK still holds its data at byte 0 after it was erased.")
+    assert "but keeps the password" in bench.complaint("NOTHING")
+    assert bench.log("NOTHING") == [*_WHOLE, "SECURITY DISABLE PASSWORD"]
     told = bench.complaint("FOREIGN")
     assert told.startswith("DISK is locked by an ATA password, and ours does not open it (it answered SECURITY UNLOCK")
     assert bench.log("FOREIGN") == ["SECURITY UNLOCK: aborted, wrong password"]

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import os
 import pwd
-from collections.abc import AsyncGenerator
+import tempfile
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +91,17 @@ async def test_rings_by_the_hundred_are_as_good_as_one(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.fixture
+def open_folder() -> Generator[Path]:
+    """One that any account can look into, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="ingot-", dir="/tmp") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes an account that may not write")
-async def test_a_file_that_may_not_be_written_is_told(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents:
-        if parent.owner() == "root" and parent.name.startswith("pytest"):
-            parent.chmod(0o755)
-    where = tmp_path / "ingot.db"
+async def test_a_file_that_may_not_be_written_is_told(open_folder: Path) -> None:
+    where = open_folder / "ingot.db"
     upgrade.upgrade(where)
     where.chmod(0o444)
     os.seteuid(pwd.getpwnam("nobody").pw_uid)

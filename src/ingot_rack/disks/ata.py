@@ -37,6 +37,7 @@ class Fault(enum.Enum):
     ABORTS = "says half-way that it cannot"
     DIES = "falls silent half-way, for good"
     LIES = "says that it has erased and has not"
+    IDLES = "says that it has erased and has done nothing at all"
 
 
 class AbortedError(Exception):
@@ -144,6 +145,8 @@ class Drive:
             self.dead = True
             raise DeadDiskError
         await asyncio.sleep(self.seconds)
+        if self.fault is Fault.IDLES:
+            return
         if self.fault is not Fault.LIES:
             self.media.wipe()
         self.password, self.locked = None, False
