@@ -99,9 +99,10 @@ class SqliteEngine:
             try:
                 with QuickConnection(self._engine) as connection:
                     outcomes = _commit_group(connection, [unit for unit, _ in waiting]) if waiting else []
-            except exc.SQLAlchemyError as error:
+            except Exception as error:  # noqa: BLE001 - handed to all who wait: without a writer everybody would for ever
                 # None of the group is on disk, so nobody may be told it is; the next group gets a fresh connection.
-                outcomes = [(None, told(error, self._path)) for _ in waiting]
+                failed = told(error, self._path) if isinstance(error, exc.SQLAlchemyError) else error
+                outcomes = [(None, failed) for _ in waiting]
             results = [
                 (result, told(failure, self._path) if isinstance(failure, exc.OperationalError) else failure)
                 for result, failure in outcomes
