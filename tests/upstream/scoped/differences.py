@@ -53,8 +53,8 @@ INTENDED: tuple[Intended, ...] = (
     ),
     *(
         Intended(
-            r"network_data|/states/(secure_boot|console|provision) |"
-            r"^POST /v1/(chassis|deploy_templates|inspection_rules|events|nodes) ",
+            r"network_data|/states/(secure_boot|console|provision) |/inject_nmi |"
+            r"^POST /v1/(nodes/\S+/vifs|chassis|deploy_templates|inspection_rules|events|nodes) ",
             r"^(status|body\.error_message\.faultstring)$",
             "Whose role is too low hears that before the body, or the node's state, is looked at.",
             (400, status),
