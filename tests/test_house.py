@@ -32,6 +32,7 @@ BROAD_EXCEPT = {
     "src/ingot/flows/ending.py": "what cannot even be noted is left to the next claim",
     "src/ingot/store/units.py": "hands a unit's error to the caller who waits for it; the others of its group go on",
     "src/ingot/store/server.py": "the same of a unit that is alone, and of a read",
+    "src/ingot/store/sqlite.py": "the same of a whole group: without its writer everybody would wait for ever",
     "src/ingot/api/wire.py": "turns any error of a request into a body",
 }
 BROAD_EXCEPT_ONCE = {
