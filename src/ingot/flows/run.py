@@ -21,7 +21,7 @@ from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.kit import Kit
-from ingot.store import absence, contexts
+from ingot.store import absence, contexts, journals
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.run")
@@ -83,7 +83,7 @@ class Runner:
 
     async def _inherit(self, lease: run_store.Lease, taken: Taken) -> Taken:
         """The run with what its last owner's death cost it given back."""
-        lost = deaths.reckon(taken.run, taken.entries, self._deps.clock())
+        lost = deaths.reckon(taken.run, taken.entries, self._deps.clock(), died=lease.died)
         await self._deps.store.run(absence.give_one, lease, lost.seconds, lost.wait, lost.memo)
         deadline = taken.run.deadline + lost.seconds
         return taken._replace(run=msgspec.structs.replace(taken.run, deadline=deadline, wait=lost.wait, memo=lost.memo))
@@ -255,14 +255,14 @@ async def _act(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedSte
 
 
 def _read(connection: Connection, lease: run_store.Lease) -> Taken:
-    run, entries = run_store.get(connection, lease.run_id), run_store.journal(connection, lease.run_id)
+    run, entries = run_store.get(connection, lease.run_id), journals.get(connection, lease.run_id)
     return Taken(run, entries, contexts.get(connection, lease.node_uuid))
 
 
 def _read_many(connection: Connection, leases: list[run_store.Lease]) -> dict[run_store.Lease, Taken]:
     ids = [lease.run_id for lease in leases]
     found = {run.id: run for run in run_store.list_among(connection, ids)}
-    entries = run_store.journals(connection, ids)
+    entries = journals.of_runs(connection, ids)
     loaded = contexts.of_nodes(connection, [lease.node_uuid for lease in leases])
     return {
         lease: Taken(found[lease.run_id], entries.get(lease.run_id, []), loaded[lease.node_uuid])

@@ -10,8 +10,8 @@ import logging
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import URL, exc
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import URL, Engine, exc
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
 
@@ -39,14 +39,15 @@ def _float(_type: Any, _compiler: Any, **_: Any) -> str:  # pyright: ignore[repo
     return "DOUBLE"
 
 
-def make_engine(url: URL, patience: float) -> AsyncEngine:
-    """An engine without a pool, whose connections commit only when told."""
+def make_engine(url: URL, patience: float) -> Engine:
+    """An engine without a pool, whose connections commit only when told. To be used in greenlets, of one event loop."""
     # It repeats every note of the server's, and such a note may hold a value.
     logging.getLogger("asyncmy").setLevel(logging.ERROR)
     settings = _postgresql if url.get_backend_name() == "postgresql" else _mariadb
-    return create_async_engine(
+    made = create_async_engine(
         url, isolation_level="AUTOCOMMIT", poolclass=NullPool, hide_parameters=True, connect_args=settings(patience)
     )
+    return made.sync_engine
 
 
 def _postgresql(patience: float) -> dict[str, Any]:
@@ -72,11 +73,11 @@ def _mariadb(patience: float) -> dict[str, Any]:
     return {"connect_timeout": max(1, round(patience)), "charset": "utf8mb4", "init_command": f"SET SESSION {told}"}
 
 
-def snapshot(dialect: str) -> tuple[str, ...]:
-    """The statements that begin a transaction which sees one moment and writes nothing."""
+def snapshot(dialect: str) -> str:
+    """The statement that begins a transaction which sees one moment and writes nothing."""
     if dialect == "postgresql":
-        return ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
-    return ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",)
+        return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    return "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 
 
 def is_gone(error: BaseException) -> bool:
