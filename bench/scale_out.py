@@ -56,7 +56,8 @@ def main() -> None:
         databases.remove()
     deploys = {row["conductors"]: row["per second"] for row in rows if row["verb"] == "active"}
     told = ", ".join(f"{number}: {rate}/s" for number, rate in deploys.items())
-    taking.tell(f"deployments by number of conductors on {wanted.database}: {told}", None, rows)
+    headline = f"deployments by number of conductors on {wanted.database}: {told}"
+    taking.tell(headline, None, rows, curves={"x": "conductors", "y": ["per second"]})
 
 
 def measure(folder: Path, databases: Databases, wanted: Any, conductors: int, url: str) -> list[report.Row]:

@@ -93,10 +93,7 @@ nodes = Table(
             ("associated", "id", "instance_uuid IS NOT NULL"),
         )
     ),
-    *(
-        Index(f"ix_nodes_{name}", name, sqlite_where=text(f"{name} = 1"))
-        for name in ("maintenance", "retired")
-    ),
+    *(Index(f"ix_nodes_{name}", name, sqlite_where=text(f"{name} = 1")) for name in ("maintenance", "retired")),
 )
 
 node_traits = Table(
