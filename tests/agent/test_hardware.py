@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import select
 import signal
 import socket
 import struct
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,10 @@ from ingot_agent import (
     nvme,
     partitioning,
     passwords,
+    programs,
     raid,
     raidplan,
+    rootdisk,
     settings,
     smbios,
     steps,
@@ -65,9 +69,15 @@ def test_nvme_abilities_and_format_word() -> None:
     identity = bytearray(4096)
     struct.pack_into("<H", identity, 256, 0x000A)
     struct.pack_into("<I", identity, 328, 0b011)
-    assert nvme.abilities(identity) == nvme.Abilities(True, False, (4, 2))
+    assert nvme.abilities(identity) == nvme.Abilities(True, False, False, False, (4, 2), 0x10)
     identity[524] = 4
     assert nvme.abilities(identity).crypto
+    assert not nvme.abilities(identity).takes_all
+    for every in (1, 2):
+        identity[524] = every
+        assert nvme.abilities(identity).takes_all
+    identity[256], identity[524] = 0, 0
+    assert nvme.abilities(identity).takes_all, "what remains is sanitize"
     namespace = bytearray(4096)
     namespace[26], namespace[29] = 0x13, 0x0A
     assert nvme.format_word(namespace, crypto=False) == 3 | 1 << 4 | 2 << 5 | 1 << 8 | 1 << 9
@@ -85,17 +95,19 @@ def _disk(path: Path, size: int) -> disks.Disk:
 
 def test_overwrite_says_how_and_reads_back(tmp_path: Path) -> None:
     one = _disk(tmp_path / "sda", 9 * MIB)
-    said = erase.everything(one, erase.Wishes(passes=2, zeroize=False), GO)
+    group = erase.Group((one,))
+    said = erase.everything(group, erase.Wishes(passes=2, zeroize=False), GO)[one.name]
     assert said.startswith("overwritten 2 times with random bytes; 9 places read back, none with its data")
     assert any((tmp_path / "sda").read_bytes())
-    said = erase.everything(one, erase.wishes({"driver_internal_info": {"agent_erase_devices_iterations": 0}}), GO)
+    zeros = erase.wishes({"driver_internal_info": {"agent_erase_devices_iterations": 0}})
+    said = erase.everything(group, zeros, GO)[one.name]
     assert "then zeros; 9 places read back, none with its data, 9 all zeros" in said
     assert not any((tmp_path / "sda").read_bytes())
 
 
 def test_a_disk_that_keeps_its_data_fails(tmp_path: Path) -> None:
     one = _disk(tmp_path / "sda", 9 * MIB)
-    marks = erase._mark(one.name)  # pyright: ignore[reportPrivateUsage] - a disk that only says it erased
+    marks = erase._mark(one)  # pyright: ignore[reportPrivateUsage] - a disk that only says it erased
     with pytest.raises(errors.BlockDeviceEraseError, match="still holds its data at byte 0 after it was erased"):
         erase._verified(one.name, marks, False)  # pyright: ignore[reportPrivateUsage] - as above
 
@@ -103,13 +115,13 @@ def test_a_disk_that_keeps_its_data_fails(tmp_path: Path) -> None:
 def test_every_disk_is_named_when_one_fails(tmp_path: Path) -> None:
     good, bad = _disk(tmp_path / "sda", MIB), dataclasses.replace(SMALL, name=str(tmp_path / "absent"))
     with pytest.raises(errors.BlockDeviceEraseError, match=r"absent cannot be opened.*Done: .*sda: metadata wiped"):
-        erase.on_all([good, bad], lambda disk: erase.metadata(disk.name))
+        erase.on_all(erase.apart([good, bad]), lambda group: {disk.name: erase.metadata(disk) for disk in group.disks})
 
 
 def test_a_disk_whose_work_fails_unforeseen_is_not_taken_for_done(tmp_path: Path) -> None:
     good, gone = _disk(tmp_path / "sda", MIB), dataclasses.replace(SMALL, name=str(tmp_path / "gone"))
     with pytest.raises(errors.BlockDeviceEraseError, match=r"gone failed unforeseen: FileNotFoundError.*Done: .*sda: "):
-        erase.on_all([good, gone], lambda disk: str(Path(disk.name).stat().st_size))
+        erase.on_all(erase.apart([good, gone]), lambda group: {"sda": str(Path(group.disks[0].name).stat().st_size)})
 
 
 def test_a_disk_whose_driver_comes_late_is_not_left_out(tmp_path: Path) -> None:
@@ -127,6 +139,40 @@ def test_a_disk_whose_driver_comes_late_is_not_left_out(tmp_path: Path) -> None:
     done = steps.Steps(settings.Settings(), roots).execute("clean", step, GO)
     assert list(done["clean_result"]["disks"]) == [str(late)]
     assert not any(late.read_bytes())
+
+
+def test_a_root_disk_that_shows_itself_late_is_waited_for_while_the_machine_is_young(tmp_path: Path) -> None:
+    roots = machines.make(tmp_path / "m")
+    machines.add_disk(roots, "sda", 5 * GIB)
+    hint = {"properties": {"root_device": {"serial": "USB1"}}}
+    began = time.monotonic()
+    with pytest.raises(errors.DeviceNotFound, match="serial=USB1"):
+        rootdisk.find(hint, roots)
+    assert time.monotonic() - began < 2, "the machine is minutes old: nothing comes late any more"
+    Path(roots.proc, "uptime").write_text("5.0 1.0\n")
+    comes = threading.Timer(1.0, machines.add_disk, (roots, "sdb", 5 * GIB), {"serial": "USB1"})
+    comes.start()
+    assert rootdisk.find(hint, roots).name == f"{roots.dev}/sdb"
+    comes.join()
+    Path(roots.proc, "uptime").write_text("29.0 1.0\n")
+    with pytest.raises(errors.DeviceNotFound, match="serial=USB2"):
+        rootdisk.find({"properties": {"root_device": {"serial": "USB2"}}}, roots)
+
+
+def test_nothing_of_a_program_that_takes_too_long_goes_on(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        script = f"exec 3>{pipe}; sleep 60 & wait"  # as GRUB in an image: it and its child hold what it works on
+        done = programs.run(["unshare", "-p", "-f", "sh", "-c", script], timeout=0.5)
+        assert not done.succeeded
+        assert b"timed out after 0.5 seconds" in done.output
+        ended = select.poll()
+        ended.register(reader, 0)
+        assert ended.poll(5000) == [(reader, select.POLLHUP)]
+    finally:
+        os.close(reader)
 
 
 def test_disks_that_may_not_be_written_say_why(tmp_path: Path) -> None:
