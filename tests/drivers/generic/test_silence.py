@@ -100,7 +100,7 @@ class Watched:
         event = self.trace.find(address)
         return (event.at, self.trace.sentence(address, 0).removeprefix(f"{address} ")) if event else None
 
-    def problem(self, how: str) -> str | None:
+    def problem(self, how: str, cpu_arch: object = None) -> str | None:
         return None
 
 
