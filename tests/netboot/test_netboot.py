@@ -153,7 +153,7 @@ async def test_an_arm_machine_is_refused_what_this_host_lacks(store: Store, tmp_
     (tmp_path / "ramdisk/manifest.json").write_text('{"architecture": "amd64"}')
     assert served.problem("pxe", "x86_64") is None
     where = tmp_path / "ramdisk/arm64"
-    lacking = f"There is no deploy ramdisk for ARM64 in {where}: make one with ingot ramdisk build --arch arm64"
+    lacking = f"There is no deploy ramdisk for ARM64 in {where}. Make one with ingot ramdisk build --arch arm64."
     assert served.problem("pxe", "aarch64") == lacking
     catalogue.told("netboot-no-arm64-ramdisk", lacking)
     (tmp_path / "ramdisk/arm64").mkdir()

@@ -49,9 +49,7 @@ def check(ramdisk: Path, *, arm64: bool) -> None:
     """Raise NotFound when there is no ramdisk for such a machine."""
     found = folder(ramdisk, arm64=arm64)
     if not all((found / name).exists() for name in FILES):
-        raise errors.NotFound(f"There is no deploy ramdisk in {found}: make one with ingot ramdisk build", hint="")
+        raise errors.NotFound(f"There is no deploy ramdisk in {found}", hint="Make one with ingot ramdisk build.")
     if arm64 and read(found).architecture == "amd64":
-        own = ramdisk / ARM64
-        raise errors.NotFound(
-            f"There is no deploy ramdisk for ARM64 in {own}: make one with ingot ramdisk build --arch arm64", hint=""
-        )
+        text = f"There is no deploy ramdisk for ARM64 in {ramdisk / ARM64}"
+        raise errors.NotFound(text, hint="Make one with ingot ramdisk build --arch arm64.")

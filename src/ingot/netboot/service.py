@@ -47,8 +47,14 @@ def _check_ipxe(_ramdisk: Path, *, arm64: bool) -> None:
         loaders.get(loaders.Program.IPXE_ARM64)
 
 
-_CHECKS = {"pxe": pxe.check, "http": media.check, "media": media.check, "redfish-https": media.check}
-_CHECKS |= {"ipxe": _check_ipxe, "http-ipxe": _check_ipxe}
+_CHECKS = {
+    "ipxe": _check_ipxe,
+    "http-ipxe": _check_ipxe,
+    "pxe": pxe.check,
+    "http": media.check,
+    "media": media.check,
+    "redfish-https": media.check,
+}
 
 
 class Netboot:

@@ -72,7 +72,7 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
         )
         assert "no DHCP request seen" in str(await ctx.boot.explain_silence(ctx, time.time() + 1)), "an earlier boot"
         (tmp_path / "ramdisk" / "initrd").unlink()
-        sentence = f"There is no deploy ramdisk in {tmp_path}/ramdisk: make one with ingot ramdisk build"
+        sentence = f"There is no deploy ramdisk in {tmp_path}/ramdisk. Make one with ingot ramdisk build."
         assert await ctx.boot.explain_silence(ctx, since) == sentence
         catalogue.told("netboot-no-ramdisk", sentence)
         assert sentence in await place.refusal(ctx.boot.validate(ctx))
