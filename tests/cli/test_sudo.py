@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import programs
 from cli.program import environment
@@ -20,12 +24,19 @@ exec env -i "$@"
 ASK = "from ingot.cli.demo import sudo; sudo.become_root(); raise SystemExit('still here')"
 
 
-def test_root_gets_what_is_kept_and_no_command_line_or_file_shows_it(tmp_path: Path) -> None:
-    stand_in, files = tmp_path / "bin" / "sudo", tmp_path / "files"
-    stand_in.parent.mkdir()
+@pytest.fixture
+def everybody() -> Iterator[Path]:
+    """A folder that is not in one of root's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def test_root_gets_what_is_kept_and_no_command_line_or_file_shows_it(everybody: Path) -> None:
+    stand_in, files = everybody / "sudo", everybody / "files"
     files.mkdir()
     stand_in.write_text(SUDO)
-    stand_in.chmod(0o755)
+    for path in (everybody, stand_in):
+        path.chmod(0o755)
     # Somebody with root's eyes but another number: the interpreter may lie in root's own folder.
     eyes = "+dac_override,+dac_read_search"
     other = [programs.system("setpriv"), "--reuid", "65534", "--inh-caps", eyes, "--ambient-caps", eyes]
