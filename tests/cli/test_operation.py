@@ -135,7 +135,7 @@ def test_a_settings_file_that_is_no_text_is_refused(run: Run, tmp_path: Path) ->
     file = tmp_path / "latin.toml"
     file.write_bytes("host = 'ä'\n".encode("latin-1"))
     refused = run("config", "show", "--config", str(file))
-    assert (refused.exit_code, "is not valid TOML" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "is not valid TOML" in refused.stderr) == (2, True)
 
 
 def findings(result: Any) -> dict[str, list[dict[str, str]]]:
