@@ -20,7 +20,7 @@ import structlog
 
 from ingot.bus.memory import MemoryBus
 from ingot.deps import Deps, hostname
-from ingot.domain import errors
+from ingot.domain import errors, extras
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
 from ingot.settings import Settings
@@ -51,8 +51,10 @@ def make_deps(settings: Settings, only: str | None = None) -> Deps:
 def _make_bus(settings: Settings, only: str | None) -> Bus:
     if settings.broker is None:
         return MemoryBus()
-    from ingot.bus.rabbitmq import RabbitBus
-
+    try:
+        from ingot.bus.rabbitmq import RabbitBus
+    except ImportError as error:
+        raise extras.missing(extras.RABBITMQ, "The setting broker", error) from error
     return RabbitBus(settings.broker, hostname(settings), conductor=only != "api")
 
 

@@ -53,9 +53,10 @@ def run(*words: str, timeout: float = 300.0) -> str:
     return done.stdout
 
 
-def build_package(folder: Path) -> Path:
-    """ingot's Debian package, made by its script."""
-    return Path(run(sys.executable, str(ROOT / "packaging/build_deb.py"), str(folder), timeout=600).strip())
+def build_packages(folder: Path) -> tuple[Path, Path]:
+    """ingot's Debian package and that of the extras, made by their script."""
+    package, extras = run(sys.executable, str(ROOT / "packaging/build_deb.py"), str(folder), timeout=600).split()
+    return Path(package), Path(extras)
 
 
 def depends() -> list[str]:
