@@ -64,9 +64,8 @@ class _Plan:
 
 def missing_packages() -> list[str]:
     """Names of the host's packages (apt) that the build needs and that are absent."""
-    programs = {"apt-get": "apt", "dpkg-deb": "dpkg", "tar": "tar"}
-    absent = [package for program, package in programs.items() if shutil.which(program) is None]
-    return absent if squeeze.available() else [*absent, "zstd"]
+    programs = {"apt-get": "apt", "dpkg-deb": "dpkg", "tar": "tar", "zstd": "zstd"}
+    return [package for program, package in programs.items() if shutil.which(program) is None]
 
 
 def default_cache() -> Path:

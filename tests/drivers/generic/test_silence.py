@@ -158,7 +158,7 @@ async def test_a_node_without_cards(tmp_path: Path) -> None:
         for kind in (ctx.boot, ctx.network):
             said = await place.refusal(kind.validate(ctx))
             assert said.startswith(f"Node {ctx.node.uuid} has no port with pxe_enabled")
-            assert said.endswith("Create one: baremetal port create.")
+            assert said.endswith("Create one: ingot port create NODE MAC.")
             catalogue.told("netboot-no-port", said)
 
 

@@ -22,7 +22,7 @@ async def check(ctx: Context, how: str) -> None:
     if not ctx.macs():
         raise errors.Invalid(
             f"Node {ctx.node.uuid} has no port with pxe_enabled",
-            hint="Create one: baremetal port create.",
+            hint="Create one: ingot port create NODE MAC.",
         )
     await ctx.kit.boot.settle()
     trouble = problem(ctx, how)
