@@ -9,11 +9,12 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import programs
 from agent import peers
 from agent.recipe import load
 
@@ -118,6 +119,21 @@ def booted(
             raise
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def tpm(folder: Path, chip: str) -> Generator[tuple[str, ...]]:
+    """A TPM 2.0 by other authors while the block lasts; QEMU's words for it behind ``chip`` (tpm-tis or tpm-crb)."""
+    state = folder / "tpm"
+    state.mkdir()
+    words = ["socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", f"type=unixio,path={state}/socket"]
+    with subprocess.Popen([programs.system("swtpm"), *words], stdin=subprocess.DEVNULL) as child:
+        try:
+            peers.wait_until((state / "socket").exists, 20, "the TPM")
+            line = ("-chardev", f"socket,id=tpm,path={state}/socket", "-tpmdev", "emulator,id=tpm0,chardev=tpm")
+            yield (*line, "-device", f"{chip},tpmdev=tpm0")
+        finally:
+            child.terminate()
 
 
 def partitioned(folder: Path) -> bytes:

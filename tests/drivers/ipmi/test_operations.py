@@ -233,9 +233,9 @@ async def test_a_node_behind_the_bmc(site: place.Place, one: Single) -> None:
         ({"ipmi_bridging": "single", "ipmi_target_channel": 16, "ipmi_target_address": 0},
          "An IPMI bridging channel is over 15, or an address is over 255. Change the request and send it again."),
         ({"ipmi_force_boot_device": "perhaps"}, "driver_info ipmi_force_boot_device must be true or false, not "
-         "'perhaps'. Correct it: baremetal node set --driver-info ipmi_force_boot_device=... ."),
+         "'perhaps'. Correct it: ingot node set NODE driver_info.ipmi_force_boot_device=... ."),
         ({"ipmi_address": "under the desk"}, 'Invalid IPMI address "under the desk" for node {uuid}. Must be a valid '
-         "IP address or hostname. Set it: baremetal node set --driver-info ipmi_address=... ."),
+         "IP address or hostname. Set it: ingot node set NODE driver_info.ipmi_address=... ."),
     ],
 )  # fmt: skip
 async def test_bad_values(site: place.Place, one: Single, changes: dict[str, Any], sentence: str) -> None:

@@ -29,7 +29,7 @@ PROPERTIES = {
     "ipmi_disable_boot_timeout": "Ask the BMC to keep boot flags longer than 60 s; default true.",
     "ipmi_verify_boot_device": "Read a boot device back after it was set; default true.",
 }
-_ADDRESS_HINT = "Set it: baremetal node set --driver-info ipmi_address=... ."
+_ADDRESS_HINT = "Set it: ingot node set NODE driver_info.ipmi_address=... ."
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _NEEDED = {
     "single": ("ipmi_target_channel", "ipmi_target_address"),
@@ -158,4 +158,4 @@ def _bridge(info: dict[str, Any]) -> Bridge | None:
 
 
 def _set_hint(key: str) -> str:
-    return f"Correct it: baremetal node set --driver-info {key}=... ."
+    return f"Correct it: ingot node set NODE driver_info.{key}=... ."
