@@ -119,6 +119,7 @@ class Rack:
         else:
             self.machines[one.name] = simulated.Simulated(_facts(self.spec, one))
         front = bmcs.Bmc(self.machines[one.name], one.user, one.password)
+        front.versions = frozenset(one.ipmi_versions.split())
         self.bmcs[one.name] = front
         server = self._server(one, front)
         try:

@@ -36,7 +36,7 @@ class MachineSpec:
     """One machine; memory in MiB, disk in GiB. kind "simulated" has no QEMU behind it; processor aarch64 needs UEFI.
 
     nic_rom False: the card has no iPXE of its own, so the firmware boots as a real server's does. scsi_disk: the
-    iSCSI URL of one more disk (see ingot_rack.disks), "" for none.
+    iSCSI URL of one more disk (see ingot_rack.disks), "" for none. ipmi_versions: "2.0", "1.5", or both with a blank.
     """
 
     name: str
@@ -61,6 +61,7 @@ class MachineSpec:
     bmc_address: str = ""
     bmc_port: int = 0
     bmc_tls: bool = False
+    ipmi_versions: str = "2.0"
     user: str = "admin"
     password: str = ""
 
@@ -158,6 +159,10 @@ def _fill(spec: Spec, index: int, one: MachineSpec) -> MachineSpec:
         _check_foreign(one)
     if one.bmc == "ipmi" and len(one.password.encode()) > 20:
         raise errors.Invalid(f"{one.name}: an IPMI password has at most 20 bytes", hint="Choose a shorter one.")
+    if not set(one.ipmi_versions.split()) <= {"1.5", "2.0"}:
+        raise errors.Invalid(
+            f"{one.name}: ipmi_versions {one.ipmi_versions!r} is unknown", hint='"2.0", "1.5" or both.'
+        )
     digest = hashlib.sha256(f"{spec.name}/{one.name}".encode()).hexdigest()
     if spec.network:
         hosts = ipaddress.ip_network(spec.bmc_network)
