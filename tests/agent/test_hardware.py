@@ -189,7 +189,9 @@ def test_burnin_does_not_leave_workers_behind_a_dead_one(tmp_path: Path) -> None
 
 
 def test_burnin_of_a_disk(tmp_path: Path) -> None:
-    one = _disk(tmp_path / "sda", 8 * MIB)
+    path = tmp_path / "sda"
+    path.write_bytes(os.urandom(8 * MIB))
+    one = dataclasses.replace(SMALL, name=str(path), size=8 * MIB)
     result = burnin.disk({"driver_info": {"agent_burnin_fio_disk_loops": 2}}, [one], GO)
     assert result["disks"][one.name]["bytes"] == 16 * MIB
 
