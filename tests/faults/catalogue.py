@@ -1,9 +1,9 @@
 """Every fault that is injected somewhere in the tests, and the sentence that an operator is shown for it.
 
-The test that injects a fault calls ``told`` with the sentence it really got. What it got last is in ``sentences.json``,
-and after how long in ``seconds.json`` (with INGOT_WRITE_DOCS=1 both are written anew); docs/reference/faults.md is made
-of all three, and test_catalogue.py proves it. Invariant: a sentence that is no longer shown, or late, fails the test that
-injects its fault.
+The test that injects a fault calls ``told`` with the sentence it really got. What it got last is in
+``sentences.json``, and after how long in ``seconds.json`` (with INGOT_WRITE_DOCS=1 both are written anew);
+docs/reference/faults.md is made of all three, and test_catalogue.py proves it. Invariant: a sentence that is no
+longer shown, or late, fails the test that injects its fault.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SECONDS = FOLDER / "seconds.json"
 PAGE = ROOT / "docs" / "reference" / "faults.md"
 LIMIT = 60
 _STEPS = (1, 5, 10, 20, 40, LIMIT)
-"""What is noted of a time is the first of these that it does not exceed: the page is to be the same on a slower machine."""
+"""Of a time is noted the first of these that it is not above: a slower machine makes the same page."""
 _watch = {"began": 0.0}
 
 
@@ -275,11 +275,11 @@ _HEAD = f"""# Faults and what is said of them
 
 {len(FAULTS)} faults that the tests inject, and the sentence that `last_error`, the run's reason or the command line
 showed when they were injected last. Each test fails when the sentence is another than here, names another cause, or
-does not say what to do. (Some are told while work goes on by itself, or are one part of a longer reason: of those only
-the cause is asked.) "within" counts from the beginning of the test, which sets things up first, or from its last sentence,
-so the fault itself was told sooner; what is told after more than {LIMIT} s fails the test. ADDRESS, UUID, N and the like
-stand for what differs from run to run. Which test injects which fault stands in the last table. Written by the tests:
-`INGOT_WRITE_DOCS=1 ./ingot test` with their files, then with tests/faults."""
+does not say what to do. (Some are told while work goes on by itself, or are one part of a longer reason: of those
+only the cause is asked.) "within" counts from the beginning of the test, which sets things up first, or from its last
+sentence, so the fault itself was told sooner; what is told after more than {LIMIT} s fails the test. ADDRESS, UUID, N
+and the like stand for what differs from run to run. Which test injects which fault stands in the last table. Written
+by the tests: `INGOT_WRITE_DOCS=1 ./ingot test` with their files, then with tests/faults."""
 
 
 def _cell(text: str) -> str:
