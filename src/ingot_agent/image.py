@@ -18,7 +18,6 @@ from ingot_agent import (
     chunkmap,
     commands,
     configdrive,
-    disks,
     errors,
     fields,
     firmware,
@@ -28,6 +27,7 @@ from ingot_agent import (
     log,
     machine,
     partition,
+    rootdisk,
     settings,
     streamed,
     transfer,
@@ -106,8 +106,7 @@ def write(
         drive = configdrive.decode(wanted.configdrive, config.http_timeout, config.insecure)
     from ingot_agent import raid  # only when an image is written
 
-    raid.assemble(roots)
-    disk = hints.choose(disks.find_all(roots), *hints.of_node(node))
+    disk = rootdisk.find(node, roots)
     behind = raid.disks_of(disk.name, roots)
     if behind and wish is None and not uefi:
         raise errors.ImageWriteError(

@@ -48,6 +48,7 @@ _IPMI, _REDFISH = "tests/drivers/ipmi/test_faults.py", "tests/drivers/redfish/te
 _AGENT, _IMAGE = "tests/drivers/generic/test_agent_faults.py", "tests/drivers/generic/test_image_faults.py"
 _SILENCE, _FLOW = "tests/drivers/generic/test_silence.py", "tests/flows/test_faults.py"
 _CONTROLLER, _START = "tests/e2e/test_controller_faults.py", "tests/e2e/test_start_faults.py"
+_NETBOOT = "tests/netboot/test_netboot.py"
 _LACKING = "tests/e2e/test_lacking.py"
 _DATABASE = "tests/servers/test_harmed.py"
 _OCI, _BROKER = "tests/images/test_oci.py", "tests/bus/test_rabbitmq.py"
@@ -124,7 +125,7 @@ FAULTS: dict[str, Fault] = {
     "netboot-after-kernel": Fault(
         "netboot", "silent after the kernel", "loaded vmlinuz", "look at its console", _SILENCE
     ),
-    "netboot-no-ramdisk": Fault("netboot", "the ramdisk's file is gone", "no deploy ramdisk", "make one", _SILENCE),
+    "netboot-no-ramdisk": Fault("netboot", "the ramdisk's file is gone", "no deploy ramdisk", "Make one", _SILENCE),
     "dhcp-no-address": Fault(
         "netboot", "the address range is used up", "no address available", "provision_range", _SILENCE
     ),
@@ -132,6 +133,7 @@ FAULTS: dict[str, Fault] = {
         "network", "it takes another server's offer", "has not taken it", "look for a second DHCP", _SILENCE
     ),
     "tftp-blocked": Fault("network", "TFTP is blocked", "did not load its boot program", "look whether TFTP", _SILENCE),
+    "netboot-no-arm64-ramdisk": Fault("netboot", "an ARM64 node, x86's ramdisk", "for ARM64", "Make one", _NETBOOT),
     "netboot-no-port": Fault("netboot", "the node has no port", "has no port", "Create one", _SILENCE),
     "netboot-off": Fault("netboot", "no interface is set", "Network boot is off", "set provision", _SILENCE),
     "step-hangs": Fault(

@@ -104,7 +104,7 @@ class Runner:
         while True:
             position = runs.fold(len(journal.plan), journal.entries)
             if position.failed:
-                await ramdisk_logs.keep(ctx, failed=True)
+                await ramdisk_logs.keep(ctx, failed=True, entries=journal.entries)
                 if await undo.run(definition, ctx, journal, position):
                     await ending.fail(self._deps, definition, ctx, journal, position.failure)
                 return

@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.domain import errors, node
-from ingot.netboot import filenames, ipxe, neighbours
+from ingot.netboot import filenames, ipxe, neighbours, processors
 from ingot.netboot.fileserver import FileServer
 from ingot.netboot.httpwire import Answer, BytesAnswer, FileAnswer, Request
 from ingot.netboot.passes import Passes
@@ -44,12 +44,6 @@ _FROM_RAMDISK = (
     "server (setting files_port)"
 )
 _NEXT = {"vmlinuz": "does the rest fit into its memory?", "initrd": "a driver of its card that the kernel lacks?"}
-
-
-class _Manifest(msgspec.Struct):
-    """What is read of the file that ``ingot ramdisk build`` puts beside kernel and initrd."""
-
-    variant: str = ""
 
 
 class Sources(msgspec.Struct, frozen=True):
@@ -94,7 +88,8 @@ class Handouts:
         """What a machine's ramdisk is told, from the parameters of its node's boot plan."""
         params = dict(params)
         api_url = params.pop("ipa-api-url", self._sources.api_url)
-        extra = [self._sources.kernel_params, *([_EMULATED] if _is_virtual(self._sources.ramdisk) else [])]
+        virtual = processors.read(self._sources.ramdisk).variant == "cloud"
+        extra = [self._sources.kernel_params, *([_EMULATED] if virtual else [])]
         return Ramdisk(api_url, params, " ".join(extra).strip(), mac)
 
     async def _script(self, rest: str, request: Request) -> BytesAnswer:
@@ -115,7 +110,8 @@ class Handouts:
 
     async def _ramdisk_file(self, rest: str, request: Request) -> FileAnswer | None:
         given, _, asked = rest.partition("/")
-        address, _, name = asked.partition("/")
+        address, _, file = asked.partition("/")
+        processor, _, name = file.rpartition("/")
         if name not in FILES:
             return None
         address = normal_mac(address)
@@ -123,7 +119,7 @@ class Handouts:
         found = await self._store.read(_find_node, address)
         if found is not None:
             self._note(address, f"loaded {name} of the ramdisk; look at its console ({_NEXT[name]})")
-        return FileAnswer(ramdisk_folder(self._sources.ramdisk, found) / name)
+        return FileAnswer(processors.folder(self._sources.ramdisk, arm64=processor == processors.ARM64) / name)
 
     async def _loader(self, rest: str, request: Request) -> FileAnswer | None:
         """What firmware that boots over HTTP gets: iPXE, as by TFTP, or the boot image of its node.
@@ -169,21 +165,6 @@ class Handouts:
 
     def _note(self, address: str, words: str) -> None:
         self._fetched[address] = (time.time(), words)
-
-
-def ramdisk_folder(folder: Path, found: node.Node | None) -> Path:
-    """Where the ramdisk for a node's processor is: one for ARM64 has a folder of its own, or is the only one."""
-    own = folder / "arm64"
-    arm = found is not None and found.properties.get("cpu_arch") in ("aarch64", "arm64")
-    return own if arm and all((own / name).exists() for name in FILES) else folder
-
-
-def _is_virtual(folder: Path) -> bool:
-    """Whether the ramdisk there is the one that was built for virtual machines only; False when nobody says so."""
-    try:
-        return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Manifest).variant == "cloud"
-    except (OSError, msgspec.DecodeError):
-        return False
 
 
 def find_iso(folder: Path) -> Path | None:

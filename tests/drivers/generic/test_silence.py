@@ -75,7 +75,7 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
         )
         assert "no DHCP request seen" in str(await ctx.boot.explain_silence(ctx, time.time() + 1)), "an earlier boot"
         (tmp_path / "ramdisk" / "initrd").unlink()
-        sentence = f"There is no deploy ramdisk in {tmp_path}/ramdisk: make one with ingot ramdisk build"
+        sentence = f"There is no deploy ramdisk in {tmp_path}/ramdisk. Make one with ingot ramdisk build."
         assert await ctx.boot.explain_silence(ctx, since) == sentence
         catalogue.told("netboot-no-ramdisk", sentence)
         assert sentence in await place.refusal(ctx.boot.validate(ctx))
@@ -103,7 +103,7 @@ class Watched:
         event = self.trace.find(address)
         return (event.at, self.trace.sentence(address, 0).removeprefix(f"{address} ")) if event else None
 
-    def problem(self, how: str) -> str | None:
+    def problem(self, how: str, cpu_arch: object = None) -> str | None:
         return None
 
 
@@ -161,7 +161,7 @@ async def test_a_node_without_cards(tmp_path: Path) -> None:
         for kind in (ctx.boot, ctx.network):
             said = await place.refusal(kind.validate(ctx))
             assert said.startswith(f"Node {ctx.node.uuid} has no port with pxe_enabled")
-            assert said.endswith("Create one: baremetal port create.")
+            assert said.endswith("Create one: ingot port create NODE MAC.")
             catalogue.told("netboot-no-port", said)
 
 
