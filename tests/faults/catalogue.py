@@ -14,6 +14,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -201,7 +202,7 @@ def told(name: str, sentence: object, *, timed: bool = True) -> None:
     assert noted or not timed, f"{name}: told only after {took:.0f} s"
     if os.environ.get("INGOT_WRITE_DOCS"):
         _write(SENTENCES, {**sentences(), name: shown})
-        if timed:
+        if noted and timed:
             _write(SECONDS, {**seconds(), name: noted})
     begin()
     assert sentences().get(name) == shown, f"{name}: run this test with INGOT_WRITE_DOCS=1, then test_catalogue.py"
@@ -217,7 +218,7 @@ def seconds() -> dict[str, int]:
     return json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
 
 
-def _write(file: Path, values: dict[str, str] | dict[str, int]) -> None:
+def _write(file: Path, values: Mapping[str, str | int]) -> None:
     file.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
 
 
