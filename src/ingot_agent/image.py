@@ -141,7 +141,7 @@ def write_to(
     progress: commands.Progress,
 ) -> int:
     """Write the image alone; gives its size in bytes."""
-    source = transfer.Source(wanted.url, config.http_timeout, config.insecure)
+    source = transfer.Source(wanted.url, config.http_timeout, config.insecure, progress.meet)
     if wanted.chunks is None:
         assert wanted.checksum is not None
         if wanted.disk_format == "qcow2":

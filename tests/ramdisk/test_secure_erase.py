@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU on this host"),
 ]
 _OURS, _FOREIGN = (word.ljust(32, b"\0") for word in (b"NULL", b"another's"))
+_BRIDGED = "BRIDGED"
 _BEGUN = ["SECURITY SET PASSWORD", "SECURITY ERASE PREPARE", "(erase begins)"]
 _WHOLE = [*_BEGUN, "SECURITY ERASE UNIT enhanced"]
 _OPENED = ["SECURITY UNLOCK", "SECURITY DISABLE PASSWORD"]
@@ -63,7 +64,7 @@ def _scsi(folder: Path) -> dict[str, scsi.Disk]:
         "JUDGED": {},
     }
     disks = {serial: disk_peers.sata(folder, serial, **words) for serial, words in more.items()}
-    disks["USB"] = disk_peers.sata(folder, "USB")
+    disks["USB"] = disk_peers.sata(folder, "USB", model=_BRIDGED)
     disks["SECTOR"] = disk_peers.plain(folder, "SECTOR")
     disks["READONLY"] = disk_peers.plain(folder, "READONLY", read_only=True)
     return disks
@@ -107,6 +108,7 @@ class _Bench:
     def params(self, serial: str, step: str, **allowed: bool) -> dict[str, Any]:
         """A clean step on that disk alone."""
         others = [{"serial": name} for name in ("D0", *self.disks) if name != serial]
+        others += [{"model": _BRIDGED}] if serial != "USB" else []  # the kernel asks no serial number of a bridge
         node = {"properties": {"skip_block_devices": others}, "driver_internal_info": allowed}
         return {"step": {"step": step, "interface": "deploy"}, "node": node, "ports": []}
 
