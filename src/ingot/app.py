@@ -26,6 +26,7 @@ from ingot.interfaces.registry import Registry
 from ingot.settings import Settings
 from ingot.store import compatibility, nodes, place, seal, upgrade
 from ingot.store.engine import Store
+from ingot.telemetry import supervisor
 
 if TYPE_CHECKING:
     from ingot.bus.base import Bus
@@ -113,10 +114,10 @@ async def run(settings: Settings, only: str | None = None, stop: asyncio.Event |
 
                 kit = await stack.enter_async_context(make_kit(deps))
                 conductor = Conductor(deps, kit, deps.hostname)
-                _keep_what_is_there()
+                _end_start()
                 await _work(conductor, stop)
             else:
-                _keep_what_is_there()
+                _end_start()
                 await _stand_by(deps, stop)
     finally:
         deps.store.close()
@@ -167,10 +168,11 @@ async def _work(conductor: Conductor, stop: asyncio.Event) -> None:
         await asyncio.gather(working, stopping, return_exceptions=True)
 
 
-def _keep_what_is_there() -> None:
+def _end_start() -> None:
     """Let the garbage collector begin now, and leave alone what the start has made: it stays, and there is much."""
     gc.freeze()
     gc.enable()
+    supervisor.tell_ready()
 
 
 def serve(settings: Settings, only: str | None = None) -> None:
