@@ -231,7 +231,7 @@ async def test_a_first_proof_without_an_answer_is_begun_anew_once(
     if enters:
         assert await chassis.power_state(pool, through) is False
     else:
-        with pytest.raises(errors.Unreachable, match="gave no answer for 8 s to the IPMI user name"):
+        with pytest.raises(errors.Unreachable, match="gave no answer for 5 s to the IPMI user name"):
             await chassis.power_state(pool, through)
     assert len(between.asked) == 2
     way.close()

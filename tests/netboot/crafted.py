@@ -54,6 +54,7 @@ def read4(data: bytes) -> dict[str, str]:
         "address": socket.inet_ntoa(data[16:20]),
         "class": found.get(60, b"").decode(),
         "file": file.decode(),
+        "ipxe": found.get(175, b"").hex(),
         "menu": found.get(43, b"").decode("latin-1"),
     }
 

@@ -97,7 +97,7 @@ async def test_a_machine_without_a_card_is_refused_before_it_is_touched(quick: w
     node = await quick.bring(ONE, "manage", "provide")
     assert node["provision_state"] == "clean failed"
     assert "has no port with pxe_enabled" in node["last_error"]
-    assert "Create one: baremetal port create." in node["last_error"]
+    assert "Create one: ingot port create NODE MAC." in node["last_error"]
     assert effects(quick, ONE) == []
 
 
