@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "reference" / "faults.md"
 
 
 class Fault(NamedTuple):
-    """``cause`` and ``action``: words that the sentence must hold, the latter "" where work goes on."""
+    """``cause`` and ``action``: words that the sentence must hold."""
 
     area: str
     injected: str
@@ -52,8 +52,8 @@ FAULTS: dict[str, Fault] = {
     "ipmi-locked-out": Fault("BMC", "it locks the account after a wrong password", "locked", "Wait until", _IPMI),
     "ipmi-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at the", _IPMI),
     "ipmi-boot-forgotten": Fault("BMC", "takes the boot device and forgets it", "holds none", "Update or reset", _IPMI),
-    "ipmi-boot-ignored": Fault("BMC", "the machine ignores the boot device", "no DHCP request", "wrong VLAN", _IPMI),
-    "ipmi-gone-in-a-run": Fault("BMC", "it dies while the image is written", "No IPMI answer", "", _IPMI),
+    "ipmi-boot-ignored": Fault("BMC", "the machine ignores the boot device", "no DHCP request", "Look at", _IPMI),
+    "ipmi-gone-in-a-run": Fault("BMC", "it dies while the image is written", "No IPMI answer", "Check the", _IPMI),
     "redfish-wrong-password": Fault("BMC", "the node has another password", "refuses the user", "Correct", _REDFISH),
     "redfish-locked-out": Fault("BMC", "it locks the account", "lock the account", "Correct", _REDFISH),
     "redfish-sessions-full": Fault("BMC", "no session is free", "too many sessions", "Close other", _REDFISH),
@@ -61,11 +61,11 @@ FAULTS: dict[str, Fault] = {
     "redfish-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at", _REDFISH),
     "redfish-boot-forgotten": Fault("BMC", "takes the override and forgets it", "override is None", "Update", _REDFISH),
     "redfish-media-refused": Fault(
-        "BMC", "refuses virtual media", "answered 500", "Check the peer's firmware", _REDFISH
+        "BMC", "refuses virtual media", "answered 500", "Check that the BMC reaches", _REDFISH
     ),
     "redfish-silent": Fault("BMC", "takes connections, never answers", "did not answer", "Check address", _REDFISH),
-    "redfish-slow": Fault("BMC", "each answer takes 20 s", "takes long", "", _REDFISH),
-    "redfish-gone-in-a-run": Fault("BMC", "its port closes before a run", "Connection refused", "", _REDFISH),
+    "redfish-slow": Fault("BMC", "each answer takes 20 s", "takes long", "restart the BMC", _REDFISH),
+    "redfish-gone-in-a-run": Fault("BMC", "its port closes before a run", "Connection refused", "Check", _REDFISH),
     "redfish-stays-away": Fault("BMC", "it does not come back", "Connection refused", "Check address", _REDFISH),
     "redfish-refused": Fault("BMC", "nobody listens at its address", "Connection refused", "Check address", _REDFISH),
     "agent-wrong-token": Fault("agent", "its token changes", "another token", "boot it again", _AGENT),
@@ -100,14 +100,16 @@ FAULTS: dict[str, Fault] = {
     "registry-no-such-tag": Fault("image", "it has no such tag", "has no", "Correct image_source", _OCI),
     "registry-lies": Fault("image", "another manifest than its digest says", "another manifest", "Do not use", _OCI),
     "registry-down": Fault("network", "it answers 503", "answered 503", "Check image_source", _OCI),
-    "netboot-no-dhcp": Fault("netboot", "no frame of the machine arrives", "no DHCP request", "wrong VLAN", _SILENCE),
-    "netboot-told-disk": Fault("netboot", "it boots when none is wanted", "told to start from its disk", "", _SILENCE),
-    "netboot-after-script": Fault("netboot", "silent after its boot script", "told to load the", "", _SILENCE),
-    "netboot-after-kernel": Fault("netboot", "silent after the kernel", "loaded vmlinuz", "", _SILENCE),
+    "netboot-no-dhcp": Fault("netboot", "no frame of the machine arrives", "no DHCP request", "Look at", _SILENCE),
+    "netboot-told-disk": Fault(
+        "netboot", "it boots when none is wanted", "told to start from its disk", "Look at", _SILENCE
+    ),
+    "netboot-after-script": Fault("netboot", "silent after its boot script", "told to load the", "Look at", _SILENCE),
+    "netboot-after-kernel": Fault("netboot", "silent after the kernel", "loaded vmlinuz", "Look at", _SILENCE),
     "netboot-no-ramdisk": Fault("netboot", "the ramdisk's file is gone", "no deploy ramdisk", "Make one", _SILENCE),
-    "dhcp-no-address": Fault("netboot", "the address range is used up", "no address available", "", _SILENCE),
-    "dhcp-not-taken": Fault("network", "it takes another server's offer", "has not taken it", "two DHCP", _SILENCE),
-    "tftp-blocked": Fault("network", "TFTP is blocked", "did not load its boot program", "TFTP", _SILENCE),
+    "dhcp-no-address": Fault("netboot", "the address range is used up", "no address available", "Look at", _SILENCE),
+    "dhcp-not-taken": Fault("network", "it takes another server's offer", "has not taken it", "Look at", _SILENCE),
+    "tftp-blocked": Fault("network", "TFTP is blocked", "did not load its boot program", "Look at", _SILENCE),
     "netboot-no-arm64-ramdisk": Fault("netboot", "an ARM64 node, x86's ramdisk", "for ARM64", "Make one", _NETBOOT),
     "netboot-no-port": Fault("netboot", "the node has no port", "has no port", "Create one", _SILENCE),
     "netboot-off": Fault("netboot", "no interface is set", "Network boot is off", "set provision", _SILENCE),
@@ -206,8 +208,7 @@ _HEAD = f"""# Faults and what is said of them
 
 {len(FAULTS)} faults that the tests inject, and the sentence that `last_error`, the run's reason or the command line
 showed when they were injected last. Each test fails when the sentence is another than here, names another cause, or
-does not say what to do. (Some are told while work goes on by itself, or are one part of a longer reason: of those only
-the cause is asked.) ADDRESS, UUID, N and the like stand for what differs from run to run. Which test injects which
+does not say what to do. ADDRESS, UUID, N and the like stand for what differs from run to run. Which test injects which
 fault stands in the last table. Written by the tests: `INGOT_WRITE_DOCS=1 ./ingot test tests/faults`."""
 
 

@@ -14,6 +14,8 @@ import pytest
 from drivers import place, world
 from faults import catalogue
 from ingot import app
+from ingot.drivers.generic import direct
+from ingot.flows import waits
 from ingot.images.cache import ImageCache
 from ingot.netboot.service import Netboot
 from ingot.netboot.trace import Trace
@@ -36,6 +38,11 @@ async def served(folder: Path) -> AsyncGenerator[tuple[place.Place, str]]:
     deps.store.close()
 
 
+def shown(cause: str | None) -> str | None:
+    """What an operator reads while the run waits for the ramdisk."""
+    return waits.reason(cause, direct.SILENCE_CURE)
+
+
 async def fetch(url: str) -> bytes:
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         assert answer.status == 200
@@ -51,12 +58,12 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
             f"no DHCP request seen from {one}, {two} since power-on; wrong VLAN, cable or NIC order, or it booted from "
             "elsewhere"
         )
-        catalogue.told("netboot-no-dhcp", await ctx.boot.explain_silence(ctx, since))
+        catalogue.told("netboot-no-dhcp", shown(await ctx.boot.explain_silence(ctx, since)))
         await fetch(f"{url}/ipxe/{one}")
         assert await ctx.boot.explain_silence(ctx, since) == (
             f"{one} asked for its boot script and was told to start from its disk; that was 0 s ago, nothing since"
         )
-        catalogue.told("netboot-told-disk", await ctx.boot.explain_silence(ctx, since))
+        catalogue.told("netboot-told-disk", shown(await ctx.boot.explain_silence(ctx, since)))
         info: dict[str, Any] = {"boot": {"what": "ramdisk", "params": {}}}
         await site.deps.store.run(nodes.change, ctx.node.uuid, driver_internal_info=info)
         script = (await fetch(f"{url}/ipxe/{two}")).decode()
@@ -64,9 +71,9 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
         assert await ctx.boot.explain_silence(ctx, since) == (
             f"{two} asked for its boot script and was told to load the ramdisk; that was 0 s ago, nothing since"
         )
-        catalogue.told("netboot-after-script", await ctx.boot.explain_silence(ctx, since))
+        catalogue.told("netboot-after-script", shown(await ctx.boot.explain_silence(ctx, since)))
         await fetch(kernel)
-        catalogue.told("netboot-after-kernel", await ctx.boot.explain_silence(ctx, since))
+        catalogue.told("netboot-after-kernel", shown(await ctx.boot.explain_silence(ctx, since)))
         assert await ctx.boot.explain_silence(ctx, since) == (
             f"{two} loaded vmlinuz of the ramdisk; that was 0 s ago, nothing since"
         )
@@ -124,7 +131,7 @@ async def test_dhcp_was_seen(tmp_path: Path, name: str, line: str, words: str) -
         boot.trace.feed(f"dnsmasq-dhcp[1]: {line.format(mac=mac)}", now)
         said = await ctx.boot.explain_silence(ctx, now - 1)
         assert said == f"{mac} {words}; that was 0 s ago, nothing since"
-        catalogue.told(name, said)
+        catalogue.told(name, shown(said))
 
 
 class Read(Watched):
