@@ -97,7 +97,7 @@ async def test_a_task_that_was_begun_is_found_by_where_its_order_went(
     service.give("GET", one.root, web.json_response({"Tasks": {"@odata.id": "/tasks"}}))
     service.give("GET", "/tasks", web.json_response({"Tasks": {"@odata.id": "/tasks/all"}}))
     members = [f"{one.origin}/tasks/1", "http://192.0.2.9/tasks/2", "//192.0.2.9/tasks/3", "/tasks/4", "/tasks/5"]
-    all_of_them = {"Members": [{"@odata.id": member} for member in members]}
+    all_of_them: dict[str, Any] = {"Members": [{"@odata.id": member} for member in members]}
     service.give("GET", "/tasks/all", web.json_response(all_of_them))
     for number, order in ((1, "/volumes"), (4, "/reset"), (5, "/volumes")):
         task = {"Payload": {"TargetUri": host + order}, "TaskMonitor": f"{one.origin}/monitors/{number}"}

@@ -34,6 +34,16 @@ _EMULATED = "no_timer_check"
 + timer doesn't work", arch/x86/kernel/apic/io_apic.c; seen with QEMU 7.2 and no KVM). Under KVM it does not count."""
 _BOOT_LIFETIME = 3600.0
 """Seconds a machine has to load kernel and initrd after its script; its firmware asks for a new script then."""
+# What a machine was seen to do; after a semicolon what to do should nothing follow.
+_FROM_DISK = (
+    "asked for its boot script and was told to start from its disk; find out who switched it on: no run had it load "
+    "the ramdisk"
+)
+_FROM_RAMDISK = (
+    "asked for its boot script and was told to load the ramdisk; look at its console, and whether it reaches the file "
+    "server (setting files_port)"
+)
+_NEXT = {"vmlinuz": "does the rest fit into its memory?", "initrd": "a driver of its card that the kernel lacks?"}
 
 
 class Sources(msgspec.Struct, frozen=True):
@@ -90,10 +100,10 @@ class Handouts:
             return _text(ipxe.render_unknown(address, self._sources.api_url))
         plan: dict[str, Any] = found.driver_internal_info.get("boot") or {}
         if plan.get("what") != "ramdisk":
-            self._note(address, "asked for its boot script and was told to start from its disk")
+            self._note(address, _FROM_DISK)
             uefi = found.boot_mode == "uefi"
             return _text(ipxe.render_local_disk(ipxe.Firmware.UEFI if uefi else ipxe.Firmware.BIOS))
-        self._note(address, "asked for its boot script and was told to load the ramdisk")
+        self._note(address, _FROM_RAMDISK)
         given = self._sources.passes.give(f"ramdisk/{address}", _BOOT_LIFETIME)
         base = f"{self._sources.url}/boot/ramdisk/{given}/{address}"
         return _text(ipxe.render_ramdisk(self.ramdisk(plan.get("params") or {}, address), base))
@@ -108,7 +118,7 @@ class Handouts:
         self._check_pass(f"ramdisk/{address}", given)
         found = await self._store.read(_find_node, address)
         if found is not None:
-            self._note(address, f"loaded {name} of the ramdisk")
+            self._note(address, f"loaded {name} of the ramdisk; look at its console ({_NEXT[name]})")
         return FileAnswer(processors.folder(self._sources.ramdisk, arm64=processor == processors.ARM64) / name)
 
     async def _loader(self, rest: str, request: Request) -> FileAnswer | None:
@@ -121,7 +131,7 @@ class Handouts:
         address = await asyncio.to_thread(neighbours.mac_of, request.client)
         found = await self._store.read(_find_node, address) if address else None
         if found is not None and address and rest != filenames.IPXE_SCRIPT:
-            self._note(address, "asked for its boot program over HTTP")
+            self._note(address, "asked for its boot program over HTTP; look at its console (Secure Boot?)")
             plan: dict[str, Any] = found.driver_internal_info.get("boot") or {}
             image = find_iso(self._sources.media / found.uuid) if plan.get("how") == "http" else None
             if image is not None:

@@ -99,11 +99,14 @@ class Trace:
         return [event.mac for event in reversed(found)]
 
     def sentence(self, mac: str, since: float) -> str:
-        """Say how far ``mac`` got since ``since`` (seconds since the epoch), and what that hints at."""
+        """Say how far ``mac`` got since ``since`` (seconds since the epoch); after a semicolon, what to do about it."""
         event = self.find(mac)
         if event is None or event.at < since:
             return f"no DHCP request seen from {mac} since power-on; wrong VLAN, cable or boot order?"
-        return f"{mac} {_WORDS[event.stage].format(address=event.address, detail=event.detail)}"
+        words = _WORDS[event.stage].format(address=event.address, detail=event.detail)
+        if event.stage is Stage.IGNORED:
+            words += _NO_ADDRESS if "no address" in event.detail else _NO_PORT
+        return f"{mac} {words}"
 
     def _dhcp(self, found: re.Match[str], now: float) -> BootEvent | None:
         mac, address, rest = found["mac"], found["address"], found["rest"] or ""
@@ -189,16 +192,19 @@ class Trace:
         return event
 
 
+_NO_ADDRESS = "; make the setting provision_range wider"
+_NO_PORT = "; look whether a port has this address"
 _WORDS = {
-    Stage.ASKED: "asked for an address and got no answer yet",
+    Stage.ASKED: "asked for an address and got no answer yet; look at its switch port (DHCP snooping)",
     Stage.IGNORED: "asked for an address and was refused: {detail}",
-    Stage.OFFERED: "was offered {address} and has not taken it; two DHCP servers on this network?",
+    Stage.OFFERED: "was offered {address} and has not taken it; look for a second DHCP server on this network",
     Stage.FOREIGN: "took the address {address} from another DHCP server of this network, which knows no boot program; "
     "switch that server off here, or set dhcp_proxy",
-    Stage.PROXIED: "was told its boot program, but did not load it; does the other DHCP server give it an address, "
-    "and is UDP 4011 or TFTP (UDP 69) blocked?",
-    Stage.LEASED: "got the address {address}, but did not load its boot program; is TFTP (UDP 69) blocked?",
-    Stage.LOADER: "loaded {detail} as {address}, and nothing more was asked for",
-    Stage.IPXE: "runs iPXE as {address}, but no boot script was asked for",
-    Stage.SCRIPT: "got the first iPXE script as {address}; the next thing is the node's script over HTTP",
+    Stage.PROXIED: "was told its boot program, but did not load it; look whether the other DHCP server gives it an "
+    "address, and whether UDP 4011 or TFTP (UDP 69) is blocked",
+    Stage.LEASED: "got the address {address}, but did not load its boot program; look whether TFTP (UDP 69) is blocked",
+    Stage.LOADER: "loaded {detail} as {address}, and nothing more was asked for; look at its console (Secure Boot?)",
+    Stage.IPXE: "runs iPXE as {address}, but no boot script was asked for; look whether TFTP (UDP 69) is blocked",
+    Stage.SCRIPT: "got the first iPXE script as {address}; look whether it reaches the file server, which has the next "
+    "(setting files_port)",
 }

@@ -14,8 +14,6 @@ import pytest
 from drivers import place, world
 from faults import catalogue
 from ingot import app
-from ingot.drivers.generic import direct
-from ingot.flows import waits
 from ingot.images.cache import ImageCache
 from ingot.netboot.service import Netboot
 from ingot.netboot.trace import Trace
@@ -38,11 +36,6 @@ async def served(folder: Path) -> AsyncGenerator[tuple[place.Place, str]]:
     deps.store.close()
 
 
-def shown(cause: str | None) -> str | None:
-    """What an operator reads while the run waits for the ramdisk."""
-    return waits.reason(cause, direct.SILENCE_CURE)
-
-
 async def fetch(url: str) -> bytes:
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         assert answer.status == 200
@@ -58,24 +51,27 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
             f"no DHCP request seen from {one}, {two} since power-on; wrong VLAN, cable or NIC order, or it booted from "
             "elsewhere"
         )
-        catalogue.told("netboot-no-dhcp", shown(await ctx.boot.explain_silence(ctx, since)))
+        catalogue.told("netboot-no-dhcp", await ctx.boot.explain_silence(ctx, since))
         await fetch(f"{url}/ipxe/{one}")
         assert await ctx.boot.explain_silence(ctx, since) == (
-            f"{one} asked for its boot script and was told to start from its disk; that was 0 s ago, nothing since"
+            f"{one} asked for its boot script and was told to start from its disk (0 s ago, nothing since); find out "
+            "who switched it on: no run had it load the ramdisk"
         )
-        catalogue.told("netboot-told-disk", shown(await ctx.boot.explain_silence(ctx, since)))
+        catalogue.told("netboot-told-disk", await ctx.boot.explain_silence(ctx, since))
         info: dict[str, Any] = {"boot": {"what": "ramdisk", "params": {}}}
         await site.deps.store.run(nodes.change, ctx.node.uuid, driver_internal_info=info)
         script = (await fetch(f"{url}/ipxe/{two}")).decode()
         kernel = next(word for word in script.split() if word.endswith("/vmlinuz"))
         assert await ctx.boot.explain_silence(ctx, since) == (
-            f"{two} asked for its boot script and was told to load the ramdisk; that was 0 s ago, nothing since"
+            f"{two} asked for its boot script and was told to load the ramdisk (0 s ago, nothing since); look at its "
+            "console, and whether it reaches the file server (setting files_port)"
         )
-        catalogue.told("netboot-after-script", shown(await ctx.boot.explain_silence(ctx, since)))
+        catalogue.told("netboot-after-script", await ctx.boot.explain_silence(ctx, since))
         await fetch(kernel)
-        catalogue.told("netboot-after-kernel", shown(await ctx.boot.explain_silence(ctx, since)))
+        catalogue.told("netboot-after-kernel", await ctx.boot.explain_silence(ctx, since))
         assert await ctx.boot.explain_silence(ctx, since) == (
-            f"{two} loaded vmlinuz of the ramdisk; that was 0 s ago, nothing since"
+            f"{two} loaded vmlinuz of the ramdisk (0 s ago, nothing since); look at its console (does the rest fit "
+            "into its memory?)"
         )
         assert "no DHCP request seen" in str(await ctx.boot.explain_silence(ctx, time.time() + 1)), "an earlier boot"
         (tmp_path / "ramdisk" / "initrd").unlink()
@@ -115,11 +111,11 @@ class Watched:
  ("name", "line", "words"),
     [
         ("dhcp-no-address", "1 DHCPDISCOVER(br0) {mac} no address available",
-         "asked for an address and was refused: no address available"),
+         "asked for an address and was refused: no address available{}; make the setting provision_range wider"),
         ("dhcp-not-taken", "1 DHCPOFFER(br0) 10.0.0.5 {mac}",
-         "was offered 10.0.0.5 and has not taken it; two DHCP servers on this network?"),
+         "was offered 10.0.0.5 and has not taken it{}; look for a second DHCP server on this network"),
         ("tftp-blocked", "1 DHCPACK(br0) 10.0.0.5 {mac}",
-         "got the address 10.0.0.5, but did not load its boot program; is TFTP (UDP 69) blocked?"),
+         "got the address 10.0.0.5, but did not load its boot program{}; look whether TFTP (UDP 69) is blocked"),
     ],
 )  # fmt: skip
 async def test_dhcp_was_seen(tmp_path: Path, name: str, line: str, words: str) -> None:
@@ -130,8 +126,8 @@ async def test_dhcp_was_seen(tmp_path: Path, name: str, line: str, words: str) -
         now = time.time()
         boot.trace.feed(f"dnsmasq-dhcp[1]: {line.format(mac=mac)}", now)
         said = await ctx.boot.explain_silence(ctx, now - 1)
-        assert said == f"{mac} {words}; that was 0 s ago, nothing since"
-        catalogue.told(name, shown(said))
+        assert said == f"{mac} {words.format(' (0 s ago, nothing since)')}"
+        catalogue.told(name, said)
 
 
 class Read(Watched):

@@ -58,7 +58,9 @@ async def explain_silence(ctx: Context, how: str, since: float) -> str | None:
         asked = " or ".join(ctx.kit.boot.strangers(since)[:_SHOWN])
         return f"{text}, or this machine is {asked}, which asked for an address and has no port" if asked else text
     (at, words), mac = max(seen)
-    return f"{mac} {words}; that was {max(0.0, _now(ctx) - at):.0f} s ago, nothing since"
+    what, _, action = words.partition("; ")
+    told = f"{mac} {what} ({max(0.0, _now(ctx) - at):.0f} s ago, nothing since)"
+    return f"{told}; {action}" if action else told
 
 
 def problem(ctx: Context, how: str) -> str | None:

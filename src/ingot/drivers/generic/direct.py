@@ -18,7 +18,6 @@ from ingot.interfaces.context import Context, StepContext, WaitFor
 from ingot.interfaces.deploy import DeployInterface
 from ingot.interfaces.steps import step
 
-SILENCE_CURE = "Look at the machine's console."
 _BOOT_USUAL = 90.0
 _WRITE_TIMEOUT = 2 * 3600.0
 
@@ -50,7 +49,7 @@ class DirectDeploy(DeployInterface):
                 poll=15.0,
                 on_agent=True,
                 explain=lambda: _explain_silence(ctx, booted_at),
-                hint=SILENCE_CURE,
+                hint="Look at the machine's console.",
             ),
         )
 
