@@ -131,6 +131,9 @@ FAULTS: dict[str, Fault] = {
     "dhcp-no-address": Fault(
         "netboot", "the address range is used up", "no address available", "provision_range", _SILENCE
     ),
+    "dhcp-neighbours-full": Fault(
+        "netboot", "the host's ARP table is full", "could not send it", "raise net", _SILENCE
+    ),
     "dhcp-not-taken": Fault(
         "network", "it takes another server's offer", "has not taken it", "look for a second DHCP", _SILENCE
     ),
