@@ -62,7 +62,8 @@ def firmware(folder: Path) -> list[str]:
 class Frame:
     """What a machine is made of: ``memory`` in MB, ``disk_pace`` in bytes a second, 0 for as fast as it goes.
 
-    ``disk``: virtio, nvme or ahci; ``card``: QEMU's name of the network card.
+    ``disk``: virtio, nvme or ahci; ``card``: QEMU's name of the network card; ``words``: more for the kernel's command
+    line; ``extra``: more for QEMU's.
     """
 
     memory: int
@@ -70,6 +71,7 @@ class Frame:
     disk_pace: int = 0
     disk: str = "virtio"
     card: str = "virtio-net-pci"
+    words: str = ""
     extra: tuple[str, ...] = ()
 
 
@@ -106,7 +108,7 @@ def booted(
     load("build").build(variant, output, lambda _phase, _part: None, extras)
     port = free_port()
     append = f"console=tty0 console=ttyS0 panic=5 BOOTIF=01-{MAC.replace(':', '-')}"
-    append += f" ipa-api-url=http://10.0.2.2:{api.port} ipa-inspection-collectors=default,tpm"
+    append += f" ipa-api-url=http://10.0.2.2:{api.port} ipa-inspection-collectors=default,tpm {frame.words}"
     hull = Hull(output, output / "initrd", folder / "disk", folder / "serial", frame)
     command = hull.command(append, forward=f",hostfwd=tcp:127.0.0.1:{port}-:9999")
     disk, serial = hull.disk, hull.serial
