@@ -30,6 +30,8 @@ import report
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
+PYTHON = os.environ.get("INGOT_RUN_PYTHON", sys.executable)
+"""That of the environment in which users run the service, which has no libraries for tests."""
 SMALL = 1.0
 """MiB from which a package has a line of its own."""
 
@@ -76,13 +78,14 @@ def installed() -> dict[str, float]:
     folders = ("src/ingot", "src/ingot_agent", "src/ingot_rack", "ramdisk")
     own = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     found = {"ingot": sum(_size(path) for path in own)}
+    libraries = [str(path) for path in Path(PYTHON).parents[1].glob("lib/python3*/site-packages")]
     wanted = [*tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]]
     while wanted:
         need = Requirement(wanted.pop())
         name = need.name.lower().replace("_", "-")
         if name in found:
             continue
-        package = metadata.distribution(need.name)
+        package = next(iter(metadata.distributions(name=need.name, path=libraries)))
         found[name] = sum(_size(Path(str(file.locate()))) for file in package.files or [])
         wanted += [line for extra in ("", *need.extras) for line in _required(package, extra)]
     return found
@@ -125,7 +128,7 @@ def make_nodes(port: int, count: int) -> None:
 def served(folder: Path, *more: str) -> Generator[tuple[int, int]]:
     """A service on loopback without authentication, its data in ``folder``: (its pid, its port). ``more``: options."""
     port = free_port()
-    command = [sys.executable, "-P", "-m", "ingot.cli.main", "serve", "--noauth", "--port", str(port)]
+    command = [PYTHON, "-P", "-m", "ingot.cli.main", "serve", "--noauth", "--port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": ""}
     command += ["--data-dir", str(folder), *more]
     quiet = subprocess.DEVNULL

@@ -11,11 +11,10 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import URL, Engine, exc
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
 
-from ingot.domain import errors
+from ingot.domain import errors, extras
 from ingot.store import place
 
 _SILENCE = 5
@@ -40,13 +39,22 @@ def _float(_type: Any, _compiler: Any, **_: Any) -> str:  # pyright: ignore[repo
 
 
 def make_engine(url: URL, patience: float) -> Engine:
-    """An engine without a pool, whose connections commit only when told. To be used in greenlets, of one event loop."""
+    """An engine without a pool, whose connections commit only when told. To be used in greenlets, of one event loop.
+
+    Raises errors.NotSupported when the server's driver is not installed.
+    """
     # It repeats every note of the server's, and such a note may hold a value.
     logging.getLogger("asyncmy").setLevel(logging.ERROR)
-    settings = _postgresql if url.get_backend_name() == "postgresql" else _mariadb
-    made = create_async_engine(
-        url, isolation_level="AUTOCOMMIT", poolclass=NullPool, hide_parameters=True, connect_args=settings(patience)
-    )
+    is_postgresql = url.get_backend_name() == "postgresql"
+    settings, extra = (_postgresql, extras.POSTGRESQL) if is_postgresql else (_mariadb, extras.MARIADB)
+    try:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        made = create_async_engine(
+            url, isolation_level="AUTOCOMMIT", poolclass=NullPool, hide_parameters=True, connect_args=settings(patience)
+        )
+    except ImportError as error:
+        raise extras.missing(extra, "The setting database", error) from error
     return made.sync_engine
 
 
