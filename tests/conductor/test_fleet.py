@@ -55,6 +55,12 @@ def counted() -> Generator[Counted]:
         def cursor(self, factory: Any = Cursor) -> Any:
             return super().cursor(factory)
 
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            return self.cursor().execute(sql, *values)
+
+        def executemany(self, sql: str, lines: Any) -> sqlite3.Cursor:
+            return self.cursor().executemany(sql, lines)
+
     def make(_dialect: Any, _record: Any, _arguments: Any, named: dict[str, Any]) -> None:
         named["factory"] = Connection
 
