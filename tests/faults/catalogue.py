@@ -63,6 +63,7 @@ FAULTS: dict[str, Fault] = {
     "ipmi-slow": Fault("BMC", "each answer takes 20 s", "too slow", "Restart the BMC", _IPMI),
     "ipmi-sessions-full": Fault("BMC", "all its sessions are in use", "no free session", "Close other", _IPMI),
     "ipmi-wrong-password": Fault("BMC", "the node has another password", "password", "Correct ipmi_password", _IPMI),
+    "ipmi-1.5-wrong-password": Fault("BMC", "the same, with IPMI 1.5", "to the password", "Correct ipmi_pass", _IPMI),
     "ipmi-locked-out": Fault("BMC", "it locks the account after a wrong password", "locked", "Wait until", _IPMI),
     "ipmi-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at the", _IPMI),
     "ipmi-boot-forgotten": Fault("BMC", "takes the boot device and forgets it", "holds none", "Update or reset", _IPMI),
@@ -169,7 +170,7 @@ _PLACES = [
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
     (re.compile(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b"), "MAC"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "DIGEST"),
-    (re.compile(r"(?<![\w/.])(/[\w.+-]+){2,}"), "PATH"),
+    (re.compile(r"(?<![\w/.])(/[\w.+-]*[\w+-]){2,}"), "PATH"),
     (re.compile(r"(%2F[\w.+-]+)+"), "PATH"),
     (re.compile(r"/test\d+(?=\?)"), "/NAME"),  # a database of tests/servers
     (re.compile(r"\b127(\.\d+){3}(:\d+)?"), "ADDRESS"),
