@@ -68,7 +68,7 @@ class Readers:
         try:
             async with asyncio.timeout(2 * self._patience), self._seats:
                 return await self._read(work)
-        except Exception as error:
+        except FAILURES as error:
             raise dialects.told(error, self._where) from error
 
     async def _read(self, work: Work) -> Any:
