@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs/explanation/capacity.md"
 SIZES = (10_000, 50_000, 200_000)
 HOUR = 3600.0
+_SCALED = "power sync's list by as many times"
 INTERVAL = 60.0
 """Of power sync, as delivered."""
 CONDUCTORS = 4
@@ -210,7 +211,7 @@ def _unshown() -> Iterator[str]:
     sizes = {row["nodes"] for row in _result("records")["rows"]}
     for size in SIZES:
         if size not in sizes:
-            yield f"- A database with {size:,} machines: the nearest measured size stands in for it, power sync's list with as many times its cost."
+            yield f"- A database with {size:,} machines: the nearest measured size stands in for it ({_SCALED})."
     most = max(row["conductors"] for row in _result("scale_out")["rows"])
     yield f"- More than {most} conductors, conductors on hosts of their own, a network between them and the database."
     load = max(_load(name) for name in ("scale_out", "records", "bmc_reads", "power_sync"))
