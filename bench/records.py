@@ -187,7 +187,12 @@ def main() -> None:
         for row in found
         if row["nodes"] == most and row["what"] in ("look for work", "power sync's list", "page of 1000")
     ]
-    taking.tell(f"with {most:,} nodes: {', '.join(told)}", None, found)
+    taking.tell(
+        f"with {most:,} nodes: {', '.join(told)}",
+        None,
+        found,
+        curves={"x": "nodes", "y": ["seconds, ms", "KiB a node"]},
+    )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ def main() -> None:
         "of a core for each conductor": wanted.share or "all it can get",
         **{f"times one conductor's, of {number}": round(rate / one, 2) for number, rate in deploys.items()},
     }
-    taking.tell(f"deployments by number of conductors on {wanted.database}{each}: {told}", figures, rows)
+    headline = f"deployments by number of conductors on {wanted.database}{each}: {told}"
+    taking.tell(headline, figures, rows, curves={"x": "conductors", "y": ["per second"]})
 
 
 def measure(folder: Path, databases: Databases, wanted: Any, conductors: int, url: str) -> list[report.Row]:

@@ -67,7 +67,8 @@ if [ "$1" = configure ]; then
     [ -d /var/lib/ingot ] || install -d -m 0700 -o ingot -g ingot /var/lib/ingot
     if [ -d /run/systemd/system ]; then
         systemctl daemon-reload
-        [ -z "$2" ] || systemctl try-restart ingot.service
+        [ -z "$2" ] || systemctl try-restart ingot.service ||
+            echo "ingot did not start again; journalctl -u ingot says why"
     fi
     [ -n "$2" ] || echo "Next: ingot init"
 fi

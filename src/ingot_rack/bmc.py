@@ -29,8 +29,8 @@ class Faults:
     each POST that is no login; `power_says` is a lie (on or off), "" is the truth;
     with `boot_ignored` a boot device is kept but not booted from, with `boot_forgotten` it is taken and not even kept,
     with `http_uri_forgotten` only the URL to boot from is not kept; with `clock_kept` the BMC's clock cannot be set;
-    `reading_refused` names the sensor of which nothing can be read, `bmc_restart_status` is what is answered while the
-    BMC itself restarts.
+    `session_seconds` is how long an IPMI session may be silent, `reading_refused` names the sensor that tells nothing,
+    `bmc_restart_status` is what is answered while the BMC itself restarts.
     """
 
     drop_rate: float = 0.0
@@ -40,6 +40,7 @@ class Faults:
     lockout_after: int = 0
     lockout_seconds: float = 60.0
     sessions_full: bool = False
+    session_seconds: float = 60.0
     busy_next: int = 0
     unavailable_next: int = 0
     reset_next: int = 0

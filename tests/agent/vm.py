@@ -108,7 +108,7 @@ def booted(
     load("build").build(variant, output, lambda _phase, _part: None, extras)
     port = free_port()
     append = f"console=tty0 console=ttyS0 panic=5 BOOTIF=01-{MAC.replace(':', '-')}"
-    append += f" ipa-api-url=http://10.0.2.2:{api.port} ipa-inspection-collectors=default {frame.words}"
+    append += f" ipa-api-url=http://10.0.2.2:{api.port} ipa-inspection-collectors=default,tpm {frame.words}"
     hull = Hull(output, output / "initrd", folder / "disk", folder / "serial", frame)
     command = hull.command(append, forward=f",hostfwd=tcp:127.0.0.1:{port}-:9999")
     disk, serial = hull.disk, hull.serial

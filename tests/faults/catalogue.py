@@ -32,7 +32,7 @@ _watch = {"began": 0.0}
 
 
 class Fault(NamedTuple):
-    """``cause`` and ``action``: words that the sentence must hold, the latter "" where work goes on.
+    """``cause`` and ``action``: words that the sentence must hold.
 
     ``later``: what tells within a minute where this very sentence comes at a deadline, which the test moves near.
     """
@@ -63,11 +63,12 @@ FAULTS: dict[str, Fault] = {
     "ipmi-slow": Fault("BMC", "each answer takes 20 s", "too slow", "Restart the BMC", _IPMI),
     "ipmi-sessions-full": Fault("BMC", "all its sessions are in use", "no free session", "Close other", _IPMI),
     "ipmi-wrong-password": Fault("BMC", "the node has another password", "password", "Correct ipmi_password", _IPMI),
+    "ipmi-1.5-wrong-password": Fault("BMC", "the same, with IPMI 1.5", "to the password", "Correct ipmi_pass", _IPMI),
     "ipmi-locked-out": Fault("BMC", "it locks the account after a wrong password", "locked", "Wait until", _IPMI),
     "ipmi-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at the", _IPMI),
     "ipmi-boot-forgotten": Fault("BMC", "takes the boot device and forgets it", "holds none", "Update or reset", _IPMI),
-    "ipmi-boot-ignored": Fault("BMC", "the machine ignores the boot device", "no DHCP request", "wrong VLAN", _IPMI),
-    "ipmi-gone-in-a-run": Fault("BMC", "it dies while the image is written", "No IPMI answer", "", _IPMI),
+    "ipmi-boot-ignored": Fault("BMC", "the machine ignores the boot device", "no DHCP request", "Look at", _IPMI),
+    "ipmi-gone-in-a-run": Fault("BMC", "it dies while the image is written", "No IPMI answer", "Check the", _IPMI),
     "redfish-wrong-password": Fault("BMC", "the node has another password", "refuses the user", "Correct", _REDFISH),
     "redfish-locked-out": Fault("BMC", "it locks the account", "lock the account", "Correct", _REDFISH),
     "redfish-sessions-full": Fault("BMC", "no session is free", "too many sessions", "Close other", _REDFISH),
@@ -75,11 +76,11 @@ FAULTS: dict[str, Fault] = {
     "redfish-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at", _REDFISH),
     "redfish-boot-forgotten": Fault("BMC", "takes the override and forgets it", "override is None", "Update", _REDFISH),
     "redfish-media-refused": Fault(
-        "BMC", "refuses virtual media", "answered 500", "Check the peer's firmware", _REDFISH
+        "BMC", "refuses virtual media", "answered 500", "Check that the BMC reaches", _REDFISH
     ),
     "redfish-silent": Fault("BMC", "takes connections, never answers", "did not answer", "Check address", _REDFISH),
-    "redfish-slow": Fault("BMC", "each answer takes 20 s", "takes long", "", _REDFISH),
-    "redfish-gone-in-a-run": Fault("BMC", "its port closes before a run", "Connection refused", "", _REDFISH),
+    "redfish-slow": Fault("BMC", "each answer takes 20 s", "takes long", "restart the BMC", _REDFISH),
+    "redfish-gone-in-a-run": Fault("BMC", "its port closes before a run", "Connection refused", "Check", _REDFISH),
     "redfish-stays-away": Fault(
         "BMC", "it does not come back", "Connection refused", "Check address", _REDFISH, _WAITING
     ),
@@ -130,6 +131,9 @@ FAULTS: dict[str, Fault] = {
     "dhcp-no-address": Fault(
         "netboot", "the address range is used up", "no address available", "provision_range", _SILENCE
     ),
+    "dhcp-neighbours-full": Fault(
+        "netboot", "the host's ARP table is full", "could not send it", "raise net", _SILENCE
+    ),
     "dhcp-not-taken": Fault(
         "network", "it takes another server's offer", "has not taken it", "look for a second DHCP", _SILENCE
     ),
@@ -166,7 +170,7 @@ _PLACES = [
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
     (re.compile(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b"), "MAC"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "DIGEST"),
-    (re.compile(r"(?<![\w/.])(/[\w.+-]+){2,}"), "PATH"),
+    (re.compile(r"(?<![\w/.])(/[\w.+-]*[\w+-]){2,}"), "PATH"),
     (re.compile(r"(%2F[\w.+-]+)+"), "PATH"),
     (re.compile(r"/test\d+(?=\?)"), "/NAME"),  # a database of tests/servers
     (re.compile(r"\b127(\.\d+){3}(:\d+)?"), "ADDRESS"),
@@ -229,7 +233,7 @@ def verdict(name: str) -> str:
         return "wrong: another cause"
     if fault.action not in shown:
         return "wrong: not what to do"
-    return "right" if fault.action else "right, goes on by itself"
+    return "right"
 
 
 def _within(name: str) -> str:
@@ -278,8 +282,7 @@ _HEAD = f"""# Faults and what is said of them
 
 {len(FAULTS)} faults that the tests inject, and the sentence that `last_error`, the run's reason or the command line
 showed when they were injected last. Each test fails when the sentence is another than here, names another cause, or
-does not say what to do. (Some are told while work goes on by itself, or are one part of a longer reason: of those
-only the cause is asked.) "within" counts from the beginning of the test, which sets things up first, or from its last
+does not say what to do. "within" counts from the beginning of the test, which sets things up first, or from its last
 sentence, so the fault itself was told sooner; what is told after more than {LIMIT} s fails the test. ADDRESS, UUID, N
 and the like stand for what differs from run to run. Which test injects which fault stands in the last table. Written
 by the tests: `INGOT_WRITE_DOCS=1 ./ingot test` with their files, then with tests/faults."""

@@ -27,6 +27,7 @@ def test_a_fault_is_injected_and_its_sentence_names_cause_and_action(name: str) 
     assert f'"{name}"' in text, f"{fault.test} does not tell of it"
     assert shown, f"run {fault.test} with INGOT_WRITE_DOCS=1"
     assert fault.cause in shown
+    assert fault.action, "an operator is told what to do of every fault"
     assert fault.action in shown
 
 

@@ -12,7 +12,12 @@ TRIED: dict[str, dict[str, tuple[str, ...]]] = {
     "BMC": {
         "dead": ("ipmi-silent", "redfish-silent", "redfish-refused", f"{_E2E}/test_bmc_faults.py"),
         "slow (20 s)": ("ipmi-slow", "redfish-slow"),
-        "wrong password": ("ipmi-wrong-password", "redfish-wrong-password", f"{_E2E}/test_bmc_faults.py"),
+        "wrong password": (
+            "ipmi-wrong-password",
+            "ipmi-1.5-wrong-password",
+            "redfish-wrong-password",
+            f"{_E2E}/test_bmc_faults.py",
+        ),
         "locked out": ("ipmi-locked-out", "redfish-locked-out"),
         "session limit": ("ipmi-sessions-full", "redfish-sessions-full"),
         "certificate expired": ("redfish-certificate",),

@@ -40,7 +40,7 @@ _FILES = {
 }
 _NEEDLESS = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer")
 _KERNEL = "root=/dev/vda ro console=ttyS0 net.ifnames=0 no_timer_check quiet"
-_SPARE = 700 * osimage_disk.MIB
+_SPARE = 3072 * osimage_disk.MIB
 MEMORY_MB = 1024
 API_PORT = 6385
 

@@ -37,6 +37,7 @@ def test_names_give_the_rest_and_always_the_same() -> None:
         ({"name": "r", "machines": [{"name": "a", "processor": "vax"}]}, "processor of machine 0"),
         ({"name": "r", "machines": [{"name": "a", "processor": "aarch64"}]}, "has no BIOS"),
         ({"name": "r", "machines": [{"name": "a", "password": "x" * 21}]}, "at most 20 bytes"),
+        ({"name": "r", "machines": [{"name": "a", "ipmi_versions": "2.0 3.0"}]}, "ipmi_versions '2.0 3.0' is unknown"),
         ({"name": "r", "machines": [{"name": "a"}], "address": "192.0.2.256/24"}, r"192\.0\.2\.256"),
         ({"name": "r", "machines": [{"name": "a"}], "bmc_network": "198.51.100.1/24"}, "has host bits set"),
         ({"name": "r", "machines": [{"name": "a"}, {"name": "b"}], "bmc_network": "198.51.100.0/31"}, "too small"),

@@ -17,7 +17,7 @@ from ingot_rack.ipmi import suites, wire
 from ingot_rack.ipmi.suites import Suite
 
 LIMIT = 16
-IDLE_SECONDS, HALF_OPEN_SECONDS, SILENT_SECONDS = 60.0, 10.0, 1.0
+HALF_OPEN_SECONDS, SILENT_SECONDS = 10.0, 1.0
 PRIVILEGE_USER, PRIVILEGE_OPERATOR, PRIVILEGE_ADMINISTRATOR = 2, 3, 4
 
 NO_RESOURCES, INVALID_SESSION, UNAUTHORIZED_ROLE = 0x01, 0x02, 0x0A
@@ -109,12 +109,12 @@ class Sessions:
     def in_use(self) -> int:
         """How many sessions are active and have not idled away."""
         now = time.monotonic()
-        return sum(one.active and now - one.used_at <= IDLE_SECONDS for one in self._table.values())
+        return sum(one.active and now - one.used_at <= self._bmc.faults.session_seconds for one in self._table.values())
 
     def find(self, bmc_id: int) -> Opened | None:
         """The session with this number, unless it has idled away."""
         session = self._table.get(bmc_id)
-        if session and time.monotonic() - session.used_at > IDLE_SECONDS:
+        if session and time.monotonic() - session.used_at > self._bmc.faults.session_seconds:
             self.close(bmc_id)
             return None
         return session
@@ -245,7 +245,7 @@ class Sessions:
                 # a console that finds RAKP 2 wrong (a wrong password) may simply fall silent: ipmitool 1.8.19 does
                 session.given_up = True
                 self._bmc.note_login(good=False)
-            if age > (IDLE_SECONDS if session.active else HALF_OPEN_SECONDS):
+            if age > (self._bmc.faults.session_seconds if session.active else HALF_OPEN_SECONDS):
                 self.close(bmc_id)
 
 

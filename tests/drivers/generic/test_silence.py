@@ -114,6 +114,10 @@ class Watched:
          "asked for an address and was refused: no address available{}; make the setting provision_range wider"),
         ("dhcp-not-taken", "1 DHCPOFFER(br0) 10.0.0.5 {mac}",
          "was offered 10.0.0.5 and has not taken it{}; look for a second DHCP server on this network"),
+        ("dhcp-neighbours-full",
+         "1 DHCPOFFER(br0) 10.0.0.5 {mac}\ndnsmasq-dhcp[1]: ARP-cache injection failed: No buffer space available",
+         "was offered 10.0.0.5, but this host could not send it: No buffer space available{}; raise "
+         "net.ipv4.neigh.default.gc_thresh3 above the number of machines it talks to"),
         ("tftp-blocked", "1 DHCPACK(br0) 10.0.0.5 {mac}",
          "got the address 10.0.0.5, but did not load its boot program{}; look whether TFTP (UDP 69) is blocked"),
     ],
@@ -124,7 +128,8 @@ async def test_dhcp_was_seen(tmp_path: Path, name: str, line: str, words: str) -
         ctx = await site.context("ipmi", {"ipmi_address": "127.0.0.1"})
         mac = ctx.macs()[0]
         now = time.time()
-        boot.trace.feed(f"dnsmasq-dhcp[1]: {line.format(mac=mac)}", now)
+        for one in line.format(mac=mac).splitlines():
+            boot.trace.feed(f"dnsmasq-dhcp[1]: {one}", now)
         said = await ctx.boot.explain_silence(ctx, now - 1)
         assert said == f"{mac} {words.format(' (0 s ago, nothing since)')}"
         catalogue.told(name, said)
