@@ -86,6 +86,11 @@ def test_the_settings_file_is_for_who_runs_the_service(run: Run, tmp_path: Path,
     assert {path.stat().st_uid for path in data.rglob("*")} == {12345}
 
 
+@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "https://127.0.0.1:"), ("::", "https://[::1]:")])
+def test_init_names_an_address_that_can_be_called(run: Run, place: list[str], host: str, url: str) -> None:
+    assert f"export INGOT_URL={url}6385 " in run("init", *place, "--set", f"host={host}").stdout
+
+
 def test_init_refuses_a_wrong_setting_before_it_makes_anything(run: Run, tmp_path: Path, place: list[str]) -> None:
     result = run("init", *place, "--set", "hots=0.0.0.0")
     assert result.exit_code == 2

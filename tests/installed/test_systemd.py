@@ -61,6 +61,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
         told = made.run(f"ingot init {chosen} --password-file /root/password")
         start = "systemctl enable --now ingot"
         assert start in told, "init says how to go on under systemd"
+        assert "INGOT_URL=https://127.0.0.1:6385 " in told, "what listens on all addresses is called at one"
         made.run(start)
         ready(made)
         yield made

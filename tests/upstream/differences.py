@@ -229,7 +229,9 @@ INTENDED: tuple[Intended, ...] = (
     Intended(r"/properties/? ", r"^body\.fake_", "The drivers' own keys of driver_info are ingot's."),
     Intended(r"logical_disk_properties", r"^body\.", "The texts that explain RAID keys are ingot's own."),
     # port groups, inspection rules
-    Intended(r"^GET /v1/portgroups/a b ", r".", "What can be neither uuid nor name is refused by the resource."),
+    Intended(
+        r"^GET /v1/portgroups/a b ", r".", "What can be neither uuid nor name is refused by the resource.", (400, 400)
+    ),
     Intended(
         r"^\w+ /v1/inspection_rules", r"(links\[\d\]\.href|\.next)$", "Links lead to the rule; upstream's lead nowhere."
     ),

@@ -13,6 +13,6 @@ _CALLERS = (f"{PROJECT} service", f"{PROJECT} admin", "owner service", "system s
 
 
 def calls(projects: Mapping[str, str]) -> list[Call]:
-    """The scenario."""
-    asked = [*looking.asked(projects), *changing.asked(projects)]
-    return flat(place.made(projects), *(by(who, asked) for who in _CALLERS))
+    """The scenario: all look before one changes anything, for what changed is another scenario's matter."""
+    asked = (looking.asked(projects), changing.asked(projects))
+    return flat(place.made(projects), *(by(who, part) for part in asked for who in _CALLERS))
