@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +32,8 @@ from ingot_agent import (
 )
 
 WORKERS = 4
+_AHEAD = 4  # what is asked for before a worker is free: an answer may be long on its way over a full link
+_PACE = 0.1  # from an answer to the next question, which the image server gets from each machine of a rack
 _RUN = 64 << 20  # what is fetched in one request while nobody shares the image
 _SILENCE = 5.0  # until a server that gave no answer is asked again
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.4
@@ -63,8 +67,8 @@ class _State:
     """What all workers know, guarded by one condition."""
 
     mine: int = 0
+    queue: deque[_Task] = field(default_factory=deque[_Task])
     working: int = 0
-    asking: bool = False
     running: bool = False
     ask_after: float = 0.0
     done: list[int] = field(default_factory=list[int])
@@ -110,11 +114,12 @@ class Sharing:
 
     def fill(self, pipe: transfer.Pipe) -> None:
         """Bring all chunks, verified. Raises what fetching from the image server raises."""
-        workers = [threading.Thread(target=self._work, args=(pipe,), daemon=True) for _ in range(WORKERS)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        threads = [threading.Thread(target=self._work, args=(pipe,), daemon=True) for _ in range(WORKERS)]
+        threads.append(threading.Thread(target=self._plan_on, args=(pipe,), daemon=True))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         if self._state.error is not None:
             raise self._state.error
         if self._state.handed:
@@ -134,8 +139,12 @@ class Sharing:
                     if not task.from_run:
                         reader.close()  # the next such chunk is far off, and the server serves a whole rack
 
-        error = guard.outcome(work)[1]
+        self._watch(work)
         reader.close()
+
+    def _watch(self, work: Callable[[], None]) -> None:
+        """Do a thread's work; its failure ends all of it."""
+        error = guard.outcome(work)[1]
         if error is not None:
             with self._changed:
                 self._state.error = self._state.error or error
@@ -143,59 +152,77 @@ class Sharing:
 
     def _next(self, pipe: transfer.Pipe) -> _Task | None:
         """What to fetch next; None when nothing is left, or all is over."""
-        while self._may_ask(pipe):
-            task = self._asked(pipe)
-            if task is not None:
-                return task
-        return None
-
-    def _may_ask(self, pipe: transfer.Pipe) -> bool:
-        """Wait for this worker's turn to ask: one asks at a time. False when there is nothing to ask for any more."""
         state = self._state
         with self._changed:
-            while state.asking or state.mine == self._all:
-                if self._over(pipe) or (state.mine == self._all and not state.working):
-                    return False
+            while not self._over(pipe) and not self._finished():
+                if state.queue:
+                    state.working += 1
+                    self._changed.notify_all()
+                    return state.queue.popleft()
                 self._changed.wait(0.5)
-            state.asking = not self._over(pipe)
-            return state.asking
-
-    def _asked(self, pipe: transfer.Pipe) -> _Task | None:
-        """Ask until there is something to do; None when nothing is to be asked for now, or all is over."""
-        state, pause, began = self._state, 0.0, time.monotonic()
-        try:
-            while not self._over(pipe):
-                answer = self._ask() if time.monotonic() >= state.ask_after else None
-                with self._changed:
-                    waiting = time.monotonic() - began < _STARVED and answer is not None and _is_wait(answer)
-                    task = None if waiting else self._take(answer)
-                    if task is not None or state.mine == self._all:
-                        return task
-                    pause = min(_LONGEST_PAUSE, pause * 1.5 + _FIRST_PAUSE)
-                    self._changed.wait(pause)
             return None
-        finally:
-            with self._changed:
-                state.asking = False
-                self._changed.notify_all()
+
+    def _finished(self) -> bool:
+        state = self._state
+        return state.mine == self._all and not state.working and not state.queue
 
     def _over(self, pipe: transfer.Pipe) -> bool:
         return pipe.stopped.is_set() or self._state.error is not None
 
-    def _take(self, answer: dict[str, Any] | None) -> _Task | None:
-        """Make a task of an answer; without a usable one the next run from the image server, one at a time."""
+    def _plan_on(self, pipe: transfer.Pipe) -> None:
+        """Ask the image server what to fetch, ahead of the workers, until all is fetched or over."""
+
+        def ask_on() -> None:
+            state, pause, given = self._state, 0.0, time.monotonic()
+            while self._may_ask(pipe):
+                answer = self._ask() if time.monotonic() >= state.ask_after else None
+                with self._changed:
+                    starved = time.monotonic() - given > _STARVED and state.working < WORKERS
+                    if self._take(answer, starved):
+                        given, pause = time.monotonic(), 0.0
+                        self._changed.notify_all()
+                    else:
+                        pause = min(_LONGEST_PAUSE, pause * 1.5 + _FIRST_PAUSE)
+                pipe.stopped.wait(_PACE + pause)
+
+        self._watch(ask_on)
+
+    def _may_ask(self, pipe: transfer.Pipe) -> bool:
+        """Wait until there is something to ask for or to tell. False when all is fetched, or over."""
         state = self._state
-        number = None if answer is None else answer.get("chunk")
-        if isinstance(number, int) and 0 <= number < len(self._plan.extents) and not state.mine >> number & 1:
-            task = _Task(number, (self._plan.extents[number],), fields.text(answer or {}, "giver"))
-        elif state.running or state.mine == self._all:
-            return None
-        else:
-            task = self._run(0 if answer is not None and _is_wait(answer) else _RUN)
-        state.mine |= task.bits
-        state.working += 1
-        state.running = state.running or task.from_run
-        return task
+        with self._changed:
+            while not self._over(pipe) and not self._finished():
+                if self._room() or state.done or state.bad:
+                    return True
+                self._changed.wait(0.5)
+            return False
+
+    def _room(self) -> int:
+        """How many more chunks the workers can be given."""
+        state = self._state
+        if state.mine == self._all:
+            return 0
+        return max(0, WORKERS + _AHEAD - state.working - len(state.queue))
+
+    def _take(self, answer: dict[str, Any] | None, starved: bool) -> bool:
+        """Put the tasks of an answer into the queue; without any, the next run from the image server, one at a time.
+
+        Whether there were any.
+        """
+        state, known = self._state, len(self._plan.extents)
+        tasks = [_Task(number, (self._plan.extents[number],), giver) for number, giver in _told(answer, known)]
+        tasks = [task for task in tasks if not state.mine & task.bits]
+        idle = self._room() and not state.queue and not state.running
+        if not tasks and idle and (starved or not _is_wait(answer)):
+            tasks = [self._run(0 if starved else _RUN)]
+            state.running = True
+        for task in tasks:
+            state.mine |= task.bits
+            if task.giver:
+                state.queue.append(task)
+            else:  # the image server's place must not stay empty
+                state.queue.appendleft(task)
+        return bool(tasks)
 
     def _run(self, most: int) -> _Task:
         """The first extents that nobody fetches, as far as they touch, one at least and about ``most`` bytes."""
@@ -216,8 +243,7 @@ class Sharing:
             state.working -= 1
             state.running = state.running and not task.from_run
             if seconds is None:
-                state.mine &= ~task.bits
-                state.bad.append(task.giver)
+                self._refuse(task)
                 self._fail()
             else:
                 if task.giver:
@@ -226,6 +252,16 @@ class Sharing:
                 state.average = each if not state.average else state.average * 0.9 + each * 0.1
                 state.done.append(task.first)
             self._changed.notify_all()
+
+    def _refuse(self, failed: _Task) -> None:
+        """Have a chunk, and all that were to come from the same giver, come from elsewhere."""
+        state = self._state
+        from_there = [task for task in state.queue if task.giver == failed.giver]
+        for task in from_there:
+            state.queue.remove(task)
+        for task in (failed, *from_there):
+            state.mine &= ~task.bits
+        state.bad.append(failed.giver)
 
     def _fail(self) -> None:
         """Count a failed giver; after too many in a row the image server is relied on for a while."""
@@ -259,7 +295,7 @@ class Sharing:
         state, answer = self._state, None
         with self._changed:
             done, state.done, bad, state.bad = state.done, [], state.bad, []
-            mine = state.mine
+            mine, more = state.mine, f"{more}&want={self._room()}"
         for _ in range(2):  # the server drops connections that were idle for long
             found, error = guard.outcome(lambda: self._request(mine, done, bad, more))
             if error is None:
@@ -298,8 +334,24 @@ def fits(plan: chunkmap.ChunkMap) -> bool:
     return 0 < len(plan.extents) <= _MOST_CHUNKS
 
 
-def _is_wait(answer: dict[str, Any]) -> bool:
-    wait: object = answer.get("wait")
+def _told(answer: dict[str, Any] | None, known: int) -> list[tuple[int, str]]:
+    """Chunks and their givers ("": the image server) of an answer; what is not understood is left out."""
+    if answer is None:
+        return []
+    more = answer.get("more")
+    pairs: list[Any] = [[answer.get("chunk"), answer.get("giver", "")], *(more if isinstance(more, list) else [])]
+    found: dict[int, str] = {}
+    for pair in pairs:
+        match pair:
+            case [int(number), str(giver)] if 0 <= number < known:
+                found.setdefault(number, giver)
+            case _:
+                pass
+    return list(found.items())
+
+
+def _is_wait(answer: dict[str, Any] | None) -> bool:
+    wait: object = None if answer is None else answer.get("wait")
     return isinstance(wait, int | float) and wait > 0
 
 

@@ -50,17 +50,40 @@ def test_what_somebody_has_comes_from_there_the_rarest_first() -> None:
 
 
 def test_a_giver_is_not_asked_for_more_than_it_can_send() -> None:
-    swarm = Swarm(8)
-    swarm.answer(question("a", 0xFF, 0xFF), 0)
+    swarm = Swarm(20)
+    whole = (1 << 20) - 1
+    swarm.answer(Question("a", 20, whole, whole), 0)
     mine = 0
     givers: list[str] = []
-    for _ in range(6):
-        answer = swarm.answer(question("b", mine), 0)
+    for _ in range(14):
+        answer = swarm.answer(Question("b", 20, mine, 0), 0)
         mine |= 1 << (answer.chunk or 0)
         givers.append(answer.giver)
-    assert givers == ["a"] * 4 + [""] * 2
-    rest = swarm.answer(question("b", mine, done=tuple(range(8))), 0)
+    assert givers == ["a"] * 12 + [""] * 2
+    rest = swarm.answer(Question("b", 20, mine, 0, done=tuple(range(20))), 0)
     assert rest.giver == "a"
+
+
+def test_who_wants_more_is_told_more_and_one_of_them_from_the_controller() -> None:
+    swarm = Swarm(8)
+    swarm.answer(question("a", 0b00001111, 0b00000111), 0)
+    swarm.answer(question("b", 0b00001111, 0b00001000), 0)
+    answer = swarm.answer(question("c", want=5), 0)
+    assert (answer.chunk, answer.giver) == (5, ""), "a chunk that nobody has or fetches"
+    assert sorted(answer.more) == [(0, "a"), (1, "a"), (2, "a"), (3, "b")]
+    assert swarm.answer(question("d", want=2), 0).more[0][1] in {"a", "b"}, "the other's booking bars nobody"
+
+
+def test_places_of_a_machine_that_is_silent_are_given_back() -> None:
+    """One that rests after failures keeps its chunks, and says nothing for as long."""
+    swarm = Swarm(8)
+    swarm.answer(question("b"), 0)
+    mine = 0
+    for _ in range(6):  # all places of the controller
+        mine |= 1 << (swarm.answer(question("a", mine), 0).chunk or 0)
+    assert swarm.answer(question("b"), 5).wait > 0
+    assert swarm.answer(question("b"), 11).giver == ""
+    assert swarm.answer(question("a", mine), 12).wait == 0, "and is not forgotten"
 
 
 def test_a_giver_that_failed_is_left_alone_for_a_while() -> None:
@@ -122,6 +145,7 @@ def test_a_machine_behind_a_translated_address_is_not_offered() -> None:
     "query",
     ["", "of=8", f"of=0&giver=1-{TOKEN}", f"of=99999999&giver=1-{TOKEN}", f"of=2000000&giver=1-{TOKEN}",
      "of=8&giver=1-short", f"of=8&giver=1-{TOKEN}&mine=xyz", f"of=8&giver=1-{TOKEN}&done=,",
+     f"of=8&giver=1-{TOKEN}&want=-1",
      f"of=8&giver=1-{TOKEN}&{'&'.join(f'a{n}=1' for n in range(30))}"],
 )  # fmt: skip
 def test_nonsense_is_refused(query: str) -> None:
