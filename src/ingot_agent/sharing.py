@@ -32,11 +32,11 @@ from ingot_agent import (
 )
 
 WORKERS = 4
-_AHEAD = 4  # what is asked for before a worker is free: an answer may be long on its way over a full link
-_PACE = 0.1  # from an answer to the next question, which the image server gets from each machine of a rack
+_MOST_AHEAD = 28  # told before a worker is free: the next answer may be long on its way over a full link
+_PACE = 0.1  # from an answer to the next question, at least; the image server says more when it serves a rack
 _RUN = 64 << 20  # what is fetched in one request while nobody shares the image
 _SILENCE = 5.0  # until a server that gave no answer is asked again
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.4
+_LONGEST_PAUSE = 0.5
 _STARVED = 10.0  # told to wait for so long, this machine helps itself
 _MOST_CHUNKS = 40_000  # of more the sets do not fit into a request
 _MOST_TOLD = 64  # that an unheard question leaves for the next, which must not grow for ever
@@ -71,6 +71,8 @@ class _State:
     working: int = 0
     running: bool = False
     ask_after: float = 0.0
+    pace: float = _PACE
+    together: bool = False
     done: list[int] = field(default_factory=list[int])
     bad: list[str] = field(default_factory=list[str])
     error: Exception | None = None
@@ -173,17 +175,15 @@ class Sharing:
         """Ask the image server what to fetch, ahead of the workers, until all is fetched or over."""
 
         def ask_on() -> None:
-            state, pause, given = self._state, 0.0, time.monotonic()
+            state, given = self._state, time.monotonic()
             while self._may_ask(pipe):
                 answer = self._ask() if time.monotonic() >= state.ask_after else None
                 with self._changed:
-                    starved = time.monotonic() - given > _STARVED and state.working < WORKERS
-                    if self._take(answer, starved):
-                        given, pause = time.monotonic(), 0.0
+                    self._note(answer)
+                    if self._take(answer, time.monotonic() - given > _STARVED):
+                        given = time.monotonic()
                         self._changed.notify_all()
-                    else:
-                        pause = min(_LONGEST_PAUSE, pause * 1.5 + _FIRST_PAUSE)
-                pipe.stopped.wait(_PACE + pause)
+                pipe.stopped.wait(state.pace)
 
         self._watch(ask_on)
 
@@ -198,23 +198,32 @@ class Sharing:
             return False
 
     def _room(self) -> int:
-        """How many more chunks the workers can be given."""
+        """How many more chunks to be told of: as many as are fetched until the answer after the next."""
         state = self._state
         if state.mine == self._all:
             return 0
-        return max(0, WORKERS + _AHEAD - state.working - len(state.queue))
+        ahead = min(_MOST_AHEAD, 1 + int(WORKERS * state.pace / state.average)) if state.average else 1
+        return max(0, WORKERS + ahead - state.working - len(state.queue))
+
+    def _note(self, answer: dict[str, Any] | None) -> None:
+        """How soon the image server wants to be asked again, and whether other machines get the image, too."""
+        state = self._state
+        if answer is None:
+            state.pace = _LONGEST_PAUSE
+            return
+        wait: object = answer.get("wait")
+        state.together = not answer.get("alone")
+        state.pace = min(max(_PACE, wait), _SILENCE) if isinstance(wait, int | float) else _LONGEST_PAUSE
 
     def _take(self, answer: dict[str, Any] | None, starved: bool) -> bool:
-        """Put the tasks of an answer into the queue; without any, the next run from the image server, one at a time.
-
-        Whether there were any.
+        """Put the tasks of an answer into the queue. Without any: the next run from the image server, one at a time, of
+        one chunk only where machines share, which a full link lets wait for answers. Whether there were any.
         """
         state, known = self._state, len(self._plan.extents)
         tasks = [_Task(number, (self._plan.extents[number],), giver) for number, giver in _told(answer, known)]
         tasks = [task for task in tasks if not state.mine & task.bits]
-        idle = self._room() and not state.queue and not state.running
-        if not tasks and idle and (starved or not _is_wait(answer)):
-            tasks = [self._run(0 if starved else _RUN)]
+        if not tasks and self._room() and not state.queue and not state.running and (starved or not state.together):
+            tasks = [self._run(0 if state.together else _RUN)]
             state.running = True
         for task in tasks:
             state.mine |= task.bits
@@ -269,7 +278,7 @@ class Sharing:
         enough, rest = (_ENOUGH, _REST) if state.handed else (_ENOUGH_AT_FIRST, _REST_AT_FIRST)
         state.failures += 1
         if state.failures >= enough:
-            state.failures, state.ask_after = 0, time.monotonic() + rest
+            state.failures, state.ask_after, state.together = 0, time.monotonic() + rest, False
             log.line(f"{enough} machines in a row handed nothing on. For {rest:.0f} s none is asked")
 
     def _from_giver(self, task: _Task, pipe: transfer.Pipe) -> float | None:
@@ -348,11 +357,6 @@ def _told(answer: dict[str, Any] | None, known: int) -> list[tuple[int, str]]:
             case _:
                 pass
     return list(found.items())
-
-
-def _is_wait(answer: dict[str, Any] | None) -> bool:
-    wait: object = None if answer is None else answer.get("wait")
-    return isinstance(wait, int | float) and wait > 0
 
 
 def _room(roots: settings.Roots) -> int:

@@ -17,11 +17,13 @@ import msgspec
 
 from ingot.netboot import httpwire
 
-_OWN_PLACES = 6
+_OWN_PLACES = 4
 """Chunks of one image that the controller sends at once: few, so that the first is soon there to be handed on."""
-_GIVER_PLACES = 12
-"""Chunks that a machine is to hand on: more than it sends at once, for takers are told some ahead."""
-_MOST_AHEAD = 16
+_GIVER_PLACES = 4
+"""Chunks that a machine is to hand on: few, or newer holders idle; more for who wants more at once."""
+_MOST_WANTED = 32
+_QUESTIONS = 150
+"""Questions a second of all machines of an image: their answers share the controller's link with its chunks."""
 _UNHEARD = 10.0
 """Seconds after which the places that a silent machine's fetches hold are free again: it may rest, or be gone."""
 _SILENT = 60.0
@@ -34,7 +36,7 @@ _LOOKS = 48
 """Chunks compared for a choice: of a large image not all are looked at for each question."""
 _STRIDE = 2_654_435_761
 """Each choice begins at another place of the image: a prime near 2^32 divided by the golden ratio."""
-_WAIT = 0.05
+_LEAST_WAIT = 0.05
 _NAME = re.compile(r"[0-9]{1,5}-[0-9a-f]{32}")
 _NUMBERS = re.compile(r"(?:[0-9]{1,7},)*[0-9]{1,7}")
 _BITS = re.compile(r"[0-9a-f]+")
@@ -60,7 +62,7 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What to do: fetch ``chunk`` from ``giver`` ("": the controller), or ``wait`` seconds and ask again.
+    """What to do: fetch ``chunk`` from ``giver`` ("": the controller), and ask again after ``wait`` seconds.
 
     ``more``: what to fetch after it, each with its giver, for who wants to be told more than one. ``alone``: nobody
     else gets this image now: fetch from the controller as without sharing.
@@ -114,9 +116,10 @@ class Swarm:
         if len(self._machines) == 1:
             return Answer(alone=True)
         chosen = self._choose(asked, machine)
+        wait = max(_LEAST_WAIT, len(self._machines) / _QUESTIONS)
         if not chosen:
-            return Answer(wait=_WAIT)
-        return Answer(*chosen[0], more=tuple(chosen[1:]))
+            return Answer(wait=wait)
+        return Answer(*chosen[0], wait, more=tuple(chosen[1:]))
 
     def _choose(self, asked: Question, machine: _Machine) -> list[tuple[int, str]]:
         """Chunks for this machine to fetch, booked; at most one from the controller, for others need it too."""
@@ -125,7 +128,7 @@ class Swarm:
         if (fresh := self._fresh(wanted)) >= 0:
             chosen.append(self._book(machine, fresh, ""))
         givers = self._givers(asked.giver, machine, wanted)
-        while len(chosen) < asked.want and (held := self._held(givers, wanted & ~machine.mine)):
+        while len(chosen) < asked.want and (held := self._held(givers, wanted & ~machine.mine, asked.want)):
             chosen.append(self._book(machine, *held))
         if not chosen and wanted and self._own_giving < _OWN_PLACES:  # its link has nothing better to do
             chosen.append(self._book(machine, self._rarest(wanted), ""))
@@ -153,12 +156,12 @@ class Swarm:
             if name != asker and (common := other.offer & wanted) and machine.shunned.get(name, 0.0) <= machine.seen
         ]
 
-    def _held(self, givers: list[tuple[str, int]], wanted: int) -> tuple[int, str] | None:
+    def _held(self, givers: list[tuple[str, int]], wanted: int, want: int) -> tuple[int, str] | None:
         """The rarest of the wanted chunks that the least busy machine has: no machine's link may idle."""
         free = [
             (machine.giving, machine.gave, name, common & wanted)
             for name, common in givers
-            if (machine := self._machines[name]).giving < _GIVER_PLACES and common & wanted
+            if (machine := self._machines[name]).giving < max(_GIVER_PLACES, want) and common & wanted
         ]
         if not free:
             return None
@@ -258,7 +261,7 @@ def _parse(request: httpwire.Request) -> Question:
     whole = (1 << int(count)) - 1
     reachable = values.get("host") == request.client  # behind a translated address nobody would find it
     done = _matching(values, "done", _NUMBERS) if "done" in values else ""
-    want = min(int(_matching(values, "want", _COUNT, "1")), _MOST_AHEAD)
+    want = min(int(_matching(values, "want", _COUNT, "1")), _MOST_WANTED)
     return Question(
         f"{request.client} {name}",
         int(count),
