@@ -98,7 +98,7 @@ class Rack:
             sh("tc", "-n", space, "qdisc", "add", "dev", link, "root", *shape)
 
     def _introduce(self, name: str) -> None:
-        """Tell a machine all others' hardware addresses: one kernel learns 1,024 at most, and here it plays all of them."""
+        """Tell a machine all others' hardware addresses: one kernel learns 1,024, and here it plays all machines."""
         lines = [f"neigh replace {_address(n)} lladdr {_mac(n)} dev nic nud permanent" for n in range(len(self.names))]
         subprocess.run(["ip", "-n", name, "-batch", "-"], input="\n".join(lines), text=True, check=True, timeout=60)
 
