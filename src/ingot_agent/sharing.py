@@ -183,16 +183,21 @@ class Sharing:
                     if self._take(answer, time.monotonic() - given > _STARVED):
                         given = time.monotonic()
                         self._changed.notify_all()
-                pipe.stopped.wait(state.pace)
+                    self._changed.wait_for(lambda: self._over(pipe) or self._idle(), state.pace)
 
         self._watch(ask_on)
+
+    def _idle(self) -> bool:
+        """Whether what this machine fetched alone has ended: what is next needs nobody else, and must not wait."""
+        state = self._state
+        return not (state.together or state.running or state.queue)
 
     def _may_ask(self, pipe: transfer.Pipe) -> bool:
         """Wait until there is something to ask for or to tell. False when all is fetched, or over."""
         state = self._state
         with self._changed:
             while not self._over(pipe) and not self._finished():
-                if self._room() or state.done or state.bad:
+                if self._room() or ((state.done or state.bad) and time.monotonic() >= state.ask_after):
                     return True
                 self._changed.wait(0.5)
             return False
