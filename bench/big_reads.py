@@ -71,7 +71,8 @@ def main() -> None:
                 rows += [read(pid, port, what, path, wanted.rounds, nodes) for what, path in reads(middle)]
                 rows += [follow(pid, port, count, wanted.changes, nodes) for count in (0, wanted.listeners)]
     worst = max(row["CPU, ms"] for row in rows if "=" in row["what"] and row["nodes"] == wanted.nodes[-1])
-    taking.tell(f"the dearest filter over {wanted.nodes[-1]:,} nodes takes {worst} ms of CPU", rows=rows)
+    headline = f"the dearest filter over {wanted.nodes[-1]:,} nodes takes {worst} ms of CPU"
+    taking.tell(headline, rows=rows, curves={"x": "nodes", "y": ["CPU, ms"]})
 
 
 def fill(folder: Path, nodes: int) -> str:

@@ -181,7 +181,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     rows = [one_line(protocol, count, wanted.seconds) for protocol in wanted.protocols for count in wanted.bmcs]
     last = {one["protocol"]: f"{one['protocol']} {one['kept']['CPU, us']:.0f} us" for one in rows}
-    taking.tell(f"a power read of one of {max(wanted.bmcs):,} BMCs costs {', '.join(last.values())} of CPU", rows=rows)
+    headline = f"a power read of one of {max(wanted.bmcs):,} BMCs costs {', '.join(last.values())} of CPU"
+    taking.tell(headline, rows=rows, curves={"x": "BMCs", "y": ["kept reads/s", "kept CPU, us", "memory, MiB"]})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The page docs/explanation/performance.md and its pictures, drawn from bench/results: what grows how as work grows.
 
-Run: INGOT_WRITE_DOCS=1 ./ingot docs     A result is drawn when it says what to draw (``curves`` of report.Taking.tell)
+Run: ./ingot bench curves     A result is drawn when it says what to draw (``curves`` of report.Taking.tell)
 and its rows have at least two sizes. Both axes are logarithmic, so that work which costs the same per machine is a
 straight line, rising by one step a step. Standard library only; the same results give the same bytes.
 """
@@ -183,10 +183,14 @@ def _number(value: float) -> str:
 
 
 def main() -> None:
-    """Write the page and its pictures."""
+    """Write the page and its pictures; those whose result is gone go, too."""
     PICTURES.mkdir(exist_ok=True)
-    for path, text in files().items():
+    made = files()
+    for path in set(PICTURES.glob("*.svg")) - set(made):
+        path.unlink()
+    for path, text in made.items():
         path.write_text(text)
+    print(f"{PAGE} and {len(made) - 1} pictures")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
 Run: ./ingot bench nothing_lost_several [--nodes N] [--conductors N] [--rounds N] [--seed N]
 
 One API process, conductors each with a data directory of its own, PostgreSQL and RabbitMQ; simulated machines (half
-IPMI, half Redfish, each with its agent) in a process of their own. All are deployed and released again and again while,
-in a random order and --rounds times each, a conductor is killed, stopped for longer than its lease, or ended in good
-order, the broker is killed, all database connections are cut, and the database is restarted. Lost, stuck and twice are
-told as by nothing_lost: by the machines' own journals. "taken over" is from a kill until the dead holds no machine.
-Exits with 1 when anything is lost.
+IPMI, half Redfish, each with its agent) in a process of their own. All are deployed and released again and again
+while, in a random order and --rounds times each, a conductor is killed, stopped for longer than its lease, or ended in
+good order, the broker is killed, all database connections are cut, and the database is restarted. Lost, stuck and
+twice are told as by nothing_lost: by the machines' own journals. "taken over" is from a kill until the dead holds no
+machine; with one conductor nobody can, and it is started at once. Exits with 1 when anything is lost.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application
 
 def main() -> None:
     parser = report.parser(__doc__)
-    parser.add_argument("--nodes", type=int, default=40)
+    parser.add_argument("--nodes", type=int, default=24)
     parser.add_argument("--conductors", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     wanted = parser.parse_args()
     print(f"seed {wanted.seed}", file=sys.stderr)
@@ -61,7 +61,8 @@ def main() -> None:
     told = ", ".join(f"{figures[word]} {word}" for word in ("lost", "stuck", "twice"))
     worst = figures["taken over, s (worst)"]
     headline = f"{wanted.nodes} machines, {wanted.conductors} conductors, {figures['harms']} harms: {told}"
-    taking.tell(f"{headline}; a killed one's taken over in {worst} s at worst", {"seed": wanted.seed, **figures})
+    over = "" if worst is None else f"; a killed one's taken over in {worst} s at worst"
+    taking.tell(headline + over, {"seed": wanted.seed, **figures})
     for line in bad[:40]:
         print(line, file=sys.stderr)
     sys.exit(1 if bad else 0)
@@ -153,11 +154,12 @@ class Harms:
         process.kill()
         begun = time.monotonic()
         await process.wait()
-        while await self._site.held_by(name):
+        while len(self._site.conductors) > 1 and await self._site.held_by(name):
             if time.monotonic() - begun > PATIENCE:
                 raise SystemExit(f"machines of {name} were never taken over")
             await asyncio.sleep(0.1)
-        self.taken_over.append(time.monotonic() - begun)
+        if len(self._site.conductors) > 1:
+            self.taken_over.append(time.monotonic() - begun)
         await self._site.start_conductor(name)
 
     async def stop(self) -> None:
@@ -214,14 +216,14 @@ async def suffer(site: Site, wanted: Any) -> tuple[dict[str, Any], list[str]]:
     for name, lines in logs_of_errors(logs).items():
         print(f"{lines} times in the logs: {name}", file=sys.stderr)
     words = ("lost", "stuck", "twice", "missing")
-    took = harms.taken_over or [0.0]
+    took = harms.taken_over
     figures = {
         **dict(done),
         "harms": sum(done.values()),
         "orders done": ", ".join(f"{count} {order}" for order, count in found["done"].items()),
         **{word: len(found[word]) for word in words},
-        "taken over, s (median)": round(statistics.median(took), 2),
-        "taken over, s (worst)": round(max(took), 2),
+        "taken over, s (median)": round(statistics.median(took), 2) if took else None,
+        "taken over, s (worst)": round(max(took), 2) if took else None,
         "leases lost by late conductors": logs.count("lease lost"),
         "tracebacks in the logs": logs.count("Traceback"),
     }

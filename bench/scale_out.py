@@ -1,11 +1,13 @@
 """How much more several conductors do than one, on one database: transitions per second, and what each part costs.
 
-Run: ./ingot bench scale_out [--nodes N] [--conductors N ...] [--database KIND] [--delay SECONDS]
+Run: ./ingot bench scale_out [--nodes N] [--conductors N ...] [--share CORES] [--database KIND] [--delay SECONDS]
 
 One API process, conductors, a database server and RabbitMQ, all on this machine, each a process of its own; nodes of
-pretended hardware, each of whose actions takes --delay. For each verb all nodes are asked at once; "wall" is from the
-first request until none is under way. CPU is each part's own, so that where this machine is too small for more
-conductors the cost of a transition still tells what they would do.
+pretended hardware, each of whose actions takes --delay. Each conductor gets --share of a core and no more (cgroups; 0:
+all it can get), so that this machine is large enough for all of them and what is told is whether they add up; API and
+database have what is left. For each verb all nodes are asked at once; "wall" is from the first request until none is
+under way. CPU is each part's own, so the cost of a transition tells what larger machines would do. Some three minutes
+as it is.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import allocations
+import narrow
 import report
 import service
 
@@ -38,8 +41,9 @@ Parts = dict[str, list[int]]
 
 def main() -> None:
     parser = report.parser(__doc__)
-    parser.add_argument("--nodes", type=int, default=500)
+    parser.add_argument("--nodes", type=int, default=300)
     parser.add_argument("--conductors", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--share", type=float, default=0.1, help="of a core, for each conductor; 0: without a limit")
     parser.add_argument("--database", default="postgresql", choices=["postgresql", "mariadb"])
     parser.add_argument("--delay", type=float, default=0.0)
     wanted = parser.parse_args()
@@ -56,7 +60,14 @@ def main() -> None:
         databases.remove()
     deploys = {row["conductors"]: row["per second"] for row in rows if row["verb"] == "active"}
     told = ", ".join(f"{number}: {rate}/s" for number, rate in deploys.items())
-    taking.tell(f"deployments by number of conductors on {wanted.database}: {told}", None, rows)
+    each = f", each with {wanted.share:g} of a core" if wanted.share else ""
+    one = deploys[min(deploys)] / min(deploys)
+    figures = {
+        "of a core for each conductor": wanted.share or "all it can get",
+        **{f"times one conductor's, of {number}": round(rate / one, 2) for number, rate in deploys.items()},
+    }
+    headline = f"deployments by number of conductors on {wanted.database}{each}: {told}"
+    taking.tell(headline, figures, rows, curves={"x": "conductors", "y": ["per second"]})
 
 
 def measure(folder: Path, databases: Databases, wanted: Any, conductors: int, url: str) -> list[report.Row]:
@@ -64,7 +75,8 @@ def measure(folder: Path, databases: Databases, wanted: Any, conductors: int, ur
     database = databases.new(wanted.database)
     data = folder / f"with-{conductors}"
     data.mkdir()
-    with site(data, database, url, conductors) as (port, parts):
+    secrets = {"INGOT_DATABASE": database, "INGOT_BROKER": url}
+    with site(data, secrets, conductors, wanted.share) as (port, parts):
         parts["database"] = [databases.server(wanted.database).pid]
         info = {"fake_delay": wanted.delay} if wanted.delay else {}
         bodies = [{"driver": "fake-hardware", "name": f"n{n}", "driver_info": info} for n in range(wanted.nodes)]
@@ -78,7 +90,7 @@ def phase(port: int, parts: Parts, nodes: int, conductors: int, verb: str, goal:
     begun = time.perf_counter()
     asked, reached = asyncio.run(ask(port, calls, goal, nodes))
     wall = time.perf_counter() - begun
-    after = spent(parts)
+    used = {part: after - before[part] for part, after in spent(parts).items()}
     return {
         "conductors": conductors,
         "nodes": nodes,
@@ -87,7 +99,8 @@ def phase(port: int, parts: Parts, nodes: int, conductors: int, verb: str, goal:
         "asked within, s": round(asked, 2),
         "reached their goal": reached,
         "per second": round(nodes / wall, 1),
-        **{f"CPU of {part}, ms each": round((after[part] - before[part]) / nodes * 1000, 2) for part in parts},
+        "CPU, ms each:": {part: round(one / nodes * 1000, 2) for part, one in used.items()},
+        "cores used:": {part: round(one / wall, 2) for part, one in used.items()},
     }
 
 
@@ -117,16 +130,19 @@ def spent(parts: Parts) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def site(data: Path, database: str, url: str, conductors: int) -> Generator[tuple[int, Parts]]:
-    """An API process and so many conductors that are at work."""
+def site(data: Path, secrets: dict[str, str], conductors: int, share: float) -> Generator[tuple[int, Parts]]:
+    """An API process and so many conductors that are at work, each with its share of a core."""
     port = service.free_port()
     names = [f"c{number}" for number in range(conductors)]
     children: list[subprocess.Popen[bytes]] = []
+    groups = contextlib.ExitStack()
     try:
-        for name in ("api", *names):
-            children.append(start(data, name, port, {"INGOT_DATABASE": database, "INGOT_BROKER": url}))
-            if name == "api":
-                allocations.wait_until(lambda: answers(port), 0.1)
+        children.append(start(data, "api", port, secrets))
+        allocations.wait_until(lambda: answers(port), 0.1)
+        for name in names:
+            children.append(start(data, name, port, secrets))
+            if share:
+                groups.enter_context(narrow.part(name, share))(children[-1].pid)
         allocations.wait_until(lambda: alive(port) == names, 0.1)
         yield port, {"api": [children[0].pid], "conductors": [child.pid for child in children[1:]]}
     finally:
@@ -134,6 +150,7 @@ def site(data: Path, database: str, url: str, conductors: int) -> Generator[tupl
             child.terminate()
         for child in children:
             child.wait(60)
+        groups.close()
 
 
 def start(data: Path, name: str, port: int, secrets: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Builds a Debian package: ingot with its Python libraries in /usr/lib/ingot, a program, a unit, manual pages.
+"""Builds two Debian packages: ingot with its Python libraries in /usr/lib/ingot, a program, a unit, manual pages; and
+ingot-extras, the drivers of database servers and of the broker, for sites of several hosts.
 
 Why no Debian source package: the libraries come pinned from constraints.txt, as in every other way to run ingot.
 May not: install anything on this host. Invariant: the package is for the Python that built it (its libraries are
 compiled), and says so in its dependencies.
 
-    packaging/build_deb.py [FOLDER]        writes FOLDER/ingot_VERSION_ARCH.deb (default: dist)
+    packaging/build_deb.py [FOLDER]        writes FOLDER/ingot_VERSION_ARCH.deb and FOLDER/ingot-extras_VERSION_ARCH.deb
+                                           (default: dist), and prints their paths, a line each
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import sysconfig
 import tempfile
 import tomllib
 from pathlib import Path
+
+import slim
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = Path("usr/lib/ingot")
@@ -43,6 +47,17 @@ Description: bare-metal cloud that speaks OpenStack Ironic's REST API
  One program with an SQLite file: it switches servers on by IPMI or Redfish, boots
  them from the network, inspects, cleans and deploys them.
 """
+EXTRAS = """Package: ingot-extras
+Version: {version}
+Architecture: {architecture}
+Maintainer: ingot <root@localhost>
+Installed-Size: {size}
+Section: admin
+Priority: optional
+Depends: ingot (= {version})
+Description: what ingot needs for several hosts: PostgreSQL, MariaDB, RabbitMQ
+ Drivers of database servers and of the broker. One host with an SQLite file needs none.
+"""
 POSTINST = """#!/bin/sh
 set -e
 if [ "$1" = configure ]; then
@@ -52,7 +67,8 @@ if [ "$1" = configure ]; then
     [ -d /var/lib/ingot ] || install -d -m 0700 -o ingot -g ingot /var/lib/ingot
     if [ -d /run/systemd/system ]; then
         systemctl daemon-reload
-        [ -z "$2" ] || systemctl try-restart ingot.service
+        [ -z "$2" ] || systemctl try-restart ingot.service ||
+            echo "ingot did not start again; journalctl -u ingot says why"
     fi
     [ -n "$2" ] || echo "Next: ingot init"
 fi
@@ -78,32 +94,55 @@ fi
 
 
 def main() -> None:
-    """Build it and print its path."""
+    """Build them and print their paths."""
     out = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist")
     out.mkdir(parents=True, exist_ok=True)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    architecture = run("dpkg", "--print-architecture").strip()
+    own, every = pins("constraints.txt"), pins("packaging/extras.txt")
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
         stage.chmod(0o755)
-        install_libraries(stage / HOME)
+        install(stage / HOME, "--only-binary", ":all:", *own)
+        install(stage / HOME, str(ROOT))
+        finish(stage / HOME)
         add_files(stage)
-        architecture = run("dpkg", "--print-architecture").strip()
-        add_control(stage, version, architecture)
-        target = out / f"ingot_{version}_{architecture}.deb"
-        run("dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(stage), str(target))
+        add_control(stage, CONTROL, version, architecture)
+        for name, script in (("postinst", POSTINST), ("prerm", PRERM), ("postrm", POSTRM)):
+            write(stage / "DEBIAN" / name, script, 0o755)
+        tell(stage, out / f"ingot_{version}_{architecture}.deb")
+    with tempfile.TemporaryDirectory() as folder:
+        stage = Path(folder)
+        stage.chmod(0o755)
+        install(stage / HOME, "--only-binary", ":all:", *(one for one in every if one not in own))
+        finish(stage / HOME)
+        add_control(stage, EXTRAS, version, architecture)
+        tell(stage, out / f"ingot-extras_{version}_{architecture}.deb")
+
+
+def tell(stage: Path, target: Path) -> None:
+    """Pack what is staged, and print where."""
+    run("dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(stage), str(target))
     print(target)  # noqa: T201  the result
 
 
-def install_libraries(home: Path) -> None:
-    """ingot and what it needs, pinned, without what only pip needs."""
+def pins(name: str) -> list[str]:
+    """The pinned packages of a list."""
+    return [line.partition(";")[0].strip() for line in (ROOT / name).read_text().splitlines()]
+
+
+def install(home: Path, *words: str) -> None:
+    """These packages and no others."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
-    pins = [line.partition(";")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()]
-    run(*pip, "--no-compile", "--no-deps", "--only-binary", ":all:", "--target", str(home), *pins)
-    run(*pip, "--no-compile", "--no-deps", "--target", str(home), str(ROOT))
+    run(*pip, "--no-compile", "--no-deps", "--target", str(home), *words)
+
+
+def finish(home: Path) -> None:
+    """Compile what is installed, without what only pip and debuggers need."""
     shutil.rmtree(home / "bin", ignore_errors=True)
-    for path in list(home.rglob("*")):
-        if path.is_dir() and path.name in {"tests", "__pycache__"}:
-            shutil.rmtree(path)
+    for path in list(home.rglob("__pycache__")):
+        shutil.rmtree(path)
+    slim.slim(home)
     # A program started as root must not write below /usr, and without compiled modules it would start in seconds.
     compiling = [sys.executable, "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"]
     run(*compiling, "-s", str(home.parent.parent.parent), "-p", "/", str(home))
@@ -131,11 +170,11 @@ def add_files(stage: Path) -> None:
     write(stage / "usr/share/doc/ingot/copyright", (ROOT / "LICENSE").read_text())
 
 
-def add_control(stage: Path, version: str, architecture: str) -> None:
+def add_control(stage: Path, form: str, version: str, architecture: str) -> None:
     """What dpkg reads."""
     size = sum(path.stat().st_size for path in stage.rglob("*") if path.is_file()) // 1024
     major, minor = (int(part) for part in sysconfig.get_python_version().split("."))
-    text = CONTROL.format(
+    text = form.format(
         version=version,
         architecture=architecture,
         size=size,
@@ -145,8 +184,6 @@ def add_control(stage: Path, version: str, architecture: str) -> None:
         rack=", ".join(packages("rack")),
     )
     write(stage / "DEBIAN/control", text)
-    for name, script in (("postinst", POSTINST), ("prerm", PRERM), ("postrm", POSTRM)):
-        write(stage / "DEBIAN" / name, script, 0o755)
 
 
 def packages(group: str) -> list[str]:

@@ -64,9 +64,8 @@ class _Plan:
 
 def missing_packages() -> list[str]:
     """Names of the host's packages (apt) that the build needs and that are absent."""
-    programs = {"apt-get": "apt", "dpkg-deb": "dpkg", "tar": "tar"}
-    absent = [package for program, package in programs.items() if shutil.which(program) is None]
-    return absent if squeeze.available() else [*absent, "zstd"]
+    programs = {"apt-get": "apt", "dpkg-deb": "dpkg", "tar": "tar", "zstd": "zstd"}
+    return [package for program, package in programs.items() if shutil.which(program) is None]
 
 
 def default_cache() -> Path:
@@ -112,7 +111,13 @@ def _resolve(
     ignored = recipe["ignored"]
     kernel = _fill(chosen["kernel"][packages.distribution()], python, machine)
     system = packages.closure(plain, ignored, lambda _: True, environment)
-    return system + packages.closure(kernel, ignored, _wanted_kernel_part, environment)
+    boot = packages.closure(_boot(recipe, machine, "packages"), ignored, lambda _: False, environment)
+    return system + packages.closure(kernel, ignored, _wanted_kernel_part, environment) + boot
+
+
+def _boot(recipe: dict[str, Any], machine: foreign.Machine, what: str) -> list[str]:
+    """Of the boot programs that machines of another processor need: their "packages", or "files"."""
+    return [] if machine.native else recipe["boot"].get(machine.name, {}).get(what, [])
 
 
 def _resolve_once(
@@ -211,6 +216,10 @@ def _write(plan: _Plan, folder: Path, work: Path, progress: Progress) -> None:
     progress("compressing", 0.7)
     shutil.copyfile(kernel, folder / "vmlinuz")
     (folder / "initrd").write_bytes(squeeze.compress(archive))
+    for program in (one for name in _boot(plan.recipe, plan.machine, "files") for one in stage.glob(name)):
+        target = folder / program.relative_to(stage)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(program, target)
     files = {name: folder / name for name in ("vmlinuz", "initrd")}
     manifest = Manifest(
         variant=plan.variant,
@@ -261,6 +270,7 @@ def build(
 ) -> Manifest:
     """Put ``vmlinuz``, ``initrd`` and ``manifest.json`` into ``output``, from the cache when nothing has changed.
 
+    Below ``usr`` lie boot programs, where they are for another processor than the host's.
     ``progress`` gets a phase and the part done, 0 to 1; ``extras`` are folders as extra.py describes them;
     ``architecture``: "amd64" or "arm64", None for the host's own. Raises BuildError with a sentence.
     """
@@ -269,10 +279,13 @@ def build(
     progress("downloading packages", 0.1)
     source = _cached(plan, progress)
     output.mkdir(parents=True, exist_ok=True)
-    for name in ("vmlinuz", "initrd", "manifest.json"):
-        partial = output / f".{name}.partial"
+    made = [one.relative_to(source) for one in source.rglob("*") if one.is_file()]
+    for name in sorted(made, key=lambda one: one.name == "manifest.json"):
+        target = output / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{name.name}.partial")
         shutil.copyfile(source / name, partial)
-        partial.replace(output / name)
+        partial.replace(target)
     progress("done", 1.0)
     return read_manifest(output)
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Loads drivers. "first": what the devices that show themselves ask for. "rest": what the first call to the API can do
-# without; the agent starts it once it has called.
+# Loads drivers. "first": what the devices that show themselves ask for. "disks" and "bmc": what the first call to the
+# API can do without; the agent starts them once it has called, one after the other.
 export PATH=/usr/bin:/usr/sbin
 
 # A driver uncovers further devices (a bus, its disks): three passes reach disks behind controllers behind bridges.
@@ -15,14 +15,34 @@ coldplug() {
 	done
 }
 
+# Disks behind USB show themselves a second or more after their driver; one without an answer is waited for 8 s.
+usb_disks_are_there() {
+	for interface in /sys/bus/usb/drivers/usb-storage/*:* /sys/bus/usb/drivers/uas/*:*; do
+		[ -e "$interface" ] || continue
+		set -- "$interface"/host*/target*/*:*:*:*
+		[ -e "$1" ] || return 1
+		for unit; do
+			[ "$(cat "$unit/type")" != 0 ] || [ -e "$unit/block" ] || return 1
+		done
+	done
+}
+
 case "$1" in
 first)
 	[ -d /sys/firmware/efi ] && efi=efivarfs
 	coldplug sd_mod $efi
 	;;
-rest)
-	modprobe -qa ipmi_si ipmi_devintf usb_storage uas 2>/dev/null
+disks)
+	modprobe -qa usb_storage uas 2>/dev/null
 	coldplug
+	left=40
+	until usb_disks_are_there || [ $left = 0 ]; do
+		sleep 0.2
+		left=$((left - 1))
+	done
+	;;
+bmc)
+	modprobe -qa ipmi_si ipmi_devintf 2>/dev/null
 	;;
 esac
 exit 0

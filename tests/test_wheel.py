@@ -1,7 +1,7 @@
 """The wheel installs and serves without a checkout: what a user of pip gets.
 
-The wheel is built from this checkout and installed into a scratch environment that borrows the third-party
-packages of the running one through a path file: quick, and no network. The checkout itself is not borrowed.
+The wheel is built from this checkout and installed into a scratch environment that borrows the third-party packages of
+the running one, those of constraints.txt and no others, by links: quick, and no network. The checkout is not borrowed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 import venv
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     scratch = tmp_path_factory.mktemp("scratch")
     venv.create(scratch, with_pip=False, symlinks=True)
     site = Path(sysconfig.get_path("purelib", "venv", {"base": str(scratch)}))
-    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for name in borrowed():
+        if not (site / name).exists():
+            (site / name).symlink_to(Path(sysconfig.get_path("purelib")) / name)
     pip = [sys.executable, "-m", "pip", "--python", str(scratch / "bin/python"), "install", "-q", "--no-deps"]
     done = subprocess.run(
         [*pip, "--no-index", "--disable-pip-version-check", str(wheel)],
@@ -75,6 +78,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, f"pip could not install the wheel:\n{done.stderr[-3000:]}"
     return scratch / "bin/ingot"
+
+
+def borrowed() -> set[str]:
+    """What the pinned packages of the service have at the top of their folder of libraries."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    files = [file for line in lines for file in metadata.distribution(line.partition("==")[0]).files or []]
+    return {file.parts[0] for file in files} - {"..", "__pycache__"}
 
 
 def test_version_comes_from_the_wheel(wheel: Path, installed: Path, tmp_path: Path) -> None:

@@ -20,12 +20,13 @@ import structlog
 
 from ingot.bus.memory import MemoryBus
 from ingot.deps import Deps, hostname
-from ingot.domain import errors
+from ingot.domain import errors, extras
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.registry import Registry
 from ingot.settings import Settings
 from ingot.store import compatibility, nodes, place, seal, upgrade
 from ingot.store.engine import Store
+from ingot.telemetry import supervisor
 
 if TYPE_CHECKING:
     from ingot.bus.base import Bus
@@ -50,8 +51,10 @@ def make_deps(settings: Settings, only: str | None = None) -> Deps:
 def _make_bus(settings: Settings, only: str | None) -> Bus:
     if settings.broker is None:
         return MemoryBus()
-    from ingot.bus.rabbitmq import RabbitBus
-
+    try:
+        from ingot.bus.rabbitmq import RabbitBus
+    except ImportError as error:
+        raise extras.missing(extras.RABBITMQ, "The setting broker", error) from error
     return RabbitBus(settings.broker, hostname(settings), conductor=only != "api")
 
 
@@ -111,10 +114,10 @@ async def run(settings: Settings, only: str | None = None, stop: asyncio.Event |
 
                 kit = await stack.enter_async_context(make_kit(deps))
                 conductor = Conductor(deps, kit, deps.hostname)
-                _keep_what_is_there()
+                _end_start()
                 await _work(conductor, stop)
             else:
-                _keep_what_is_there()
+                _end_start()
                 await _stand_by(deps, stop)
     finally:
         deps.store.close()
@@ -165,10 +168,11 @@ async def _work(conductor: Conductor, stop: asyncio.Event) -> None:
         await asyncio.gather(working, stopping, return_exceptions=True)
 
 
-def _keep_what_is_there() -> None:
+def _end_start() -> None:
     """Let the garbage collector begin now, and leave alone what the start has made: it stays, and there is much."""
     gc.freeze()
     gc.enable()
+    supervisor.tell_ready()
 
 
 def serve(settings: Settings, only: str | None = None) -> None:

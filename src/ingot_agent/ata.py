@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import array
 import fcntl
-import os
 import struct
 from dataclasses import dataclass
 
@@ -97,13 +96,11 @@ def _with_password(control: int) -> bytes:
 
 def find(path: str) -> Security | None:
     """The disk's security state; None when it is no ATA disk or has no such feature set."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        found = security(_pass(descriptor, _IDENTIFY, _READ))
+        with open(path, "rb", buffering=0) as disk:
+            found = security(_pass(disk.fileno(), _IDENTIFY, _READ))
     except OSError:
         return None
-    finally:
-        os.close(descriptor)
     return found if found.supported else None
 
 
@@ -115,11 +112,11 @@ def release(path: str) -> None:
     state = find(path)
     if state is None or not state.enabled:
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        if state.locked:
-            _pass(descriptor, _UNLOCK, _WRITE, _with_password(0))
-        _pass(descriptor, _DISABLE, _WRITE, _with_password(0))
+        with open(path, "rb+", buffering=0) as disk:
+            if state.locked:
+                _pass(disk.fileno(), _UNLOCK, _WRITE, _with_password(0))
+            _pass(disk.fileno(), _DISABLE, _WRITE, _with_password(0))
     except OSError as error:
         if not state.locked:
             log.line(f"{path} keeps its ATA password, which is not ours or is frozen: {error.strerror}")
@@ -129,8 +126,6 @@ def release(path: str) -> None:
             f"{path} is locked by an ATA password, and ours does not open it ({error.strerror}). {how}Unlock it "
             "with its own, or erase it with its master password (hdparm --security-erase)."
         ) from error
-    finally:
-        os.close(descriptor)
 
 
 def erase(path: str) -> str | None:
@@ -142,7 +137,16 @@ def erase(path: str) -> str | None:
         raise errors.BlockDeviceEraseError(
             f"The firmware has frozen the ATA security of {path}. Switch that off there, or power-cycle the disk."
         )
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        with open(path, "rb+", buffering=0) as disk:
+            _order(disk.fileno(), path, state)
+    except OSError as error:
+        raise errors.BlockDeviceEraseError(f"{path} did not erase itself: {error.strerror}.") from error
+    return f"ATA {'enhanced ' if state.enhanced else ''}secure erase"
+
+
+def _order(descriptor: int, path: str, state: Security) -> None:
+    """Set our password and have the disk erase itself by it. Raises BlockDeviceEraseError."""
     try:
         _pass(descriptor, _SET_PASSWORD, _WRITE, _with_password(0))
         _pass(descriptor, _PREPARE, _NO_DATA)
@@ -153,9 +157,6 @@ def erase(path: str) -> str | None:
     except OSError as error:
         text = f"{path} did not erase itself: {error.strerror}. {_disarmed(descriptor)}"
         raise errors.BlockDeviceEraseError(text) from error
-    finally:
-        os.close(descriptor)
-    return f"ATA {'enhanced ' if state.enhanced else ''}secure erase"
 
 
 def _disarmed(descriptor: int) -> str:

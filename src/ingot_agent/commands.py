@@ -31,20 +31,32 @@ class Status(StrEnum):
 
 @dataclass
 class Progress:
-    """How far a command is: bytes done of bytes in all, and what it does now."""
+    """How far a command is: bytes done of bytes in all, what it does now, and what holds that up."""
 
     done: int = 0
     total: int = 0
     phase: str = ""
+    trouble: str = ""
 
     def begin(self, phase: str, total: int = 0) -> None:
         """Start a phase of ``total`` bytes (0: not counted)."""
-        self.done, self.total, self.phase = 0, total, phase
+        self.done, self.total, self.phase, self.trouble = 0, total, phase, ""
         log.line(f"{phase} ({total >> 20} MiB)" if total else phase)
 
     def add(self, count: int) -> None:
         """Count bytes as done."""
         self.done += count
+        self.trouble = ""
+
+    def meet(self, trouble: str) -> None:
+        """Tell what holds the work up, until it goes on."""
+        self.trouble = trouble
+        log.line(trouble)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the object that our conductor shows."""
+        phase = f"{self.phase}: {self.trouble}" if self.trouble else self.phase
+        return {"done": self.done, "total": self.total, "phase": phase}
 
 
 Function = Callable[[Params, Progress], Result]
@@ -95,8 +107,7 @@ class Command:
         if self.key:
             answer["ingot_key"] = self.key
         if self.status is Status.RUNNING:
-            now = self.progress
-            answer["ingot_progress"] = {"done": now.done, "total": now.total, "phase": now.phase}
+            answer["ingot_progress"] = self.progress.as_dict()
         return answer
 
 

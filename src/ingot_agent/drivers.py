@@ -1,4 +1,4 @@
-"""The drivers the first call does not need: loaded once it is made; the inventory and what erases wait for them.
+"""The drivers the first call does not need: loaded once it is made; who needs the devices waits for their drivers.
 
 May not: know a driver (ramdisk/drivers.sh does). Invariant: without that file, as on a foreign ramdisk, nothing waits.
 """
@@ -10,28 +10,40 @@ import threading
 
 from ingot_agent import log, settings
 
-_PATIENCE = 20.0  # seconds; a BMC that does not answer its driver takes ten
-_loaded = threading.Event()
+_PATIENCE = 20.0  # seconds
+_PATIENCE_WITH_BMC = 10.0  # seconds more; one that does not answer its driver takes so long, and has no address to tell
+_disks, _loaded = threading.Event(), threading.Event()
+_disks.set()
 _loaded.set()
 
 
 def load_rest(roots: settings.Roots) -> None:
-    """Have the rest loaded, in a process of its own; returns at once."""
+    """Have the rest loaded, in processes of its own; returns at once."""
     program = f"{roots.top}/etc/drivers.sh"
-    try:
-        child = os.posix_spawn(program, [program, "rest"], {})
-    except OSError:
+    if not os.access(program, os.X_OK):
         return
+    _disks.clear()
     _loaded.clear()
 
-    def end() -> None:
-        os.waitpid(child, 0)
-        _loaded.set()
+    def load() -> None:
+        for part, done in (("disks", _disks), ("bmc", _loaded)):
+            try:
+                os.waitpid(os.posix_spawn(program, [program, part], {}), 0)
+            except OSError as error:
+                log.line(f"drivers ({part}) could not be loaded: {error.strerror}")
+            done.set()
 
-    threading.Thread(target=end, name="drivers", daemon=True).start()
+    threading.Thread(target=load, name="drivers", daemon=True).start()
+
+
+def wait_for_disks() -> None:
+    """Wait until all drivers of disks are loaded; too long is a line in the log."""
+    if not _disks.wait(_PATIENCE):
+        log.line(f"drivers of disks are still being loaded after {_PATIENCE:.0f} s; a disk may be left out")
 
 
 def wait() -> None:
-    """Wait until all are loaded; too long is a line in the log."""
-    if not _loaded.wait(_PATIENCE):
-        log.line(f"drivers are still being loaded after {_PATIENCE:.0f} s; a disk or the BMC's address may be left out")
+    """Wait until all drivers are loaded; too long is a line in the log."""
+    wait_for_disks()
+    if not _loaded.wait(_PATIENCE_WITH_BMC):
+        log.line("the BMC's driver is still being loaded; its address may be left out")

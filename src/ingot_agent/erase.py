@@ -1,7 +1,7 @@
 """Make disks forget: their metadata in a second, or all of their bytes.
 
-May not: skip a disk without saying so. Invariants: what ``metadata`` wiped reads as zeros; after a whole erase none
-of the marks set before it can be read, whoever did the erasing.
+May not: skip a disk without saying so, or touch one it was not given. Invariants: what ``metadata`` wiped reads as
+zeros; after a whole erase none of the marks set before it can be read, whoever did the erasing.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import mmap
 import os
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ingot_agent import ata, blockdev, commands, disks, errors, fields, gpt, guard, log, mbr, nvme
+from ingot_agent import ata, blockdev, commands, disks, errors, fields, gpt, guard, log, mbr, nvme, settings
 
 _HEAD = 2 << 20  # MBR, GPT, LVM, mdadm 1.1/1.2, ext, xfs, LUKS heads
 _TAIL = 2 << 20  # backup GPT, mdadm 0.9/1.0, DDF and other RAID tails
@@ -34,6 +34,38 @@ class Wishes:
     ata: bool = True
     fall_back: bool = False
     skip_read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """Disks that are erased together: one, or all namespaces of an NVMe controller that erases them only together.
+
+    ``alone``: no disk beside them is of their NVMe subsystem.
+    """
+
+    disks: tuple[disks.Disk, ...]
+    alone: bool = True
+
+
+def apart(found: Iterable[disks.Disk]) -> list[Group]:
+    """Each disk by itself."""
+    return [Group((disk,)) for disk in found]
+
+
+def groups(found: list[disks.Disk], left: Iterable[str], wanted: Wishes, roots: settings.Roots) -> list[Group]:
+    """What is erased together; ``left``: names of the disks that are to keep their data."""
+    kept = {nvme.subsystem(name, roots) for name in left}
+    kin: dict[str, list[disks.Disk]] = {}
+    for disk in found:
+        kin.setdefault(nvme.subsystem(disk.name, roots) or disk.name, []).append(disk)
+    made: list[Group] = []
+    for name, members in kin.items():
+        alone = name not in kept
+        if wanted.nvme and alone and len(members) > 1 and nvme.takes_all(members[0].name):
+            made.append(Group(tuple(members)))
+        else:
+            made += [Group((disk,), alone and len(members) == 1) for disk in members]
+    return made
 
 
 def wishes(node: dict[str, Any]) -> Wishes:
@@ -67,12 +99,13 @@ def _ranges(device: blockdev.Device) -> list[tuple[int, int]]:
     return ranges
 
 
-def metadata(path: str) -> str:
+def metadata(disk: disks.Disk) -> str:
     """Wipe one disk's tables and signatures, and read back that they are gone.
 
     Raises BlockDeviceError, BlockDeviceEraseError.
     """
-    _release(path)
+    _release(disk)
+    path = disk.name
     with blockdev.opened(path) as device:
         ranges = _ranges(device)
         for offset, length in ranges:
@@ -96,9 +129,10 @@ def _places(size: int) -> list[int]:
     return sorted({last * number // (_MARKS - 1) // _MARK * _MARK for number in range(_MARKS)})
 
 
-def _mark(path: str) -> dict[int, bytes]:
-    """Write random marks, to be looked for after the erase. Raises BlockDeviceError."""
-    with blockdev.opened(path) as device:
+def _mark(disk: disks.Disk) -> dict[int, bytes]:
+    """Write random marks, to be looked for after the erase. Raises BlockDeviceError, BlockDeviceEraseError."""
+    _release(disk)
+    with blockdev.opened(disk.name) as device:
         marks = {place: os.urandom(min(_MARK, device.size)) for place in _places(device.size)}
         for place, mark in marks.items():
             device.write(memoryview(mark), place)
@@ -141,70 +175,86 @@ def _overwrite(path: str, wanted: Wishes, progress: commands.Progress) -> str:
     return f"overwritten {wanted.passes} times with random bytes" + (", then zeros" if wanted.zeroize else "")
 
 
-def everything(disk: disks.Disk, wanted: Wishes, progress: commands.Progress) -> str:
-    """Erase all of one disk, by itself if it can; says how and what was read back. Raises the agent's errors."""
-    _release(disk.name)
-    marks = _mark(disk.name)
-    note = ""
+def everything(group: Group, wanted: Wishes, progress: commands.Progress) -> dict[str, str]:
+    """Erase all of the disks, by themselves if they can; how, and what was read back, by disk. Raises AgentError."""
+    marks = {disk.name: _mark(disk) for disk in group.disks}
     try:
-        own = _by_itself(disk.name, wanted)
-        if own is not None:
-            return f"{own}; {_verified(disk.name, marks, False)}"
+        erased, said = _by_themselves(group, wanted)
+        if erased:
+            return {name: f"{said}; {_verified(name, places, False)}" for name, places in marks.items()}
     except errors.BlockDeviceEraseError as error:
         if not wanted.fall_back:
             raise errors.IncompatibleHardware(
                 f"{error.message} Overwriting instead is not allowed "
                 "(driver_internal_info agent_continue_if_secure_erase_failed)."
             ) from error
-        note = f" (its own erase failed: {error.message})"
-    done = _overwrite(disk.name, wanted, progress)
-    return f"{done}{note}; {_verified(disk.name, marks, wanted.zeroize)}"
+        said = f" (its own erase failed: {error.message})"
+    return {
+        name: f"{_overwrite(name, wanted, progress)}{said}; {_verified(name, places, wanted.zeroize)}"
+        for name, places in marks.items()
+    }
 
 
-def _release(path: str) -> None:
+def _is_nvme(disk: disks.Disk) -> bool:
+    return os.path.basename(disk.name).startswith("nvme")
+
+
+def _release(disk: disks.Disk) -> None:
     """Have a disk whose own erase was cut in the middle read and written again. Raises BlockDeviceEraseError."""
-    if os.path.exists(path) and stat.S_ISBLK(os.stat(path).st_mode):
-        (nvme.settle if os.path.basename(path).startswith("nvme") else ata.release)(path)
+    if disk.tran == "usb" or not (os.path.exists(disk.name) and stat.S_ISBLK(os.stat(disk.name).st_mode)):
+        return
+    (nvme.settle if _is_nvme(disk) else ata.release)(disk.name)
 
 
-def _by_itself(path: str, wanted: Wishes) -> str | None:
-    if not stat.S_ISBLK(os.stat(path).st_mode):
-        return None
-    if os.path.basename(path).startswith("nvme"):
-        return nvme.erase(path) if wanted.nvme else None
-    return ata.erase(path) if wanted.ata else None
+def _by_themselves(group: Group, wanted: Wishes) -> tuple[bool, str]:
+    """Have the disks erase themselves: whether they did, and how, or why that is not for them ("": they cannot)."""
+    first = group.disks[0]
+    if not stat.S_ISBLK(os.stat(first.name).st_mode):
+        return False, ""
+    if _is_nvme(first):
+        if not wanted.nvme:
+            return False, ""
+        how = nvme.erase([disk.name for disk in group.disks], group.alone)
+        return how is not None, how or " (its own erase takes other namespaces of its controller, too)"
+    if (
+        first.tran == "usb"
+    ):  # the bridge answers in the disk's stead, ends commands that take long, or forgets passwords
+        return False, " (its own erase is not asked for behind a USB bridge)"
+    how = ata.erase(first.name) if wanted.ata else None
+    return how is not None, how or ""
 
 
-def express(disk: disks.Disk, wanted: Wishes) -> str:
-    """Erase at once: an NVMe disk by itself, of any other the metadata. Raises BlockDeviceError."""
-    if wanted.nvme and os.path.basename(disk.name).startswith("nvme"):
+def express(group: Group, wanted: Wishes) -> dict[str, str]:
+    """Erase at once: NVMe disks by themselves, of any other the metadata; what was done, by disk. Raises AgentError."""
+    said = ""
+    if wanted.nvme and _is_nvme(group.disks[0]):
         try:
-            _release(disk.name)
-            marks = _mark(disk.name)
-            own = _by_itself(disk.name, wanted)
-            if own is not None:
-                return f"{own}; {_verified(disk.name, marks, False)}"
+            marks = {disk.name: _mark(disk) for disk in group.disks}
+            erased, said = _by_themselves(group, wanted)
+            if erased:
+                return {name: f"{said}; {_verified(name, places, False)}" for name, places in marks.items()}
         except errors.BlockDeviceEraseError as error:
-            return f"{metadata(disk.name)} (its own erase failed: {error.message})"
-    return metadata(disk.name)
+            said = f" (its own erase failed: {error.message})"
+    return {disk.name: metadata(disk) + said for disk in group.disks}
 
 
-def on_all(found: list[disks.Disk], work: Callable[[disks.Disk], str]) -> dict[str, str]:
-    """Work on all disks at once; what was done, by disk. Raises BlockDeviceError naming every disk that failed."""
+def on_all(found: list[Group], work: Callable[[Group], dict[str, str]]) -> dict[str, str]:
+    """Work on all groups at once; what was done, by disk. Raises BlockDeviceEraseError naming every one that failed."""
     failures: list[str] = []
     done: dict[str, str] = {}
 
-    def one(disk: disks.Disk) -> None:
-        said, error = guard.outcome(lambda: work(disk))
+    def one(group: Group) -> None:
+        said, error = guard.outcome(lambda: work(group))
+        names = " and ".join(disk.name for disk in group.disks)
         if said is not None:
-            done[disk.name] = said
-            log.line(f"{disk.name}: {said}")
+            done.update(said)
+            log.line("; ".join(f"{name}: {how}" for name, how in said.items()))
         elif isinstance(error, errors.AgentError):
             failures.append(error.message)
         else:
-            failures.append(f"{disk.name} failed unforeseen: {error!r}. Read the agent's log.")
+            failures.append(f"{names} failed unforeseen: {error!r}. Read the agent's log.")
 
-    threads = [threading.Thread(target=one, args=(disk,), name=disk.name, daemon=True) for disk in found]
+    threads = [threading.Thread(target=one, args=(group,), name=group.disks[0].name, daemon=True) for group in found]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -18,7 +18,6 @@ from ingot_agent import (
     errors,
     fields,
     firmware,
-    hints,
     image,
     inventory,
     log,
@@ -26,6 +25,7 @@ from ingot_agent import (
     nics,
     partition,
     programs,
+    rootdisk,
 )
 from ingot_agent.commands import Entry, Params, Progress, Result
 from ingot_agent.context import Context
@@ -35,11 +35,7 @@ _GRACE = 0.5  # the answer to the order must leave the machine first
 
 
 def _root_disk(context: Context, params: Params) -> disks.Disk:
-    node = fields.find_object(params, "node") or context.node
-    from ingot_agent import raid
-
-    raid.assemble(context.roots)
-    return hints.choose(disks.find_all(context.roots), *hints.of_node(node))
+    return rootdisk.find(fields.find_object(params, "node") or context.node, context.roots)
 
 
 def _go_down(verb: str) -> None:

@@ -18,7 +18,6 @@ from ingot_agent import (
     chunkmap,
     commands,
     configdrive,
-    disks,
     errors,
     fields,
     firmware,
@@ -28,6 +27,7 @@ from ingot_agent import (
     log,
     machine,
     partition,
+    rootdisk,
     settings,
     streamed,
     transfer,
@@ -106,8 +106,7 @@ def write(
         drive = configdrive.decode(wanted.configdrive, config.http_timeout, config.insecure)
     from ingot_agent import raid  # only when an image is written
 
-    raid.assemble(roots)
-    disk = hints.choose(disks.find_all(roots), *hints.of_node(node))
+    disk = rootdisk.find(node, roots)
     behind = raid.disks_of(disk.name, roots)
     if behind and wish is None and not uefi:
         raise errors.ImageWriteError(
@@ -142,7 +141,7 @@ def write_to(
     progress: commands.Progress,
 ) -> int:
     """Write the image alone; gives its size in bytes."""
-    source = transfer.Source(wanted.url, config.http_timeout, config.insecure)
+    source = transfer.Source(wanted.url, config.http_timeout, config.insecure, progress.meet)
     if wanted.chunks is None:
         assert wanted.checksum is not None
         if wanted.disk_format == "qcow2":

@@ -1,6 +1,6 @@
 """Everything the machine tells about itself, as Ironic's inventory.
 
-May not: change anything. Invariant: the keys are those of the agent protocol.
+May not: change anything but to switch interfaces on. Invariant: the keys are those of the agent protocol.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ingot_agent import bmc, disks, drivers, machine, nics, settings
 
 def gather(config: settings.Settings, roots: settings.Roots) -> dict[str, Any]:
     """Give the inventory object, when all drivers are loaded."""
+    nics.all_up(roots)
     drivers.wait()
     cards = nics.interfaces(roots)
     if config.collect_lldp:

@@ -11,11 +11,12 @@ import socket
 import struct
 import time
 
-from ingot_agent import log, settings, sysfile
+from ingot_agent import log, nics, settings, sysfile
 
 _ETHERTYPE = 0x88CC
 _GROUPS = ("01:80:c2:00:00:0e", "01:80:c2:00:00:03", "01:80:c2:00:00:00")
 _SOL_PACKET, _ADD_MEMBERSHIP, _MULTICAST = 263, 1, 0
+_LINK = 5.0  # seconds after which an interface that was just switched on has a link if it ever gets one
 Values = list[list[int | str]]
 
 
@@ -53,18 +54,24 @@ def collect(names: list[str], seconds: float, roots: settings.Roots) -> dict[str
     """What was heard, by interface; nothing for one that was told nothing."""
     listeners: dict[socket.socket, str] = {}
     for name in names:
-        folder = f"{roots.sys}/class/net/{name}"
-        if sysfile.read(f"{folder}/carrier") == "1":
-            listener = _listener(name, sysfile.number(f"{folder}/ifindex"))
+        if nics.is_up(name, roots):
+            listener = _listener(name, sysfile.number(f"{roots.sys}/class/net/{name}/ifindex"))
             if listener is not None:
                 listeners[listener] = name
     found: dict[str, Values] = {}
-    end = time.monotonic() + seconds
-    while len(found) < len(listeners) and (left := end - time.monotonic()) > 0:
-        for one in select.select(list(listeners), [], [], left)[0]:
+    begun = time.monotonic()
+    while (left := begun + seconds - time.monotonic()) > 0:
+        young = time.monotonic() - begun < _LINK
+        if not any(young or _has_link(name, roots) for name in listeners.values() if name not in found):
+            break
+        for one in select.select(list(listeners), [], [], min(left, 1.0))[0]:
             values = parse(one.recv(9000))
             if values:
                 found[listeners[one]] = values
     for one in listeners:
         one.close()
     return found
+
+
+def _has_link(name: str, roots: settings.Roots) -> bool:
+    return sysfile.read(f"{roots.sys}/class/net/{name}/carrier") == "1"

@@ -12,9 +12,10 @@ import socket
 import struct
 from typing import Any
 
-from ingot_agent import settings, sysfile
+from ingot_agent import log, settings, sysfile
 
 _SIOCGIFADDR, _SIOCSIFFLAGS = 0x8915, 0x8914
+_UP = 1  # IFF_UP of linux/if.h
 _TENTATIVE = 0x40  # IFA_F_TENTATIVE of linux/if_addr.h
 _PCI = re.compile(r"^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 
@@ -90,6 +91,28 @@ def interfaces(roots: settings.Roots) -> list[dict[str, Any]]:
     return [_interface(name, roots) for name in names(roots)]
 
 
+def is_up(name: str, roots: settings.Roots) -> bool:
+    """Whether an interface is switched on, with a link or without."""
+    return bool(int(sysfile.read(f"{roots.sys}/class/net/{name}/flags") or "0", 16) & _UP)
+
+
+def all_up(roots: settings.Roots) -> None:
+    """Switch every interface on, so that its link shows and its switch is heard; those switched on here take no routes.
+
+    Nothing where the folders are not the machine's own (see ``all_down``).
+    """
+    if roots != settings.Roots():
+        return
+    for name in names(roots):
+        if not is_up(name, roots):
+            try:
+                with open(f"{roots.proc}/sys/net/ipv6/conf/{name}/accept_ra", "w", encoding="ascii") as file:
+                    file.write("0")
+            except OSError:
+                pass  # a kernel without IPv6
+            _set_flags(name, _UP)
+
+
 def all_down(roots: settings.Roots) -> None:
     """Take every interface off the network; nothing where the folders are not the machine's own.
 
@@ -98,9 +121,13 @@ def all_down(roots: settings.Roots) -> None:
     if roots != settings.Roots():
         return
     for name in names(roots):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-            order = struct.pack("16sH14x", name.encode()[:15], 0)  # no flags at all: not up
-            try:
-                fcntl.ioctl(control, _SIOCSIFFLAGS, order)
-            except OSError:
-                continue
+        _set_flags(name, 0)
+
+
+def _set_flags(name: str, flags: int) -> None:
+    """What the kernel refuses is left as it is."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        try:
+            fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", name.encode()[:15], flags))
+        except OSError as error:
+            log.line(f"{name} cannot be switched {'on' if flags else 'off'}: {error.strerror}")

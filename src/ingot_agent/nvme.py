@@ -1,8 +1,9 @@
 """Have an NVMe disk erase itself: format with secure erase, or sanitize.
 
-May not: decide that a disk is to be erased. Invariant: the namespace keeps its LBA format and protection settings.
-Source: NVM Express base specification 1.4: 5.15.2 (identify), 5.23 (format), 5.24 (sanitize), 5.14.1.16 (sanitize
-status); include/uapi/linux/nvme_ioctl.h.
+May not: decide that a disk is to be erased. Invariants: a namespace keeps its LBA format and protection settings; a
+command that takes every namespace is sent only where every one of them is to be erased.
+Source: NVM Express base specification 1.4: 5.15.2 (identify; figure 247: FNA), 5.23 (format), 5.24 (sanitize),
+5.14.1.16 (sanitize status); include/uapi/linux/nvme_ioctl.h.
 """
 
 from __future__ import annotations
@@ -13,31 +14,47 @@ import os
 import struct
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ingot_agent import errors, log
+from ingot_agent import errors, log, settings, sysfile
 
 _ADMIN_COMMAND = 0xC0484E41
 _GET_NAMESPACE = 0x4E40
 _IDENTIFY, _GET_LOG, _FORMAT, _SANITIZE = 0x06, 0x02, 0x80, 0x84
+_ACTIVE, _ALLOCATED = 0x02, 0x10
 _SANITIZE_LOG = 0x81
 _PATIENCE = 4 * 3600.0
 
 
 @dataclass(frozen=True)
 class Abilities:
-    """What the controller says it can: ``format``, also by changing its key (``crypto``); sanitize by these actions."""
+    """What the controller says it can: ``format``, also by changing its key (``crypto``); sanitize by these actions.
+
+    ``format_all``: a format of one namespace takes them all; ``erase_all``: so does its secure erase. ``listing``: the
+    kind of identify data (CNS) that names every namespace, also those that this controller does not show.
+    """
 
     format: bool
     crypto: bool
+    format_all: bool
+    erase_all: bool
     sanitize: tuple[int, ...]
+    listing: int
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether all its ways to erase are ways to erase every namespace."""
+        return self.format_all or self.erase_all if self.format else bool(self.sanitize)
 
 
 def abilities(identity: bytes) -> Abilities:
     """Read the controller's identify data (4096 bytes)."""
     optional, kinds = struct.unpack_from("<H", identity, 256)[0], struct.unpack_from("<I", identity, 328)[0]
     ways = [action for bit, action in ((1, 4), (2, 2), (4, 3)) if kinds & bit]  # crypto, block erase, overwrite
-    return Abilities(bool(optional & 2), bool(identity[524] & 4), tuple(ways))
+    how = identity[524]
+    listing = _ALLOCATED if optional & 8 else _ACTIVE
+    return Abilities(bool(optional & 2), bool(how & 4), bool(how & 1), bool(how & 2), tuple(ways), listing)
 
 
 def format_word(namespace: bytes, crypto: bool) -> int:
@@ -67,39 +84,70 @@ def settle(path: str) -> None:
     Raises BlockDeviceEraseError when the last sanitize failed. A disk that does not say is taken to be idle: whatever
     is written to it next is read back.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        if abilities(_command(descriptor, _IDENTIFY, 0, (1,), 4096)).sanitize and _sanitizing(descriptor) in (2, 3):
-            _await_sanitize(descriptor, path)
+        with open(path, "rb+", buffering=0) as disk:
+            if _identify(disk.fileno()).sanitize and _sanitizing(disk.fileno()) in (2, 3):
+                _await_sanitize(disk.fileno(), path)
     except OSError as error:
         log.line(f"{path} does not say how its sanitize stands: {error.strerror}")
-    finally:
-        os.close(descriptor)
 
 
-def erase(path: str) -> str:
-    """Erase a whole NVMe namespace; says by which command. Raises BlockDeviceEraseError when it offers none."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+def subsystem(path: str, roots: settings.Roots) -> str:
+    """The NVMe subsystem a disk belongs to; "" when it is no NVMe disk."""
+    name = os.path.basename(path)
+    return sysfile.read(f"{roots.sys}/block/{name}/device/subsysnqn") if name.startswith("nvme") else ""
+
+
+def takes_all(path: str) -> bool:
+    """Whether this disk's controller can erase by itself only every namespace at once; False when it does not say."""
     try:
-        return _erase(descriptor, path)
+        with open(path, "rb+", buffering=0) as disk:
+            return _identify(disk.fileno()).takes_all
+    except OSError:
+        return False
+
+
+def erase(paths: Sequence[str], alone: bool) -> str | None:
+    """Erase one namespace, or all those of a controller that takes them together; says by which command.
+
+    None when every command would take another namespace, too; ``alone``: the machine has none of this subsystem beside
+    ``paths``. Raises BlockDeviceEraseError when the disk offers no command, or did not do it.
+    """
+    try:
+        numbers: list[int] = []
+        for path in paths:
+            with open(path, "rb+", buffering=0) as disk:
+                numbers.append(fcntl.ioctl(disk.fileno(), _GET_NAMESPACE))
+        with open(paths[0], "rb+", buffering=0) as disk:
+            return _erase(disk.fileno(), paths[0], sorted(numbers), alone)
     except OSError as error:
-        raise errors.BlockDeviceEraseError(f"{path} did not erase itself: {error.strerror}.") from error
-    finally:
-        os.close(descriptor)
+        raise errors.BlockDeviceEraseError(f"{' and '.join(paths)} did not erase itself: {error.strerror}.") from error
 
 
-def _erase(descriptor: int, path: str) -> str:
-    number = fcntl.ioctl(descriptor, _GET_NAMESPACE)
-    can = abilities(_command(descriptor, _IDENTIFY, 0, (1,), 4096))
+def _erase(descriptor: int, path: str, numbers: list[int], alone: bool) -> str | None:
+    can = _identify(descriptor)
+    if not (can.format or can.sanitize):
+        raise errors.BlockDeviceEraseError(f"{path} offers neither NVMe format nor sanitize.")
+    if can.takes_all and not (alone and _namespaces(descriptor, can.listing) == numbers):
+        return None
     if can.format:
-        namespace = _command(descriptor, _IDENTIFY, number, (0,), 4096)
-        _command(descriptor, _FORMAT, number, (format_word(namespace, can.crypto),))
+        for number in numbers[:1] if can.erase_all else numbers:
+            namespace = _command(descriptor, _IDENTIFY, number, (0,), 4096)
+            _command(descriptor, _FORMAT, number, (format_word(namespace, can.crypto),))
         return f"NVMe format with {'cryptographic' if can.crypto else 'user data'} erase"
-    if can.sanitize:
-        _command(descriptor, _SANITIZE, 0, (can.sanitize[0] | (1 << 4 if can.sanitize[0] == 3 else 0),))
-        _await_sanitize(descriptor, path)
-        return f"NVMe sanitize with {({4: 'cryptographic erase', 2: 'block erase', 3: 'overwrite'})[can.sanitize[0]]}"
-    raise errors.BlockDeviceEraseError(f"{path} offers neither NVMe format nor sanitize.")
+    _command(descriptor, _SANITIZE, 0, (can.sanitize[0] | (1 << 4 if can.sanitize[0] == 3 else 0),))
+    _await_sanitize(descriptor, path)
+    return f"NVMe sanitize with {({4: 'cryptographic erase', 2: 'block erase', 3: 'overwrite'})[can.sanitize[0]]}"
+
+
+def _identify(descriptor: int) -> Abilities:
+    return abilities(_command(descriptor, _IDENTIFY, 0, (1,), 4096))
+
+
+def _namespaces(descriptor: int, listing: int) -> list[int]:
+    """The numbers of all namespaces, sorted. Raises OSError."""
+    page = _command(descriptor, _IDENTIFY, 0, (listing,), 4096)
+    return [number for (number,) in struct.iter_unpack("<I", page) if number]
 
 
 def _sanitizing(descriptor: int) -> int:

@@ -217,7 +217,7 @@ def delete(node: dict[str, Any], roots: settings.Roots, progress: commands.Progr
 def _remove_partitions(disk: disks.Disk, paths: set[str]) -> None:
     """Take members (and then an empty table) off a disk that had some."""
     if disk.name in paths:
-        erase.metadata(disk.name)
+        erase.metadata(disk)
         return
     with blockdev.opened(disk.name, exclusive=False) as device:
         table = gpt.find(device)
@@ -234,7 +234,7 @@ def _remove_partitions(disk: disks.Disk, paths: set[str]) -> None:
             for number in gone:
                 partitioning.forget(device, number)
             return
-    erase.metadata(disk.name)
+    erase.metadata(disk)
 
 
 def target(node: dict[str, Any]) -> dict[str, Any]:

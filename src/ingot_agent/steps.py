@@ -56,6 +56,10 @@ class Step:
         }
 
 
+def _wipe(group: erase.Group) -> dict[str, str]:
+    return {disk.name: erase.metadata(disk) for disk in group.disks}
+
+
 def _argument(text: str, required: bool = False) -> dict[str, Any]:
     return {"description": text, "required": required}
 
@@ -127,7 +131,7 @@ class Steps:
         return {f"{kind}_result": result, f"{kind}_step": echo}
 
     def _all_disks(self) -> list[disks.Disk]:
-        drivers.wait()  # a disk whose driver comes late would be left out without a word
+        drivers.wait_for_disks()  # one whose driver comes late would be left out without a word
         raid.assemble(self._roots)
         return disks.find_all(self._roots)
 
@@ -142,7 +146,7 @@ class Steps:
     def _erase_metadata(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
         found, left = self._disks(node)
         progress.begin(f"wiping the metadata of {len(found)} disks")
-        return {"disks": erase.on_all(found, lambda disk: erase.metadata(disk.name)) | left}
+        return {"disks": erase.on_all(erase.apart(found), _wipe) | left}
 
     def _erase_devices(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
         found, left = self._disks(node)
@@ -155,13 +159,15 @@ class Steps:
             )
         rounds = wanted.passes + wanted.zeroize
         progress.begin(f"erasing {len(found)} disks", rounds * sum(disk.size for disk in found))
-        return {"disks": erase.on_all(found, lambda disk: erase.everything(disk, wanted, progress)) | left}
+        together = erase.groups(found, left, wanted, self._roots)
+        return {"disks": erase.on_all(together, lambda group: erase.everything(group, wanted, progress)) | left}
 
     def _erase_express(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
         found, left = self._disks(node)
         wanted = erase.wishes(node)
         progress.begin(f"erasing {len(found)} disks the quick way")
-        return {"disks": erase.on_all(found, lambda disk: erase.express(disk, wanted)) | left}
+        together = erase.groups(found, left, wanted, self._roots)
+        return {"disks": erase.on_all(together, lambda group: erase.express(group, wanted)) | left}
 
     def _erase_pstore(self, _: dict[str, Any], __: dict[str, Any], progress: commands.Progress) -> Outcome:
         progress.begin("removing the kernel's kept crash records")

@@ -31,11 +31,12 @@ class Piece:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the data comes from and how long to wait for it."""
+    """Where the data comes from and how long to wait for it; ``tell`` is given each failure that is not the last."""
 
     url: str
     timeout: float
     insecure: bool = False
+    tell: Callable[[str], None] = log.line
     attempts: int = _ATTEMPTS
     first_pause: float = _FIRST_PAUSE
 
@@ -67,7 +68,7 @@ class Patience:
                 f"{error.message} Check that it runs and that this machine reaches it, then deploy again."
             ) from error
         pause = min(self._source.first_pause * 2 ** (self._failures - 1), 30.0)
-        log.line(f"{error.message} Going on at byte {offset} in {pause:.1f} s")
+        self._source.tell(f"{error.message} Going on at byte {offset} in {pause:.1f} s")
         self._stop.wait(pause)
 
 

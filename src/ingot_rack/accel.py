@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from ingot_rack import places
+from ingot_rack.hardware import Processor
 
 PROBE_SECONDS = 3.0
 ACCEPTABLE_SECONDS = 1.5
@@ -32,8 +33,13 @@ _LOOP_AND_LEAVE = bytes.fromhex(
 )
 
 
-async def choose() -> str:
-    """The value for QEMU's -accel. The environment's INGOT_RACK_ACCEL (kvm or tcg) overrides the probe."""
+async def choose(processor: Processor = Processor.X86_64) -> str:
+    """The value for QEMU's -accel. The environment's INGOT_RACK_ACCEL (kvm or tcg) overrides the probe.
+
+    The probe is a program for x86-64: a machine of another processor is always emulated.
+    """
+    if processor is not Processor.X86_64:
+        return TCG
     asked = os.environ.get("INGOT_RACK_ACCEL", "auto")
     if asked != "auto":
         return TCG if asked == "tcg" else asked

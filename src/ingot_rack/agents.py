@@ -76,6 +76,7 @@ class Agent:
         self._beat = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.commands: dict[str, Json] = {}
+        self.image: Json = {}
         self.token = ""
         self.node = ""
         self.heartbeats = 0
@@ -251,6 +252,7 @@ class Agent:
         step = cast("Json", params.get("step") or {})
         arguments = cast("Json", step.get("args") or {})
         image = cast("Json", arguments.get("image_info") or {})
+        self.image = image or self.image
         self._note(str(step.get("step")), str(image.get("image_type") or ""))
         return {f"{kind}_result": _RESULTS.get(str(step.get("step"))), f"{kind}_step": step}
 

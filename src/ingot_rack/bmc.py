@@ -29,8 +29,8 @@ class Faults:
     each POST that is no login; `power_says` is a lie (on or off), "" is the truth;
     with `boot_ignored` a boot device is kept but not booted from, with `boot_forgotten` it is taken and not even kept,
     with `http_uri_forgotten` only the URL to boot from is not kept; with `clock_kept` the BMC's clock cannot be set;
-    `reading_refused` names the sensor of which nothing can be read, `bmc_restart_status` is what is answered while the
-    BMC itself restarts.
+    `session_seconds` is how long an IPMI session may be silent, `reading_refused` names the sensor that tells nothing,
+    `bmc_restart_status` is what is answered while the BMC itself restarts.
     """
 
     drop_rate: float = 0.0
@@ -40,6 +40,7 @@ class Faults:
     lockout_after: int = 0
     lockout_seconds: float = 60.0
     sessions_full: bool = False
+    session_seconds: float = 60.0
     busy_next: int = 0
     unavailable_next: int = 0
     reset_next: int = 0
@@ -94,6 +95,8 @@ class Bmc:
     """The management controller of one machine.
 
     `kg` is IPMI's second key (20 bytes, or none), `maker` the enterprise number it tells, `privilege` the user's limit,
+    `versions` of IPMI in which it opens sessions ("2.0", "1.5"), `codes` the kinds of code that vouch for messages of
+    1.5 (0 none, 2 MD5, 4 a straight password), `vouched` whether those after the login have one, too,
     `readings` what sensors say instead of their usual raw reading, `satellites` the controllers behind this one by bus
     channel and address; `resets` are the restarts of the BMC itself that were asked for, as IPMI numbers them (2 cold,
     3 warm).
@@ -106,6 +109,7 @@ class Bmc:
         "_tasks",
         "_transitions",
         "boot_set_at",
+        "codes",
         "faults",
         "hardware",
         "kg",
@@ -117,6 +121,8 @@ class Bmc:
         "satellites",
         "starts",
         "user",
+        "versions",
+        "vouched",
     )
 
     def __init__(self, hw: hardware.Hardware, user: str, password: str) -> None:
@@ -125,6 +131,9 @@ class Bmc:
         self.password = password
         self.privilege = 4  # IPMI's highest level, administrator
         self.kg = b""
+        self.versions = frozenset({"2.0"})
+        self.codes: tuple[int, ...] = (2, 4)
+        self.vouched = True
         self.maker = 0
         self.faults = Faults()
         self.readings: dict[str, int | None] = {}

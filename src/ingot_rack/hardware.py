@@ -49,6 +49,13 @@ class BootMode(enum.StrEnum):
     UEFI = "uefi"
 
 
+class Processor(enum.StrEnum):
+    """The architecture, as Linux and QEMU name it."""
+
+    X86_64 = "x86_64"
+    AARCH64 = "aarch64"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class BootOverride:
     """A boot device chosen from outside; mode None means that the machine's firmware decides.
@@ -85,6 +92,7 @@ class Facts:
     disks: tuple[DiskFacts, ...]
     manufacturer: str = "Ingot"
     product: str = "Rack Server"
+    processor: Processor = Processor.X86_64
 
 
 Console = tuple[asyncio.StreamReader, asyncio.StreamWriter]

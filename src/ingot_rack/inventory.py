@@ -38,7 +38,7 @@ def tell(facts: hardware.Facts) -> Json:
             "model_name": "Simulated",
             "frequency": "2000",
             "count": facts.vcpus,
-            "architecture": "x86_64",
+            "architecture": facts.processor,
         },
         "disks": disks,
         "memory": {"total": facts.memory_mb << 20, "physical_mb": facts.memory_mb},

@@ -45,7 +45,10 @@ class Machine:
         hull = self.hull
         disks = tuple(hardware.DiskFacts(disk.serial, disk.size, disk.bus) for disk in hull.disks)
         macs = tuple(nic.mac for nic in hull.nics)
-        return hardware.Facts(hull.name, hull.uuid, hull.name, hull.firmware, hull.vcpus, hull.memory_mb, macs, disks)
+        size = (hull.vcpus, hull.memory_mb)
+        return hardware.Facts(
+            hull.name, hull.uuid, hull.name, hull.firmware, *size, macs, disks, processor=hull.processor
+        )
 
     @property
     def power(self) -> PowerState:
@@ -72,7 +75,7 @@ class Machine:
                 await _make_disk(self.files.disk(index, disk), disk)
         self.files.serial_port.write_bytes(COM1.to_bytes(2, "little"))
         if self.hull.firmware is BootMode.UEFI and not self.files.variables.exists():
-            shutil.copyfile(qemu.firmware_files(secure=self.hull.secure_boot)[1], self.files.variables)
+            shutil.copyfile(qemu.firmware_files(self.hull)[1], self.files.variables)
 
     async def end_leftover(self) -> bool:
         """End the QEMU of an earlier rack process; False when there was none."""
@@ -180,7 +183,8 @@ class Machine:
         order = self._next_order()
         if self._boot.http_uri:
             await asyncio.to_thread(efivars.boot_from_uri, self.files.variables, self._boot.http_uri)
-        argv = qemu.command(self.hull, self.files, order, await accel.choose(), self._media)
+        accelerator = await accel.choose(self.hull.processor)
+        argv = qemu.command(self.hull, self.files, order, accelerator, self._media)
         self.files.qmp.unlink(missing_ok=True)
         process = self._process = await self._launch(argv)
         self._spawn(self._watch(process))
@@ -200,7 +204,8 @@ class Machine:
                     *argv, stdin=nothing, stdout=log, stderr=log, start_new_session=True
                 )
             except FileNotFoundError as error:
-                raise errors.RackError(f"{argv[0]} was not found", hint="Install qemu-system-x86.") from error
+                package = qemu.PACKAGES[self.hull.processor]
+                raise errors.RackError(f"{argv[0]} was not found", hint=f"Install {package}.") from error
 
     async def _connect(self, process: asyncio.subprocess.Process) -> qmp.Qmp:
         """Connect to the new process, or tell why it ended."""

@@ -20,6 +20,7 @@ PROGRAMS = {
     "mcopy": "mtools",
     "grub-mkimage": "grub-common",
     "qemu-img": "qemu-utils",
+    "zstd": "zstd",
 }
 FOLDERS = {
     "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin",

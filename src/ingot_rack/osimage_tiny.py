@@ -17,8 +17,6 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import zstandard
-
 from ingot_rack import osimage_disk
 from ingot_rack.osimage_sources import Distribution
 
@@ -145,7 +143,7 @@ def build_raw(output: Path, distribution: Distribution, work: Path, progress: Pr
     _join_usr(tree)
     progress("making the ramdisk")
     initrd = work / "initrd"
-    initrd.write_bytes(zstandard.ZstdCompressor(level=12).compress(_cpio(_ramdisk(tree, work / "ramdisk"))))
+    initrd.write_bytes(_through(["zstd", "-q", "-12", "-c"], _cpio(_ramdisk(tree, work / "ramdisk"))))
     progress("making the disk")
     serial, disk_uuid = uuid.uuid4().hex[:8], uuid.uuid4()
     fat_uuid = f"{serial[:4]}-{serial[4:]}".upper()
@@ -231,13 +229,17 @@ def _unpacked(path: Path) -> bytes:
     data = path.read_bytes()
     match path.suffix:
         case ".zst":
-            return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+            return _through(["zstd", "-q", "-d", "-c"], data)
         case ".xz":
             return lzma.decompress(data)
         case ".gz":
             return gzip.decompress(data)
         case _:
             return data
+
+
+def _through(command: list[str], data: bytes) -> bytes:
+    return subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout
 
 
 def _cpio(tree: Path) -> bytes:

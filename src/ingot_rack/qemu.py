@@ -12,7 +12,7 @@ import enum
 from pathlib import Path
 
 from ingot_rack import errors
-from ingot_rack.hardware import BootDevice, BootMode
+from ingot_rack.hardware import BootDevice, BootMode, Processor
 
 TCG_CPU = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm,+rdrand,+aes,+pclmulqdq"
 CODE_AND_VARS = (
@@ -25,6 +25,11 @@ SECURE_CODE_AND_VARS = (
     ("/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
     ("/usr/share/OVMF/OVMF_CODE.ms.fd", "/usr/share/OVMF/OVMF_VARS.ms.fd"),
 )
+ARM_CODE_AND_VARS = (
+    ("/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),
+    ("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),
+)
+PACKAGES = {Processor.X86_64: "qemu-system-x86", Processor.AARCH64: "qemu-system-arm"}
 
 
 class DiskBus(enum.StrEnum):
@@ -95,14 +100,18 @@ class Hull:
     secure_boot: bool = False
     pxe: bool = True
     scsi_disk: str = ""
+    processor: Processor = Processor.X86_64
 
 
-def firmware_files(*, secure: bool = False) -> tuple[Path, Path]:
-    """OVMF's code and the template of its variables; ``secure``: with Microsoft's keys, and enforcing them."""
-    for code, variables in SECURE_CODE_AND_VARS if secure else CODE_AND_VARS:
+def firmware_files(hull: Hull) -> tuple[Path, Path]:
+    """The UEFI code and the template of its variables; with Secure Boot those with Microsoft's keys, enforcing them."""
+    arm = hull.processor is Processor.AARCH64
+    known = ARM_CODE_AND_VARS if arm else SECURE_CODE_AND_VARS if hull.secure_boot else CODE_AND_VARS
+    for code, variables in known:
         if Path(code).exists() and Path(variables).exists():
             return Path(code), Path(variables)
-    raise errors.RackError("No UEFI firmware for QEMU was found", hint="Install the package ovmf.")
+    package = "qemu-efi-aarch64" if arm else "ovmf"
+    raise errors.RackError("No UEFI firmware for QEMU was found", hint=f"Install the package {package}.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -165,25 +174,10 @@ class Files:
 def command(hull: Hull, files: Files, order: tuple[BootDevice, ...], accelerator: str, media: Path | None) -> list[str]:
     """The whole argument list."""
     hull = _for_http(hull) if order[0] is BootDevice.HTTP else hull
-    slow = accelerator.startswith("tcg")
-    argv = [
-        "qemu-system-x86_64",
-        "-name",
-        f"{hull.name},process=ingot-qemu",
-        "-nodefaults",
-        "-no-user-config",
-    ]
-    argv += [
-        "-machine",
-        f"q35,smm={'on' if hull.secure_boot else 'off'}",
-        "-accel",
-        accelerator,
-        "-cpu",
-        TCG_CPU if slow else "host",
-    ]
+    argv = [*_board(hull, accelerator), "-name", f"{hull.name},process=ingot-qemu", "-nodefaults", "-no-user-config"]
     argv += ["-m", str(hull.memory_mb), "-smp", str(hull.vcpus), "-rtc", "base=utc", "-uuid", hull.uuid]
     argv += ["-smbios", f"type=1,manufacturer=Ingot,product=Rack Server,serial={hull.name},uuid={hull.uuid}"]
-    argv += ["-display", "none", "-vga", "std", "-vnc", f"unix:{_quoted(files.vnc)}"]
+    argv += ["-display", "none", "-vnc", f"unix:{_quoted(files.vnc)}"]
     argv += [
         "-chardev",
         f"socket,id=qmp,path={_quoted(files.qmp)},server=on,wait=off",
@@ -205,6 +199,15 @@ def command(hull: Hull, files: Files, order: tuple[BootDevice, ...], accelerator
     return argv
 
 
+def _board(hull: Hull, accelerator: str) -> list[str]:
+    """The program, and what differs between the processors; QEMU's ARM server has a serial line and no screen."""
+    if hull.processor is Processor.AARCH64:
+        return ["qemu-system-aarch64", "-machine", "virt", "-accel", accelerator, "-cpu", "cortex-a72"]
+    kind = f"q35,smm={'on' if hull.secure_boot else 'off'}"
+    cpu = TCG_CPU if accelerator.startswith("tcg") else "host"
+    return ["qemu-system-x86_64", "-machine", kind, "-accel", accelerator, "-cpu", cpu, "-vga", "std"]
+
+
 def _for_http(hull: Hull) -> Hull:
     """UEFI's own stack boots over HTTP, not the cards' ROMs, which know PXE only."""
     return dataclasses.replace(hull, pxe=False, nics=tuple(dataclasses.replace(nic, rom=False) for nic in hull.nics))
@@ -218,7 +221,7 @@ def _firmware(hull: Hull, files: Files) -> list[str]:
     if hull.firmware is BootMode.BIOS:
         # SeaBIOS then shows on the serial line what it and iPXE show on the screen
         return ["-fw_cfg", f"name=etc/sercon-port,file={_quoted(files.serial_port)}"]
-    code, _ = firmware_files(secure=hull.secure_boot)
+    code, _ = firmware_files(hull)
     argv = ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"]
     argv += ["-drive", f"if=pflash,format=raw,unit=1,file={_quoted(files.variables)}"]
     if hull.secure_boot:  # the variables may be written in system management mode alone, which cannot sleep

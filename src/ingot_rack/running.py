@@ -119,6 +119,7 @@ class Rack:
         else:
             self.machines[one.name] = simulated.Simulated(_facts(self.spec, one))
         front = bmcs.Bmc(self.machines[one.name], one.user, one.password)
+        front.versions = frozenset(one.ipmi_versions.split())
         self.bmcs[one.name] = front
         server = self._server(one, front)
         try:
@@ -199,6 +200,7 @@ _TOLD = (
     "name",
     "kind",
     "firmware",
+    "processor",
     "mac",
     "memory_mb",
     "vcpus",
@@ -225,4 +227,7 @@ def _absolute(path: object) -> Path:
 def _facts(spec: Spec, one: MachineSpec) -> hardware.Facts:
     hull = specs.hull(spec, one, "")
     disks = tuple(hardware.DiskFacts(disk.serial, disk.size, disk.bus) for disk in hull.disks)
-    return hardware.Facts(one.name, hull.uuid, one.name, one.firmware, one.vcpus, one.memory_mb, (one.mac,), disks)
+    size = (one.vcpus, one.memory_mb)
+    return hardware.Facts(
+        one.name, hull.uuid, one.name, one.firmware, *size, (one.mac,), disks, processor=one.processor
+    )

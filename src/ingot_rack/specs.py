@@ -26,22 +26,23 @@ from pathlib import Path
 from typing import cast, get_type_hints
 
 from ingot_rack import errors, qemu
-from ingot_rack.hardware import BootMode
+from ingot_rack.hardware import BootMode, Processor
 
 BMC_KINDS = ("ipmi", "redfish")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec:
-    """One machine; memory in MiB, disk in GiB. kind "simulated" has no QEMU behind it.
+    """One machine; memory in MiB, disk in GiB. kind "simulated" has no QEMU behind it; processor aarch64 needs UEFI.
 
     nic_rom False: the card has no iPXE of its own, so the firmware boots as a real server's does. scsi_disk: the
-    iSCSI URL of one more disk (see ingot_rack.disks), "" for none.
+    iSCSI URL of one more disk (see ingot_rack.disks), "" for none. ipmi_versions: "2.0", "1.5", or both with a blank.
     """
 
     name: str
     kind: str = "qemu"
     firmware: BootMode = BootMode.BIOS
+    processor: Processor = Processor.X86_64
     memory_mb: int = 1024
     vcpus: int = 1
     disk_gib: float = 8.0
@@ -60,6 +61,7 @@ class MachineSpec:
     bmc_address: str = ""
     bmc_port: int = 0
     bmc_tls: bool = False
+    ipmi_versions: str = "2.0"
     user: str = "admin"
     password: str = ""
 
@@ -153,8 +155,14 @@ def _fill(spec: Spec, index: int, one: MachineSpec) -> MachineSpec:
         raise errors.Invalid(f"{one.name}: bmc {one.bmc!r} or kind {one.kind!r} is unknown", hint="ipmi or redfish.")
     if one.firmware is BootMode.BIOS and (one.secure_boot or not one.pxe):
         raise errors.Invalid(f"{one.name}: BIOS has no Secure Boot and no HTTP boot", hint='Set firmware = "uefi".')
+    if one.processor is not Processor.X86_64:
+        _check_foreign(one)
     if one.bmc == "ipmi" and len(one.password.encode()) > 20:
         raise errors.Invalid(f"{one.name}: an IPMI password has at most 20 bytes", hint="Choose a shorter one.")
+    if not set(one.ipmi_versions.split()) <= {"1.5", "2.0"}:
+        raise errors.Invalid(
+            f"{one.name}: ipmi_versions {one.ipmi_versions!r} is unknown", hint='"2.0", "1.5" or both.'
+        )
     digest = hashlib.sha256(f"{spec.name}/{one.name}".encode()).hexdigest()
     if spec.network:
         hosts = ipaddress.ip_network(spec.bmc_network)
@@ -168,6 +176,15 @@ def _fill(spec: Spec, index: int, one: MachineSpec) -> MachineSpec:
         bmc_port=one.bmc_port or port,
         password=one.password or secrets.token_urlsafe(12),
     )
+
+
+def _check_foreign(one: MachineSpec) -> None:
+    """QEMU's ARM server has neither a BIOS nor an AHCI controller, and its package no firmware with keys in it."""
+    if one.firmware is BootMode.BIOS or one.secure_boot or one.disk_bus is qemu.DiskBus.AHCI:
+        raise errors.Invalid(
+            f"{one.name}: an {one.processor} machine here has no BIOS, no Secure Boot and no AHCI disk",
+            hint='Set firmware = "uefi" and another disk_bus.',
+        )
 
 
 def machine_uuid(spec: Spec, one: MachineSpec) -> str:
@@ -184,6 +201,8 @@ def hull(spec: Spec, one: MachineSpec, tap: str) -> qemu.Hull:
         qemu.Disk(size, f"IR{digest[:10]}{index}".upper(), one.disk_bus, f"0x5{digest[:14]}{index}", *kind)
         for index in range(one.disks)
     )
-    nics = (qemu.Nic(one.mac, tap, one.nic, one.nic_rom),)
+    rom = one.nic_rom and one.processor is Processor.X86_64  # what is in them are programs for x86
+    nics = (qemu.Nic(one.mac, tap, one.nic, rom),)
     made = qemu.Hull(one.name, machine_uuid(spec, one), one.firmware, one.memory_mb, one.vcpus, disks, nics, one.cd)
-    return dataclasses.replace(made, secure_boot=one.secure_boot, pxe=one.pxe, scsi_disk=one.scsi_disk)
+    made = dataclasses.replace(made, secure_boot=one.secure_boot, pxe=one.pxe, scsi_disk=one.scsi_disk)
+    return dataclasses.replace(made, processor=one.processor)

@@ -41,8 +41,10 @@ def sata(folder: Path, serial: str, **more: Any) -> scsi.Disk:
     return disk
 
 
-def flash(folder: Path, serial: str, **more: Any) -> nvme.Controller:
-    """The same as an NVMe disk; ``more`` as nvme.Controller takes it."""
+def flash(folder: Path, serial: str, second: str = "", **more: Any) -> nvme.Controller:
+    """The same as an NVMe disk; ``second``: which namespaces it has besides ("more", "detached"); ``more`` as there."""
+    if second:
+        more[second] = (_filled(folder / f"{serial}-2"),)
     return nvme.Controller(_filled(folder / serial), serial, **more)
 
 
@@ -64,11 +66,18 @@ def beside(peer: AbstractAsyncContextManager[_Peer]) -> Generator[_Peer]:
         loop.close()
 
 
-def attached(target: iscsi.Target) -> list[str]:
-    """QEMU's words for a machine whose SCSI disks are the target's; what the guest says to them comes through whole."""
+def attached(target: iscsi.Target, bridged: str = "") -> list[str]:
+    """QEMU's words for a machine whose SCSI disks are the target's; what the guest says to them comes through whole.
+
+    ``bridged``: the serial number of the one that is behind a USB bridge.
+    """
     words = ["-device", "virtio-scsi-pci,id=peers"]
     for lun, disk in target.luns.items():
         locked = ",readonly=on" if disk.read_only else ""
         words += ["-drive", f"file={target.url(lun)},format=raw,if=none,id=peer{lun}{locked}"]
-        words += ["-device", f"scsi-generic,drive=peer{lun},bus=peers.0,scsi-id={lun}"]
+        place = f"bus=peers.0,scsi-id={lun}"
+        if disk.serial == bridged:
+            words += ["-device", "qemu-xhci", "-device", "usb-bot,id=bridge"]
+            place = "bus=bridge.0"
+        words += ["-device", f"scsi-generic,drive=peer{lun},{place}"]
     return words

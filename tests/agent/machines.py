@@ -24,7 +24,7 @@ def make(folder: Path, *, uefi: bool = False) -> settings.Roots:
         "processor\t: 1\nmodel name\t: Test CPU\ncpu MHz\t\t: 2000.0\nphysical id\t: 1\nflags\t: fpu vme\n"
     )
     (folder / "proc/meminfo").write_text("MemTotal:        1024000 kB\n")
-    (folder / "proc/uptime").write_text("4.5 1.0\n")
+    (folder / "proc/uptime").write_text("450.5 1.0\n")
     if uefi:
         (folder / "sys/firmware/efi/efivars").mkdir(parents=True)
     return settings.Roots(*(str(folder / name) for name in ("sys", "proc", "dev", "run")))

@@ -18,115 +18,26 @@ import pytest
 from agent import machines, peers
 from agent.test_hints import SMALL
 from ingot_agent import (
-    ata,
     blockdev,
     burnin,
     burnin_network,
     commands,
     disks,
-    drivers,
-    erase,
     errors,
     gpt,
     lldp,
     machine,
     nics,
-    nvme,
     partitioning,
     passwords,
     raid,
     raidplan,
     settings,
     smbios,
-    steps,
 )
 
 MIB, GIB = 1 << 20, 1 << 30
 GO = commands.Progress()
-
-
-def _identity(status: int, normal: int = 0x0002, enhanced: int = 0x8005) -> bytes:
-    """The security words of identify data: 128 status, 89 and 90 times."""
-    words = [0] * 256
-    words[89], words[90], words[128] = normal, enhanced, status
-    return struct.pack("<256H", *words)
-
-
-def test_ata_security_words() -> None:
-    # Words composed bit by bit (no drive was recorded): after power-on, frozen by firmware, locked.
-    fresh, frozen, locked = (ata.security(_identity(word)) for word in (0x0021, 0x0029, 0x0027))
-    assert fresh == ata.Security(True, False, False, False, True, 10)
-    assert (frozen.frozen, locked.locked, locked.enabled) == (True, True, True)
-    assert ata.security(_identity(0x0001)).minutes == 4
-    assert not ata.security(bytes(512)).supported
-
-
-def test_nvme_abilities_and_format_word() -> None:
-    identity = bytearray(4096)
-    struct.pack_into("<H", identity, 256, 0x000A)
-    struct.pack_into("<I", identity, 328, 0b011)
-    assert nvme.abilities(identity) == nvme.Abilities(True, False, (4, 2))
-    identity[524] = 4
-    assert nvme.abilities(identity).crypto
-    namespace = bytearray(4096)
-    namespace[26], namespace[29] = 0x13, 0x0A
-    assert nvme.format_word(namespace, crypto=False) == 3 | 1 << 4 | 2 << 5 | 1 << 8 | 1 << 9
-    assert nvme.format_word(namespace, crypto=True) >> 9 == 2
-
-
-def test_an_nvme_disk_that_says_nothing_of_sanitizing_is_not_refused(tmp_path: Path) -> None:
-    nvme.settle(_disk(tmp_path / "nvme0n1", MIB).name)  # a file: all its commands fail
-
-
-def _disk(path: Path, size: int) -> disks.Disk:
-    path.write_bytes(os.urandom(size))
-    return dataclasses.replace(SMALL, name=str(path), size=size)
-
-
-def test_overwrite_says_how_and_reads_back(tmp_path: Path) -> None:
-    one = _disk(tmp_path / "sda", 9 * MIB)
-    said = erase.everything(one, erase.Wishes(passes=2, zeroize=False), GO)
-    assert said.startswith("overwritten 2 times with random bytes; 9 places read back, none with its data")
-    assert any((tmp_path / "sda").read_bytes())
-    said = erase.everything(one, erase.wishes({"driver_internal_info": {"agent_erase_devices_iterations": 0}}), GO)
-    assert "then zeros; 9 places read back, none with its data, 9 all zeros" in said
-    assert not any((tmp_path / "sda").read_bytes())
-
-
-def test_a_disk_that_keeps_its_data_fails(tmp_path: Path) -> None:
-    one = _disk(tmp_path / "sda", 9 * MIB)
-    marks = erase._mark(one.name)  # pyright: ignore[reportPrivateUsage] - a disk that only says it erased
-    with pytest.raises(errors.BlockDeviceEraseError, match="still holds its data at byte 0 after it was erased"):
-        erase._verified(one.name, marks, False)  # pyright: ignore[reportPrivateUsage] - as above
-
-
-def test_every_disk_is_named_when_one_fails(tmp_path: Path) -> None:
-    good, bad = _disk(tmp_path / "sda", MIB), dataclasses.replace(SMALL, name=str(tmp_path / "absent"))
-    with pytest.raises(errors.BlockDeviceEraseError, match=r"absent cannot be opened.*Done: .*sda: metadata wiped"):
-        erase.on_all([good, bad], lambda disk: erase.metadata(disk.name))
-
-
-def test_a_disk_whose_work_fails_unforeseen_is_not_taken_for_done(tmp_path: Path) -> None:
-    good, gone = _disk(tmp_path / "sda", MIB), dataclasses.replace(SMALL, name=str(tmp_path / "gone"))
-    with pytest.raises(errors.BlockDeviceEraseError, match=r"gone failed unforeseen: FileNotFoundError.*Done: .*sda: "):
-        erase.on_all([good, gone], lambda disk: str(Path(disk.name).stat().st_size))
-
-
-def test_a_disk_whose_driver_comes_late_is_not_left_out(tmp_path: Path) -> None:
-    roots = dataclasses.replace(machines.make(tmp_path / "m"), top=str(tmp_path / "m"))
-    late = machines.add_disk(roots, "sda", MIB)
-    late.write_bytes(b"x" * MIB)
-    folder, hidden = Path(roots.sys) / "block/sda", tmp_path / "hidden"
-    folder.rename(hidden)
-    program = tmp_path / "m/etc/drivers.sh"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\n/bin/sleep 0.5\n/bin/mv {hidden} {folder}\n")
-    program.chmod(0o755)
-    drivers.load_rest(roots)
-    step = {"step": {"step": "erase_devices_metadata"}, "node": {}}
-    done = steps.Steps(settings.Settings(), roots).execute("clean", step, GO)
-    assert list(done["clean_result"]["disks"]) == [str(late)]
-    assert not any(late.read_bytes())
 
 
 def test_disks_that_may_not_be_written_say_why(tmp_path: Path) -> None:
@@ -278,7 +189,9 @@ def test_burnin_does_not_leave_workers_behind_a_dead_one(tmp_path: Path) -> None
 
 
 def test_burnin_of_a_disk(tmp_path: Path) -> None:
-    one = _disk(tmp_path / "sda", 8 * MIB)
+    path = tmp_path / "sda"
+    path.write_bytes(os.urandom(8 * MIB))
+    one = dataclasses.replace(SMALL, name=str(path), size=8 * MIB)
     result = burnin.disk({"driver_info": {"agent_burnin_fio_disk_loops": 2}}, [one], GO)
     assert result["disks"][one.name]["bytes"] == 16 * MIB
 

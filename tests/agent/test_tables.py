@@ -171,7 +171,7 @@ def test_metadata_erase_clears_tables_and_signatures(tmp_path: Path) -> None:
         file.write(os.urandom(4096))
         file.seek(100 * MIB)
         file.write(b"user data stays")
-    erase.metadata(str(disk))
+    erase.metadata(dataclasses.replace(SMALL, name=str(disk)))
     with disk.open("rb") as file:
         assert not any(file.read(2 * MIB))
         file.seek(root)
@@ -185,5 +185,6 @@ def test_metadata_erase_clears_tables_and_signatures(tmp_path: Path) -> None:
 def test_full_erase_leaves_nothing(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(os.urandom(9 * MIB + 512))
-    assert "zeros" in erase.everything(dataclasses.replace(SMALL, name=str(disk)), erase.Wishes(), commands.Progress())
+    group = erase.Group((dataclasses.replace(SMALL, name=str(disk)),))
+    assert "zeros" in erase.everything(group, erase.Wishes(), commands.Progress())[str(disk)]
     assert not any(disk.read_bytes())

@@ -231,6 +231,29 @@ def test_server_that_keeps_breaking_off_ends_patience(tmp_path: Path, dirty: Pat
             streamed.write(device, source, streamed.Checksum("sha256", "0" * 64), commands.Progress(), False)
 
 
+@pytest.mark.parametrize("mapped", [True, False])
+def test_a_server_that_falls_silent_is_told_while_it_is_waited_for(dirty: Path, mapped: bool) -> None:
+    from ingot_agent import chunked, chunkmap, streamed
+
+    progress, plan = commands.Progress(), chunkmap.parse(peers.chunk_map(sample(), CHUNK))
+    checksum = streamed.Checksum("sha256", "0" * 64)
+    with socket.create_server(("127.0.0.1", 0)) as silent, concurrent.futures.ThreadPoolExecutor(1) as beside:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/i.raw"
+        source = transfer.Source(url, 0.5, False, progress.meet, attempts=4, first_pause=0.2)
+        with blockdev.opened(str(dirty)) as device:
+            if mapped:
+                work = beside.submit(chunked.write, device, plan, source, progress)
+            else:
+                work = beside.submit(streamed.write, device, source, checksum, progress, False)
+            peers.wait_until(lambda: "Going on at byte 0" in progress.as_dict()["phase"], 5, "the trouble told")
+            assert not work.done()
+            assert url.split("/")[2] in progress.as_dict()["phase"]
+            with pytest.raises(errors.ImageWriteError, match="failed 4 times in a row at byte 0"):
+                work.result(20)
+    progress.add(1)
+    assert "Going on" not in progress.as_dict()["phase"]
+
+
 def chunked_write(disk: Path, body: bytes, images: peers.Images) -> None:
     from ingot_agent import chunked, chunkmap
 

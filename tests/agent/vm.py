@@ -9,11 +9,12 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import programs
 from agent import peers
 from agent.recipe import load
 
@@ -61,7 +62,8 @@ def firmware(folder: Path) -> list[str]:
 class Frame:
     """What a machine is made of: ``memory`` in MB, ``disk_pace`` in bytes a second, 0 for as fast as it goes.
 
-    ``disk``: virtio, nvme or ahci; ``card``: QEMU's name of the network card.
+    ``disk``: virtio, nvme or ahci; ``card``: QEMU's name of the network card; ``words``: more for the kernel's command
+    line; ``extra``: more for QEMU's.
     """
 
     memory: int
@@ -69,6 +71,7 @@ class Frame:
     disk_pace: int = 0
     disk: str = "virtio"
     card: str = "virtio-net-pci"
+    words: str = ""
     extra: tuple[str, ...] = ()
 
 
@@ -105,7 +108,7 @@ def booted(
     load("build").build(variant, output, lambda _phase, _part: None, extras)
     port = free_port()
     append = f"console=tty0 console=ttyS0 panic=5 BOOTIF=01-{MAC.replace(':', '-')}"
-    append += f" ipa-api-url=http://10.0.2.2:{api.port} ipa-inspection-collectors=default"
+    append += f" ipa-api-url=http://10.0.2.2:{api.port} ipa-inspection-collectors=default,tpm {frame.words}"
     hull = Hull(output, output / "initrd", folder / "disk", folder / "serial", frame)
     command = hull.command(append, forward=f",hostfwd=tcp:127.0.0.1:{port}-:9999")
     disk, serial = hull.disk, hull.serial
@@ -118,6 +121,21 @@ def booted(
             raise
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def tpm(folder: Path, chip: str) -> Generator[tuple[str, ...]]:
+    """A TPM 2.0 by other authors while the block lasts; QEMU's words for it behind ``chip`` (tpm-tis or tpm-crb)."""
+    state = folder / "tpm"
+    state.mkdir()
+    words = ["socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", f"type=unixio,path={state}/socket"]
+    with subprocess.Popen([programs.system("swtpm"), *words], stdin=subprocess.DEVNULL) as child:
+        try:
+            peers.wait_until((state / "socket").exists, 20, "the TPM")
+            line = ("-chardev", f"socket,id=tpm,path={state}/socket", "-tpmdev", "emulator,id=tpm0,chardev=tpm")
+            yield (*line, "-device", f"{chip},tpmdev=tpm0")
+        finally:
+            child.terminate()
 
 
 def partitioned(folder: Path) -> bytes:

@@ -117,10 +117,11 @@ async def test_what_is_not_kept_any_more_is_said(api: Api, deps: Deps) -> None:
         await api.node(name=name)
     oldest = metadata.tables["events"].delete().where(metadata.tables["events"].c.id < 2)
     await deps.store.run(lambda connection: connection.execute(oldest))
-    for last in ("0", "99999"):
+    for last, why in (("0", "are not kept any more"), ("99999", "There is no event 99999 yet")):
         async with listening(api, **{"Last-Event-ID": last}) as stream:
             lost = await stream.next()
             assert (lost.event, lost.id) == ("lost", 2)
+            assert why in lost.data["reason"]
             assert "List what you follow again" in lost.data["reason"]
             await api.node(name=f"after-{last}")
             assert (await stream.next()).data["name"] == f"after-{last}"

@@ -61,7 +61,8 @@ def test_set_reads_json_text_and_files(run: Run, url: str, tmp_path: Path) -> No
     assert "begins as JSON and is none" in half.output
     secret.write_bytes(b"\xff")
     refused = run("node", "set", "s1", f"description=@{secret}", url=url)
-    assert (refused.exit_code, "is no text" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "is no text" in refused.stderr) == (2, True)
+    assert run("node", "set", "s1", "description=@/no/file", url=url).exit_code == 2
     run("node", "delete", "s1", url=url)
 
 
@@ -95,7 +96,7 @@ def test_wrong_usage_is_exit_code_2(run: Run, url: str) -> None:
 
 def test_a_url_must_be_one(run: Run) -> None:
     result = run("node", "list", url="ftp://example.org")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "not the URL of an API" in result.stderr
 
 

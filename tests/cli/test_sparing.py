@@ -17,7 +17,7 @@ from ingot.conductor.service import Conductor
 from ingot.images.cache import ImageCache
 from ingot.netboot.service import Netboot
 Agents(), RedfishPool()
-heavy = ("aiohttp.client", "yarl._url", "rich.console", "pygments", "alembic", "wsproto", "cryptography.x509")
+heavy = ("aiohttp.client", "yarl._url", "alembic", "wsproto", "cryptography", "sqlalchemy.dialects.postgresql")
 assert not [name for name in heavy if name in sys.modules]
 """
 _LATER = """
@@ -27,8 +27,6 @@ import aiohttp.client_exceptions
 assert aiohttp.ClientError is aiohttp.client_exceptions.ClientError
 assert aiohttp.client_exceptions.ClientError is sys.modules["aiohttp"].ClientError
 assert not hasattr(aiohttp, "no_such_thing")
-from rich.console import Console
-Console().print("[bold]shown[/bold]")
 import structlog
 app._set_up_log()
 try:
@@ -43,7 +41,6 @@ def test_libraries_come_when_they_are_used() -> None:
     command = [sys.executable, "-c", _SERVICE + _LATER]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert "shown" in done.stdout
     assert "failed" in done.stdout
     assert "node=n1" in done.stdout
     assert "ValueError: broken" in done.stdout

@@ -60,6 +60,24 @@ def test_a_failure_is_told_with_its_reason(run: Run, url: str) -> None:
     assert result.exit_code == 1
     assert "the BMC is on fire" in result.stderr
     assert "ingot node history bad" in result.stderr
+    assert result.output.count("on fire") == 1, "nobody is to read it twice"
+    assert "bad: enroll" in result.stdout
+    watched = run("node", "watch", "bad", url=url)
+    assert (watched.exit_code, watched.output.count("on fire")) == (0, 1)
+    enrol(run, url, "worse", "-i", "fake_fault=power.get", "-i", "fake_fault_text=it is gone")
+    both = run("node", "manage", "bad", "worse", "--wait", url=url)
+    assert (both.stderr.count("on fire"), both.stderr.count("it is gone")) == (1, 1)
+
+
+def test_a_misspelt_key_is_named(run: Run, url: str) -> None:
+    words = ["--driver", "fake-hardware", "--name", "slip", "-i", "fake_fault=power.get", "-i", "deploy_kernel=x"]
+    made = run("node", "create", *words, "-i", "fake_dely=0", url=url)
+    slip = '"fake_dely" is not a property of driver fake-hardware; did you mean "fake_delay"?'
+    assert (made.exit_code, made.stderr) == (0, f"ingot: warning: {slip}\n"), "Ironic's API takes it, so it is made"
+    failed = run("node", "manage", "slip", "--wait", url=url)
+    assert (failed.exit_code, slip in failed.stderr) == (1, True)
+    assert run("node", "set", "slip", "driver_info.fake_falt_text=x", url=url).stderr.count("did you mean") == 2
+    assert run("node", "set", "slip", "description=x", url=url).stderr == ""
 
 
 def test_waiting_has_an_end(run: Run, url: str) -> None:
@@ -119,7 +137,7 @@ def test_clean_wants_steps(run: Run, url: str, tmp_path: Path) -> None:
     assert run("node", "clean", "cle", "--step", "nodot", url=url).exit_code == 2
     broken = tmp_path / "steps.json"
     broken.write_text("{")
-    assert run("node", "clean", "cle", "--steps-file", str(broken), url=url).exit_code == 1
+    assert run("node", "clean", "cle", "--steps-file", str(broken), url=url).exit_code == 2
     result = run("node", "clean", "cle", "--step", "deploy.erase_devices_metadata", "--wait", url=url)
     assert result.exit_code == 0, result.output
 
@@ -156,7 +174,7 @@ def password(folder: Path) -> Path:
 
 def test_a_missing_image_is_refused_before_anything_is_sent(run: Run, url: str) -> None:
     result = run("node", "deploy", "way", "--image", "/nowhere/disk.raw", url=url)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "/nowhere/disk.raw" in result.stderr
 
 

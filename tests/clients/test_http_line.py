@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from ingot.clients.http import answer, client, line, trust
@@ -83,6 +85,30 @@ async def test_one_connection_serves_request_after_request() -> None:
     assert server.requests[0] == b"GET /x HTTP/1.1\r\nHost: " + host + b"\r\nX-Thing: 1\r\n\r\n"
     assert server.requests[2].startswith(b"POST /y?a=b HTTP/1.1\r\n")
     assert server.requests[2].endswith(b"Content-Length: 2\r\n\r\n{}")
+
+
+async def test_an_answer_that_comes_too_late_is_of_a_request_that_was_sent() -> None:
+    """Who ordered something has to look whether it was done; not where there was no connection yet."""
+    async with Scripted(b"").running() as server:
+        one = line.Line(trust.Contexts())
+        with pytest.raises(errors.TimedOut) as caught:
+            await one.send(msgspec.structs.replace(call(server, method="POST", body=b"{}"), timeout=0.3))
+        assert caught.value.sent
+        assert len(server.requests) == 1
+        one.close()
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    address = full.getsockname()
+    waiting = [socket.socket() for _ in range(3)]
+    for each in waiting:  # until the queue of connections is full
+        each.setblocking(False)
+        each.connect_ex(address)
+    one = line.Line(trust.Contexts())
+    with pytest.raises(errors.Unreachable) as unopened:
+        await one.send(client.Call("POST", f"http://127.0.0.1:{address[1]}/", "The peer", {}, b"{}", timeout=0.3))
+    assert not unopened.value.sent
+    one.close()
+    for each in (full, *waiting):
+        each.close()
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingot.clients.ipmi import codec, suites
+from ingot.clients.ipmi import clear, codec, suites
+from ingot.clients.ipmi.clear_login import ClearLogin
 from ingot.clients.ipmi.login import Login
+from ingot.clients.ipmi.sealed import SealedSession
 from ingot.clients.ipmi.session import Session
 from ingot.clients.ipmi.target import Target
 from ingot.clients.ipmi.transport import Transport
@@ -133,15 +135,47 @@ class FarEnd:
         return packet + self.check(packet[4:])
 
 
+TERMS = clear.Terms(BMC_ID, clear.Auth.MD5, clear.key_of(PASSWORD), 7)
+
+
+@pytest.mark.parametrize("size", [0, 1, 40])
+async def test_messages_in_clear_have_the_code_of_the_specification(transport: Transport, size: int) -> None:
+    """Section 22.17.1: MD5 over password, session id, message, sequence number and password again, by openssl."""
+    session = clear.ClearSession(transport, ("127.0.0.1", 9), TERMS)
+    for number in (7, 8):
+        message = codec.request(0x2C, 0x01, 5, os.urandom(size))
+        packet = session.seal(message)
+        key, sid, count = PASSWORD.encode().ljust(16, b"\0"), struct.pack("<I", BMC_ID), struct.pack("<I", number)
+        told = subprocess.run(["openssl", "dgst", "-md5", "-binary"], input=key + sid + message + count + key,
+                              capture_output=True, check=True).stdout  # fmt: skip
+        assert packet == bytes.fromhex("0600ff0702") + count + sid + told + bytes([len(message)]) + message
+
+
+async def test_of_messages_in_clear_only_the_genuine_count(transport: Transport) -> None:
+    session = clear.ClearSession(transport, ("127.0.0.1", 9), TERMS)
+    answer = answer_to(codec.request(0, 1, 1, b""), b"\0\x01")
+    good = clear.build(clear.Auth.MD5, TERMS.key, BMC_ID, 1, answer)
+    waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
+    await asyncio.sleep(0)
+    for place in range(4, len(good)):
+        session.receive(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+    session.receive(clear.build(clear.Auth.NONE, b"", BMC_ID, 1, answer))
+    session.receive(clear.build(clear.Auth.PASSWORD, TERMS.key, BMC_ID, 1, answer))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    session.receive(good)
+    assert await waiting == b"\0\x01"
+
+
 def answer_to(request: bytes, body: bytes) -> bytes:
     head = bytes([0x81, request[1] | 4])
     tail = bytes([0x20, request[4], request[5]]) + body
     return head + bytes([-sum(head) & 0xFF]) + tail + bytes([-sum(tail) & 0xFF])
 
 
-def ends(transport: Transport, suite: suites.Suite) -> tuple[Session, FarEnd]:
+def ends(transport: Transport, suite: suites.Suite) -> tuple[SealedSession, FarEnd]:
     keys = suites.derive(suite, suites.user_key(PASSWORD), FACTS)
-    session = Session(transport, ("127.0.0.1", 9), (CONSOLE_ID, BMC_ID), suite, keys)
+    session = SealedSession(transport, ("127.0.0.1", 9), (CONSOLE_ID, BMC_ID), suite, keys)
     return session, FarEnd(suite, keys)
 
 
@@ -198,6 +232,28 @@ async def test_a_replayed_answer_is_dropped(transport: Transport) -> None:
     assert await waiting == b"\0\0"
 
 
+async def test_a_replayed_answer_in_clear_is_dropped(transport: Transport) -> None:
+    session = clear.ClearSession(transport, ("127.0.0.1", 9), TERMS)
+
+    def answer(turn: int, body: bytes, number: int) -> bytes:
+        message = answer_to(codec.request(0, 1, turn & 0x3F, b""), body)
+        return clear.build(clear.Auth.MD5, TERMS.key, BMC_ID, number, message)
+
+    old = answer(1, b"\0\x01", 1)
+    for turn in range(1, 65):  # the 6-bit rqSeq comes round
+        waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
+        await asyncio.sleep(0)
+        session.receive(old if turn == 1 else answer(turn, b"\0\0", turn))
+        await waiting
+    waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
+    await asyncio.sleep(0)
+    session.receive(old)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    session.receive(answer(65, b"\0\0", 65))
+    assert await waiting == b"\0\0"
+
+
 async def test_a_bmc_that_does_not_count_is_accepted(transport: Transport) -> None:
     session, far = ends(transport, suites.SUITE_3)
     for turn in range(1, 5):
@@ -222,24 +278,29 @@ def test_decoders_never_raise(packet: bytes, kind: str) -> None:
     codec.read_sessionless(data)
     codec.read_setup(data)
     codec.session_id(data)
+    codec.clear_session_id(data)
+    clear.parse(data)
     suites.offered(data)
 
 
-@given(packet=st.binary(max_size=200), kind=st.sampled_from(["", "0600ff0700", "0600ff0706", "0600ff0706c044332211"]))
+KINDS = ["", "0600ff0700", "0600ff0702", "0600ff0706", "0600ff0706c044332211"]
+
+
+@given(packet=st.binary(max_size=200), kind=st.sampled_from(KINDS))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 async def test_receivers_never_raise(transport: Transport, packet: bytes, kind: str) -> None:
-    data = bytes.fromhex(kind) + packet
-    session, _ = ends(transport, suites.SUITE_17)
-    waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
-    login = Login(transport, ("127.0.0.1", 9), Target("127.0.0.1"))
-    entering = asyncio.create_task(login.run(None))
+    data, peer = bytes.fromhex(kind) + packet, ("127.0.0.1", 9)
+    sessions: list[Session] = [ends(transport, suites.SUITE_17)[0], clear.ClearSession(transport, peer, TERMS)]
+    logins = [kind(transport, (peer[0], port), Target(peer[0])) for port, kind in ((7, Login), (8, ClearLogin))]
+    tasks = [asyncio.create_task(one.request(codec.Request(0, 1, b""), (5.0,))) for one in sessions]
+    entering = [asyncio.create_task(one.run()) for one in logins]
     await asyncio.sleep(0)
-    for receiver in (session, login):
+    for receiver in (*sessions, *logins):
         receiver.receive(data)
-    assert not waiting.done()
-    for task in (waiting, entering):
+    assert not any(task.done() for task in tasks)
+    for task in (*tasks, *entering):
         task.cancel()
-    await asyncio.gather(waiting, entering, return_exceptions=True)
+    await asyncio.gather(*tasks, *entering, return_exceptions=True)
 
 
 @pytest.mark.parametrize(

@@ -196,12 +196,16 @@ async def test_a_silent_bmc_is_asked_at_growing_intervals(pool: IpmiPool) -> Non
 
 
 class Between(asyncio.DatagramProtocol):
-    """Stands between client and BMC, and loses what answers RAKP 1 until ``opened`` sessions have been asked for."""
+    """Stands between client and BMC, and loses what answers RAKP 1 until ``opened`` sessions have been asked for.
+
+    ``deaf``: loses proposals of these kinds of authentication (1 of suite 3, 3 of suite 17), as firmware does that
+    drops what it does not know.
+    """
 
     OPEN, RAKP2 = 0x10, 0x13
 
-    def __init__(self, bmc: tuple[str, int], opened: int) -> None:
-        self.bmc, self.opened = bmc, opened
+    def __init__(self, bmc: tuple[str, int], opened: int = 0, deaf: tuple[int, ...] = ()) -> None:
+        self.bmc, self.opened, self.deaf = bmc, opened, deaf
         self.asked: set[bytes] = set()
         self.client: Any = None
         self.way: Any = None
@@ -215,6 +219,8 @@ class Between(asyncio.DatagramProtocol):
             self.client = addr
             if kind == self.OPEN:
                 self.asked.add(data)
+                if data[28] in self.deaf:
+                    return
             self.way.sendto(data, self.bmc)
         elif kind != self.RAKP2 or len(self.asked) >= self.opened:
             self.way.sendto(data, self.client)
@@ -231,9 +237,32 @@ async def test_a_first_proof_without_an_answer_is_begun_anew_once(
     if enters:
         assert await chassis.power_state(pool, through) is False
     else:
-        with pytest.raises(errors.Unreachable, match="gave no answer for 8 s to the IPMI user name"):
+        with pytest.raises(errors.Unreachable, match="gave no answer for 5 s to the IPMI user name"):
             await chassis.power_state(pool, through)
     assert len(between.asked) == 2
+    way.close()
+
+
+@pytest.mark.parametrize(("deaf", "enters"), [((3,), True), ((1, 3), False)])
+async def test_a_suite_that_the_bmc_does_not_answer_to_is_followed_by_the_next(
+    pool: IpmiPool, fleet: Any, deaf: tuple[int, ...], enters: bool
+) -> None:
+    one = target(fleet)
+    loop = asyncio.get_running_loop()
+    way, _ = await loop.create_datagram_endpoint(
+        lambda: Between((one.address, one.port), deaf=deaf), local_addr=("0.0.0.0", 0)
+    )
+    through = msgspec.structs.replace(one, address="127.0.0.1", port=way.get_extra_info("sockname")[1])
+    began = time.monotonic()
+    if enters:
+        assert await chassis.power_state(pool, through) is False
+        assert time.monotonic() - began < 5, "after 2.5 s"
+    else:
+        with pytest.raises(
+            errors.Unreachable, match="answers, but not for 8 s to the proposal of cipher suite 3"
+        ) as told:
+            await chassis.power_state(pool, through)
+        assert "set driver_info ipmi_protocol_version to 1.5" in told.value.sentence()
     way.close()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from ingot.clients.redfish import bios, client, complaints, logs, media, systems
+from ingot.clients.redfish import bios, client, complaints, logs, media, systems, tasks
 from ingot.clients.redfish.client import RedfishPool
 from ingot.clients.redfish.systems import Boot, BootEnabled, PowerState, ResetType
 from ingot.clients.redfish.target import Target
@@ -86,6 +86,28 @@ async def test_reset_as_a_failing_task(pool: RedfishPool, odd: tuple[Odd, Target
     service.give("GET", "/tasks/7", web.json_response(running, status=202), web.json_response(failed))
     with pytest.raises(errors.Misbehaved, match="Exception"):
         await systems.reset(pool, one, ResetType.FORCE_OFF)
+
+
+@pytest.mark.parametrize("host", ["", "http://bmc-7.example"])
+async def test_a_task_that_was_begun_is_found_by_where_its_order_went(
+    pool: RedfishPool, odd: tuple[Odd, Target], host: str
+) -> None:
+    """Some services tell URLs, by a host name of their own; a task of another server is none of theirs."""
+    service, one = odd
+    service.give("GET", one.root, web.json_response({"Tasks": {"@odata.id": "/tasks"}}))
+    service.give("GET", "/tasks", web.json_response({"Tasks": {"@odata.id": "/tasks/all"}}))
+    members = [f"{one.origin}/tasks/1", "http://192.0.2.9/tasks/2", "//192.0.2.9/tasks/3", "/tasks/4", "/tasks/5"]
+    all_of_them: dict[str, Any] = {"Members": [{"@odata.id": member} for member in members]}
+    service.give("GET", "/tasks/all", web.json_response(all_of_them))
+    for number, order in ((1, "/volumes"), (4, "/reset"), (5, "/volumes")):
+        task = {"Payload": {"TargetUri": host + order}, "TaskMonitor": f"{one.origin}/monitors/{number}"}
+        service.give("GET", f"/tasks/{number}", web.json_response(task))
+    assert await tasks.list_paths(pool, one) == ["/tasks/1", "/tasks/4", "/tasks/5"]
+    assert await tasks.find_begun(pool, one, ["/tasks/1"], "/volumes") == "/monitors/5"
+    assert await tasks.find_begun(pool, one, [], "/bios") is None
+    elsewhere = {"Payload": {"TargetUri": "/bios"}, "TaskMonitor": "http://192.0.2.9/monitors/4"}
+    service.give("GET", "/tasks/4", web.json_response(elsewhere))
+    assert await tasks.find_begun(pool, one, [], "/bios") == "/tasks/4"
 
 
 async def test_etags(pool: RedfishPool, odd: tuple[Odd, Target]) -> None:

@@ -116,14 +116,19 @@ class Site:
 
 @contextlib.contextmanager
 def site(
-    folder: Path, database: str, broker: str, *conductors: str, prefix: dict[str, tuple[str, ...]] | None = None
+    folder: Path,
+    database: str,
+    broker: str,
+    *conductors: str,
+    prefix: dict[str, tuple[str, ...]] | None = None,
+    source: Path = program.SOURCE,
 ) -> Generator[Site]:
-    """A site that works: its API and these conductors are there."""
+    """A site that works: its API and these conductors are there, all of them started from ``source``."""
     made = Site(folder, database, broker)
     made.prefix |= prefix or {}
     try:
         for name in ("api", *conductors):
-            made.start(name)
+            made.start(name, source)
         made.await_conductors(*conductors)
         yield made
     finally:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from checkout import ROOT
 from cli import program
 from conductor.site import site
 from flows import stand
@@ -41,6 +44,48 @@ def newer(folder: Path, oldest: str) -> Path:
     changed = changed.replace(f'OLDEST = "{upgrade.OLDEST}"', f'OLDEST = "{oldest}"')
     (store / "upgrade.py").write_text(changed)
     return source
+
+
+def before(folder: Path) -> Path:
+    """The source of this very program as it was before its newest migration, from the history of the checkout."""
+    newest = f"src/ingot/store/migrations/versions/v{upgrade.HEAD}_*.py"
+    log = ("git", "-C", str(ROOT), "log", "--diff-filter=A", "--format=%H", "-1", "--", newest)
+    added = subprocess.run(log, capture_output=True, text=True, check=False).stdout.strip()
+    archive = ("git", "-C", str(ROOT), "archive", "--format=tar", f"{added}^", "src")
+    packed = subprocess.run(archive, capture_output=True, check=False) if added else None
+    if packed is None or packed.returncode:
+        pytest.skip("needs the history of the checkout, from before the newest migration")
+    source = folder / "before"
+    source.mkdir()
+    subprocess.run(("tar", "-x", "-C", str(source)), input=packed.stdout, check=True)
+    return source / "src"
+
+
+def test_the_version_before_works_on_while_its_successor_moves_in(tmp_path: Path) -> None:
+    older = before(tmp_path)
+    [head] = re.findall(r'^HEAD = "(\d+)"', (older / "ingot/store/upgrade.py").read_text(), re.MULTILINE)
+    assert head < upgrade.HEAD
+    if head < upgrade.OLDEST:
+        pytest.skip("this version says that the one before cannot work with its tables")
+    with site(tmp_path, "", "", "east", source=older) as made:
+        uuids = made.enrol(8, fake_delay=0.3)
+        made.ask(uuids, "active")
+        made.start("west")  # it brings the tables up to date in the midst of their work
+        made.await_conductors("east", "west")
+        assert upgrade.current(tmp_path / "ingot.db") == upgrade.HEAD
+        made.reach("active", len(uuids))
+        made.ask(uuids, "deleted")
+        made.reach("available", len(uuids))
+        made.ask(uuids, "active")
+        for name in ("east", "api"):  # the rest of the upgrade, in the midst of work again
+            made.signal(name, signal.SIGTERM)
+            assert made.end(name) == 0
+            made.start(name)
+        made.await_conductors("east", "west")
+        made.reach("active", len(uuids))
+        assert "west" in {made.worker(uuid) for uuid in uuids}
+        assert {stand.effects(tmp_path, uuid).count("image written") for uuid in uuids} == {2}
+        assert not [name for name in ("api", "east", "west") if "Traceback" in made.log(name)]
 
 
 def test_two_versions_share_the_work_during_a_rolling_upgrade(tmp_path: Path) -> None:

@@ -56,10 +56,25 @@ def test_the_performance_page_is_drawn_from_the_results() -> None:
         if os.environ.get("INGOT_WRITE_DOCS"):
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
-        assert path.exists(), f"{path} is missing -> run: {generator().HOW}"
-        assert path.read_text() == text, f"{path} is stale -> run: {generator().HOW}"
+        assert path.exists(), f"{path} is missing -> run: ./ingot bench curves"
+        assert path.read_text() == text, f"{path} is stale -> run: ./ingot bench curves"
     drawn = {path for path in made if path.suffix == ".svg"}
     assert set((ROOT / "docs/explanation/curves").glob("*")) == drawn, "a picture without its result"
+
+
+def test_the_capacity_page_is_computed_from_the_results() -> None:
+    [(path, text)] = loaded("bench/capacity.py").files().items()
+    if os.environ.get("INGOT_WRITE_DOCS"):
+        path.write_text(text)
+    assert path.read_text() == text, f"{path} is stale -> run: {generator().HOW}"
+
+
+def test_a_bench_of_several_sizes_says_what_to_draw() -> None:
+    sizes = re.compile(r'nargs="\+", default=\[[\d_]+, ')
+    texts = {path: (ROOT / path).read_text() for path in files() if re.fullmatch(r"bench/\w+\.py", path)}
+    found = [path for path, text in texts.items() if sizes.search(text)]
+    assert len(found) >= 4
+    refuse([path for path in found if "curves=" not in texts[path]], "pass curves= to tell(): see bench/report.py")
 
 
 def test_every_page_is_generated_by_somebody() -> None:

@@ -43,6 +43,31 @@ async def test_a_refusal_is_not_waited_for() -> None:
         await power_wait.until(OFF, look, 30, "It")
 
 
+@pytest.mark.parametrize("obeys", [True, False])
+async def test_a_graceful_shutdown_whose_answer_was_lost_is_not_asked_for_again(obeys: bool) -> None:
+    """The operating system takes longer than a lost order is waited for; a second press of the button may harm it."""
+    given = looks = 0
+
+    async def look() -> power.Power:
+        nonlocal looks
+        looks += 1
+        return OFF if obeys and looks > 3 else ON
+
+    async def order() -> None:
+        nonlocal given
+        given += 1
+        lost = errors.Unreachable("The BMC closed the connection.")
+        lost.sent = True
+        raise lost
+
+    if obeys:
+        await power_wait.reach(OFF, look, order, 30, "It", once=True)
+    else:
+        with pytest.raises(errors.Unreachable, match="closed the connection"):
+            await power_wait.reach(OFF, look, order, 0.5, "It", once=True)
+    assert given == 1
+
+
 async def test_an_order_that_was_lost_and_is_refused_when_it_is_given_again_was_carried_out() -> None:
     """As a BMC does that goes away while the power changes, and takes no order for the state that there is."""
     given = 0

@@ -107,6 +107,15 @@ async def test_secure_boot_by_shim_and_grub(made: artifacts.Artifacts) -> None:
         assert "secureboot: Secure boot enabled" in way.console(machine)
 
 
+async def test_ipxe_that_the_firmware_fetches(made: artifacts.Artifacts) -> None:
+    """As on most real servers: the card has no iPXE of its own, so UEFI's own PXE loads ours by TFTP."""
+    async with way.opened("ipxe", made, firmwares=("uefi",), hardware=REAL_CARD) as world:
+        (machine,) = world.machines
+        inventory = await inspected(world, machine, "ipxe")
+        assert inventory["boot"]["current_boot_mode"] == "uefi"
+        assert "NBP filename is x64.efi" in way.console(machine), "as edk2 tells what it loads"
+
+
 @pytest.mark.parametrize("firmware", [pytest.param("bios", marks=pytest.mark.long), "uefi"])
 async def test_virtual_media(made: artifacts.Artifacts, firmware: str) -> None:
     hardware = {"bmc": "redfish", **({"secure_boot": True} if firmware == "uefi" else {})}

@@ -75,7 +75,7 @@ async def test_no_disk_at_all(made: artifacts.Artifacts) -> None:
             "the image. Disks: none at all: the ramdisk lacks a driver, or there is none. Add one or give a hint. "
             "See its log."
         )
-        catalogue.told("no-disk", node["last_error"])
+        catalogue.told("no-disk", node["last_error"], timed=False)
         assert await way.power(world, machine) == "off"
         await its_logs_tell(world, machine)
 

@@ -79,7 +79,7 @@ async def test_a_killed_conductor_does_not_have_a_disk_erase_twice(world: World,
         disk.media.write(4096, disk_peers.LEFT)
         disk.drive.log.clear()
         disk.drive.fault = ata.Fault.ABORTS
-        catalogue.told("disk-erase-refused", await _failure(world))
+        catalogue.told("disk-erase-refused", await _failure(world), timed=False)
         assert disk.drive.password is None
         assert disk_peers.holds_data(disk.media)
         disk.drive.supported = False
@@ -87,4 +87,4 @@ async def test_a_killed_conductor_does_not_have_a_disk_erase_twice(world: World,
         await world.call("DELETE", f"/v1/nodes/{machine.name}/maintenance")
         await way.ask(world, machine, "manage")
         await way.reach(world, machine, "manageable")
-        catalogue.told("disk-dead-sector", await _failure(world))
+        catalogue.told("disk-dead-sector", await _failure(world), timed=False)

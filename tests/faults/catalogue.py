@@ -1,8 +1,9 @@
 """Every fault that is injected somewhere in the tests, and the sentence that an operator is shown for it.
 
-The test that injects a fault calls ``told`` with the sentence it really got. What it got last is in ``sentences.json``
-(with INGOT_WRITE_DOCS=1 it is written anew), and docs/reference/faults.md is made of both; test_catalogue.py proves it.
-Invariant: a sentence that is no longer shown fails the test that injects its fault.
+The test that injects a fault calls ``told`` with the sentence it really got. What it got last is in
+``sentences.json``, and after how long in ``seconds.json`` (with INGOT_WRITE_DOCS=1 both are written anew);
+docs/reference/faults.md is made of all three, and test_catalogue.py proves it. Invariant: a sentence that is no
+longer shown, or late, fails the test that injects its fault.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import functools
 import json
 import os
 import re
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,39 +23,52 @@ from faults import tried
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 SENTENCES = FOLDER / "sentences.json"
+SECONDS = FOLDER / "seconds.json"
 PAGE = ROOT / "docs" / "reference" / "faults.md"
+LIMIT = 60
+_STEPS = (1, 5, 10, 20, 40, LIMIT)
+"""Of a time is noted the first of these that it is not above: a slower machine makes the same page."""
+_watch = {"began": 0.0}
 
 
 class Fault(NamedTuple):
-    """``cause`` and ``action``: words that the sentence must hold, the latter "" where work goes on."""
+    """``cause`` and ``action``: words that the sentence must hold.
+
+    ``later``: what tells within a minute where this very sentence comes at a deadline, which the test moves near.
+    """
 
     area: str
     injected: str
     cause: str
     action: str
     test: str
+    later: str = ""
 
 
 _IPMI, _REDFISH = "tests/drivers/ipmi/test_faults.py", "tests/drivers/redfish/test_faults.py"
 _AGENT, _IMAGE = "tests/drivers/generic/test_agent_faults.py", "tests/drivers/generic/test_image_faults.py"
 _SILENCE, _FLOW = "tests/drivers/generic/test_silence.py", "tests/flows/test_faults.py"
 _CONTROLLER, _START = "tests/e2e/test_controller_faults.py", "tests/e2e/test_start_faults.py"
+_NETBOOT = "tests/netboot/test_netboot.py"
 _LACKING = "tests/e2e/test_lacking.py"
 _DATABASE = "tests/servers/test_harmed.py"
 _OCI, _BROKER = "tests/images/test_oci.py", "tests/bus/test_rabbitmq.py"
 
 _ERASE = "tests/e2e/test_secure_erase.py"
+_DEADLINE = "at the state's deadline; till then `ingot node watch` names the step"
+_WAITING = "at its deadline; the reason names what is waited for at once"
 
 FAULTS: dict[str, Fault] = {
     "ipmi-silent": Fault("BMC", "every packet to the BMC is lost", "No IPMI answer", "Check the address", _IPMI),
     "ipmi-slow": Fault("BMC", "each answer takes 20 s", "too slow", "Restart the BMC", _IPMI),
     "ipmi-sessions-full": Fault("BMC", "all its sessions are in use", "no free session", "Close other", _IPMI),
     "ipmi-wrong-password": Fault("BMC", "the node has another password", "password", "Correct ipmi_password", _IPMI),
+    "ipmi-1.5-wrong-password": Fault("BMC", "the same, with IPMI 1.5", "to the password", "Correct ipmi_pass", _IPMI),
     "ipmi-locked-out": Fault("BMC", "it locks the account after a wrong password", "locked", "Wait until", _IPMI),
     "ipmi-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at the", _IPMI),
     "ipmi-boot-forgotten": Fault("BMC", "takes the boot device and forgets it", "holds none", "Update or reset", _IPMI),
-    "ipmi-boot-ignored": Fault("BMC", "the machine ignores the boot device", "no DHCP request", "wrong VLAN", _IPMI),
-    "ipmi-gone-in-a-run": Fault("BMC", "it dies while the image is written", "No IPMI answer", "", _IPMI),
+    "ipmi-boot-ignored": Fault("BMC", "the machine ignores the boot device", "no DHCP request", "Look at", _IPMI),
+    "ipmi-gone-in-a-run": Fault("BMC", "it dies while the image is written", "No IPMI answer", "Check the", _IPMI),
     "redfish-wrong-password": Fault("BMC", "the node has another password", "refuses the user", "Correct", _REDFISH),
     "redfish-locked-out": Fault("BMC", "it locks the account", "lock the account", "Correct", _REDFISH),
     "redfish-sessions-full": Fault("BMC", "no session is free", "too many sessions", "Close other", _REDFISH),
@@ -60,12 +76,14 @@ FAULTS: dict[str, Fault] = {
     "redfish-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at", _REDFISH),
     "redfish-boot-forgotten": Fault("BMC", "takes the override and forgets it", "override is None", "Update", _REDFISH),
     "redfish-media-refused": Fault(
-        "BMC", "refuses virtual media", "answered 500", "Check the peer's firmware", _REDFISH
+        "BMC", "refuses virtual media", "answered 500", "Check that the BMC reaches", _REDFISH
     ),
     "redfish-silent": Fault("BMC", "takes connections, never answers", "did not answer", "Check address", _REDFISH),
-    "redfish-slow": Fault("BMC", "each answer takes 20 s", "takes long", "", _REDFISH),
-    "redfish-gone-in-a-run": Fault("BMC", "its port closes before a run", "Connection refused", "", _REDFISH),
-    "redfish-stays-away": Fault("BMC", "it does not come back", "Connection refused", "Check address", _REDFISH),
+    "redfish-slow": Fault("BMC", "each answer takes 20 s", "takes long", "restart the BMC", _REDFISH),
+    "redfish-gone-in-a-run": Fault("BMC", "its port closes before a run", "Connection refused", "Check", _REDFISH),
+    "redfish-stays-away": Fault(
+        "BMC", "it does not come back", "Connection refused", "Check address", _REDFISH, _WAITING
+    ),
     "redfish-refused": Fault("BMC", "nobody listens at its address", "Connection refused", "Check address", _REDFISH),
     "agent-wrong-token": Fault("agent", "its token changes", "another token", "boot it again", _AGENT),
     "agent-of-another-node": Fault("agent", "another node's agent answers", "another token", "boot it again", _AGENT),
@@ -100,18 +118,36 @@ FAULTS: dict[str, Fault] = {
     "registry-lies": Fault("image", "another manifest than its digest says", "another manifest", "Do not use", _OCI),
     "registry-down": Fault("network", "it answers 503", "answered 503", "Check image_source", _OCI),
     "netboot-no-dhcp": Fault("netboot", "no frame of the machine arrives", "no DHCP request", "wrong VLAN", _SILENCE),
-    "netboot-told-disk": Fault("netboot", "it boots when none is wanted", "told to start from its disk", "", _SILENCE),
-    "netboot-after-script": Fault("netboot", "silent after its boot script", "told to load the", "", _SILENCE),
-    "netboot-after-kernel": Fault("netboot", "silent after the kernel", "loaded vmlinuz", "", _SILENCE),
-    "netboot-no-ramdisk": Fault("netboot", "the ramdisk's file is gone", "no deploy ramdisk", "make one", _SILENCE),
-    "dhcp-no-address": Fault("netboot", "the address range is used up", "no address available", "", _SILENCE),
-    "dhcp-not-taken": Fault("network", "it takes another server's offer", "has not taken it", "two DHCP", _SILENCE),
-    "tftp-blocked": Fault("network", "TFTP is blocked", "did not load its boot program", "TFTP", _SILENCE),
+    "netboot-told-disk": Fault(
+        "netboot", "it boots when none is wanted", "told to start from its disk", "find out who", _SILENCE
+    ),
+    "netboot-after-script": Fault(
+        "netboot", "silent after its boot script", "told to load the", "look at its console", _SILENCE
+    ),
+    "netboot-after-kernel": Fault(
+        "netboot", "silent after the kernel", "loaded vmlinuz", "look at its console", _SILENCE
+    ),
+    "netboot-no-ramdisk": Fault("netboot", "the ramdisk's file is gone", "no deploy ramdisk", "Make one", _SILENCE),
+    "dhcp-no-address": Fault(
+        "netboot", "the address range is used up", "no address available", "provision_range", _SILENCE
+    ),
+    "dhcp-neighbours-full": Fault(
+        "netboot", "the host's ARP table is full", "could not send it", "raise net", _SILENCE
+    ),
+    "dhcp-not-taken": Fault(
+        "network", "it takes another server's offer", "has not taken it", "look for a second DHCP", _SILENCE
+    ),
+    "tftp-blocked": Fault("network", "TFTP is blocked", "did not load its boot program", "look whether TFTP", _SILENCE),
+    "netboot-no-arm64-ramdisk": Fault("netboot", "an ARM64 node, x86's ramdisk", "for ARM64", "Make one", _NETBOOT),
     "netboot-no-port": Fault("netboot", "the node has no port", "has no port", "Create one", _SILENCE),
     "netboot-off": Fault("netboot", "no interface is set", "Network boot is off", "set provision", _SILENCE),
-    "step-hangs": Fault("controller", "a step never ends", "did not end within", "Look at the history", _FLOW),
+    "step-hangs": Fault(
+        "controller", "a step never ends", "did not end within", "Look at the history", _FLOW, _DEADLINE
+    ),
     "step-fails": Fault("controller", "a step of a driver fails", "it smokes", "Remove fake_fault", _FLOW),
-    "ramdisk-never-calls": Fault("agent", "no ramdisk ever calls", "ramdisk's call", "Remove fake_wait", _FLOW),
+    "ramdisk-never-calls": Fault(
+        "agent", "no ramdisk ever calls", "ramdisk's call", "Remove fake_wait", _FLOW, _WAITING
+    ),
     "driver-bug": Fault("controller", "a driver raises ValueError", "unforeseen ValueError", "Please report", _FLOW),
     "wrong-key": Fault("controller", "secret.key is another", "The secrets of node", "Put the secret.key", _FLOW),
     "run-in-the-way": Fault("controller", "two orders at once", "locked by the run", "retry after", _FLOW),
@@ -134,7 +170,7 @@ _PLACES = [
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
     (re.compile(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b"), "MAC"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "DIGEST"),
-    (re.compile(r"(?<![\w/.])(/[\w.+-]+){2,}"), "PATH"),
+    (re.compile(r"(?<![\w/.])(/[\w.+-]*[\w+-]){2,}"), "PATH"),
     (re.compile(r"(%2F[\w.+-]+)+"), "PATH"),
     (re.compile(r"/test\d+(?=\?)"), "/NAME"),  # a database of tests/servers
     (re.compile(r"\b127(\.\d+){3}(:\d+)?"), "ADDRESS"),
@@ -152,13 +188,27 @@ def plain(sentence: str) -> str:
     return sentence
 
 
-def told(name: str, sentence: object) -> None:
-    """Fail unless ``sentence`` is the one the page shows for this fault, and names its cause and what to do."""
+def begin() -> None:
+    """The time of the next fault counts from now: a test begins (conftest.py), or has told of the one before."""
+    _watch["began"] = time.monotonic()
+
+
+def told(name: str, sentence: object, *, timed: bool = True) -> None:
+    """Fail unless ``sentence`` is the one the page shows for this fault, and names its cause and what to do in time.
+
+    ``timed``: the test's time until now is counted as the fault's; not where a virtual machine has to boot first.
+    """
     fault, shown = FAULTS[name], plain(str(sentence))
     assert fault.cause in shown, f"{name}: the true cause ({fault.cause!r}) is not named: {shown}"
     assert fault.action in shown, f"{name}: what to do ({fault.action!r}) is not told: {shown}"
+    took = time.monotonic() - _watch["began"]
+    noted = next((step for step in _STEPS if took <= step), None)
+    assert noted or not timed, f"{name}: told only after {took:.0f} s"
     if os.environ.get("INGOT_WRITE_DOCS"):
-        SENTENCES.write_text(json.dumps({**sentences(), name: shown}, indent=1, sort_keys=True) + "\n")
+        _write(SENTENCES, {**sentences(), name: shown})
+        if noted and timed:
+            _write(SECONDS, {**seconds(), name: noted})
+    begin()
     assert sentences().get(name) == shown, f"{name}: run this test with INGOT_WRITE_DOCS=1, then test_catalogue.py"
 
 
@@ -167,14 +217,42 @@ def sentences() -> dict[str, str]:
     return json.loads(SENTENCES.read_text()) if SENTENCES.exists() else {}
 
 
+def seconds() -> dict[str, int]:
+    """Within how many seconds of the test's begin it was shown, by fault; without those of virtual machines."""
+    return json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+
+
+def _write(file: Path, values: Mapping[str, str | int]) -> None:
+    file.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
+
+
+def verdict(name: str) -> str:
+    """Whether what was shown last is right: the true cause, what to do, in time."""
+    fault, shown = FAULTS[name], sentences().get(name, "")
+    if not shown or fault.cause not in shown:
+        return "wrong: another cause"
+    if fault.action not in shown:
+        return "wrong: not what to do"
+    return "right"
+
+
+def _within(name: str) -> str:
+    fault, took = FAULTS[name], seconds().get(name)
+    return fault.later or (f"{took} s" if took else "at once, in its step")
+
+
 def page() -> str:
     """docs/reference/faults.md."""
     shown = sentences()
-    lines = [_HEAD]
+    verdicts = [verdict(name) for name in FAULTS]
+    right = sum(one.startswith("right") for one in verdicts)
+    lines = [_HEAD, "", f"Right: {right} of {len(verdicts)}."]
     for area in sorted({fault.area for fault in FAULTS.values()}):
-        lines += ["", f"## {area[0].upper()}{area[1:]}", "", "| fault | injected | sentence shown |", "|---|---|---|"]
-        found = [(name, fault) for name, fault in FAULTS.items() if fault.area == area]
-        lines += [f"| {name} | {one.injected} | {_cell(shown.get(name, '(never shown)'))} |" for name, one in found]
+        heads = ("fault", "injected", "sentence shown", "within", "right or wrong")
+        lines += ["", f"## {area[0].upper()}{area[1:]}", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+        for name, one in FAULTS.items():
+            cells = (name, one.injected, _cell(shown.get(name, "(never shown)")), _within(name), verdict(name))
+            lines += [f"| {' | '.join(cells)} |"] if one.area == area else []
     lines += ["", "## Where each kind is tried", "", "| of | fault | tests |", "|---|---|---|"]
     for area, kinds in tried.TRIED.items():
         for kind, places in kinds.items():
@@ -204,9 +282,10 @@ _HEAD = f"""# Faults and what is said of them
 
 {len(FAULTS)} faults that the tests inject, and the sentence that `last_error`, the run's reason or the command line
 showed when they were injected last. Each test fails when the sentence is another than here, names another cause, or
-does not say what to do. (Some are told while work goes on by itself, or are one part of a longer reason: of those only
-the cause is asked.) ADDRESS, UUID, N and the like stand for what differs from run to run. Which test injects which
-fault stands in the last table. Written by the tests: `INGOT_WRITE_DOCS=1 ./ingot test tests/faults`."""
+does not say what to do. "within" counts from the beginning of the test, which sets things up first, or from its last
+sentence, so the fault itself was told sooner; what is told after more than {LIMIT} s fails the test. ADDRESS, UUID, N
+and the like stand for what differs from run to run. Which test injects which fault stands in the last table. Written
+by the tests: `INGOT_WRITE_DOCS=1 ./ingot test` with their files, then with tests/faults."""
 
 
 def _cell(text: str) -> str:

@@ -27,6 +27,7 @@ def test_a_fault_is_injected_and_its_sentence_names_cause_and_action(name: str) 
     assert f'"{name}"' in text, f"{fault.test} does not tell of it"
     assert shown, f"run {fault.test} with INGOT_WRITE_DOCS=1"
     assert fault.cause in shown
+    assert fault.action, "an operator is told what to do of every fault"
     assert fault.action in shown
 
 
@@ -45,6 +46,12 @@ def test_a_servers_address_is_the_same_in_every_run() -> None:
 
 def test_no_sentence_is_of_an_unknown_fault() -> None:
     assert set(catalogue.sentences()) <= set(catalogue.FAULTS)
+    assert set(catalogue.seconds()) <= set(catalogue.FAULTS)
+
+
+def test_every_fault_is_explained_rightly() -> None:
+    verdicts = {name: catalogue.verdict(name) for name in catalogue.FAULTS}
+    assert {name: said for name, said in verdicts.items() if not said.startswith("right")} == {}
 
 
 def test_the_page_is_made_of_them() -> None:

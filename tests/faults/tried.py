@@ -12,7 +12,12 @@ TRIED: dict[str, dict[str, tuple[str, ...]]] = {
     "BMC": {
         "dead": ("ipmi-silent", "redfish-silent", "redfish-refused", f"{_E2E}/test_bmc_faults.py"),
         "slow (20 s)": ("ipmi-slow", "redfish-slow"),
-        "wrong password": ("ipmi-wrong-password", "redfish-wrong-password", f"{_E2E}/test_bmc_faults.py"),
+        "wrong password": (
+            "ipmi-wrong-password",
+            "ipmi-1.5-wrong-password",
+            "redfish-wrong-password",
+            f"{_E2E}/test_bmc_faults.py",
+        ),
         "locked out": ("ipmi-locked-out", "redfish-locked-out"),
         "session limit": ("ipmi-sessions-full", "redfish-sessions-full"),
         "certificate expired": ("redfish-certificate",),
@@ -51,7 +56,10 @@ TRIED: dict[str, dict[str, tuple[str, ...]]] = {
             "agent-of-another-node",
             "tests/services/test_heartbeat.py::test_a_token_of_one_node_is_worth_nothing_for_another",
         ),
-        "clock years off": ("tests/agent/test_tls.py::test_a_clock_years_off_is_named",),
+        "clock years off": (
+            "tests/agent/test_tls.py::test_a_clock_years_off_is_named",
+            f"{_RAMDISK}/test_disk_faults.py::test_each_fault_is_named",
+        ),
         "reboot in mid-write": ("agent-rebooted", "agent-restarted"),
     },
     "Image": {
@@ -61,6 +69,7 @@ TRIED: dict[str, dict[str, tuple[str, ...]]] = {
         "server gone": (
             "image-server-down",
             f"{_E2E}/test_image_faults.py::test_an_image_server_that_goes_away_in_the_middle",
+            "tests/agent/test_write.py::test_a_server_that_falls_silent_is_told_while_it_is_waited_for",
         ),
         "too large": ("image-too-large", f"{_E2E}/test_disk_faults.py::test_an_image_larger_than_the_disk"),
         "disk full on the controller": ("image-cache-full",),

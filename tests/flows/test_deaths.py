@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,16 +21,16 @@ from ingot.deps import Deps
 from ingot.domain import runs, states
 from ingot.flows import deaths
 from ingot.interfaces.context import StepContext
-from ingot.store import absence
+from ingot.store import absence, nodes
 from ingot.store import runs as run_store
 
 HOUR = 3600.0
 PLAN = [runs.PlannedStep("flow", "first")]
 
 
-async def cut(deps: Deps, deadline: float = 60.0, **more: object) -> str:
-    """A run whose owner died a moment after it had begun the only step; the node's uuid."""
-    uuid = await open_run(deps, deadline)
+async def cut(deps: Deps, deadline: float = 60.0, node: dict[str, Any] | None = None, **more: object) -> str:
+    """A run whose owner died a moment after it had begun the only step of ``node``; the node's uuid."""
+    uuid = await open_run(deps, deadline, **(node or {}))
     [lease] = await deps.store.run(run_store.claim, "dead/1", deps.clock(), -1.0, 10)
     await deps.store.run(run_store.change, lease, plan=PLAN, **more)
     await deps.store.run(run_store.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, deps.clock()))
@@ -45,7 +46,7 @@ async def die(deps: Deps, uuid: str, times: int) -> None:
         [lease] = await deps.store.run(run_store.claim, "dead/3", deps.clock() + 1, -2.0, 10)
         run = await deps.store.read(run_store.get, lease.run_id)
         lost = deaths.reckon(run, entries, deps.clock())
-        await deps.store.run(absence.give_one, lease, lost.seconds, lost.wait, lost.memo)
+        assert not await deps.store.run(absence.give, [absence.Gift(lease, lost.seconds, lost.wait, lost.memo)])
 
 
 async def test_a_deadline_that_passed_while_its_owner_was_dead_is_none(tmp_path: Path) -> None:
@@ -144,6 +145,23 @@ async def test_a_plan_that_kills_its_process_every_time_is_given_up(tmp_path: Pa
     assert run.status == runs.Status.FAILED
     assert f"The conductor died {deaths.MOST} times in the middle of making its plan" in (run.reason or "")
     assert flow.called == []
+
+
+async def test_logs_that_kill_the_process_every_time_are_given_up_and_the_run_is_undone(tmp_path: Path) -> None:
+    flow = Probe("first")
+    async with stand.site(tmp_path) as deps:
+        uuid = await cut(deps, node={"agent_url": "https://127.0.0.1:1", "agent_heartbeat_at": deps.clock()})
+        await deps.store.run(nodes.change, uuid, agent_token=deps.sealer.seal(uuid, "token"))
+        [lease] = await deps.store.run(run_store.claim, "dead/2", deps.clock() + 1, -2.0, 10)
+        await deps.store.run(run_store.append, lease, runs.Entry(2, 0, runs.Mark.FAILED, deps.clock(), "broken"))
+        await die(deps, uuid, deaths.MOST - 1)
+        async with claiming(deps, flow):
+            run = await stand.ended(deps, uuid)
+        told = [line for line in await stand.events(deps, uuid) if "logs" in line]
+    assert (run.status, run.reason) == (runs.Status.FAILED, "broken")
+    assert flow.called == ["undo_first"]
+    assert len(told) == 1
+    assert f"were not kept: The conductor died {deaths.MOST} times in the middle of fetching" in told[0]
 
 
 async def test_who_gave_a_run_back_did_not_die(tmp_path: Path) -> None:

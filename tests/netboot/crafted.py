@@ -1,8 +1,8 @@
 """A DHCP client that is nothing but its packets, for firmware that no client program poses as.
 
 Run inside a network namespace: ``crafted.py 4|6 CARD MAC ARCHITECTURE CLASS [ipxe]`` sends one request and prints a
-line of JSON for each answer of the next second. A proxy that offers no file is then asked on its port 4011, as PXE
-clients do. Sources: RFC 2131, RFC 4578, PXE 2.1 section 2 (IPv4); RFC 8415, RFC 5970 (IPv6).
+line of JSON for each answer until a second after the first. A proxy that offers no file is then asked on its port
+4011, as PXE clients do. Sources: RFC 2131, RFC 4578, PXE 2.1 section 2 (IPv4); RFC 8415, RFC 5970 (IPv6).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-_WAIT = 1.0
+_FIRST, _WAIT = 4.0, 1.0
 _COOKIE = b"\x63\x82\x53\x63"
 
 
@@ -54,6 +54,7 @@ def read4(data: bytes) -> dict[str, str]:
         "address": socket.inet_ntoa(data[16:20]),
         "class": found.get(60, b"").decode(),
         "file": file.decode(),
+        "ipxe": found.get(175, b"").hex(),
         "menu": found.get(43, b"").decode("latin-1"),
     }
 
@@ -85,11 +86,13 @@ def read6(data: bytes) -> dict[str, str]:
 
 
 def answers(asked: socket.socket) -> Iterator[bytes]:
-    end = time.monotonic() + _WAIT
+    """What arrives until a second after the first answer; a busy host may be slow to give that."""
+    end = time.monotonic() + _FIRST
     while (left := end - time.monotonic()) > 0:
         asked.settimeout(left)
         with contextlib.suppress(TimeoutError):
             yield asked.recv(4096)
+            end = min(end, time.monotonic() + _WAIT)
 
 
 def main() -> None:
@@ -105,11 +108,12 @@ def main() -> None:
         else:
             asked.sendto(solicit(*words, ipxe=bool(more)), ("ff02::1:2", 547, 0, socket.if_nametoindex(card)))
         found = [(read4 if version == "4" else read6)(data) for data in answers(asked)]
-        for one in found:
-            if one.get("class") == "PXEClient" and one["address"] == "0.0.0.0" and not one["file"]:
-                own = socket.inet_aton("172.22.9.99")
-                asked.sendto(request4(*words, ipxe=bool(more), own=own), (one["server"], 4011))
-        for one in (*found, *(read4(data) for data in answers(asked))):
+        offers = [one for one in found if one.get("class") == "PXEClient" and not one["file"]]
+        proxies = [one["server"] for one in offers if one["address"] == "0.0.0.0"]
+        own = socket.inet_aton("172.22.9.99")
+        for proxy in proxies:
+            asked.sendto(request4(*words, ipxe=bool(more), own=own), (proxy, 4011))
+        for one in (*found, *(read4(data) for data in (answers(asked) if proxies else ()))):
             print(json.dumps(one), flush=True)
 
 

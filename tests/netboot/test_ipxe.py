@@ -26,8 +26,8 @@ def test_ramdisk_script_is_golden() -> None:
     assert ipxe.render_ramdisk(RAMDISK, URL) == (
         "#!ipxe\n"
         "imgfree\n"
-        f"kernel http://172.22.0.1:6386/ramdisk/vmlinuz initrd=initrd {WORDS} || goto failed\n"
-        "initrd --name initrd http://172.22.0.1:6386/ramdisk/initrd || goto failed\n"
+        f"kernel http://172.22.0.1:6386/ramdisk/${{buildarch}}/vmlinuz initrd=initrd {WORDS} || goto failed\n"
+        "initrd --name initrd http://172.22.0.1:6386/ramdisk/${buildarch}/initrd || goto failed\n"
         "boot || goto failed\n"
         ":failed\n"
         "echo The ramdisk could not be booted, starting over in 10 seconds\n"
@@ -41,7 +41,10 @@ def test_the_menus_of_the_other_loaders_are_golden() -> None:
         f"DEFAULT ramdisk\nPROMPT 0\nLABEL ramdisk\nKERNEL /vmlinuz\nAPPEND initrd=/initrd {WORDS}\n"
     )
     quoted = " ".join(f"'{word}'" for word in WORDS.split())
-    assert menus.render_grub(RAMDISK).startswith(f"if linux /vmlinuz {quoted}; then\n  if initrd /initrd; then boot;")
+    assert menus.render_grub(RAMDISK).startswith(
+        "if [ $grub_cpu = arm64 ]; then set where=/arm64; fi\n"
+        f"if linux $where/vmlinuz {quoted}; then\n  if initrd $where/initrd; then boot;"
+    )
 
 
 @pytest.mark.parametrize("word", ["a'b", 'a="b"', "a\\b"])

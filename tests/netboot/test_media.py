@@ -56,6 +56,25 @@ def test_an_image_boots_bios_and_uefi_and_is_named_by_its_checksum(files: Path, 
     assert (tmp_path / "shim").read_bytes() == loaders.get(Program.SHIM_X64).read_bytes()
 
 
+def test_an_image_for_arm64_has_its_own_programs_and_nothing_for_bios(files: Path, tmp_path: Path) -> None:
+    own = files / "arm64"
+    for name in ("usr/lib/shim/shimaa64.efi.signed", "usr/lib/grub/arm64-efi-signed/gcdaa64.efi.signed"):
+        (own / name).parent.mkdir(parents=True)
+        (own / name).write_bytes(name.encode())
+    for name in ("vmlinuz", "initrd"):
+        (own / name).write_bytes(f"{name} for arm64".encode())
+    image = media.build(tmp_path / "media", TOLD, files, arm64=True)
+    told = said("xorriso", "-indev", str(image), "-report_el_torito", "plain")
+    assert "UEFI  y   none" in told
+    assert "BIOS" not in told
+    out = tmp_path / "out"
+    said("xorriso", "-osirrox", "on", "-indev", str(image), "-extract", "/", str(out))
+    assert (out / "arm64/vmlinuz").read_bytes() == b"vmlinuz for arm64"
+    assert "set where=/arm64" in (out / "boot/grub/grub.cfg").read_text()
+    said("mcopy", "-i", str(out / "efi.img"), "::/EFI/BOOT/BOOTAA64.EFI", str(tmp_path / "shim"))
+    assert (tmp_path / "shim").read_bytes() == b"usr/lib/shim/shimaa64.efi.signed"
+
+
 def test_a_tool_that_fails_is_one_clear_sentence(tmp_path: Path) -> None:
     with pytest.raises(errors.Misbehaved, match=r"xorriso could not make the boot image: .*vmlinuz"):
         media.build(tmp_path / "media", TOLD, tmp_path / "no ramdisk here")

@@ -9,8 +9,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from faults import catalogue
 from ingot.domain import errors, node
 from ingot.images.cache import ImageCache
+from ingot.netboot import loaders
 from ingot.netboot.service import Netboot
 from ingot.settings import Settings
 from ingot.store import nodes, ports, upgrade
@@ -108,7 +110,7 @@ async def test_boot_files_and_images_have_addresses_that_only_who_was_told_knows
         assert await get(initrd) == (200, b"x")
         seen = served.last_seen(KNOWN)
         assert seen is not None
-        assert seen[1] == "loaded initrd of the ramdisk"
+        assert seen[1].startswith("loaded initrd of the ramdisk; look at its console")
         given = initrd.split("/")[5]
         for guess in (
             f"/boot/ramdisk/{KNOWN}/initrd",
@@ -134,15 +136,34 @@ async def test_an_arm_machine_gets_the_ramdisk_of_its_processor(store: Store, tm
     await boots(store)
     async with netboot(settings, store).running():
         script = (await get(f"http://127.0.0.1:{free_port}/boot/ipxe/{KNOWN}"))[1].decode()
-        initrd = next(word for word in script.split() if word.endswith("/initrd"))
-        await store.run(nodes.change, NODE, properties={"cpu_arch": "aarch64"})
+        url = next(word for word in script.split() if word.endswith("/initrd"))
+        initrd, x86 = (url.replace("${buildarch}", one) for one in ("arm64", "x86_64"))
         assert await get(initrd) == (200, b"x"), "the only one there is"
         (tmp_path / "ramdisk/arm64").mkdir()
         for name in ("vmlinuz", "initrd"):
             (tmp_path / "ramdisk/arm64" / name).write_bytes(b"arm")
         assert await get(initrd) == (200, b"arm")
-        await store.run(nodes.change, NODE, properties={"cpu_arch": "x86_64"})
-        assert await get(initrd) == (200, b"x")
+        assert await get(x86) == (200, b"x")
+        assert await get(url.replace("/${buildarch}", "")) == (200, b"x"), "as an earlier version gave it out"
+
+
+async def test_an_arm_machine_is_refused_what_this_host_lacks(store: Store, tmp_path: Path, free_port: int) -> None:
+    settings = Settings(data_dir=str(tmp_path), provision_address="127.0.0.1", files_port=free_port)
+    served = netboot(settings, store)
+    (tmp_path / "ramdisk/manifest.json").write_text('{"architecture": "amd64"}')
+    assert served.problem("pxe", "x86_64") is None
+    where = tmp_path / "ramdisk/arm64"
+    lacking = f"There is no deploy ramdisk for ARM64 in {where}. Make one with ingot ramdisk build --arch arm64."
+    assert served.problem("pxe", "aarch64") == lacking
+    catalogue.told("netboot-no-arm64-ramdisk", lacking)
+    (tmp_path / "ramdisk/arm64").mkdir()
+    for name in ("vmlinuz", "initrd"):
+        (tmp_path / "ramdisk/arm64" / name).write_bytes(b"arm")
+    if loaders.find(loaders.Program.SHIM_ARM64) is None:
+        for how in ("pxe", "media"):
+            assert "'the signed shim for ARM64' is not installed" in str(served.problem(how, "aarch64"))
+    if loaders.find(loaders.Program.IPXE_ARM64) is None:
+        assert "choose the boot interface pxe" in str(served.problem("ipxe", "aarch64"))
 
 
 async def test_a_ramdisk_for_virtual_machines_alone_counts_no_timer_interrupts(

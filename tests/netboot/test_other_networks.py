@@ -45,6 +45,15 @@ async def test_arm64_machines_are_told_their_own_program(lan: Lan, tmp_path: Pat
         assert "boot_file=http://172.22.9.1:6386/boot/files/arm64.efi" in http
 
 
+async def test_ipxe_is_told_that_no_proxy_will_answer(lan: Lan, tmp_path: Path) -> None:
+    """It waits for one otherwise; what other firmware does not know it is not told."""
+    async with serving(dhcp.plan("srv", "172.22.9.1/24"), tmp_path, KNOWN):
+        (ipxe,) = await lan.craft(4, KNOWN, 7, "PXEClient:Arch:00007:UNDI:003016", "ipxe")
+        assert (ipxe["file"], ipxe["ipxe"][:6]) == ("boot.ipxe", "b00101")
+        (firmware,) = await lan.craft(4, KNOWN, 7, "PXEClient:Arch:00007:UNDI:003016")
+        assert firmware["ipxe"] == ""
+
+
 def files(answers: list[dict[str, str]]) -> set[str]:
     return {answer["file"] for answer in answers if answer["file"]}
 
@@ -59,7 +68,9 @@ async def test_beside_a_foreign_dhcp_server(lan: Lan, tmp_path: Path) -> None:
         assert offered["172.22.9.2"].startswith("172.22.9.2")
         assert "was told its boot program, but did not load it" in dnsmasq.trace.sentence(KNOWN, 0)
         assert files(await lan.craft(4, KNOWN, 7, "PXEClient:Arch:00007:UNDI:003016")) == {"x64.efi"}
-        assert files(await lan.craft(4, KNOWN, 7, "PXEClient:Arch:00007:UNDI:003016", "ipxe")) == {"boot.ipxe"}
+        answers = await lan.craft(4, KNOWN, 7, "PXEClient:Arch:00007:UNDI:003016", "ipxe")
+        assert files(answers) == {"boot.ipxe"}
+        assert {one["ipxe"] for one in answers} == {""}, "it has to wait for the proxy that we are"
         assert files(await lan.craft(4, KNOWN, 11, "PXEClient:Arch:00011:UNDI:003016")) == {"arm64.efi"}
         assert await lan.tftp("bios.pxe", "172.22.9.205") != b""
         async with asyncio.timeout(20):  # dnsmasq logs it in its own time

@@ -7,6 +7,9 @@ import contextlib
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import pytest
+
+from ingot.domain import errors
 from ingot.netboot import dhcp, loaders, pxe
 from ingot.netboot.dnsmasq import Dnsmasq
 from ingot.netboot.loaders import Program
@@ -49,10 +52,34 @@ async def test_the_same_name_is_another_file_for_a_machine_with_its_own_folder(l
         assert await loaded(lan, OWN, "vmlinuz") == b"vmlinuz" * 3
         menu = await loaded(lan, OWN, "pxelinux.cfg/01-52-54-00-ee-02-01")
         assert b"APPEND initrd=/initrd ipa-api-url=http://172.22.9.1:6385 BOOTIF=52:54:00:ee:02:01\n" in menu
-        assert b"linux /vmlinuz 'ipa-api-url=" in await loaded(lan, OWN, "grub/grub.cfg")
+        assert b"linux $where/vmlinuz 'ipa-api-url=" in await loaded(lan, OWN, "grub/grub.cfg")
+        assert await loaded(lan, OWN, "arm64/vmlinuz") == b"vmlinuz" * 3, "the only one there is"
         assert await loaded(lan, PLAIN, "bios.pxe") == ipxe
         pxe.remove(root, OWN)
         assert await loaded(lan, OWN, "bios.pxe") == ipxe
+
+
+async def test_an_arm_machine_gets_the_programs_that_lie_with_its_ramdisk(lan: Lan, tmp_path: Path) -> None:
+    own = tmp_path / "arm64"
+    signed = own / "usr/lib/grub/arm64-efi-signed"
+    for folder in (signed, own / "usr/lib/shim"):
+        folder.mkdir(parents=True)
+    for name in ("vmlinuz", "initrd"):
+        (tmp_path / name).write_bytes(b"x86")
+        (own / name).write_bytes(b"arm")
+    with pytest.raises(errors.NotSupported, match=r"the signed shim for ARM64. is not installed") as told:
+        pxe.check(tmp_path, arm64=True)
+    assert "ingot ramdisk build --arch arm64" in told.value.sentence()
+    (own / "usr/lib/shim/shimaa64.efi.signed").write_bytes(b"shim")
+    (signed / "grubnetaa64.efi.signed").write_bytes(b"grub")
+    pxe.check(tmp_path, arm64=True)
+    async with serving(tmp_path / "dnsmasq", OWN) as dnsmasq:
+        pxe.write(dnsmasq.tftp_root, OWN, TOLD, tmp_path)
+        lease = await lan.ask(OWN, "-V", "PXEClient:Arch:00011", "-x", "0x5d:000b", tries=4)
+        assert "boot_file=arm64.efi" in str(lease)
+        address = str(lease).split()[0].removeprefix("ip=")
+        for name, content in (("arm64.efi", b"shim"), ("grubaa64.efi", b"grub"), ("arm64/initrd", b"arm")):
+            assert await lan.tftp(name, address) == content
 
 
 def test_writing_again_replaces_and_removing_twice_is_harmless(tmp_path: Path) -> None:

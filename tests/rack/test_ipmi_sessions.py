@@ -11,7 +11,7 @@ ACTIVATE = (0x06, 0x48)
 
 
 def opened() -> session.Session:
-    return session.Session(suites.SUITES[0], 1, 1, privilege=session.PRIVILEGE_ADMINISTRATOR)
+    return session.Session(suite=suites.SUITES[0], console_id=1, bmc_id=1, privilege=session.PRIVILEGE_ADMINISTRATOR)
 
 
 def test_the_window_bears_any_jump() -> None:

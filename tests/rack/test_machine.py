@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ingot_rack import accel, bmc, errors, hardware, machine, qemu
+from ingot_rack import accel, bmc, errors, hardware, machine, qemu, specs
 from ingot_rack.hardware import BootDevice, BootMode, BootOverride, PowerAction, PowerState
 from ingot_rack.ipmi import server as ipmi
 from rack import tools
@@ -213,3 +213,13 @@ def test_the_facts_of_the_hull_are_told() -> None:
     assert "serial=S,bootindex=11" in line
     assert "file=/a,,b/disk0.raw" in line, "a comma in a path is escaped"
     assert hardware.BootMode.BIOS in hull.firmware
+
+
+def test_an_arm_server_has_its_own_program_and_no_rom_of_x86() -> None:
+    one = {"name": "a", "firmware": "uefi", "bmc": "redfish", "processor": "aarch64"}
+    spec = specs.parse({"name": "r", "network": False, "machines": [one]})
+    hull = specs.hull(spec, spec.machines[0], "")
+    argv = qemu.command(hull, qemu.Files(Path("/a"), Path("/s")), (BootDevice.NETWORK,), "tcg", None)
+    assert argv[0] == "qemu-system-aarch64"
+    assert next(word for word in argv if word.startswith("virtio-net-pci")).endswith(",romfile=")
+    assert machine.Machine(hull, Path("/a")).facts.processor == "aarch64"

@@ -38,6 +38,7 @@ bmc = "redfish"
 name = "c"
 kind = "simulated"
 password = "given-password"
+ipmi_versions = "1.5 2.0"
 """
 
 
@@ -97,6 +98,8 @@ async def test_a_broken_bmc_by_control(spec_file: Path) -> None:
     where = ("-I", "lanplus", "-H", one["bmc_address"], "-p", str(one["bmc_port"]), "-U", one["user"])
     command = ("ipmitool", *where, "-P", one["password"], "-N", "1", "-R", "1", "power", "status")
     assert await run(*command) == (0, "Chassis Power is off\n")
+    older = ("ipmitool", "-I", "lan", *command[3:])
+    assert await run(*older) == (0, "Chassis Power is off\n")
     await ask(do="faults", machine="c", set={"drop_rate": 1.0})
     assert (await run(*command))[0] != 0
     await ask(do="faults", machine="c", set={"drop_rate": 0})

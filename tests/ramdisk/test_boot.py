@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import peers
-from agent.vm import MAC, MIB, Frame, booted, order, partitioned
+from agent.vm import MAC, MIB, Frame, booted, order, partitioned, tpm
 
 pytestmark = [
     pytest.mark.qemu,
@@ -17,20 +17,22 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(("variant", "memory"), [("cloud", 512), ("full", 384)])
-def test_boots_calls_and_writes_an_image(tmp_path: Path, variant: str, memory: int) -> None:
+@pytest.mark.parametrize(("variant", "memory", "chip"), [("cloud", 512, "tpm-crb"), ("full", 384, "tpm-tis")])
+def test_boots_calls_and_writes_an_image(tmp_path: Path, variant: str, memory: int, chip: str) -> None:
     body = partitioned(tmp_path)
     chunks = peers.chunk_map(body)
     with (
         peers.Ironic() as api,
         peers.Images({"/i.raw": body, "/i.map": chunks}) as images,
-        booted(tmp_path, api, variant=variant, frame=Frame(memory)) as machine,
+        tpm(tmp_path, chip) as extra,
+        booted(tmp_path, api, variant=variant, frame=Frame(memory, extra=extra)) as machine,
     ):
         peers.wait_until(lambda: api.seen.lookups, 120, "the lookup")
         print(f"{variant}: lookup after {machine.cpu_seconds():.1f} s of processor time")
         peers.wait_until(lambda: api.seen.heartbeats, 30, "the heartbeat")
         reported = api.seen.inspections[0]["inventory"]["interfaces"][0]
         assert (reported["mac_address"], reported["ipv4_address"]) == (MAC, "10.0.2.15")
+        assert api.seen.inspections[0]["tpm"] == {"present": True, "version": 2}
         assert api.seen.lookups[0] == f"/v1/lookup?addresses={MAC}"
         assert api.seen.heartbeats[0]["callback_url"] == "https://10.0.2.15:9999"
         inventory = machine.client.post("poll.get_hardware_info")[1]["command_result"]
@@ -104,6 +106,7 @@ def test_makes_the_boot_entry_under_uefi(tmp_path: Path) -> None:
         booted(tmp_path, api, variant="cloud", frame=Frame(512), uefi=True) as machine,
     ):
         peers.wait_until(lambda: api.seen.heartbeats, 180, "the heartbeat")
+        assert api.seen.inspections[0]["tpm"] == {"present": False, "version": None}
         for _ in range(2):
             result = machine.client.post("deploy.execute_deploy_step", order(images, body, chunks))[1]
             assert result["command_status"] == "SUCCEEDED", result

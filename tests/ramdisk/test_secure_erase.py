@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU on this host"),
 ]
 _OURS, _FOREIGN = (word.ljust(32, b"\0") for word in (b"NULL", b"another's"))
+_BRIDGED = "BRIDGED"
 _BEGUN = ["SECURITY SET PASSWORD", "SECURITY ERASE PREPARE", "(erase begins)"]
 _WHOLE = [*_BEGUN, "SECURITY ERASE UNIT enhanced"]
 _OPENED = ["SECURITY UNLOCK", "SECURITY DISABLE PASSWORD"]
@@ -63,6 +64,7 @@ def _scsi(folder: Path) -> dict[str, scsi.Disk]:
         "JUDGED": {},
     }
     disks = {serial: disk_peers.sata(folder, serial, **words) for serial, words in more.items()}
+    disks["USB"] = disk_peers.sata(folder, "USB", model=_BRIDGED)
     disks["SECTOR"] = disk_peers.plain(folder, "SECTOR")
     disks["READONLY"] = disk_peers.plain(folder, "READONLY", read_only=True)
     return disks
@@ -75,6 +77,10 @@ def _flash(folder: Path) -> dict[str, nvme.Controller]:
         "FAILS": {"fault": nvme.Fault.FAILS},
         "IDLES": {"fault": nvme.Fault.LIES},
         "FORMAT": {"formats": True},
+        "PAIR": {"second": "more"},
+        "ALL": {"second": "more", "formats": True, "fna": 2, "ways": 0},
+        "EACH": {"second": "more", "formats": True},
+        "HIDDEN": {"second": "detached"},
     }
     return {serial: disk_peers.flash(folder, serial, **words) for serial, words in more.items()}
 
@@ -102,6 +108,7 @@ class _Bench:
     def params(self, serial: str, step: str, **allowed: bool) -> dict[str, Any]:
         """A clean step on that disk alone."""
         others = [{"serial": name} for name in ("D0", *self.disks) if name != serial]
+        others += [{"model": _BRIDGED}] if serial != "USB" else []  # the kernel asks no serial number of a bridge
         node = {"properties": {"skip_block_devices": others}, "driver_internal_info": allowed}
         return {"step": {"step": step, "interface": "deploy"}, "node": node, "ports": []}
 
@@ -110,17 +117,23 @@ class _Bench:
 
     def said(self, serial: str, step: str = "erase_devices", **allowed: bool) -> str:
         """What was done to the disk."""
-        result = self.run(serial, step, **allowed)
-        assert result["command_status"] == "SUCCEEDED", result
-        done = result["command_result"]["clean_result"]["disks"]
-        (how,) = [how for how in done.values() if how != "left alone: in skip_block_devices"]
-        return str(how)
+        (how,) = _done(self.run(serial, step, **allowed))
+        return how
+
+    def said_of_first(self, serial: str, step: str = "erase_devices") -> str:
+        """What was done to the first namespace of a controller whose second one is to keep its data."""
+        disk, order = self.disks[serial], self.params(serial, step)
+        assert isinstance(disk, nvme.Controller)
+        kept = {"wwn": f"eui.{disk.namespace_id(2).hex()}"}
+        order["node"]["properties"]["skip_block_devices"].append(kept)
+        (how,) = _done(self.machine.client.post("clean.execute_clean_step", order)[1])
+        return how
 
     def complaint(self, serial: str) -> str:
         """Why nothing was; the disk's name replaced by DISK."""
         result = self.run(serial)
         assert result["command_status"] == "FAILED", result
-        return re.sub(r"/dev/(sd\w|nvme\dn1)", "DISK", str(result["command_error"]["details"]))
+        return re.sub(r"/dev/(sd\w|nvme\dn\d)", "DISK", str(result["command_error"]["details"]))
 
     def log(self, serial: str) -> list[str]:
         """What was asked of the disk, by its own word; empty for one without such commands."""
@@ -131,6 +144,19 @@ class _Bench:
     def holds(self, serial: str) -> bool:
         return disk_peers.holds_data(self.disks[serial].media)
 
+    def second_holds(self, serial: str) -> bool:
+        disk = self.disks[serial]
+        assert isinstance(disk, nvme.Controller)
+        (second,) = disk.more + disk.detached
+        return disk_peers.holds_data(second)
+
+
+def _done(result: Any) -> list[str]:
+    """What was done to each disk that was not left alone."""
+    assert result["command_status"] == "SUCCEEDED", result
+    done = result["command_result"]["clean_result"]["disks"]
+    return [str(how) for how in done.values() if how != "left alone: in skip_block_devices"]
+
 
 @contextlib.contextmanager
 def _bench(folder: Path) -> Generator[_Bench]:
@@ -138,8 +164,8 @@ def _bench(folder: Path) -> Generator[_Bench]:
     target = iscsi.Target(disk_peers.NAME, dict(enumerate(disks.values())))
     fabric = nvme_tcp.Target(list(flash.values()))
     with peers.Ironic() as api, disk_peers.beside(target), disk_peers.beside(fabric):
-        frame = Frame(512, extra=tuple(disk_peers.attached(target)))
-        with booted(folder, api, variant="cloud", frame=frame, extras=[_extra(folder, fabric)]) as machine:
+        frame = Frame(512, extra=tuple(disk_peers.attached(target, "USB")))
+        with booted(folder, api, variant="full", frame=frame, extras=[_extra(folder, fabric)]) as machine:
             peers.wait_until(lambda: api.seen.heartbeats, 240, "the heartbeat")
             yield _Bench(machine, {**disks, **flash})
 
@@ -218,7 +244,7 @@ def _check_flash(bench: _Bench) -> None:
     assert bench.log("BLOCKS") == ["SANITIZE block erase", "(sanitize ends)"]
     assert bench.said("CRYPTO") == f"NVMe sanitize with cryptographic erase{_BLANK}"
     assert bench.said("FORMAT", "erase_devices_express") == f"NVMe format with user data erase{_BLANK}"
-    assert bench.log("FORMAT") == ["FORMAT secure erase 1"]
+    assert bench.log("FORMAT") == ["FORMAT of namespace 1, secure erase 1"]
     assert not any(bench.holds(serial) for serial in ("BLOCKS", "CRYPTO", "FORMAT"))
     assert bench.complaint("IDLES").startswith("DISK still holds its data at byte 0 after it was erased.")
     failed = "The NVMe sanitize of DISK failed, and it gives no data. Replace it."
@@ -233,6 +259,32 @@ def _check_flash(bench: _Bench) -> None:
     ends.join()
 
 
+def _check_bridge(bench: _Bench) -> None:
+    """Its SATA disk would erase itself, and the bridge here would pass the order on: it is not asked."""
+    usb = "(its own erase is not asked for behind a USB bridge)"
+    assert bench.said("USB") == f"overwritten 1 times with random bytes, then zeros {usb}{_BLANK}"
+    assert (bench.log("USB"), bench.holds("USB")) == ([], False)
+
+
+def _check_namespaces(bench: _Bench) -> None:
+    others = "(its own erase takes other namespaces of its controller, too)"
+    instead = f"overwritten 1 times with random bytes, then zeros {others}{_BLANK}"
+    for serial in ("PAIR", "ALL"):
+        assert bench.said_of_first(serial, "erase_devices_express").startswith("metadata wiped")
+        assert bench.holds(serial), "its metadata alone"
+        assert bench.said_of_first(serial) == instead
+        assert (bench.log(serial), bench.holds(serial), bench.second_holds(serial)) == ([], False, True)
+    assert bench.said("HIDDEN") == instead
+    assert (bench.log("HIDDEN"), bench.second_holds("HIDDEN")) == ([], True)
+    assert bench.said_of_first("EACH") == f"NVMe format with user data erase{_BLANK}"
+    assert (bench.log("EACH"), bench.second_holds("EACH")) == (["FORMAT of namespace 1, secure erase 1"], True)
+    assert _done(bench.run("PAIR")) == [f"NVMe sanitize with block erase{_BLANK}"] * 2
+    assert bench.log("PAIR") == ["SANITIZE block erase", "(sanitize ends)"], "once for both"
+    assert _done(bench.run("ALL")) == [f"NVMe format with user data erase{_BLANK}"] * 2
+    assert bench.log("ALL") == ["FORMAT of namespace 1, secure erase 1"], "once for both"
+    assert not bench.second_holds("PAIR") and not bench.second_holds("ALL")
+
+
 def test_each_disk_erases_itself_or_says_why_not(tmp_path: Path) -> None:
     with _bench(tmp_path) as bench:
         _check_judge(bench)
@@ -240,3 +292,5 @@ def test_each_disk_erases_itself_or_says_why_not(tmp_path: Path) -> None:
         _check_bad_disks(bench)
         _check_worn_disks(bench)
         _check_flash(bench)
+        _check_namespaces(bench)
+        _check_bridge(bench)

@@ -10,7 +10,6 @@ import pytest
 
 from agent import peers
 from agent.vm import MIB, Frame, Machine, booted, file_system, order, partitioned
-from ingot_agent import collectors
 
 pytestmark = [
     pytest.mark.qemu,
@@ -36,8 +35,7 @@ _FILLED = b"what the tenant left behind " * 1000
 
 
 def _frame(folder: Path) -> Frame:
-    words: list[str] = ["-device", "ipmi-bmc-sim,id=bmc", "-device", "isa-ipmi-kcs,bmc=bmc"]
-    words += ["-device", "qemu-xhci", "-device", "usb-tablet"]
+    words: list[str] = []
     kinds = {
         "nvme": ("nvme,drive=nvme,serial=N1", 128),
         "ata": ("ide-hd,drive=ata,bus=ide.0,serial=A1", 64),
@@ -65,24 +63,6 @@ def _done(machine: Machine, step: str, interface: str = "deploy") -> Any:
     result = _run(machine, step, interface=interface)
     assert result["command_status"] == "SUCCEEDED", result
     return result["command_result"]["clean_result"]
-
-
-def _check_inventory(machine: Machine) -> None:
-    found = machine.client.post("ingot.get_inventory", {"collectors": collectors.DEFAULT})[1]["command_result"]
-    by_serial = {one["serial"]: one for one in found["inventory"]["disks"]}
-    assert by_serial["N1"]["tran"] == "nvme"
-    assert by_serial["N1"]["by_path"].endswith("-nvme-1")
-    assert by_serial["A1"]["tran"] == "sata"
-    assert by_serial["A1"]["model"] == "QEMU HARDDISK"
-    assert found["inventory"]["cpu"]["count"] == 2
-    assert found["inventory"]["bmc_address"] == "0.0.0.0"  # QEMU's BMC has no network
-    assert {"vendor_id": "1b36", "product_id": "0010"}.items() <= next(
-        one for one in found["pci_devices"] if one["class"] == "010802"
-    ).items()
-    assert any("Tablet" in one["product"] for one in found["usb_devices"])
-    assert found["dmi"]["bios"]["Vendor"] == "SeaBIOS"
-    assert len(found["numa_topology"]["cpus"]) == 2
-    assert found["tpm"] == {"present": False, "version": None}
 
 
 def _check_erase(machine: Machine, folder: Path) -> None:
@@ -131,7 +111,6 @@ def test_steps_on_real_devices(tmp_path: Path) -> None:
         booted(tmp_path, api, variant="full", frame=_frame(tmp_path)) as machine,
     ):
         peers.wait_until(lambda: api.seen.heartbeats, 180, "the heartbeat")
-        _check_inventory(machine)
         _check_erase(machine, tmp_path)
         _check_raid(machine, tmp_path, images, body)
         assert _done(machine, "burnin_cpu")["errors"] == 0

@@ -88,7 +88,7 @@ def _settled(client: api.Client, made: dict[str, Any], timeout: float) -> dict[s
     while found["state"] == "allocating":
         if time.monotonic() > deadline:
             text = f"No conductor has looked for a node for the allocation {made['uuid']} in {timeout:g} s"
-            raise errors.TimedOut(text, hint='Is one running? See "baremetal conductor list".')
+            raise errors.TimedOut(text, hint='Is one running? See "ingot doctor" on its host.')
         pause.wait(_POLL)
         found = client.get(_path(made["uuid"]))
     if found["state"] == "error":

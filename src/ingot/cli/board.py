@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import click
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from ingot.cli import drawing
 
 _AGAIN_AFTER = 30.0
+_REFRESH = 0.25
 _QUARTERS = 4
+_BAR = 20
+_FULL, _EMPTY = "\N{BOX DRAWINGS HEAVY HORIZONTAL}", "\N{MIDDLE DOT}"
 
 
 class Mark(StrEnum):
@@ -32,6 +35,12 @@ class Mark(StrEnum):
     FAILED = "failed"
 
 
+_SIGNS = {
+    Mark.WAITING: ("·", "dim"),
+    Mark.BUSY: ("●", "yellow"),
+    Mark.DONE: ("✔", "green"),
+    Mark.FAILED: ("✘", "red"),
+}
 _RANKS = {Mark.BUSY: 0, Mark.FAILED: 1, Mark.WAITING: 2, Mark.DONE: 3}
 
 
@@ -88,11 +97,12 @@ class PlainBoard:
 
 
 class LiveBoard:
-    """Redraws a table at the bottom of the terminal; ``live`` is set while the board is open."""
+    """Redraws a table at the bottom of the terminal."""
 
     def __init__(self) -> None:
         self._lines: dict[str, Line] = {}
-        self.live: Any = None
+        self._region = drawing.Region()
+        self._lock = threading.Lock()
 
     def put(self, name: str, line: Line) -> None:
         """Replace the line; drawn at the next refresh."""
@@ -100,35 +110,38 @@ class LiveBoard:
 
     def say(self, text: str) -> None:
         """Print above the table."""
-        self.live.console.print(text, highlight=False, markup=False)
+        with self._lock:
+            self._region.above(text)
 
-    def render(self) -> Table:
-        """The table as it is now."""
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
+    def draw(self, *, whole: bool = False) -> None:
+        """Show how things stand, as much of it as the terminal has room for, or the ``whole``."""
+        columns, lines = drawing.size()
+        with self._lock:
+            self._region.draw(self.render(columns - 1, None if whole else lines - 2))
 
-        marks = {Mark.WAITING: ("·", "dim"), Mark.BUSY: ("●", "yellow"), Mark.DONE: ("✔", "green")}
-        marks[Mark.FAILED] = ("✘", "red")
-        grid = Table.grid(padding=(0, 1))
-        now = time.monotonic()
-        shown = self._fitting()
-        for name, line in shown:
-            sign, style = marks[line.mark]
-            bar = "" if line.part is None else ProgressBar(1.0, line.part, width=20)
-            story = Text(line.text + amount(line), style="red" if line.mark is Mark.FAILED else "")
-            grid.add_row(Text(sign, style), Text(name, "bold"), story, bar, Text(passed(line, now), "dim"))
+    def render(self, width: int, height: int | None = None) -> list[str]:
+        """The table as it is now; ``height`` None: all of it."""
+        shown = self._fitting(height)
+        rows = [_cells(name, line) for name, line in shown]
         if len(shown) < len(self._lines):
-            grid.add_row("", "", Text(f"and {len(self._lines) - len(shown)} more", "dim"))
-        return grid
+            more = f"and {len(self._lines) - len(shown)} more"
+            rows.append([*[drawing.Cell("")] * 2, drawing.Cell(more, "dim"), *[drawing.Cell("")] * 2])
+        return drawing.columns(rows, width, 1)[:height]
 
-    def _fitting(self) -> list[tuple[str, Line]]:
-        """What the terminal has room for: if not all, what moves first, what rests last. In the end all is told."""
+    def _fitting(self, height: int | None) -> list[tuple[str, Line]]:
+        """What there is room for: if not all, what moves first, what rests last."""
         lines = list(self._lines.items())
-        if self.live is None or self.live.vertical_overflow == "visible":  # rich's word for the last drawing
+        if height is None or len(lines) <= height:
             return lines
-        room = self.live.console.size.height - 2
-        return lines if len(lines) <= room else sorted(lines, key=lambda one: _RANKS[one[1].mark])[: max(room - 1, 1)]
+        return sorted(lines, key=lambda one: _RANKS[one[1].mark])[: max(height - 1, 1)]
+
+
+def _cells(name: str, line: Line) -> list[drawing.Cell]:
+    sign, style = _SIGNS[line.mark]
+    bar = "" if line.part is None else _FULL * round(line.part * _BAR) + _EMPTY * (_BAR - round(line.part * _BAR))
+    story = drawing.Cell(line.text + amount(line), "red" if line.mark is Mark.FAILED else "")
+    since = drawing.Cell(passed(line, time.monotonic()).lstrip(), "dim")
+    return [drawing.Cell(sign, style), drawing.Cell(name, "bold"), story, drawing.Cell(bar, "cyan"), since]
 
 
 @contextlib.contextmanager
@@ -137,12 +150,20 @@ def opened() -> Generator[Board]:
     if not sys.stdout.isatty():
         yield PlainBoard()
         return
-    from rich.live import Live
+    board, ended = LiveBoard(), threading.Event()
 
-    board = LiveBoard()
-    with Live(get_renderable=board.render, refresh_per_second=4) as live:
-        board.live = live
+    def redraw() -> None:
+        while not ended.wait(_REFRESH):
+            board.draw()
+
+    thread = threading.Thread(target=redraw, name="board", daemon=True)
+    thread.start()
+    try:
         yield board
+    finally:
+        ended.set()
+        thread.join()
+        board.draw(whole=True)
 
 
 def passed(line: Line, now: float) -> str:

@@ -55,7 +55,7 @@ def of(ctx: Context) -> Path:
     if not address:
         raise errors.Invalid(
             f"Missing required parameter @name@_address in driver_info of node {ctx.node.uuid}",
-            hint="Set it: baremetal node set --driver-info @name@_address=... .",
+            hint="Set it: ingot node set NODE driver_info.@name@_address=... .",
         )
     return Path(str(address))
 

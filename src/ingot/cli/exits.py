@@ -29,6 +29,8 @@ def code(error: errors.IngotError) -> int:
     match error:
         case ApiRefused():
             return REFUSED
+        case errors.Invalid():  # the API's own is ApiRefused: this was read here, from a word, a file or the settings
+            return USAGE
         case errors.TimedOut():
             return TIMED_OUT
         case errors.Unreachable():

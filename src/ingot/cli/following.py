@@ -19,8 +19,17 @@ PATIENCE = 60.0
 """How long the API may be away (a restart) before that is an error."""
 
 
-def follow(client: api.Client, names: Sequence[str], timeout: float, *, forever: bool = False) -> dict[str, Progress]:
+def arrive(client: api.Client, names: Sequence[str], timeout: float, state: str) -> None:
+    """Show the nodes until all rest. Raises as ``follow``, and errors.IngotError unless all came to ``state``."""
+    expect(list(follow(client, names, timeout, reasons=False).values()), state)
+
+
+def follow(
+    client: api.Client, names: Sequence[str], timeout: float, *, forever: bool = False, reasons: bool = True
+) -> dict[str, Progress]:
     """Show the nodes until all rest; what each came to. ``forever``: until interrupted.
+
+    ``reasons``: say why one failed; False where the caller raises that, so that nobody reads it twice.
 
     Raises errors.TimedOut after ``timeout`` seconds, errors.Unreachable when the API stays away.
     """
@@ -32,7 +41,7 @@ def follow(client: api.Client, names: Sequence[str], timeout: float, *, forever:
             for name in names:
                 if forever or name not in seen or not seen[name].resting:
                     seen[name] = _look(client, name, deadline, pause)
-                    lines.put(name, line(seen[name]))
+                    lines.put(name, line(seen[name], reasons=reasons))
             if not forever and all(one.resting for one in seen.values()):
                 return seen
             if time.monotonic() > deadline:
@@ -40,19 +49,21 @@ def follow(client: api.Client, names: Sequence[str], timeout: float, *, forever:
             pause.wait(INTERVAL)
 
 
-def line(seen: Progress) -> board.Line:
-    """A node's progress as a line of a board."""
+def line(seen: Progress, *, reasons: bool = True) -> board.Line:
+    """A node's progress as a line of a board; ``reasons``: with why it failed."""
     since = None if seen.elapsed is None or seen.resting else time.monotonic() - seen.elapsed
     mark = board.Mark.BUSY
     if seen.resting:
         mark = board.Mark.FAILED if seen.failed else board.Mark.DONE
-    return board.Line(seen.told(), mark, since, seen.usual, seen.done, seen.total)
+    text = seen.state if seen.resting and not reasons else seen.told()
+    return board.Line(text, mark, since, seen.usual, seen.done, seen.total)
 
 
-def expect(end: Progress, state: str) -> None:
-    """Raise errors.IngotError with the node's own reason unless it came to rest in ``state``."""
-    if end.state != state:
-        raise failure(end)
+def expect(ends: Sequence[Progress], state: str) -> None:
+    """Raise errors.IngotError with the nodes' own reasons unless all came to rest in ``state``."""
+    missed = [failure(end) for end in ends if end.state != state]
+    if missed:
+        raise missed[0] if len(missed) == 1 else errors.IngotError("\n".join(one.sentence() for one in missed), hint="")
 
 
 def failure(end: Progress) -> errors.IngotError:

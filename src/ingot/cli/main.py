@@ -53,7 +53,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, wanted: b
 def root() -> None:
     """Ingot, the bare-metal cloud: racks of servers become a cloud, by Ironic's own REST API.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the API, 4 no answer, 5 timed out.
+    Exit codes: 0 done, 1 failed, 2 wrong word, file or setting, 3 refused by the API, 4 no answer, 5 timed out.
     """
 
 

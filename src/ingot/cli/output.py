@@ -1,6 +1,6 @@
 """How results reach the reader: tables on a terminal, tab-separated lines in a pipe, JSON when asked for.
 
-May not: import rich unless a table is drawn. Invariant: what a pipe gets has no colours, boxes or cut-off words.
+May not: draw for itself. Invariant: what a pipe gets has no colours, boxes or cut-off words.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
+
+from ingot.cli import drawing
 
 Row = Mapping[str, Any]
 
@@ -78,22 +80,15 @@ def _title(column: str) -> str:
 
 
 def _draw(titles: list[str], cells: list[list[str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
+    room = drawing.size().columns
     width = sum(max(map(len, column)) + _GAP for column in zip(titles, *cells, strict=True)) - _GAP
-    if _is_named(titles, cells) and width > console.width:
+    if _is_named(titles, cells) and width > room:
         at = titles.index("uuid")  # each has a name to be called by: a line each is worth more
         titles, *cells = [one[:at] + one[at + 1 :] for one in (titles, *cells)]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    for line in cells:
-        table.add_row(*[Text(one, style=_style(one)) for one in line])
-    console.print(table)
+    rows = [[drawing.Cell(title, "bold") for title in titles]]
+    rows += [[drawing.Cell(one, _style(one)) for one in line] for line in cells]
+    head, *lines = drawing.columns(rows, room, _GAP)
+    click.echo("\n".join([head, drawing.styled("\N{BOX DRAWINGS LIGHT HORIZONTAL}" * min(width, room), "dim"), *lines]))
 
 
 def _is_named(titles: list[str], cells: list[list[str]]) -> bool:

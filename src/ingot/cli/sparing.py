@@ -1,8 +1,8 @@
 """Keeps libraries out of a service until something uses them.
 
-Why: aiohttp, and the part of rich that prints tracebacks, are a third of the time from start to ready and 14 MiB, and a
-service that has not met a BMC or an image yet needs neither. May not: know what they are used for. Invariant: whoever
-imports them meanwhile writes an ordinary import.
+Why: aiohttp is a quarter of the time from start to ready and 10 MiB, and a service that has not met a BMC or an image
+yet does not need it. May not: know what it is used for. Invariant: whoever imports it meanwhile writes an ordinary
+import.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ def spare() -> None:
     for name in ("aiohttp", "yarl"):
         if name not in sys.modules:
             sys.modules[name] = _Late(name)
-    if "structlog" not in sys.modules:
-        _import_without("structlog", "rich")
 
 
 class _Late(types.ModuleType):
@@ -43,17 +41,3 @@ class _Late(types.ModuleType):
             return self.__dict__[attribute]
         except KeyError:
             raise AttributeError(attribute) from None
-
-
-def _import_without(name: str, absent: str) -> None:
-    """Import ``name`` as where the library ``absent``, which it can do without, is not installed.
-
-    structlog would print tracebacks by rich, with the values of variables; ours have none (app.py).
-    """
-    hidden = {absent: sys.modules.pop(absent)} if absent in sys.modules else {}
-    sys.modules[absent] = None  # pyright: ignore[reportArgumentType] # None is how Python marks what may not be imported
-    try:
-        importlib.import_module(name)
-    finally:
-        del sys.modules[absent]
-        sys.modules.update(hidden)

@@ -1,6 +1,7 @@
 """Have the agent pack its logs before its machine is switched off, and keep them with the run.
 
-May not: fail or hold up a run. Invariant: a run whose logs could not be had says why in the node's history.
+May not: fail or hold up a run, also where what comes kills the process. Invariant: a run whose logs could not be had
+says why in the node's history.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import binascii
 
-from ingot.domain import errors
+from ingot.domain import errors, runs
+from ingot.flows import deaths
 from ingot.interfaces import agent
 from ingot.interfaces.context import StepContext
 
@@ -16,8 +18,11 @@ _LIMIT = 25.0
 _KEY = "logs"
 
 
-async def keep(ctx: StepContext, *, failed: bool) -> None:
-    """Collect them if the setting asks for it and an agent was heard of lately; once per run."""
+async def keep(ctx: StepContext, *, failed: bool, entries: list[runs.Entry] | None = None) -> None:
+    """Collect them if the setting asks for it and an agent was heard of lately; once per run.
+
+    ``entries``: the run's journal where this is no part of a step, and so nothing else counts who died of it.
+    """
     wanted = ctx.kit.settings.deploy_logs_collect
     if wanted == "never" or not (failed or wanted == "always") or _KEY in ctx.memo:
         return
@@ -25,6 +30,8 @@ async def keep(ctx: StepContext, *, failed: bool) -> None:
     if not (ctx.agent_token and agent.is_alive(ctx, ctx.now())):
         return
     try:
+        if entries is not None:
+            deaths.refuse_deadly(ctx.run, entries, "fetching the ramdisk's logs")
         async with asyncio.timeout(_LIMIT):
             outcome = await _keep(ctx)
     except TimeoutError:

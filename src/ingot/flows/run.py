@@ -49,9 +49,12 @@ class Runner:
         self._leaving = True
 
     async def load(self, leases: list[run_store.Lease]) -> dict[run_store.Lease, Taken]:
-        """What is stored of many runs, read at once; where that fails, each has to be read by itself."""
+        """What is stored of many runs, read at once; each that is not among it has to be read by itself.
+
+        What the deaths of their last owners cost them is given back in one unit.
+        """
         try:
-            return await self._deps.store.read(_read_many, leases) if len(leases) > 1 else {}
+            return await self._inherit(await self._deps.store.read(_read_many, leases)) if len(leases) > 1 else {}
         except Exception:
             _log.exception("runs not read together", runs=len(leases))
             return {}
@@ -74,19 +77,25 @@ class Runner:
                 await ending.interrupted(self._deps, self._flows, lease, attempts.sentence(error))
 
     async def _advance(self, lease: run_store.Lease, taken: Taken | None) -> None:
-        taken = taken or await self._deps.store.read(_read, lease)
-        if lease.inherited:
-            taken = await self._inherit(lease, taken)
+        if taken is None:
+            found = await self._inherit({lease: await self._deps.store.read(_read, lease)})
+            if lease not in found:
+                raise errors.LostLease()
+            taken = found[lease]
         ctx, journal = self._open(lease, taken)
         with fence.asking(journal.check):
             await self._go_on(ctx, journal)
 
-    async def _inherit(self, lease: run_store.Lease, taken: Taken) -> Taken:
-        """The run with what its last owner's death cost it given back."""
-        lost = deaths.reckon(taken.run, taken.entries, self._deps.clock())
-        await self._deps.store.run(absence.give_one, lease, lost.seconds, lost.wait, lost.memo)
-        deadline = taken.run.deadline + lost.seconds
-        return taken._replace(run=msgspec.structs.replace(taken.run, deadline=deadline, wait=lost.wait, memo=lost.memo))
+    async def _inherit(self, found: dict[run_store.Lease, Taken]) -> dict[run_store.Lease, Taken]:
+        """The runs with what their last owners' deaths cost them given back; without those that are lost meanwhile."""
+        now = self._deps.clock()
+        dead = {lease: deaths.reckon(one.run, one.entries, now) for lease, one in found.items() if lease.inherited}
+        if not dead:
+            return found
+        gifts = [absence.Gift(lease, loss.seconds, loss.wait, loss.memo) for lease, loss in dead.items()]
+        lost = await self._deps.store.run(absence.give, gifts)
+        settled = {lease: _settled(found[lease], loss) for lease, loss in dead.items()}
+        return {lease: one for lease, one in {**found, **settled}.items() if lease not in lost}
 
     async def _go_on(self, ctx: StepContext, journal: RunJournal) -> None:
         definition = self._flows[journal.run.kind]
@@ -95,7 +104,7 @@ class Runner:
         while True:
             position = runs.fold(len(journal.plan), journal.entries)
             if position.failed:
-                await ramdisk_logs.keep(ctx, failed=True)
+                await ramdisk_logs.keep(ctx, failed=True, entries=journal.entries)
                 if await undo.run(definition, ctx, journal, position):
                     await ending.fail(self._deps, definition, ctx, journal, position.failure)
                 return
@@ -215,6 +224,11 @@ class Runner:
         now = self._deps.clock()
         held = now - ctx.run.wait.since if ctx.run.wait is not None and ctx.run.wait.held else 0.0
         return ctx.run.deadline + held - now
+
+
+def _settled(taken: Taken, loss: deaths.Loss) -> Taken:
+    deadline = taken.run.deadline + loss.seconds
+    return taken._replace(run=msgspec.structs.replace(taken.run, deadline=deadline, wait=loss.wait, memo=loss.memo))
 
 
 async def _finished_before_crash(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingot.domain import node, runs, states
+from ingot.domain import errors, node, runs, spelling, states
 from ingot.flows import agent_steps, flow, readings
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
@@ -19,10 +19,16 @@ class Verify:
 
     @step()
     async def read_power(self, ctx: StepContext) -> None:
-        """Log in to the BMC and store the power state."""
-        await ctx.power.validate(ctx)
-        await ctx.management.validate(ctx)
-        seen = await ctx.power.get(ctx)
+        """Log in to the BMC and store the power state. A failure tells of misspelt keys of driver_info, too."""
+        try:
+            await ctx.power.validate(ctx)
+            await ctx.management.validate(ctx)
+            seen = await ctx.power.get(ctx)
+        except errors.IngotError as error:
+            known = [field.name for field in ctx.registry.driver(ctx.node.driver).driver_info]
+            slips = spelling.slips(ctx.node.driver, ctx.driver_info, known)
+            error.hint = f"{slips} {error.hint}" if slips else error.hint
+            raise
         await ctx.journal.change_node(power_state=seen.value)
 
     @step()

@@ -57,7 +57,7 @@ class RowWaits:
         if now >= wait.deadline:
             raise await _timed_out(what, now - wait.since)
         if what.explain:
-            wait = msgspec.structs.replace(wait, why=await what.explain())
+            wait = msgspec.structs.replace(wait, why=reason(await what.explain(), what.hint))
         raise Parked(wait, min(wait.deadline, now + _pause(what, now - wait.since)))
 
     async def close(self) -> None:
@@ -71,6 +71,11 @@ class RowWaits:
         if self._present is not None and self._present.what == what.what:
             return self._present
         return runs.Wait(what.what, now, now + what.timeout, what.usual, what.on_agent, what.held)
+
+
+def reason(cause: str | None, cure: str | None) -> str | None:
+    """What a person reads while a run waits: the cause, as far as it is known, and what to do about it."""
+    return f"{cause.rstrip('.')}. {cure}" if cause and cure else cause
 
 
 async def outwait(ctx: StepContext, error: errors.Unreachable) -> None:

@@ -43,11 +43,7 @@ def _finish(source: Path, target: Path, limit: int) -> int:
 async def _from_qcow2(source: Path, target: Path, limits: child.Limits) -> None:
     if qcow2.check(source) > limits.size:
         raise _too_large(limits.size)
-    if shutil.which("qemu-img") is None:
-        raise errors.NotSupported(
-            "qcow2 images need the program qemu-img.",
-            hint="Run: apt-get install --no-install-recommends qemu-utils",
-        )
+    _need("qemu-img", "qemu-utils", "qcow2 images")
     # Conversion reads what a cut-off file lacks as zeros, and says nothing.
     ended = await child.run(["qemu-img", "check", "-q", "-f", "qcow2", str(source)], target, limits)
     if ended.code == _CORRUPT:
@@ -66,6 +62,8 @@ async def _from_qcow2(source: Path, target: Path, limits: child.Limits) -> None:
 
 
 async def _unpack(source: Path, target: Path, found: formats.Format, limits: child.Limits) -> None:
+    if found is formats.Format.ZSTD:
+        _need("zstd", "zstd", "zstd images")
     command = [sys.executable, "-P", "-m", unpack.__name__, str(source), str(target), str(found), str(limits.size)]
     ended = await child.run(command, target, limits)
     if ended.code == unpack.TOO_LARGE:
@@ -79,6 +77,13 @@ async def _unpack(source: Path, target: Path, found: formats.Format, limits: chi
             f"The {found} file holds a {inner} file; ingot unpacks compressed raw disks only.",
             hint="Give the inner file itself: qcow2 is compressed by qemu-img convert -c.",
         )
+
+
+def _need(program: str, package: str, asked: str) -> None:
+    """Raises errors.NotSupported where a program is missing."""
+    if shutil.which(program) is None:
+        cure = f"Run: apt-get install --no-install-recommends {package}"
+        raise errors.NotSupported(f"{asked} need the program {program}.", hint=cure)
 
 
 def _too_large(limit: int) -> errors.TooLarge:

@@ -18,7 +18,7 @@ def from_instance_info(info: dict[str, Any], cpu_arch: str | None = None) -> loc
     if not url:
         raise errors.Invalid(
             "Cannot validate image information: instance_info has no image_source",
-            hint="Set it: baremetal node set --instance-info image_source=https://... .",
+            hint="Set it: ingot node set NODE instance_info.image_source=https://... .",
         )
     in_registry = urls.scheme(url) == "oci"
     if in_registry:

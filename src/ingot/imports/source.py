@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import ColumnElement, Connection, Executable, column, exc, func, pool, select, table
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from ingot.domain import errors
+from ingot.domain import errors, extras
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -133,6 +135,7 @@ def _in_file(url: sqlalchemy.URL) -> Generator[Run]:
 @contextlib.contextmanager
 def _on_server(url: sqlalchemy.URL) -> Generator[Run]:
     """The drivers of servers are asynchronous, so their connection lives in an event loop in a thread of its own."""
+    engine = _server_engine(url)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="import", daemon=True)
     thread.start()
@@ -140,7 +143,6 @@ def _on_server(url: sqlalchemy.URL) -> Generator[Run]:
     def wait(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, loop).result(_PATIENCE)
 
-    engine = create_async_engine(url, isolation_level="AUTOCOMMIT", poolclass=pool.NullPool)
     with contextlib.ExitStack() as stack:
         stack.callback(loop.close)
         stack.callback(thread.join, _PATIENCE)
@@ -152,6 +154,16 @@ def _on_server(url: sqlalchemy.URL) -> Generator[Run]:
         connection = wait(connect())
         stack.callback(lambda: wait(connection.close()))
         yield lambda unit: wait(connection.run_sync(unit))
+
+
+def _server_engine(url: sqlalchemy.URL) -> AsyncEngine:
+    try:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        return create_async_engine(url, isolation_level="AUTOCOMMIT", poolclass=pool.NullPool)
+    except ImportError as error:
+        extra = extras.POSTGRESQL if url.get_backend_name() == "postgresql" else extras.MARIADB
+        raise extras.missing(extra, "Reading that database", error) from error
 
 
 def _column(name: str) -> ColumnElement[Any]:

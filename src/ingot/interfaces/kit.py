@@ -70,8 +70,11 @@ class BootService(Protocol):
         """Wait, for some seconds at most, while a part of network boot that died is started again."""
         ...
 
-    def problem(self, how: str) -> str | None:
-        """Why no machine can boot this way right now ("ipxe", "pxe", ...), as a sentence; None while it works."""
+    def problem(self, how: str, cpu_arch: object = None) -> str | None:
+        """Why no machine with such a processor (a node's property) can boot this way right now ("ipxe", "pxe", ...).
+
+        A sentence; None while it works.
+        """
         ...
 
 

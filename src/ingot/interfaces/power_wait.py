@@ -44,27 +44,35 @@ async def reach(
     order: Callable[[], Awaitable[object]],
     timeout: float,
     name: str,
+    *,
+    once: bool = False,
 ) -> None:
     """Give the order unless the power is ``wanted`` already, then look until it is.
 
+    ``once``: an order whose answer was lost is not given again, but waited for. So is a graceful shutdown: it takes
+    minutes, and to an operating system a second one is a person who presses the button again.
     Raises as ``until``, and errors.Unreachable when it is the BMC that is away: then nobody knows of the machine.
     """
     if await look() == wanted:
         return
+    lost: errors.Unreachable | None = None
     try:
         await _give(order, wanted, look)
     except errors.Unreachable as error:
         if not error.sent:
             raise
+        lost = error
+    if lost and not once:
         with contextlib.suppress(errors.TimedOut):
             await until(wanted, look, min(_UNTOLD, timeout), name)
             return
         await _give(order, wanted, look)
+        lost = None
     try:
         await until(wanted, look, timeout, name)
-    except errors.TimedOut:
+    except errors.TimedOut as late:
         if await look() != wanted:
-            raise
+            raise lost or late from None
 
 
 async def _give(

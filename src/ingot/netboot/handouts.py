@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.domain import errors, node
-from ingot.netboot import filenames, ipxe, neighbours
+from ingot.netboot import filenames, ipxe, neighbours, processors
 from ingot.netboot.fileserver import FileServer
 from ingot.netboot.httpwire import Answer, BytesAnswer, FileAnswer, Request
 from ingot.netboot.passes import Passes
@@ -34,12 +34,16 @@ _EMULATED = "no_timer_check"
 + timer doesn't work", arch/x86/kernel/apic/io_apic.c; seen with QEMU 7.2 and no KVM). Under KVM it does not count."""
 _BOOT_LIFETIME = 3600.0
 """Seconds a machine has to load kernel and initrd after its script; its firmware asks for a new script then."""
-
-
-class _Manifest(msgspec.Struct):
-    """What is read of the file that ``ingot ramdisk build`` puts beside kernel and initrd."""
-
-    variant: str = ""
+# What a machine was seen to do; after a semicolon what to do should nothing follow.
+_FROM_DISK = (
+    "asked for its boot script and was told to start from its disk; find out who switched it on: no run had it load "
+    "the ramdisk"
+)
+_FROM_RAMDISK = (
+    "asked for its boot script and was told to load the ramdisk; look at its console, and whether it reaches the file "
+    "server (setting files_port)"
+)
+_NEXT = {"vmlinuz": "does the rest fit into its memory?", "initrd": "a driver of its card that the kernel lacks?"}
 
 
 class Sources(msgspec.Struct, frozen=True):
@@ -84,7 +88,8 @@ class Handouts:
         """What a machine's ramdisk is told, from the parameters of its node's boot plan."""
         params = dict(params)
         api_url = params.pop("ipa-api-url", self._sources.api_url)
-        extra = [self._sources.kernel_params, *([_EMULATED] if _is_virtual(self._sources.ramdisk) else [])]
+        virtual = processors.read(self._sources.ramdisk).variant == "cloud"
+        extra = [self._sources.kernel_params, *([_EMULATED] if virtual else [])]
         return Ramdisk(api_url, params, " ".join(extra).strip(), mac)
 
     async def _script(self, rest: str, request: Request) -> BytesAnswer:
@@ -95,25 +100,26 @@ class Handouts:
             return _text(ipxe.render_unknown(address, self._sources.api_url))
         plan: dict[str, Any] = found.driver_internal_info.get("boot") or {}
         if plan.get("what") != "ramdisk":
-            self._note(address, "asked for its boot script and was told to start from its disk")
+            self._note(address, _FROM_DISK)
             uefi = found.boot_mode == "uefi"
             return _text(ipxe.render_local_disk(ipxe.Firmware.UEFI if uefi else ipxe.Firmware.BIOS))
-        self._note(address, "asked for its boot script and was told to load the ramdisk")
+        self._note(address, _FROM_RAMDISK)
         given = self._sources.passes.give(f"ramdisk/{address}", _BOOT_LIFETIME)
         base = f"{self._sources.url}/boot/ramdisk/{given}/{address}"
         return _text(ipxe.render_ramdisk(self.ramdisk(plan.get("params") or {}, address), base))
 
     async def _ramdisk_file(self, rest: str, request: Request) -> FileAnswer | None:
         given, _, asked = rest.partition("/")
-        address, _, name = asked.partition("/")
+        address, _, file = asked.partition("/")
+        processor, _, name = file.rpartition("/")
         if name not in FILES:
             return None
         address = normal_mac(address)
         self._check_pass(f"ramdisk/{address}", given)
         found = await self._store.read(_find_node, address)
         if found is not None:
-            self._note(address, f"loaded {name} of the ramdisk")
-        return FileAnswer(ramdisk_folder(self._sources.ramdisk, found) / name)
+            self._note(address, f"loaded {name} of the ramdisk; look at its console ({_NEXT[name]})")
+        return FileAnswer(processors.folder(self._sources.ramdisk, arm64=processor == processors.ARM64) / name)
 
     async def _loader(self, rest: str, request: Request) -> FileAnswer | None:
         """What firmware that boots over HTTP gets: iPXE, as by TFTP, or the boot image of its node.
@@ -125,7 +131,7 @@ class Handouts:
         address = await asyncio.to_thread(neighbours.mac_of, request.client)
         found = await self._store.read(_find_node, address) if address else None
         if found is not None and address and rest != filenames.IPXE_SCRIPT:
-            self._note(address, "asked for its boot program over HTTP")
+            self._note(address, "asked for its boot program over HTTP; look at its console (Secure Boot?)")
             plan: dict[str, Any] = found.driver_internal_info.get("boot") or {}
             image = find_iso(self._sources.media / found.uuid) if plan.get("how") == "http" else None
             if image is not None:
@@ -159,21 +165,6 @@ class Handouts:
 
     def _note(self, address: str, words: str) -> None:
         self._fetched[address] = (time.time(), words)
-
-
-def ramdisk_folder(folder: Path, found: node.Node | None) -> Path:
-    """Where the ramdisk for a node's processor is: one for ARM64 has a folder of its own, or is the only one."""
-    own = folder / "arm64"
-    arm = found is not None and found.properties.get("cpu_arch") in ("aarch64", "arm64")
-    return own if arm and all((own / name).exists() for name in FILES) else folder
-
-
-def _is_virtual(folder: Path) -> bool:
-    """Whether the ramdisk there is the one that was built for virtual machines only; False when nobody says so."""
-    try:
-        return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Manifest).variant == "cloud"
-    except (OSError, msgspec.DecodeError):
-        return False
 
 
 def find_iso(folder: Path) -> Path | None:

@@ -43,8 +43,11 @@ def render_other_loader() -> str:
 
 
 def render_ramdisk(ramdisk: Ramdisk, base_url: str) -> str:
-    """The script that boots the kernel and initrd below ``base_url``. Raises Invalid for unsafe values."""
-    url = word(base_url)
+    """The script that boots kernel and initrd from the processor's folder below ``base_url``.
+
+    Raises Invalid for unsafe values.
+    """
+    url = f"{word(base_url)}/${{buildarch}}"
     # "initrd=initrd" is how the EFI stub of the kernel finds the file; BIOS ignores it.
     return _script(
         "imgfree",

@@ -7,6 +7,7 @@ May not: do I/O. Invariant: no value can add a line or a command.
 from __future__ import annotations
 
 from ingot.domain import errors
+from ingot.netboot import processors
 from ingot.netboot.ramdisk import Ramdisk
 
 
@@ -17,11 +18,15 @@ def render_syslinux(ramdisk: Ramdisk) -> str:
 
 
 def render_grub(ramdisk: Ramdisk) -> str:
-    """For GRUB: boot at once; a kernel that is refused (Secure Boot) is told and tried again by a restart."""
+    """For GRUB: boot at once; a kernel that is refused (Secure Boot) is told and tried again by a restart.
+
+    GRUB for ARM64 takes kernel and initrd from the folder of that name.
+    """
     words = " ".join(map(_quoted, ramdisk.words()))
     lines = (
-        f"if linux /vmlinuz {words}; then",
-        "  if initrd /initrd; then boot; fi",
+        f"if [ $grub_cpu = {processors.ARM64} ]; then set where=/{processors.ARM64}; fi",
+        f"if linux $where/vmlinuz {words}; then",
+        "  if initrd $where/initrd; then boot; fi",
         "fi",
         "echo The ramdisk could not be booted, starting over in 10 seconds",
         "sleep 10",

@@ -10,16 +10,17 @@ import asyncio
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ingot.domain import errors
-from ingot.netboot import dhcp, dnsmasq, handouts, hostnet, media, passes, pxe, ramdisk
+from ingot.netboot import dhcp, dnsmasq, handouts, hostnet, loaders, media, passes, processors, pxe
 from ingot.netboot.fileserver import FileServer
 from ingot.netboot.handouts import FindImage, Handouts, Sources
 from ingot.settings import Settings
-from ingot.store import ports, seal
+from ingot.store import nodes, ports, seal
 from ingot.store.engine import Store
 from ingot.store.paging import Page
 from ingot.tls import wanted
@@ -39,7 +40,21 @@ _TIDY = 60.0
 """Seconds after which a deleted port is answered no more (rarely: each time DHCP is started anew), and one that another
 process made is answered here, too."""
 
-_CHECKS = {"pxe": pxe.check, "http": media.check, "media": media.check, "redfish-https": media.check}
+
+def _check_ipxe(_ramdisk: Path, *, arm64: bool) -> None:
+    """x86 machines' iPXE was laid out at the start; not every distribution has ARM64's."""
+    if arm64:
+        loaders.get(loaders.Program.IPXE_ARM64)
+
+
+_CHECKS = {
+    "ipxe": _check_ipxe,
+    "http-ipxe": _check_ipxe,
+    "pxe": pxe.check,
+    "http": media.check,
+    "media": media.check,
+    "redfish-https": media.check,
+}
 
 
 class Netboot:
@@ -131,7 +146,9 @@ class Netboot:
         folder = self._media / uuid
         present = await asyncio.to_thread(handouts.find_iso, folder)
         told = self._handouts.ramdisk(params, None)
-        image = present or await asyncio.to_thread(media.build, folder, told, self._ramdisk)
+        found = await self._store.read(nodes.find, uuid)
+        arm64 = found is not None and processors.is_arm64(found.properties.get("cpu_arch"))
+        image = present or await asyncio.to_thread(media.build, folder, told, self._ramdisk, arm64=arm64)
         return f"{self._files_url}/boot/media/{self._passes.give(f'media/{uuid}', _MEDIA_LIFETIME)}/{uuid}/{image.name}"
 
     async def remove_iso(self, uuid: str) -> None:
@@ -170,21 +187,20 @@ class Netboot:
             with suppress(errors.TimedOut):
                 await self._dnsmasq.wait_ready(_RESTART_USUAL)
 
-    def problem(self, how: str) -> str | None:
-        """Why machines cannot boot this way now, None if they can.
+    def problem(self, how: str, cpu_arch: object = None) -> str | None:
+        """Why machines with such a processor cannot boot this way now, None if they can.
 
-        ``how``: "ipxe", "pxe", "http", "http-ipxe", "media" or "redfish-https".
+        ``how``: "ipxe", "pxe", "http", "http-ipxe", "media" or "redfish-https"; ``cpu_arch``: the node's property.
         """
         if self._host is None:
             return "Network boot is off: set provision_interface to the interface that machines boot on"
         if self._dnsmasq is not None and not self._dnsmasq.health.running:
             return f"DHCP does not run: {self._dnsmasq.health.reason}"
-        missing = [name for name in ramdisk.FILES if not (self._ramdisk / name).exists()]
-        if missing:
-            return f"There is no deploy ramdisk in {self._ramdisk}: make one with ingot ramdisk build"
+        arm64 = processors.is_arm64(cpu_arch)
         try:
-            _CHECKS.get(how, lambda: None)()
-        except errors.NotSupported as error:
+            processors.check(self._ramdisk, arm64=arm64)
+            _CHECKS[how](self._ramdisk, arm64=arm64)
+        except (errors.NotFound, errors.NotSupported) as error:
             return error.sentence()
         return None
 

@@ -4,7 +4,8 @@ Why: "no ramdisk call yet" has ten causes; the last DHCP or TFTP event of the MA
 May not: do I/O, or grow without bound. Invariant: at most ``_LIMIT`` machines are remembered, the latest ones.
 
 Log lines (dnsmasq 2.80 to 2.90 with log-dhcp): ``[xid ]DHCPACK(br0) 10.0.0.5 52:54:..``, ``xid tags: ipxe, known``,
-``sent /root/bios.pxe to 10.0.0.5``; as a proxy ``xid PXE(br0) [10.0.0.5 ]52:54:.. proxy``; over IPv6 ``xid client MAC
+``sent /root/bios.pxe to 10.0.0.5``; after an offer that could not be sent ``ARP-cache injection failed: No buffer
+space available``; as a proxy ``xid PXE(br0) [10.0.0.5 ]52:54:.. proxy``; over IPv6 ``xid client MAC
 address: 52:54:..`` and then ``xid DHCPREPLY(br0) fd00::5 00:04:..`` (the last is a DUID).
 """
 
@@ -30,6 +31,7 @@ _DHCP6 = re.compile(
     r"(?P<duid>[0-9a-f]{2}(?::[0-9a-f]{2})+)(?: (?P<rest>.*))?$"
 )
 _TAGS = re.compile(r"(?P<xid>\d+) tags: (?P<tags>.*)$")
+_UNSENT = re.compile(r"ARP-cache injection failed: (?P<reason>.*)$")
 _SENT = re.compile(r"dnsmasq-tftp.*: (?:sent|failed sending) (?P<path>\S+) to (?P<address>[0-9a-f.:]+)")
 
 
@@ -39,6 +41,7 @@ class Stage(StrEnum):
     ASKED = "asked"
     IGNORED = "ignored"
     OFFERED = "offered"
+    UNSENT = "unsent"
     FOREIGN = "foreign"
     PROXIED = "proxied"
     LEASED = "leased"
@@ -69,6 +72,7 @@ class Trace:
         self._macs: dict[str, str] = {}
         self._by_xid: OrderedDict[str, str] = OrderedDict()
         self._ipxe: set[str] = set()
+        self._answered: BootEvent | None = None
 
     def feed(self, line: str, now: float) -> BootEvent | None:
         """Take one log line seen at ``now``; return the event it meant, if any."""
@@ -79,6 +83,7 @@ class Trace:
         if tags:
             return self._tagged(tags["xid"], tags["tags"], now)
         for pattern, meaning in (
+            (_UNSENT, self._unsent),
             (_DHCP, self._dhcp),
             (_PROXY, self._proxy),
             (_MAC6, self._mac6),
@@ -99,11 +104,14 @@ class Trace:
         return [event.mac for event in reversed(found)]
 
     def sentence(self, mac: str, since: float) -> str:
-        """Say how far ``mac`` got since ``since`` (seconds since the epoch), and what that hints at."""
+        """Say how far ``mac`` got since ``since`` (seconds since the epoch); after a semicolon, what to do about it."""
         event = self.find(mac)
         if event is None or event.at < since:
             return f"no DHCP request seen from {mac} since power-on; wrong VLAN, cable or boot order?"
-        return f"{mac} {_WORDS[event.stage].format(address=event.address, detail=event.detail)}"
+        words = _WORDS[event.stage].format(address=event.address, detail=event.detail)
+        if event.stage is Stage.IGNORED:
+            words += _NO_ADDRESS if "no address" in event.detail else _NO_PORT
+        return f"{mac} {words}"
 
     def _dhcp(self, found: re.Match[str], now: float) -> BootEvent | None:
         mac, address, rest = found["mac"], found["address"], found["rest"] or ""
@@ -116,7 +124,8 @@ class Trace:
                 self._ipxe.discard(mac)
                 return self._note(BootEvent(mac, Stage.ASKED, now))
             case "OFFER":
-                return self._note(BootEvent(mac, Stage.OFFERED, now, address))
+                self._answered = self._note(BootEvent(mac, Stage.OFFERED, now, address))
+                return self._answered
             case "NAK" if "wrong server-ID" in rest:
                 return self._note(BootEvent(mac, Stage.FOREIGN, now, address))
             case "ACK" if address:
@@ -125,6 +134,13 @@ class Trace:
                 return self._note(BootEvent(mac, stage, now, address))
             case _:
                 return None
+
+    def _unsent(self, found: re.Match[str], now: float) -> BootEvent | None:
+        """The answer told last did not leave this host; the line itself names nobody."""
+        last, self._answered = self._answered, None
+        if last is None:
+            return None
+        return self._note(BootEvent(last.mac, Stage.UNSENT, now, last.address, found["reason"]))
 
     def _proxy(self, found: re.Match[str], now: float) -> BootEvent:
         """We told a machine what to load, whose address another server gives."""
@@ -189,16 +205,21 @@ class Trace:
         return event
 
 
+_NO_ADDRESS = "; make the setting provision_range wider"
+_NO_PORT = "; look whether a port has this address"
 _WORDS = {
-    Stage.ASKED: "asked for an address and got no answer yet",
+    Stage.ASKED: "asked for an address and got no answer yet; look at its switch port (DHCP snooping)",
     Stage.IGNORED: "asked for an address and was refused: {detail}",
-    Stage.OFFERED: "was offered {address} and has not taken it; two DHCP servers on this network?",
+    Stage.OFFERED: "was offered {address} and has not taken it; look for a second DHCP server on this network",
+    Stage.UNSENT: "was offered {address}, but this host could not send it: {detail}; raise "
+    "net.ipv4.neigh.default.gc_thresh3 above the number of machines it talks to",
     Stage.FOREIGN: "took the address {address} from another DHCP server of this network, which knows no boot program; "
     "switch that server off here, or set dhcp_proxy",
-    Stage.PROXIED: "was told its boot program, but did not load it; does the other DHCP server give it an address, "
-    "and is UDP 4011 or TFTP (UDP 69) blocked?",
-    Stage.LEASED: "got the address {address}, but did not load its boot program; is TFTP (UDP 69) blocked?",
-    Stage.LOADER: "loaded {detail} as {address}, and nothing more was asked for",
-    Stage.IPXE: "runs iPXE as {address}, but no boot script was asked for",
-    Stage.SCRIPT: "got the first iPXE script as {address}; the next thing is the node's script over HTTP",
+    Stage.PROXIED: "was told its boot program, but did not load it; look whether the other DHCP server gives it an "
+    "address, and whether UDP 4011 or TFTP (UDP 69) is blocked",
+    Stage.LEASED: "got the address {address}, but did not load its boot program; look whether TFTP (UDP 69) is blocked",
+    Stage.LOADER: "loaded {detail} as {address}, and nothing more was asked for; look at its console (Secure Boot?)",
+    Stage.IPXE: "runs iPXE as {address}, but no boot script was asked for; look whether TFTP (UDP 69) is blocked",
+    Stage.SCRIPT: "got the first iPXE script as {address}; look whether it reaches the file server, which has the next "
+    "(setting files_port)",
 }

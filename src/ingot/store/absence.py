@@ -7,7 +7,8 @@ being worked on lost is reckoned when it is taken up (``flows/deaths.py``).
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, bindparam, func, select, update
@@ -18,7 +19,11 @@ from ingot.store import rows
 from ingot.store import runs as run_store
 from ingot.store.schema import conductors, runs
 
-_GIVE = update(runs).where(runs.c.id == bindparam("of_run"), runs.c.generation == bindparam("of_generation"))
+_GIVE = (
+    update(runs)
+    .where(runs.c.id == bindparam("of_run"), runs.c.generation == bindparam("of_generation"))
+    .values(deadline=runs.c.deadline + bindparam("more"))
+)
 _MOVE = update(runs).where(runs.c.id == bindparam("of_run"))
 
 
@@ -56,17 +61,24 @@ def give_back(connection: Connection, now: float, hostname: str, silence: float)
     return away
 
 
-def give_one(
-    connection: Connection, lease: run_store.Lease, seconds: float, wait: values.Wait | None, memo: dict[str, Any]
-) -> None:
-    """Move the deadline of a held run by ``seconds``, and change what it waits for and its memo.
+class Gift(NamedTuple):
+    """What a held run is given: ``seconds`` more until its deadline, what it waits for and its memo."""
 
-    Raises errors.LostLease when another conductor has it.
-    """
-    run_store.check(connection, lease)
-    named = {"of_run": lease.run_id, "of_generation": lease.generation}
-    changed = {"deadline": runs.c.deadline + seconds, **rows.encode({"wait": wait, "memo": memo})}
-    connection.execute(_GIVE.values(changed), named)
+    lease: run_store.Lease
+    seconds: float
+    wait: values.Wait | None
+    memo: dict[str, Any]
+
+
+def give(connection: Connection, gifts: Iterable[Gift]) -> set[run_store.Lease]:
+    """Give each its own; those whose run another conductor has, which get nothing."""
+    lost: set[run_store.Lease] = set()
+    for one in gifts:
+        changed = {"more": one.seconds, **rows.encode({"wait": one.wait, "memo": one.memo})}
+        named = {"of_run": one.lease.run_id, "of_generation": one.lease.generation}
+        if connection.execute(_GIVE, {**changed, **named}).rowcount != 1:
+            lost.add(one.lease)
+    return lost
 
 
 def _later(stored: str | None, away: float) -> str | None:

@@ -7,16 +7,18 @@ a table. Invariant: a value of the schema's type is stored and compared alike on
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from sqlalchemy import URL, exc
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
 
-from ingot.domain import errors
+from ingot.domain import errors, extras
 from ingot.store import place
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 _SILENCE = 5
 """Seconds after which a server cuts off a client that holds a transaction and says nothing: less than a conductor's
@@ -40,13 +42,22 @@ def _float(_type: Any, _compiler: Any, **_: Any) -> str:  # pyright: ignore[repo
 
 
 def make_engine(url: URL, patience: float) -> AsyncEngine:
-    """An engine without a pool, whose connections commit only when told."""
+    """An engine without a pool, whose connections commit only when told.
+
+    Raises errors.NotSupported when the server's driver is not installed.
+    """
     # It repeats every note of the server's, and such a note may hold a value.
     logging.getLogger("asyncmy").setLevel(logging.ERROR)
-    settings = _postgresql if url.get_backend_name() == "postgresql" else _mariadb
-    return create_async_engine(
-        url, isolation_level="AUTOCOMMIT", poolclass=NullPool, hide_parameters=True, connect_args=settings(patience)
-    )
+    is_postgresql = url.get_backend_name() == "postgresql"
+    settings, extra = (_postgresql, extras.POSTGRESQL) if is_postgresql else (_mariadb, extras.MARIADB)
+    try:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        return create_async_engine(
+            url, isolation_level="AUTOCOMMIT", poolclass=NullPool, hide_parameters=True, connect_args=settings(patience)
+        )
+    except ImportError as error:
+        raise extras.missing(extra, "The setting database", error) from error
 
 
 def _postgresql(patience: float) -> dict[str, Any]:

@@ -207,8 +207,10 @@ def _claimable(share: Share | None) -> list[ColumnElement[bool]]:
     """Open runs only, of the share's group and drivers."""
     found: list[ColumnElement[bool]] = [table.c.status == runs.Status.OPEN]
     if share is not None:
-        its_group = func.lower(nodes.c.conductor_group) == share.group.lower()
-        found += [nodes.c.uuid == table.c.node_uuid, its_group, nodes.c.driver.in_(share.drivers)]
+        mine = and_(func.lower(nodes.c.conductor_group) == share.group.lower(), nodes.c.driver.in_(share.drivers))
+        # Not a join: PostgreSQL would read all nodes for it, and those of new tables for each run.
+        node = select(mine).where(nodes.c.uuid == table.c.node_uuid).correlate(table)
+        found += [node.scalar_subquery()]
         found += [table.c.generation > 0] if share.begun else []
     return found
 

@@ -13,15 +13,17 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
 from sqlalchemy import Connection, exc
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ingot.domain import errors
 from ingot.store import dialects, place
 from ingot.store.units import GROUP, Outcome, Unit, Work, attempt, tell
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 T = TypeVar("T")
 _READERS = 4

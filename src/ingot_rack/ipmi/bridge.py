@@ -26,7 +26,7 @@ def behind(device: commands.Device, channel: int, address: int) -> commands.Devi
     return known
 
 
-async def answers(device: commands.Device, opened: session.Session, request: wire.Request) -> list[bytes]:
+async def answers(device: commands.Device, opened: session.Opened, request: wire.Request) -> list[bytes]:
     """The messages a Send Message is answered with: the receipt, then what the controllers behind say."""
     if opened.privilege < session.PRIVILEGE_USER:
         return [wire.build_response(request, commands.NOT_ALLOWED)]

@@ -58,7 +58,7 @@ class Call:
     """One command: the device, the caller's session (None outside one) and the data bytes."""
 
     device: Device
-    session: sessions.Session | None
+    session: sessions.Opened | None
     data: bytes
 
     def byte(self, index: int) -> int:
@@ -72,9 +72,10 @@ Command = Callable[[Call], Awaitable[bytes]]
 
 
 async def device_id(call: Call) -> bytes:
-    """Get Device ID: a chassis, FRU, SEL and SDR device speaking IPMI 2.0."""
+    """Get Device ID: a chassis, FRU, SEL and SDR device speaking the newest IPMI it has."""
     maker = call.device.bmc.maker.to_bytes(3, "little")
-    return struct.pack("<BBBBBB", 0x20, 0x01, 0x01, 0x00, 0x02, 0x8E) + maker + struct.pack("<H", 1) + bytes(4)
+    version = 0x02 if "2.0" in call.device.bmc.versions else 0x51  # digits swapped
+    return struct.pack("<BBBBBB", 0x20, 0x01, 0x01, 0x00, version, 0x8E) + maker + struct.pack("<H", 1) + bytes(4)
 
 
 async def self_test(call: Call) -> bytes:
@@ -106,13 +107,17 @@ def _restart(call: Call, kind: int) -> bytes:
 
 
 async def channel_authentication(call: Call) -> bytes:
-    """Get Channel Authentication Capabilities: no 1.5 sessions, 2.0 offered, a named user needed."""
+    """Get Channel Authentication Capabilities: versions, kinds of code of 1.5, a named user needed."""
     channel, wants_extended = call.byte(0) & 0x0F, call.byte(0) & 0x80
     if channel not in {0x0E, 0x01}:
         raise Refusal(INVALID_DATA)
     call.byte(1)
-    status = 0x04 | 0x20 * bool(call.device.bmc.kg)
-    return bytes([1, 0x80, status, 0x02] if wants_extended else [1, 0x00, status, 0x00]) + bytes(4)
+    bmc = call.device.bmc
+    older, newer = ("1.5" in bmc.versions), ("2.0" in bmc.versions)
+    codes = sum(1 << one for one in bmc.codes) if older else 0
+    status = 0x04 | 0x20 * bool(bmc.kg) | 0x10 * (older and not bmc.vouched)
+    extended = bool(wants_extended and newer)
+    return bytes([1, 0x80 * extended | codes, status, (0x02 | older) * extended]) + bytes(4)
 
 
 async def channel_cipher_suites(call: Call) -> bytes:

@@ -8,15 +8,17 @@ May not: know commands. Invariant: a packet to an address that is no BMC here is
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
 import logging
 import random
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ingot_rack import bmc as bmcs
-from ingot_rack.ipmi import bridge, commands, session, sol, suites, table, wire
+from ingot_rack.ipmi import bridge, clear, commands, session, sol, suites, table, wire
 
 log = logging.getLogger(__name__)
 
@@ -155,9 +157,10 @@ class _Exchange:
             return wire.asf_pong(datagram)
         if datagram[:4] != wire.RMCP_IPMI or len(datagram) < 14:
             raise wire.Malformed("no RMCP packet")
-        if datagram[4] == wire.AUTH_NONE:
-            message = await self._run(None, wire.parse_v15(datagram))
-            return wire.build_v15(message)
+        if datagram[4] != wire.AUTH_RMCPP:
+            return await self._older(wire.parse_v15(datagram))
+        if "2.0" not in self.device.bmc.versions:
+            raise wire.Malformed("RMCP+ is not offered")
         packet = wire.parse_v20(datagram)
         if packet.payload_type >= wire.PAYLOAD_OPEN_REQUEST:
             return self.device.sessions.answer(packet)
@@ -166,27 +169,57 @@ class _Exchange:
             return wire.build_v20(wire.PAYLOAD_IPMI, 0, 0, message)
         return await self._inside(packet, datagram)
 
-    async def _inside(self, packet: wire.Packet, datagram: bytes) -> bytes | None:
+    async def _older(self, packet: wire.Clear) -> bytes | None:
+        """A packet of IPMI 1.5: outside a session, the proof that opens one, or inside."""
+        if not packet.session_id:
+            if packet.auth:
+                raise wire.Malformed("a code outside a session")
+            return wire.build_v15(dataclasses.replace(packet, message=await self._run(None, packet.message)))
         opened = self.device.sessions.find(packet.session_id)
+        if not isinstance(opened, clear.ClearSession):
+            raise wire.Malformed("no such session")
+        if not opened.active:
+            return await self._proof(opened, packet)
+        opened.check(packet)
+        if not opened.fresh(packet.sequence):
+            raise wire.Malformed("repeated packet")
+        return await self._within(opened, packet.message, opened.seal)
+
+    async def _proof(self, opened: clear.ClearSession, packet: wire.Clear) -> bytes:
+        request = wire.parse_request(packet.message)
+        if (request.netfn, request.command) != clear.ACTIVATE:
+            raise wire.Malformed("the session is not active")
+        clear.prove(self.device, opened, packet)
+        answer = opened.seal(await self._run(opened, packet.message))
+        if opened.active and not self.device.bmc.vouched:
+            opened.auth = clear.NONE
+        return answer
+
+    async def _inside(self, packet: wire.Packet, datagram: bytes) -> bytes | None:
+        opened = self.device.sessions.find_sealed(packet.session_id)
         if opened is None or not opened.active:
             raise wire.Malformed("no such session")
         payload = opened.unseal(datagram, packet)
-        opened.used_at = time.monotonic()
         if packet.payload_type == wire.PAYLOAD_SOL:
+            opened.used_at = time.monotonic()
             return self._console(opened, payload)
         if packet.payload_type != wire.PAYLOAD_IPMI:
             raise wire.Malformed("unknown payload")
-        request = wire.parse_request(payload)
-        if (request.netfn, request.command) == bridge.SEND_MESSAGE:
-            for message in await bridge.answers(self.device, opened, request):
-                self.send(opened.seal(wire.PAYLOAD_IPMI, message))
-            return None
-        answer = await self._run(opened, payload)
-        if not answer:
-            return None
-        if self.device.line and self.device.line.owner is opened:
+        answer = await self._within(opened, payload, functools.partial(opened.seal, wire.PAYLOAD_IPMI))
+        if answer and self.device.line and self.device.line.owner is opened:
             self.device.line.send = self.send
-        return opened.seal(wire.PAYLOAD_IPMI, answer)
+        return answer
+
+    async def _within(self, opened: session.Opened, message: bytes, seal: Callable[[bytes], bytes]) -> bytes | None:
+        """A message of an active session, or what a controller behind the BMC is asked by it."""
+        opened.used_at = time.monotonic()
+        request = wire.parse_request(message)
+        if (request.netfn, request.command) == bridge.SEND_MESSAGE:
+            for one in await bridge.answers(self.device, opened, request):
+                self.send(seal(one))
+            return None
+        answer = await self._run(opened, message)
+        return seal(answer) if answer else None
 
     def _console(self, opened: session.Session, payload: bytes) -> bytes | None:
         line = self.device.line
@@ -196,7 +229,7 @@ class _Exchange:
         acknowledgement = line.take(payload)
         return opened.seal(wire.PAYLOAD_SOL, acknowledgement) if acknowledgement else None
 
-    async def _run(self, opened: session.Session | None, message: bytes) -> bytes:
+    async def _run(self, opened: session.Opened | None, message: bytes) -> bytes:
         """Carry out a message. A repeated chassis control is no second action: it gets the first one's answer, or
         none (b"") while the first is still at work. ipmitool repeats with the same rqSeq after a second."""
         request = wire.parse_request(message)
@@ -205,7 +238,7 @@ class _Exchange:
             before, answer, at = opened.last_control
             if before == message and (not answer or time.monotonic() - at < REPEAT_SECONDS):
                 return answer
-        if opened and self.device.bmc.faults.take("busy_next"):
+        if opened and opened.active and self.device.bmc.faults.take("busy_next"):
             return wire.build_response(request, commands.BUSY)
         if opened and control:
             opened.last_control = (message, b"", 0.0)
@@ -222,7 +255,7 @@ def _device(front: bmcs.Bmc) -> commands.Device:
     table_of_sessions = session.Sessions(front, guid)
     device = commands.Device(front, guid, table_of_sessions)
 
-    def closed(ended: session.Session) -> None:
+    def closed(ended: session.Opened) -> None:
         sol.drop(device, ended)
 
     table_of_sessions.on_close = closed

@@ -1,4 +1,4 @@
-"""RMCP+ sessions: how one is opened, what it protects, when it ends.
+"""Sessions: the table of all, and those of RMCP+: how one is opened, what it protects, when it ends.
 
 Why: the RAKP handshake and the sealed packets of a session (IPMI 2.0, sections 13.17 to 13.29).
 May not: know commands or sockets. Invariant: a session is active only after a right RAKP 3.
@@ -17,26 +17,21 @@ from ingot_rack.ipmi import suites, wire
 from ingot_rack.ipmi.suites import Suite
 
 LIMIT = 16
-IDLE_SECONDS, HALF_OPEN_SECONDS, SILENT_SECONDS = 60.0, 10.0, 1.0
+HALF_OPEN_SECONDS, SILENT_SECONDS = 10.0, 1.0
 PRIVILEGE_USER, PRIVILEGE_OPERATOR, PRIVILEGE_ADMINISTRATOR = 2, 3, 4
 
 NO_RESOURCES, INVALID_SESSION, UNAUTHORIZED_ROLE = 0x01, 0x02, 0x0A
 UNAUTHORIZED_NAME, NO_SUITE_MATCH, INVALID_INTEGRITY, ILLEGAL_PARAMETER = 0x0D, 0x11, 0x0F, 0x12
 
 
-@dataclasses.dataclass(slots=True)
-class Session:
-    """One console's session with one BMC."""
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Opened:
+    """What sessions of both versions have: who, how much they may, and which packets were seen."""
 
-    suite: Suite
-    console_id: int
     bmc_id: int
     role: int = 0
     name: bytes = b""
-    console_random: bytes = b""
     bmc_random: bytes = b""
-    k1: bytes = b""
-    k2: bytes = b""
     active: bool = False
     given_up: bool = False
     privilege: int = PRIVILEGE_USER
@@ -58,6 +53,17 @@ class Session:
             return False
         self.seen |= bit
         return True
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Session(Opened):
+    """One console's session with one BMC, by RMCP+."""
+
+    suite: Suite
+    console_id: int
+    console_random: bytes = b""
+    k1: bytes = b""
+    k2: bytes = b""
 
     def seal(self, payload_type: int, payload: bytes) -> bytes:
         """A sealed packet: encrypted, numbered, with its integrity trailer."""
@@ -93,8 +99,8 @@ class Sessions:
     def __init__(self, bmc: bmcs.Bmc, guid: bytes) -> None:
         self._bmc = bmc
         self._guid = guid
-        self._table: dict[int, Session] = {}
-        self.on_close: Callable[[Session], None] | None = None
+        self._table: dict[int, Opened] = {}
+        self.on_close: Callable[[Opened], None] | None = None
 
     def __len__(self) -> int:
         return len(self._table)
@@ -103,15 +109,31 @@ class Sessions:
     def in_use(self) -> int:
         """How many sessions are active and have not idled away."""
         now = time.monotonic()
-        return sum(one.active and now - one.used_at <= IDLE_SECONDS for one in self._table.values())
+        return sum(one.active and now - one.used_at <= self._bmc.faults.session_seconds for one in self._table.values())
 
-    def find(self, bmc_id: int) -> Session | None:
+    def find(self, bmc_id: int) -> Opened | None:
         """The session with this number, unless it has idled away."""
         session = self._table.get(bmc_id)
-        if session and time.monotonic() - session.used_at > IDLE_SECONDS:
+        if session and time.monotonic() - session.used_at > self._bmc.faults.session_seconds:
             self.close(bmc_id)
             return None
         return session
+
+    def find_sealed(self, bmc_id: int) -> Session | None:
+        """The same of a session by RMCP+."""
+        session = self.find(bmc_id)
+        return session if isinstance(session, Session) else None
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for one more."""
+        self._expire()
+        return self._bmc.faults.sessions_full or len(self._table) >= LIMIT
+
+    def add(self, session: Opened) -> None:
+        """Take a session in."""
+        session.used_at = time.monotonic()
+        self._table[session.bmc_id] = session
 
     def close(self, bmc_id: int) -> bool:
         """End a session; False when there was none."""
@@ -144,13 +166,12 @@ class Sessions:
         tag, privilege = data[0], data[1] & 0x0F
         console_id = struct.unpack_from("<I", data, 4)[0]
         suite = suites.find(data[12] & 0x3F, data[20] & 0x3F, data[28] & 0x3F)
-        self._expire()
         if suite is None:
             return struct.pack("<BBBBI", tag, NO_SUITE_MATCH, 0, 0, console_id)
-        if self._bmc.faults.sessions_full or len(self._table) >= LIMIT:
+        if self.full:
             return struct.pack("<BBBBI", tag, NO_RESOURCES, 0, 0, console_id)
-        session = Session(suite, console_id, suites.random_id(), used_at=time.monotonic())
-        self._table[session.bmc_id] = session
+        session = Session(suite=suite, console_id=console_id, bmc_id=suites.random_id())
+        self.add(session)
         granted = privilege or PRIVILEGE_ADMINISTRATOR
         head = struct.pack("<BBBBII", tag, 0, granted, 0, console_id, session.bmc_id)
         chosen = (suite.authentication, suite.integrity, suite.confidentiality)
@@ -160,7 +181,7 @@ class Sessions:
         if len(data) < 28 or len(data) < 28 + data[27]:
             return None
         tag = data[0]
-        session = self.find(struct.unpack_from("<I", data, 4)[0])
+        session = self.find_sealed(struct.unpack_from("<I", data, 4)[0])
         if session is None or session.active:
             return struct.pack("<BBBBI", tag, INVALID_SESSION, 0, 0, 0)
         session.console_random, session.role = data[8:24], data[24]
@@ -185,7 +206,7 @@ class Sessions:
         if len(data) < 8:
             return None
         tag, status = data[0], data[1]
-        session = self.find(struct.unpack_from("<I", data, 4)[0])
+        session = self.find_sealed(struct.unpack_from("<I", data, 4)[0])
         if session is None or not session.bmc_random:
             return struct.pack("<BBBBI", tag, INVALID_SESSION, 0, 0, 0)
         if status:
@@ -219,11 +240,12 @@ class Sessions:
         now = time.monotonic()
         for bmc_id, session in tuple(self._table.items()):
             age = now - session.used_at
-            if session.bmc_random and not session.active and not session.given_up and age > SILENT_SECONDS:
+            sealed = isinstance(session, Session)  # by IPMI 1.5 a wrong password is seen when it comes
+            if sealed and session.bmc_random and not session.active and not session.given_up and age > SILENT_SECONDS:
                 # a console that finds RAKP 2 wrong (a wrong password) may simply fall silent: ipmitool 1.8.19 does
                 session.given_up = True
                 self._bmc.note_login(good=False)
-            if age > (IDLE_SECONDS if session.active else HALF_OPEN_SECONDS):
+            if age > (self._bmc.faults.session_seconds if session.active else HALF_OPEN_SECONDS):
                 self.close(bmc_id)
 
 

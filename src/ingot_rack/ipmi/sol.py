@@ -16,7 +16,7 @@ from ingot_rack.ipmi.line import CHUNK, Line
 ALREADY_ACTIVE, DISABLED, NOT_ACTIVE = 0x80, 0x81, 0x80
 
 
-def drop(device: commands.Device, owner: session.Session | None = None) -> bool:
+def drop(device: commands.Device, owner: session.Opened | None = None) -> bool:
     """Close the BMC's line (only if `owner` holds it, when given); False when there was none."""
     line = device.line
     if line is None or (owner is not None and line.owner is not owner):
@@ -28,7 +28,7 @@ def drop(device: commands.Device, owner: session.Session | None = None) -> bool:
 
 async def activate(call: Call) -> bytes:
     """Activate Payload: type 1, instance 1; of a machine that is off, too."""
-    if call.byte(0) & 0x3F != 1 or call.byte(1) & 0x0F != 1 or call.session is None:
+    if call.byte(0) & 0x3F != 1 or call.byte(1) & 0x0F != 1 or not isinstance(call.session, session.Session):
         raise Refusal(commands.INVALID_DATA)
     if call.device.line:
         raise Refusal(ALREADY_ACTIVE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ingot_rack.ipmi import chassis, commands, events, inventory, sensing, session, sol
+from ingot_rack.ipmi import chassis, clear, commands, events, inventory, sensing, session, sol
 from ingot_rack.ipmi.commands import Call, Command, Refusal
 
 
@@ -44,6 +44,8 @@ TABLE: dict[tuple[int, int], Row] = {
     (0x06, 0x08): Row(commands.device_guid, USER),
     (0x06, 0x37): Row(commands.device_guid, 0),
     (0x06, 0x38): Row(commands.channel_authentication, 0),
+    (0x06, 0x39): Row(clear.challenge, 0),
+    clear.ACTIVATE: Row(clear.activate, 0),
     (0x06, 0x3B): Row(commands.set_privilege, USER),
     (0x06, 0x3C): Row(commands.close_session, USER),
     (0x06, 0x42): Row(commands.channel_info, USER),

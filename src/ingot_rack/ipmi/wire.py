@@ -26,6 +26,7 @@ PAYLOAD_RAKP4 = 0x15
 ENCRYPTED = 0x80
 AUTHENTICATED = 0x40
 BMC_ADDRESS = 0x20
+CODE_LENGTH = 16
 
 
 class Malformed(Exception):
@@ -58,6 +59,17 @@ class Packet:
     header_end: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clear:
+    """An IPMI 1.5 packet; outside a session the numbers are 0 and there is no code."""
+
+    auth: int
+    sequence: int
+    session_id: int
+    code: bytes
+    message: bytes
+
+
 def checksum(data: bytes) -> int:
     """The two's complement sum IPMI messages carry."""
     return -sum(data) & 0xFF
@@ -88,20 +100,22 @@ def build_response(request: Request, code: int, data: bytes = b"") -> bytes:
     return head + bytes([checksum(head)]) + body + bytes([checksum(body)])
 
 
-def parse_v15(datagram: bytes) -> bytes:
-    """The message of a session-less IPMI 1.5 packet (the only 1.5 kind this BMC accepts)."""
+def parse_v15(datagram: bytes) -> Clear:
+    """Read an IPMI 1.5 packet; its code, where it has one, is still unchecked."""
     if len(datagram) < 14:
         raise Malformed("short 1.5 packet")
-    _sequence, session_id = struct.unpack_from("<II", datagram, 5)
-    if datagram[4] != AUTH_NONE or session_id:
-        raise Malformed("IPMI 1.5 sessions are not offered")
-    length = datagram[13]
-    return datagram[14 : 14 + length]
+    auth, sequence, session_id = struct.unpack_from("<BII", datagram, 4)
+    start = 13 + (CODE_LENGTH if auth else 0)
+    if len(datagram) <= start or len(datagram) < start + 1 + datagram[start]:
+        raise Malformed("message longer than the packet")
+    message = datagram[start + 1 : start + 1 + datagram[start]]
+    return Clear(auth, sequence, session_id, datagram[13:start], message)
 
 
-def build_v15(message: bytes) -> bytes:
-    """Wrap a message for outside a session."""
-    return RMCP_IPMI + struct.pack("<BIIB", AUTH_NONE, 0, 0, len(message)) + message
+def build_v15(packet: Clear) -> bytes:
+    """The packet as bytes."""
+    head = struct.pack("<BII", packet.auth, packet.sequence, packet.session_id)
+    return RMCP_IPMI + head + packet.code + bytes([len(packet.message)]) + packet.message
 
 
 def parse_v20(datagram: bytes) -> Packet:

@@ -68,7 +68,7 @@ def system(front: Front) -> Json:
         ProcessorSummary={
             "Count": facts.vcpus,
             "LogicalProcessorCount": facts.vcpus,
-            "Model": "x86_64",
+            "Model": facts.processor,
             "Status": OK,
         },
         MemorySummary={"TotalSystemMemoryGiB": facts.memory_mb / 1024, "Status": OK},

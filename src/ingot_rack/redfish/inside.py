@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from ingot_rack.hardware import PowerState
+from ingot_rack.hardware import PowerState, Processor
 from ingot_rack.redfish.tree import OK, SYSTEM, Front, collection, resource
 from ingot_rack.redfish.views import Views, listed, shown
 from ingot_rack.redfish.wire import Json
 
+_SETS = {Processor.X86_64: ("x86", "x86-64"), Processor.AARCH64: ("ARM", "ARM-A64")}
+
 
 def processor(front: Front) -> Json:
     """All processors as one socket."""
-    count = front.bmc.hardware.facts.vcpus
+    facts = front.bmc.hardware.facts
+    count = facts.vcpus
+    architecture, instructions = _SETS[facts.processor]
     return resource(
         f"{SYSTEM}/Processors/1",
         "Processor.v1_8_0.Processor",
         "Processor",
         ProcessorType="CPU",
-        ProcessorArchitecture="x86",
-        InstructionSet="x86-64",
+        ProcessorArchitecture=architecture,
+        InstructionSet=instructions,
         Manufacturer="QEMU",
-        Model="x86_64",
+        Model=facts.processor,
         TotalCores=count,
         TotalThreads=count,
         Status=OK,

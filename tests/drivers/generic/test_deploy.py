@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
 from drivers import world
@@ -71,6 +73,23 @@ async def test_a_partition_image_and_its_boot_loader(quick: world.World) -> None
     assert (loader.kind, len(loader.detail)) == ("install_bootloader", 36), "the root file system's UUID is named"
 
 
+@pytest.mark.parametrize("shared", [True, False])
+async def test_sharing_of_images_is_a_switch_and_plain_http_is_always_there(tmp_path: Path, shared: bool) -> None:
+    plan = {"ipmi": 1, "first": "127.66.0.1", "step_seconds": 1.0}
+    wished = {"automated_clean": "false", "image_sharing": str(shared).lower()}
+    async with world.opened(tmp_path, plan, **wished) as site:
+        name = await site.enrol()
+        await site.bring(name, "manage", "provide")
+        await site.choose_image(name)
+        await site.order(name, "active")
+        await site.running(name, "execute_deploy_step")
+        told: dict[str, Any] = (await site.agent(name)).image
+        assert ("sources" in told["ingot_chunks"]) is shared, "who has which chunk is asked there"
+        async with aiohttp.ClientSession() as session, session.get(told["urls"][0]) as answer:
+            assert await answer.read() == site.image.read_bytes()
+        assert (await site.rests(name))["provision_state"] == "active"
+
+
 async def test_inspection(quick: world.World) -> None:
     name = await quick.enrol(1)
     node = await quick.bring(name, "manage", "inspect")
@@ -97,7 +116,7 @@ async def test_a_machine_without_a_card_is_refused_before_it_is_touched(quick: w
     node = await quick.bring(ONE, "manage", "provide")
     assert node["provision_state"] == "clean failed"
     assert "has no port with pxe_enabled" in node["last_error"]
-    assert "Create one: baremetal port create." in node["last_error"]
+    assert "Create one: ingot port create NODE MAC." in node["last_error"]
     assert effects(quick, ONE) == []
 
 

@@ -54,7 +54,8 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
         catalogue.told("netboot-no-dhcp", await ctx.boot.explain_silence(ctx, since))
         await fetch(f"{url}/ipxe/{one}")
         assert await ctx.boot.explain_silence(ctx, since) == (
-            f"{one} asked for its boot script and was told to start from its disk; that was 0 s ago, nothing since"
+            f"{one} asked for its boot script and was told to start from its disk (0 s ago, nothing since); find out "
+            "who switched it on: no run had it load the ramdisk"
         )
         catalogue.told("netboot-told-disk", await ctx.boot.explain_silence(ctx, since))
         info: dict[str, Any] = {"boot": {"what": "ramdisk", "params": {}}}
@@ -62,17 +63,19 @@ async def test_every_stage_over_http(tmp_path: Path) -> None:
         script = (await fetch(f"{url}/ipxe/{two}")).decode()
         kernel = next(word for word in script.split() if word.endswith("/vmlinuz"))
         assert await ctx.boot.explain_silence(ctx, since) == (
-            f"{two} asked for its boot script and was told to load the ramdisk; that was 0 s ago, nothing since"
+            f"{two} asked for its boot script and was told to load the ramdisk (0 s ago, nothing since); look at its "
+            "console, and whether it reaches the file server (setting files_port)"
         )
         catalogue.told("netboot-after-script", await ctx.boot.explain_silence(ctx, since))
         await fetch(kernel)
         catalogue.told("netboot-after-kernel", await ctx.boot.explain_silence(ctx, since))
         assert await ctx.boot.explain_silence(ctx, since) == (
-            f"{two} loaded vmlinuz of the ramdisk; that was 0 s ago, nothing since"
+            f"{two} loaded vmlinuz of the ramdisk (0 s ago, nothing since); look at its console (does the rest fit "
+            "into its memory?)"
         )
         assert "no DHCP request seen" in str(await ctx.boot.explain_silence(ctx, time.time() + 1)), "an earlier boot"
         (tmp_path / "ramdisk" / "initrd").unlink()
-        sentence = f"There is no deploy ramdisk in {tmp_path}/ramdisk: make one with ingot ramdisk build"
+        sentence = f"There is no deploy ramdisk in {tmp_path}/ramdisk. Make one with ingot ramdisk build."
         assert await ctx.boot.explain_silence(ctx, since) == sentence
         catalogue.told("netboot-no-ramdisk", sentence)
         assert sentence in await place.refusal(ctx.boot.validate(ctx))
@@ -100,7 +103,7 @@ class Watched:
         event = self.trace.find(address)
         return (event.at, self.trace.sentence(address, 0).removeprefix(f"{address} ")) if event else None
 
-    def problem(self, how: str) -> str | None:
+    def problem(self, how: str, cpu_arch: object = None) -> str | None:
         return None
 
 
@@ -108,11 +111,15 @@ class Watched:
  ("name", "line", "words"),
     [
         ("dhcp-no-address", "1 DHCPDISCOVER(br0) {mac} no address available",
-         "asked for an address and was refused: no address available"),
+         "asked for an address and was refused: no address available{}; make the setting provision_range wider"),
         ("dhcp-not-taken", "1 DHCPOFFER(br0) 10.0.0.5 {mac}",
-         "was offered 10.0.0.5 and has not taken it; two DHCP servers on this network?"),
+         "was offered 10.0.0.5 and has not taken it{}; look for a second DHCP server on this network"),
+        ("dhcp-neighbours-full",
+         "1 DHCPOFFER(br0) 10.0.0.5 {mac}\ndnsmasq-dhcp[1]: ARP-cache injection failed: No buffer space available",
+         "was offered 10.0.0.5, but this host could not send it: No buffer space available{}; raise "
+         "net.ipv4.neigh.default.gc_thresh3 above the number of machines it talks to"),
         ("tftp-blocked", "1 DHCPACK(br0) 10.0.0.5 {mac}",
-         "got the address 10.0.0.5, but did not load its boot program; is TFTP (UDP 69) blocked?"),
+         "got the address 10.0.0.5, but did not load its boot program{}; look whether TFTP (UDP 69) is blocked"),
     ],
 )  # fmt: skip
 async def test_dhcp_was_seen(tmp_path: Path, name: str, line: str, words: str) -> None:
@@ -121,9 +128,10 @@ async def test_dhcp_was_seen(tmp_path: Path, name: str, line: str, words: str) -
         ctx = await site.context("ipmi", {"ipmi_address": "127.0.0.1"})
         mac = ctx.macs()[0]
         now = time.time()
-        boot.trace.feed(f"dnsmasq-dhcp[1]: {line.format(mac=mac)}", now)
+        for one in line.format(mac=mac).splitlines():
+            boot.trace.feed(f"dnsmasq-dhcp[1]: {one}", now)
         said = await ctx.boot.explain_silence(ctx, now - 1)
-        assert said == f"{mac} {words}; that was 0 s ago, nothing since"
+        assert said == f"{mac} {words.format(' (0 s ago, nothing since)')}"
         catalogue.told(name, said)
 
 
@@ -158,7 +166,7 @@ async def test_a_node_without_cards(tmp_path: Path) -> None:
         for kind in (ctx.boot, ctx.network):
             said = await place.refusal(kind.validate(ctx))
             assert said.startswith(f"Node {ctx.node.uuid} has no port with pxe_enabled")
-            assert said.endswith("Create one: baremetal port create.")
+            assert said.endswith("Create one: ingot port create NODE MAC.")
             catalogue.told("netboot-no-port", said)
 
 

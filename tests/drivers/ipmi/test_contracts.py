@@ -1,4 +1,4 @@
-"""The contract suites for the ipmi driver: against the rack's BMC with both cipher suites."""
+"""The contract suites for the ipmi driver: against the rack's BMC with both cipher suites, and with IPMI 1.5 alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ingot_rack.hardware import PowerState
 from interfaces import contracts, hardware_contracts
 
 
-@pytest.fixture(params=[3, 17])
+@pytest.fixture(params=[3, 17, "1.5"])
 async def stage(site: place.Place, one: Single, request: pytest.FixtureRequest) -> contracts.Stage:
     def seen() -> str:
         return power.Power.ON if one.machine.power is PowerState.ON else power.Power.OFF
@@ -20,8 +20,11 @@ async def stage(site: place.Place, one: Single, request: pytest.FixtureRequest) 
     async def deafen() -> None:
         one.break_it(drop_rate=1.0)
 
+    way = {"ipmi_cipher_suite": request.param}
+    if request.param == "1.5":
+        one.bmc.versions, way = frozenset({"1.5"}), {"ipmi_protocol_version": "1.5"}
     silence = deafen if request.param == 17 else None  # once is enough: it takes long
-    ctx = await site.context("ipmi", one.info(ipmi_cipher_suite=request.param), cards=2)
+    ctx = await site.context("ipmi", one.info(**way), cards=2)
     return contracts.Stage(site.deps, site.calls, ctx.node.uuid, seen_power=seen, incomplete={}, break_peer=silence)
 
 

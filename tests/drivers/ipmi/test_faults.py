@@ -116,6 +116,25 @@ async def test_wrong_password_then_locked_out(site: world.World) -> None:
     catalogue.told("ipmi-locked-out", said)
 
 
+async def test_a_bmc_of_ipmi_1_5(site: world.World) -> None:
+    """Its node is deployed as any other; a wrong password is told from its silence."""
+    front = site.fleet.bmcs["sim-00000"]
+    front.versions = frozenset({"1.5"})
+    known = site.fleet.nodes()[0]["driver_info"]
+    assert isinstance(known, dict)
+    name = await site.enrol(driver_info={**known, "ipmi_protocol_version": "1.5"})
+    await site.bring(name, "manage", "provide")
+    node = await site.deploy(name)
+    assert (node["provision_state"], node["last_error"], node["power_state"]) == ("active", None, "power on")
+    await change_password(site, name, "a-wrong-one")
+    said = (await switch(site, name, "power off"))["last_error"]
+    assert said == (
+        f"flow.change: BMC {bmc(site, name)} gave no answer for 3.5 s to the password of the IPMI user 'admin', though "
+        "it answers else: so BMCs of IPMI 1.5 treat a wrong one. Correct ipmi_password in driver_info."
+    )
+    catalogue.told("ipmi-1.5-wrong-password", said)
+
+
 async def test_a_machine_that_stays_off(site: world.World) -> None:
     name = await site.enrol()
     await site.bring(name, "manage")

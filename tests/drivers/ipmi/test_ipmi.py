@@ -70,11 +70,11 @@ async def test_wrong_address(site: place.Place, one: Single) -> None:
     ("changes", "sentence"),
     [
         ({"ipmi_address": None}, "Missing the following IPMI credentials in node {uuid}'s driver_info: "
-         "['ipmi_address']. Set it: baremetal node set --driver-info ipmi_address=... ."),
+         "['ipmi_address']. Set it: ingot node set NODE driver_info.ipmi_address=... ."),
         ({"ipmi_port": "six"}, "driver_info ipmi_port must be a whole number, not 'six'. "
-         "Correct it: baremetal node set --driver-info ipmi_port=... ."),
+         "Correct it: ingot node set NODE driver_info.ipmi_port=... ."),
         ({"ipmi_port": 623.5}, "driver_info ipmi_port must be a whole number, not 623.5. "
-         "Correct it: baremetal node set --driver-info ipmi_port=... ."),
+         "Correct it: ingot node set NODE driver_info.ipmi_port=... ."),
         ({"ipmi_port": 70000}, "IPMI port 70000 is not between 1 and 65535. Change the request and send it again."),
         ({"ipmi_port": 0}, "IPMI port 0 is not between 1 and 65535. Change the request and send it again."),
         ({"ipmi_priv_level": "KING"}, "Invalid privilege level 'KING' in driver_info. "

@@ -222,9 +222,10 @@ async def test_a_node_behind_the_bmc(site: place.Place, one: Single) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"ipmi_protocol_version": "1.5"}, "ipmi_protocol_version 1.5 is not supported: it sends commands in clear and "
-         "hardly guards the password. Remove it where the BMC speaks IPMI 2.0 (all since about 2006), or update the "
-         "BMC's firmware."),
+        ({"ipmi_protocol_version": "1"}, "Invalid IPMI protocol version '1' in driver_info. "
+         'It can be "2.0", or "1.5" for a BMC that has nothing better.'),
+        ({"ipmi_protocol_version": "1.5", "ipmi_password": "seventeen letters"}, "The IPMI password for 127.61.0.1 is "
+         "longer than 16 bytes, all that IPMI 1.5 has. Give the user a shorter password on the BMC, or use IPMI 2.0."),
         ({"ipmi_bridging": "triple"}, "Invalid value for ipmi_bridging: 'triple'. One of: "
          '"no", "single", "dual".'),
         ({"ipmi_bridging": "dual", "ipmi_target_channel": 0, "ipmi_target_address": "0x20"},
@@ -232,14 +233,22 @@ async def test_a_node_behind_the_bmc(site: place.Place, one: Single) -> None:
         ({"ipmi_bridging": "single", "ipmi_target_channel": 16, "ipmi_target_address": 0},
          "An IPMI bridging channel is over 15, or an address is over 255. Change the request and send it again."),
         ({"ipmi_force_boot_device": "perhaps"}, "driver_info ipmi_force_boot_device must be true or false, not "
-         "'perhaps'. Correct it: baremetal node set --driver-info ipmi_force_boot_device=... ."),
+         "'perhaps'. Correct it: ingot node set NODE driver_info.ipmi_force_boot_device=... ."),
         ({"ipmi_address": "under the desk"}, 'Invalid IPMI address "under the desk" for node {uuid}. Must be a valid '
-         "IP address or hostname. Set it: baremetal node set --driver-info ipmi_address=... ."),
+         "IP address or hostname. Set it: ingot node set NODE driver_info.ipmi_address=... ."),
     ],
 )  # fmt: skip
 async def test_bad_values(site: place.Place, one: Single, changes: dict[str, Any], sentence: str) -> None:
     ctx = await site.context("ipmi", one.info(**changes))
     assert await place.refusal(ctx.management.validate(ctx)) == sentence.format(uuid=ctx.node.uuid)
+
+
+async def test_no_console_over_ipmi_1_5(site: place.Place, one: Single) -> None:
+    ctx = await site.context("ipmi", one.info(ipmi_protocol_version="1.5"), console_interface="ipmi-sol")
+    assert await place.refusal(ctx.interface("console").validate(ctx)) == (
+        "Serial over LAN came with IPMI 2.0, and driver_info has ipmi_protocol_version 1.5. Choose the console "
+        "interface no-console; or remove ipmi_protocol_version if the BMC has IPMI 2.0."
+    )
 
 
 async def test_good_values_of_an_ironic_record(site: place.Place, one: Single) -> None:

@@ -182,7 +182,8 @@ async def test_dies_in_the_middle_and_returns(site: place.Place) -> None:
             assert said.startswith(f"Redfish service {bmc.name} cannot be reached: Connection refused; trying again")
             wait = await parked(site, ctx)
             assert wait.what == f"Redfish service {bmc.name} to answer again"
-            assert wait.why == f"Redfish service {bmc.name} cannot be reached: Connection refused."
+            said = f"Redfish service {bmc.name} cannot be reached: Connection refused."
+            assert wait.why == f"{said} Check address, cabling and firewall."
             catalogue.told("redfish-gone-in-a-run", wait.why)
             back: Any = server.Server({"127.0.0.1": bmc.front}, port)
             await back.start()

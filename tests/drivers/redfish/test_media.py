@@ -70,8 +70,9 @@ async def test_a_refused_image_says_so(site: place.Place) -> None:
         said = await place.refusal(ctx.management.attach_media(ctx, BootDevice.CDROM, ISO))
         assert said == (
             f"Redfish service {bmc.name} answered 500 to the insertion of an image into "
-            "/redfish/v1/Systems/1/VirtualMedia/Cd: The request failed due to an internal service error.  The service "
-            "is still operational. Check the peer's firmware and its own log."
+            "/redfish/v1/Systems/1/VirtualMedia/Cd: The request failed due to an internal service error. The service "
+            "is still operational. Check that the BMC reaches the image's address, and its licence for virtual "
+            "media; its own log says more."
         )
         said = await place.refusal(ctx.management.attach_media(ctx, BootDevice.CDROM, "ftp://192.0.2.1/a.iso"))
         assert "answered 400" in said

@@ -155,7 +155,7 @@ async def test_wrong_system(site: place.Place, fleet: fleets.Fleet) -> None:
     ("changes", "sentence"),
     [
         ({"redfish_address": None}, "Missing required parameter redfish_address in driver_info of node {uuid}. "
-         "Set it: baremetal node set --driver-info redfish_address=https://... ."),
+         "Set it: ingot node set NODE driver_info.redfish_address=https://... ."),
         ({"redfish_address": "ftp://x"}, "The Redfish address is not a URL such as https://bmc.example.org. "
          "Correct redfish_address; user name and password have fields of their own."),
         ({"redfish_auth_type": "magic"}, "redfish_auth_type 'magic' is not valid. One of: auto, session, basic, none."),

@@ -104,7 +104,7 @@ async def rest(world: World, name: str, verb: str, board: Board, limit: float = 
     while True:
         seen = await look(world.client, name, deadline)
         if seen.resting:
-            following.expect(seen, verbs.GOALS[verb])
+            following.expect([seen], verbs.GOALS[verb])
             board.put(name, Line(seen.told(), since=time.monotonic()))
             return seen
         board.put(name, following.line(seen))

@@ -11,13 +11,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 
 from ingot.cli.demo import children
 
 KEPT = ("PYTHONPATH", "XDG_CACHE_HOME", "INGOT_RACK_ACCEL", "TERM", "PATH", "http_proxy", "https_proxy")
 
-_SOURCE = '. "$0"; rm -f "$0"; exec "$@"'
+_SOURCE = 'eval "$(cat)"; exec "$@" </dev/null'
 
 
 def become_root() -> None:
@@ -26,14 +25,16 @@ def become_root() -> None:
         return
     if subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode:
         return
-    argv = ["sudo", "-n", "sh", "-c", _SOURCE, _written(children.environment()), *children.ingot_command(*sys.argv[1:])]
+    os.dup2(_kept(children.environment()), 0)
+    argv = ["sudo", "-n", "sh", "-c", _SOURCE, "ingot", *children.ingot_command(*sys.argv[1:])]
     os.execvp("sudo", argv)  # noqa: S606 - replaces this process, so that signals and the terminal stay one
 
 
-def _written(known: dict[str, str]) -> str:
-    """A file that only we and root can read, with what is kept: a proxy's URL may hold a password, and the command line
-    is everybody's."""
-    descriptor, path = tempfile.mkstemp(prefix="ingot-")
-    with os.fdopen(descriptor, "w") as file:
-        file.writelines(f"export {name}={shlex.quote(known[name])}\n" for name in KEPT if name in known)
-    return path
+def _kept(known: dict[str, str]) -> int:
+    """What is kept, as a file without a name, read on standard input: a proxy's URL may hold a password, and the
+    command line is everybody's."""
+    descriptor = os.memfd_create("ingot")
+    lines = [f"export {name}={shlex.quote(known[name])}\n" for name in KEPT if name in known]
+    os.write(descriptor, "".join(lines).encode())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor

@@ -29,7 +29,7 @@ _UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
 
 def programs(settings: Settings) -> Iterator[Finding]:
     """The programs the service starts."""
-    wanted_programs = {"qemu-img": ("qemu-utils", "converts images")}
+    wanted_programs = {"qemu-img": ("qemu-utils", "converts images"), "zstd": ("zstd", "unpacks images")}
     if settings.provision_interface:
         wanted_programs["dnsmasq"] = ("dnsmasq-base", "answers DHCP")
     for name, (package, purpose) in wanted_programs.items():

@@ -56,7 +56,7 @@ def deploy(
     if not wait:
         click.echo(f'{name}: deployment accepted; follow it with "ingot node watch {name}"')
         return
-    following.expect(following.follow(client, [name], timeout)[name], states.State.ACTIVE)
+    following.arrive(client, [name], timeout, states.State.ACTIVE)
 
 
 def send(client: api.Client, ident: str, image: deployment.Image, drive: deployment.Drive) -> None:
@@ -72,11 +72,11 @@ def send(client: api.Client, ident: str, image: deployment.Image, drive: deploym
 
 
 def first_mac(client: api.Client, uuid: str) -> str:
-    """The MAC of the node's first card that boots from the network. Raises errors.Invalid when it has none."""
+    """The MAC of the node's first card that boots from the network. Raises errors.Conflict when it has none."""
     found = client.get("/v1/ports", node=uuid, fields="address,pxe_enabled")
     ports = sorted(jsons.tables(found["ports"]), key=lambda port: not port.get("pxe_enabled", True))
     if not ports:
-        raise errors.Invalid("The node has no port to configure", hint='Add one with "ingot port create".')
+        raise errors.Conflict("The node has no port to configure", hint='Add one with "ingot port create".')
     return str(ports[0]["address"])
 
 

@@ -95,10 +95,11 @@ def inventory(name: str, as_json: bool, url: str | None) -> None:
     if as_json:
         output.show_json(found)
         return
-    output.show_rows(_parts(jsons.table(found.get("inventory"))), ("part", "what"))
+    told = jsons.table(found.get("plugin_data")).get("tpm")
+    output.show_rows(_parts(jsons.table(found.get("inventory")), jsons.table(told)), ("part", "what"))
 
 
-def _parts(parts: dict[str, Any]) -> list[dict[str, str]]:
+def _parts(parts: dict[str, Any], tpm: dict[str, Any]) -> list[dict[str, str]]:
     """One line per part: processors, memory, each disk, each network card."""
     cpu, memory = jsons.table(parts.get("cpu")), jsons.table(parts.get("memory"))
     rows = [("processor", f"{cpu.get('count', '?')} x {cpu.get('model_name') or cpu.get('architecture') or '?'}")]
@@ -115,4 +116,6 @@ def _parts(parts: dict[str, Any]) -> list[dict[str, str]]:
     boot = jsons.table(parts.get("boot")).get("current_boot_mode")
     if boot:
         rows.append(("boot mode", str(boot)))
+    if tpm.get("present"):
+        rows.append(("TPM", f"version {tpm.get('version') or '?'}"))
     return [{"part": part, "what": what} for part, what in rows]

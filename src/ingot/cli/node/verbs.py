@@ -49,10 +49,10 @@ def wait(client: api.Client, names: tuple[str, ...], verb: str, timeout: float |
         for name in names:
             click.echo(f'{name}: accepted "{verb}"; follow it with "ingot node watch {name}"')
         return
-    ends = following.follow(client, names, timeout)
     if verb in GOALS:
-        for end in ends.values():
-            following.expect(end, GOALS[verb])
+        following.arrive(client, names, timeout, GOALS[verb])
+    else:
+        following.follow(client, names, timeout)
 
 
 def _command(name: str, verb: str, text: str) -> click.Command:

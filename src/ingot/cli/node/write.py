@@ -5,12 +5,15 @@ May not: start provisioning (verbs.py, deploy.py). Invariant: each command is on
 
 from __future__ import annotations
 
+import contextlib
+import urllib.parse
 from typing import Any
 
 import click
 
 from ingot.cli import client as api
-from ingot.cli import following, options, output
+from ingot.cli import following, jsons, options, output
+from ingot.domain import errors, spelling
 from ingot.domain import power as powers
 
 _INTERFACES = "Interface implementation, e.g. boot=ipxe; may be repeated."
@@ -54,6 +57,7 @@ def create(
     body["extra"] = options.pairs(extra, "--extra")
     body |= {f"{kind}_interface": impl for kind, impl in options.pairs(interface, "--interface").items()}
     made = client.call("POST", "/v1/nodes", {key: value for key, value in body.items() if value})
+    _warn(client, made)
     for mac in macs:
         client.call("POST", "/v1/ports", {"node_uuid": made["uuid"], "address": mac})
     shown = made if as_json else {key: made.get(key) for key in ("uuid", "name", "driver", "provision_state")}
@@ -87,11 +91,24 @@ def set_fields(name: str, fields: tuple[str, ...], unset: tuple[str, ...], as_js
     patch += [{"op": "remove", "path": _pointer(key)} for key in unset]
     if not patch:
         raise click.UsageError("Say what to change: FIELD=VALUE or --unset FIELD.")
-    changed = api.from_environment(url).call("PATCH", api.node_path(name), patch)
+    client = api.from_environment(url)
+    changed = client.call("PATCH", api.node_path(name), patch)
+    if any(one["path"].startswith("/driver") for one in patch):
+        _warn(client, changed)
     if as_json:
         output.show_json(changed)
     else:
         click.echo(f"changed {name}")
+
+
+def _warn(client: api.Client, node: jsons.Json) -> None:
+    """Tell of keys in the node's driver_info that its driver does not know; nothing where that cannot be asked."""
+    driver = str(node.get("driver"))
+    with contextlib.suppress(errors.IngotError):
+        known = jsons.table(client.get(f"/v1/drivers/{urllib.parse.quote(driver, safe='')}/properties"))
+        slips = spelling.slips(driver, jsons.table(node.get("driver_info")), known)
+        if slips:
+            click.echo(f"ingot: warning: {slips}", err=True)
 
 
 def _pointer(field: str) -> str:
@@ -118,7 +135,7 @@ def power(name: str, action: str, wait: bool, timeout: float, url: str | None) -
     client = api.from_environment(url)
     client.call("PUT", api.node_path(name, "states", "power"), {"target": _TARGETS[action].value})
     if wait:
-        end = following.follow(client, [name], timeout)[name]
+        end = following.follow(client, [name], timeout, reasons=False)[name]
         if end.reason:
             raise following.failure(end)
         click.echo(f"{name} is {end.power or 'in an unknown power state'}")

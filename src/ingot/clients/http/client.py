@@ -181,7 +181,8 @@ def _failure(call: Call, error: Exception) -> errors.IngotError:
         case aiohttp.ClientConnectorError():
             return failures.no_way(call.peer, error)
         case TimeoutError():
-            return failures.too_late(call.peer, call.method, call.timeout)
+            connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
+            return failures.too_late(call.peer, call.method, call.timeout, sent=not connecting)
         case aiohttp.InvalidURL() | ValueError():
             return failures.bad_url(call.peer)
         case aiohttp.ClientResponseError():

@@ -43,9 +43,11 @@ def no_way(peer: str, reason: OSError) -> errors.Unreachable:
     return errors.Unreachable(f"{peer} cannot be reached: {why}.")
 
 
-def too_late(peer: str, method: str, seconds: float) -> errors.TimedOut:
-    """No answer in time."""
-    return errors.TimedOut(f"{peer} did not answer {method} in {seconds:g} s.")
+def too_late(peer: str, method: str, seconds: float, *, sent: bool) -> errors.TimedOut:
+    """No answer in time; ``sent``: the request may have arrived all the same."""
+    error = errors.TimedOut(f"{peer} did not answer {method} in {seconds:g} s.")
+    error.sent = sent
+    return error
 
 
 def bad_url(peer: str) -> errors.Invalid:

@@ -62,7 +62,7 @@ class Line:
             async with asyncio.timeout(call.timeout):
                 return await self._send(call, place, request)
         except TimeoutError as error:
-            raise failures.too_late(call.peer, call.method, call.timeout) from error
+            raise failures.too_late(call.peer, call.method, call.timeout, sent=self._open is not None) from error
         except _Unopened as error:
             assert isinstance(error.__cause__, OSError)
             raise _unopened(call.peer, error.__cause__) from error

@@ -11,9 +11,9 @@ import contextlib
 import copy
 
 from ingot.clients import fence
-from ingot.clients.ipmi import codec, completion, login, refusals, suites
+from ingot.clients.ipmi import asking, clear_login, codec, completion, login, refusals
 from ingot.clients.ipmi.session import NoWay, Session
-from ingot.clients.ipmi.target import Target
+from ingot.clients.ipmi.target import Target, Version
 from ingot.clients.ipmi.transport import Transports
 from ingot.domain import errors
 from ingot.telemetry import counts
@@ -23,7 +23,7 @@ DEADLINE = 20.0  # for logging in, beside the time that telling slow from dead t
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 CLOSE_WAIT = 0.5
-FIRST_TRIES, LAST_TRIES = login.TRIES[:2], login.TRIES[2:]
+FIRST_TRIES, LAST_TRIES = asking.TRIES[:2], asking.TRIES[2:]
 ALIVE = codec.Request(0x06, 0x01)  # Get Device ID: harmless, and every BMC knows it
 
 
@@ -38,7 +38,7 @@ class Bmc:
         self._let_in: tuple[Target, float] | None = None  # who was let in, and when last
         self._lock = asyncio.Lock()
         self._session: Session | None = None
-        self._suite: suites.Suite | None = None
+        self._agreed: asking.Agreed = None  # what protected messages in the last session
         self._pace = 0.0  # seconds that its answers take: the last one, or what is left of the memory of slower ones
         self._lane = 0
         self._entered = False  # whether a login has ever got to its end, or near it
@@ -124,10 +124,10 @@ class Bmc:
             self._forget()
         session = await self._login(target)
         await fence.passed()  # again: a login may take long
-        body = await self._try(session, asked, login.TRIES)
+        body = await self._try(session, asked, asking.TRIES)
         if body is None:
             self._forget()
-            raise login.no_answer(target, sum(login.TRIES))
+            raise asking.no_answer(target, sum(asking.TRIES))
         return body
 
     async def _tell(self, target: Target, asked: codec.Request) -> bytes:
@@ -142,7 +142,7 @@ class Bmc:
 
     async def _try(self, session: Session, asked: codec.Request, waits: tuple[float, ...]) -> bytes | None:
         try:
-            body = await session.request(asked, login.patience(waits, self._pace))
+            body = await session.request(asked, asking.patience(waits, self._pace))
         except errors.Unreachable:
             self._forget()
             raise
@@ -166,7 +166,7 @@ class Bmc:
             session, self._session = self._session, None
             await session.close(CLOSE_WAIT)  # it belongs to other credentials
         if target != self._target:
-            self._target, self._suite = target, None
+            self._target, self._agreed = target, None
         loop = self._transports.loop
         ends, pause = loop.time() + DEADLINE, FIRST_PAUSE
         try:
@@ -182,13 +182,13 @@ class Bmc:
         except TimeoutError:
             raise errors.TimedOut(
                 f"The IPMI login to {target.name} did not end in {DEADLINE + self._listen:g} s.",
-                hint=login.NO_ANSWER_HINT,
+                hint=asking.NO_ANSWER_HINT,
             ) from None
 
     async def _enter(self, target: Target) -> Session:
         """Log in; a BMC that let us in before but is silent now is tried from another port, too."""
         if not self._entered:
-            return await self._login_once(target, self._lane, login.TRIES)
+            return await self._login_once(target, self._lane, asking.TRIES)
         if not self._new_port:
             with contextlib.suppress(errors.Unreachable):
                 return await self._login_once(target, self._lane, FIRST_TRIES)
@@ -200,29 +200,31 @@ class Bmc:
         transport, peer = await self._transports.find(target.address, target.port, lane)
         # Telling a slow BMC from a dead one takes long: only at first, and for as long as it is a slow one.
         listen = 0.0 if self._silent or opening is FIRST_TRIES else self._listen
-        attempt = login.Login(transport, peer, target, listen)
+        kind = clear_login.ClearLogin if target.version is Version.V15 else login.Login
+        attempt = kind(transport, peer, target, listen, self._agreed)
         try:
-            session, self._suite = await attempt.run(self._suite, opening)
-        except errors.AccessDenied as error:
-            raise self._denied(target, error) from None
+            session = await attempt.run(opening)
+        except refusals.UnknownUser as unknown:
+            raise self._denied(target, unknown.error) from None
         except errors.Unreachable as error:
             if opening is not FIRST_TRIES:
                 self._silent = not isinstance(error, errors.TimedOut)
             raise
         except errors.NotSupported:
-            self._suite = None
+            if target.version is Version.V20:  # another suite may do; of 1.5 nothing less than before is taken
+                self._agreed = None
             raise
         except refusals.Again:
             self._entered = True
             raise
-        self._session, self._lane, self._entered = session, lane, True
+        self._session, self._agreed, self._lane, self._entered = session, attempt.agreed, lane, True
         self._pace = max(self._pace, attempt.pace)
         self._silent, self._let_in = False, (target, self._transports.loop.time())
         return session
 
-    def _denied(self, target: Target, error: errors.AccessDenied) -> errors.AccessDenied:
-        """The refusal, or what it means of somebody who was let in with the same password before."""
-        if self._let_in is None or self._let_in[0] != target or error.hint != refusals.NO_USER:
+    def _denied(self, target: Target, error: errors.IngotError) -> errors.IngotError:
+        """The BMC disowns a user: what that means of one who was let in with the same password before."""
+        if self._let_in is None or self._let_in[0] != target:
             return error
         return refusals.locked_out(target, self._transports.loop.time() - self._let_in[1])
 

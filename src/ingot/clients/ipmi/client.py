@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from ingot.clients.ipmi import asking, codec, completion
 from ingot.clients.ipmi import bmc as bmc_module
-from ingot.clients.ipmi import codec, completion, login
 from ingot.clients.ipmi.records import Records
 from ingot.clients.ipmi.target import Target
 from ingot.clients.ipmi.transport import Transports
@@ -25,7 +25,7 @@ CLOSE_DEADLINE = 3.0
 class IpmiPool:
     """All BMCs reached from this event loop. Make it inside the loop, and ``close`` it there."""
 
-    def __init__(self, *, idle: float = IDLE, keep_alive: float = KEEP_ALIVE, listen: float = login.LISTEN) -> None:
+    def __init__(self, *, idle: float = IDLE, keep_alive: float = KEEP_ALIVE, listen: float = asking.LISTEN) -> None:
         """``listen``: how much longer the first silence of a BMC is listened to, to tell a slow one from a dead one."""
         self._listen = listen
         self._transports = Transports()

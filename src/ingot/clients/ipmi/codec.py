@@ -136,6 +136,14 @@ def read_setup(packet: bytes) -> Open | None:
     return Open(payload_type, packet[V20_HEADER : V20_HEADER + length])
 
 
+def clear_session_id(packet: bytes) -> int:
+    """The id of the session an IPMI 1.5 packet belongs to; 0 for packets outside a session or unknown bytes."""
+    if len(packet) < V15_HEADER or packet[4] == AUTH_RMCPP:
+        return 0
+    number: int = _WORD(packet, 9)[0]
+    return number
+
+
 def session_id(packet: bytes) -> int:
     """The id of the session an RMCP+ packet belongs to; 0 for packets outside a session or unknown bytes."""
     if len(packet) < V20_HEADER or packet[4] != AUTH_RMCPP:

@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import struct
 
-from ingot.clients.ipmi import codec, completion, login, refusals
+from ingot.clients.ipmi import asking, codec, completion, login, refusals
+from ingot.clients.ipmi.sealed import SealedSession
 from ingot.clients.ipmi.session import Session
-from ingot.clients.ipmi.target import Target
+from ingot.clients.ipmi.target import Target, Version
 from ingot.clients.ipmi.transport import Transports
 from ingot.domain import errors
 
@@ -41,7 +42,7 @@ HEADER = 4
 class SolLine:
     """An open line. ``read`` by one task; ``write`` by any, one after another."""
 
-    def __init__(self, session: Session, transports: Transports, name: str, largest: int) -> None:
+    def __init__(self, session: SealedSession, transports: Transports, name: str, largest: int) -> None:
         self._session, self._transports, self._name = session, transports, name
         self._largest = max(1, min(largest - HEADER, 255))
         self._heard = bytearray()
@@ -153,23 +154,33 @@ class SolLine:
         self._end("the BMC does not answer any more")
 
 
+def check(target: Target) -> None:
+    """Raises errors.NotSupported for a BMC that is spoken to by IPMI 1.5."""
+    if target.version is Version.V15:
+        raise errors.NotSupported(
+            "Serial over LAN came with IPMI 2.0, and driver_info has ipmi_protocol_version 1.5.",
+            hint="Choose the console interface no-console; or remove ipmi_protocol_version if the BMC has IPMI 2.0.",
+        )
+
+
 async def open_line(target: Target) -> SolLine:
     """Log in and activate the console; one that another session holds is taken over.
 
-    Raises errors.Unreachable, AccessDenied, NotSupported (serial over LAN is disabled), Misbehaved.
+    Raises errors.Unreachable, AccessDenied, NotSupported (IPMI 1.5, or serial over LAN is disabled), Misbehaved.
     """
+    check(target)
     transports = Transports()
     try:
         transport, peer = await transports.find(target.address, target.port, 0)
-        session, _ = await login.Login(transport, peer, target).run(None)
+        session = await login.Login(transport, peer, target).run()
         try:
             largest = await _activate(session, target)
         except errors.IngotError:
             await session.close(PATIENCE[0])
             raise
-    except refusals.Again as again:
+    except refusals.Verdict as verdict:
         transports.close()
-        raise again.error from None
+        raise verdict.error from None
     except BaseException:
         transports.close()
         raise
@@ -208,5 +219,5 @@ async def _activate(session: Session, target: Target) -> int:
 async def _ask(session: Session, target: Target, asked: codec.Request) -> bytes:
     answer = await session.request(asked, PATIENCE)
     if answer is None:
-        raise login.no_answer(target, sum(PATIENCE))
+        raise asking.no_answer(target, sum(PATIENCE))
     return answer

@@ -6,7 +6,7 @@ May not: open a connection. Invariant: its printed form never shows the password
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 import msgspec
 
@@ -16,6 +16,7 @@ DEFAULT_PORT = 623
 BMC_ADDRESS = 0x20
 MAX_USERNAME = 16  # bytes, IPMI 2.0 section 22.28
 MAX_PASSWORD = 20  # bytes, IPMI 2.0 section 22.30
+MAX_PASSWORD_V15 = 16  # bytes, the same place
 KG_LENGTH = 20
 
 
@@ -26,6 +27,13 @@ class Privilege(IntEnum):
     USER = 2
     OPERATOR = 3
     ADMINISTRATOR = 4
+
+
+class Version(StrEnum):
+    """Which protocol sessions are opened with."""
+
+    V15 = "1.5"
+    V20 = "2.0"
 
 
 class Bridge(msgspec.Struct, frozen=True):
@@ -49,7 +57,7 @@ class Bridge(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One BMC and the credentials for it; ``cipher_suite`` None means: 17, else 3.
+    """One BMC and the credentials for it; ``cipher_suite`` None means: 17, else 3. IPMI 1.5 has neither suites nor Kg.
 
     ``username`` and ``password`` may be empty (the null user). ``kg`` is the 20-byte BMC key, None when the
     BMC uses none. With ``bridge`` commands are for a controller behind the BMC; the session is the BMC's, and shared.
@@ -64,6 +72,7 @@ class Target(msgspec.Struct, frozen=True):
     cipher_suite: int | None = None
     kg: bytes | None = None
     bridge: Bridge | None = None
+    version: Version = Version.V20
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sent."""
@@ -73,6 +82,11 @@ class Target(msgspec.Struct, frozen=True):
             raise errors.Invalid(f"The IPMI user name for {self.address} is longer than {MAX_USERNAME} bytes.")
         if len(self.password.encode()) > MAX_PASSWORD:
             raise errors.Invalid(f"The IPMI password for {self.address} is longer than {MAX_PASSWORD} bytes.")
+        if self.version is Version.V15 and len(self.password.encode()) > MAX_PASSWORD_V15:
+            raise errors.Invalid(
+                f"The IPMI password for {self.address} is longer than {MAX_PASSWORD_V15} bytes, all that IPMI 1.5 has.",
+                hint="Give the user a shorter password on the BMC, or use IPMI 2.0.",
+            )
         if self.kg is not None and len(self.kg) != KG_LENGTH:
             raise errors.Invalid(f"The IPMI Kg key for {self.address} is not {KG_LENGTH} bytes (40 hex digits).")
         if self.cipher_suite not in (None, 3, 17):

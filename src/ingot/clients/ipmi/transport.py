@@ -20,6 +20,8 @@ from ingot.clients.ipmi import codec
 from ingot.domain import errors
 
 Peer = tuple[str, int] | tuple[str, int, int, int]
+# What packets of a session are known by: our own id in RMCP+. In IPMI 1.5 it is the BMC's, so it counts with its peer.
+Key = int | tuple[Peer, int]
 
 SWEEP = 0.05
 BURST = 64  # packets read per wake-up before other work gets its turn
@@ -48,7 +50,7 @@ class Transport:
 
     def __init__(self, family: socket.AddressFamily) -> None:
         self.loop = asyncio.get_running_loop()
-        self.sessions: dict[int, Receiver] = {}  # by our own session id
+        self.sessions: dict[Key, Receiver] = {}
         self.logins: dict[Peer, Applicant] = {}
         self._waiting: dict[asyncio.Future[bytes | None], float] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -105,9 +107,13 @@ class Transport:
             except OSError:
                 continue  # an ICMP error of some earlier packet; the sender's own timeout tells
             number = codec.session_id(packet)
-            receiver = self.sessions.get(number) if number else self.logins.get(peer)
+            receiver = self.sessions.get(number) if number else self._outside(packet, peer)
             if receiver is not None and receiver.peer == peer:
                 receiver.receive(packet)
+
+    def _outside(self, packet: bytes, peer: Peer) -> Receiver | None:
+        """Who gets a packet that is in no session of RMCP+: one of IPMI 1.5, or who is logging in."""
+        return self.sessions.get((peer, codec.clear_session_id(packet))) or self.logins.get(peer)
 
 
 class Transports:

@@ -47,9 +47,10 @@ def is_session_limit(reply: Reply) -> bool:
     return any(key == "SessionLimitExceeded" or _SESSION_LIMIT.search(text) for key, text in messages(reply))
 
 
-def failure(reply: Reply, what: str) -> errors.IngotError:
-    """The error for an unsuccessful answer to ``what`` ("POST /redfish/v1/...")."""
-    said = without_urls("; ".join(text.rstrip(". ") or key for key, text in messages(reply)[:MOST_MESSAGES]))[:LONGEST]
+def failure(reply: Reply, what: str, cure: str | None = None) -> errors.IngotError:
+    """The error for an unsuccessful answer to ``what`` ("POST /redfish/v1/..."); ``cure``: where one is known."""
+    said = "; ".join(" ".join(text.split()).rstrip(".") or key for key, text in messages(reply)[:MOST_MESSAGES])
+    said = without_urls(said)[:LONGEST]
     text = f"{reply.peer} answered {reply.status} to {what}" + (f": {said}." if said else ".")
     match reply.status:
         case 401 | 403:
@@ -61,7 +62,7 @@ def failure(reply: Reply, what: str) -> errors.IngotError:
         case 503 | 429:
             return errors.Unreachable(text, hint="The BMC is busy or starting; try again, or reset it.")
         case _:
-            return errors.Misbehaved(text)
+            return errors.Misbehaved(text, hint=cure)
 
 
 def without_urls(said: str) -> str:

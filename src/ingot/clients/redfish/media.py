@@ -24,6 +24,7 @@ from ingot.domain import errors
 SETTLE = 60.0  # a BMC fetches the first blocks before it says that the image is in
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 3.0
+_CURE = "Check that the BMC reaches the image's address, and its licence for virtual media; its own log says more."
 MOST_TRIES = 6  # the plain request and one for each parameter that a BMC may want otherwise
 
 
@@ -116,7 +117,7 @@ async def _insert(pool: RedfishPool, target: Target, path: str, resource: Resour
             return
         changed, left = _corrected(body, reply), left - 1
         if changed == body or not left:
-            raise complaints.failure(reply, f"the insertion of an image into {path}")
+            raise complaints.failure(reply, f"the insertion of an image into {path}", _CURE)
         body = changed
 
 

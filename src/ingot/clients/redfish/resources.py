@@ -68,6 +68,13 @@ def action(resource: Resource, name: str) -> str | None:
     return text(part(resource, "Actions", f"#{name}"), "target")
 
 
+def path_on(origin: str, address: str | None) -> str | None:
+    """Where an address that a service tells is on that service: for a path, or a URL of ``origin``; None for others."""
+    if address and address.startswith(origin + "/"):
+        address = address[len(origin) :]
+    return address if address and address.startswith("/") and not address.startswith("//") else None
+
+
 def path_of(address: str) -> str | None:
     """The path in an address that a header tells; None where there is none, or what it tells is no address."""
     try:

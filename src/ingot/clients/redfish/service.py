@@ -123,6 +123,7 @@ class Service:
                 ends, pause = started + PATIENCE, max(pause, _retry_after(reply))
             except errors.TimedOut as error:
                 error.bmc = target.name
+                error.sent = asked and error.sent  # else it is the login whose answer is missing
                 raise
             except errors.Unreachable as error:
                 problem, ends = error, started + CONNECT_PATIENCE
@@ -159,7 +160,8 @@ class Service:
         try:
             done, _ = await asyncio.wait({sending}, timeout=SLOW)
             if not done:
-                await tell(f"{call.peer} takes long: no answer to {call.method} for {SLOW:.0f} s.")
+                words = f"{call.peer} takes long: no answer to {call.method} for {SLOW:.0f} s. It is waited for"
+                await tell(f"{words}; if it stays so, restart the BMC and end other programs that ask it.")
             return await sending
         finally:
             if not sending.done():

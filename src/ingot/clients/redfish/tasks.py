@@ -15,7 +15,7 @@ import msgspec
 from ingot.clients.http.client import Reply
 from ingot.clients.redfish import complaints
 from ingot.clients.redfish.client import RedfishPool
-from ingot.clients.redfish.resources import Resource, items, link, number, part, path_in, path_of, text
+from ingot.clients.redfish.resources import Resource, items, link, number, part, path_in, path_of, path_on, text
 from ingot.clients.redfish.target import Target
 from ingot.domain import errors
 
@@ -57,11 +57,12 @@ async def follow(pool: RedfishPool, target: Target, reply: Reply, patience: floa
 
 
 async def list_paths(pool: RedfishPool, target: Target) -> list[str]:
-    """Every task that the service shows; empty where it has no task service. Raises what ``RedfishPool.get`` raises."""
+    """Every task of its own that the service shows; empty without a task service. Raises as ``RedfishPool.get``."""
     root = await pool.get(target, target.root)
     service = link(root, "Tasks")  # the root names the task service so (DSP0268 ServiceRoot)
     tasks = link(await pool.get(target, service), "Tasks") if service else None
-    return [] if tasks is None else [path for one in await pool.list_members(target, tasks) if (path := path_in(one))]
+    members = [] if tasks is None else await pool.list_members(target, tasks)
+    return [path for one in members if (path := path_on(target.origin, path_in(one)))]
 
 
 async def find_begun(pool: RedfishPool, target: Target, before: list[str], order: str) -> str | None:
@@ -73,8 +74,8 @@ async def find_begun(pool: RedfishPool, target: Target, before: list[str], order
         if path not in before:
             task = await pool.get(target, path)
             posted = text(part(task, "Payload"), "TargetUri")
-            if posted in (None, order):
-                return text(task, "TaskMonitor") or path
+            if posted is None or path_of(posted) == order:  # some tell a URL, and by a host name of their own
+                return path_on(target.origin, text(task, "TaskMonitor")) or path
     return None
 
 
@@ -82,7 +83,8 @@ def monitor_of(reply: Reply) -> str | None:
     """Where the task that an answer began is looked at; None when the action was done with the answer."""
     if reply.status != 202:
         return None
-    return path_of(reply.headers.get("Location", "")) or text(_body(reply), "TaskMonitor")
+    told = reply.headers.get("Location") or text(_body(reply), "TaskMonitor")
+    return path_of(told) if told else None
 
 
 async def look(pool: RedfishPool, target: Target, monitor: str) -> Progress:

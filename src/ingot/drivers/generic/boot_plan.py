@@ -22,12 +22,12 @@ async def check(ctx: Context, how: str) -> None:
     if not ctx.macs():
         raise errors.Invalid(
             f"Node {ctx.node.uuid} has no port with pxe_enabled",
-            hint="Create one: baremetal port create.",
+            hint="Create one: ingot port create NODE MAC.",
         )
     await ctx.kit.boot.settle()
-    problem = ctx.kit.boot.problem(how)
-    if problem:
-        raise errors.Invalid(problem, hint="")
+    trouble = problem(ctx, how)
+    if trouble:
+        raise errors.Invalid(trouble, hint="")
 
 
 async def write_ramdisk(ctx: StepContext, how: str, params: dict[str, str]) -> None:
@@ -48,9 +48,9 @@ def ramdisk_params(ctx: Context) -> dict[str, str] | None:
 
 async def explain_silence(ctx: Context, how: str, since: float) -> str | None:
     """What DHCP, TFTP and HTTP saw of the machine since it was switched on."""
-    problem = ctx.kit.boot.problem(how)
-    if problem:
-        return problem
+    trouble = problem(ctx, how)
+    if trouble:
+        return trouble
     seen = _seen(ctx, since)
     if not seen:
         cards = ", ".join(ctx.macs())
@@ -58,7 +58,14 @@ async def explain_silence(ctx: Context, how: str, since: float) -> str | None:
         asked = " or ".join(ctx.kit.boot.strangers(since)[:_SHOWN])
         return f"{text}, or this machine is {asked}, which asked for an address and has no port" if asked else text
     (at, words), mac = max(seen)
-    return f"{mac} {words}; that was {max(0.0, _now(ctx) - at):.0f} s ago, nothing since"
+    what, _, action = words.partition("; ")
+    told = f"{mac} {what} ({max(0.0, _now(ctx) - at):.0f} s ago, nothing since)"
+    return f"{told}; {action}" if action else told
+
+
+def problem(ctx: Context, how: str) -> str | None:
+    """Why this machine cannot boot this way right now, None while it can."""
+    return ctx.kit.boot.problem(how, ctx.node.properties.get("cpu_arch"))
 
 
 def was_seen(ctx: Context, since: float) -> bool:

@@ -18,7 +18,7 @@ class FlatNetwork(NetworkInterface):
         """There must be a card that may boot from the network."""
         if not ctx.macs():
             raise errors.Invalid(
-                f"Node {ctx.node.uuid} has no port with pxe_enabled", hint="Create one: baremetal port create."
+                f"Node {ctx.node.uuid} has no port with pxe_enabled", hint="Create one: ingot port create NODE MAC."
             )
 
     async def add_provisioning(self, ctx: StepContext) -> None:

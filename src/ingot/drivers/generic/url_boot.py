@@ -47,7 +47,7 @@ class UrlBoot(BootInterface):
         """Whether the firmware fetched the image, and what DHCP saw of the machine."""
         seen = await boot_plan.explain_silence(ctx, _HOW, since)
         fetched = ctx.kit.boot.last_seen(ctx.node.uuid)
-        if ctx.kit.boot.problem(_HOW) or not boot_plan.was_seen(ctx, since):
+        if boot_plan.problem(ctx, _HOW) or not boot_plan.was_seen(ctx, since):
             return seen
         if fetched is None or fetched[0] < since:
             return f"the firmware has not fetched the boot image from the URL its BMC was given; {seen}"

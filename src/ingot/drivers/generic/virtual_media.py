@@ -45,7 +45,7 @@ class VirtualMediaBoot(BootInterface):
     async def explain_silence(self, ctx: Context, since: float) -> str | None:
         """Whether the BMC read the image, and what DHCP saw of the ramdisk."""
         seen = await boot_plan.explain_silence(ctx, "media", since)
-        if ctx.kit.boot.problem("media") or boot_plan.was_seen(ctx, since):
+        if boot_plan.problem(ctx, "media") or boot_plan.was_seen(ctx, since):
             return seen
         fetched = ctx.kit.boot.last_seen(ctx.node.uuid)
         if fetched is None or fetched[0] < since:

@@ -19,8 +19,8 @@ class IpmiConsole(ConsoleInterface):
         return target.PROPERTIES
 
     async def validate(self, ctx: Context) -> None:
-        """The BMC must be described, and the port be one."""
-        target.of(ctx)
+        """The BMC must be described and not be one of IPMI 1.5, and the port be one."""
+        sol.check(target.of(ctx))
         target.terminal_port(ctx)
 
     async def open(self, ctx: Context) -> sol.SolLine:

@@ -52,7 +52,8 @@ class IpmiPower(PowerInterface):
             await chassis.control(ctx.kit.ipmi, bmc, _ORDERS[target])
 
         name = f"The machine of BMC {bmc.name}"
-        await power_wait.reach(target.result(), lambda: self.get(ctx), order, timeout, name)
+        once = target is power.Target.SOFT_OFF
+        await power_wait.reach(target.result(), lambda: self.get(ctx), order, timeout, name, once=once)
         if target is power.Target.ON:
             await boot_device.used_up(ctx)
 

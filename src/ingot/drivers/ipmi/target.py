@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Any
 
-from ingot.clients.ipmi.target import BMC_ADDRESS, DEFAULT_PORT, Bridge, Privilege, Target
+from ingot.clients.ipmi.target import BMC_ADDRESS, DEFAULT_PORT, Bridge, Privilege, Target, Version
 from ingot.domain import errors
 from ingot.interfaces.context import Context
 
@@ -16,7 +16,7 @@ PROPERTIES = {
     "ipmi_password": "Password; default is the empty password.",
     "ipmi_port": "UDP port of the BMC; default 623.",
     "ipmi_priv_level": "Privilege level: ADMINISTRATOR (default), OPERATOR, USER, CALLBACK.",
-    "ipmi_protocol_version": 'Version of the protocol: "2.0" (default); 1.5 is not supported.',
+    "ipmi_protocol_version": 'Version of the protocol: "2.0" (default) or "1.5", which sends commands in clear.',
     "ipmi_cipher_suite": "Cipher suite 3 or 17; default: 17 where the BMC has it, else 3.",
     "ipmi_hex_kg_key": "Kg key as 40 hex digits.",
     "ipmi_bridging": 'Whether a controller behind the BMC is meant: "no" (default), "single" or "dual".',
@@ -29,7 +29,7 @@ PROPERTIES = {
     "ipmi_disable_boot_timeout": "Ask the BMC to keep boot flags longer than 60 s; default true.",
     "ipmi_verify_boot_device": "Read a boot device back after it was set; default true.",
 }
-_ADDRESS_HINT = "Set it: baremetal node set --driver-info ipmi_address=... ."
+_ADDRESS_HINT = "Set it: ingot node set NODE driver_info.ipmi_address=... ."
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _NEEDED = {
     "single": ("ipmi_target_channel", "ipmi_target_address"),
@@ -46,7 +46,6 @@ def of(ctx: Context) -> Target:
             f"Missing the following IPMI credentials in node {ctx.node.uuid}'s driver_info: ['ipmi_address']",
             hint=_ADDRESS_HINT,
         )
-    _check_version(info)
     return Target(
         address=address,
         port=_number(info, "ipmi_port", DEFAULT_PORT),
@@ -56,6 +55,7 @@ def of(ctx: Context) -> Target:
         cipher_suite=_number(info, "ipmi_cipher_suite", None),
         kg=_kg(info),
         bridge=_bridge(info),
+        version=_version(info),
     )
 
 
@@ -91,15 +91,15 @@ def _is_address(address: str) -> bool:
     return True
 
 
-def _check_version(info: dict[str, Any]) -> None:
-    version = str(info.get("ipmi_protocol_version") or "2.0")
-    if version == "1.5":
+def _version(info: dict[str, Any]) -> Version:
+    version = str(info.get("ipmi_protocol_version") or Version.V20)
+    try:
+        return Version(version)
+    except ValueError as error:
         raise errors.Invalid(
-            "ipmi_protocol_version 1.5 is not supported: it sends commands in clear and hardly guards the password.",
-            hint="Remove it where the BMC speaks IPMI 2.0 (all since about 2006), or update the BMC's firmware.",
-        )
-    if version != "2.0":
-        raise errors.Invalid(f'Invalid IPMI protocol version {version!r} in driver_info; it can only be "2.0".')
+            f"Invalid IPMI protocol version {version!r} in driver_info.",
+            hint='It can be "2.0", or "1.5" for a BMC that has nothing better.',
+        ) from error
 
 
 def terminal_port(ctx: Context) -> int:
@@ -158,4 +158,4 @@ def _bridge(info: dict[str, Any]) -> Bridge | None:
 
 
 def _set_hint(key: str) -> str:
-    return f"Correct it: baremetal node set --driver-info {key}=... ."
+    return f"Correct it: ingot node set NODE driver_info.{key}=... ."

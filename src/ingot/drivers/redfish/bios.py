@@ -99,7 +99,7 @@ def _wanted(ctx: StepContext, present: dict[str, bios.Setting]) -> dict[str, str
         if not isinstance(name, str) or value is None:
             raise errors.Invalid(f"Each of the settings must have name and value, not {each!r}")
         if name not in present:
-            raise errors.Invalid(f'There is no BIOS setting "{name}"', hint="See: baremetal node bios setting list.")
+            raise errors.Invalid(f'There is no BIOS setting "{name}"', hint="See: ingot node bios NODE.")
         found[name] = _checked(present[name], value)
     return found
 

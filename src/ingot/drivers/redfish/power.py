@@ -54,7 +54,8 @@ class RedfishPower(PowerInterface):
     async def _reach(self, ctx: Context, target: power.Target, timeout: float) -> None:
         service, goal = targets.of(ctx), target.result()
         order = partial(systems.reset, ctx.kit.redfish, service, _ORDERS[target])
-        await power_wait.reach(goal, partial(self._look, ctx, goal), order, timeout, f"The machine of {service.name}")
+        look, once = partial(self._look, ctx, goal), target is power.Target.SOFT_OFF
+        await power_wait.reach(goal, look, order, timeout, f"The machine of {service.name}", once=once)
 
     async def _restart(self, ctx: Context, target: power.Target, timeout: float) -> None:
         """Restart without an off in between, for a node that must never be switched off."""

@@ -41,7 +41,7 @@ def of(ctx: Context) -> Target:
     if not info.get("redfish_address"):
         raise errors.Invalid(
             f"Missing required parameter redfish_address in driver_info of node {ctx.node.uuid}",
-            hint="Set it: baremetal node set --driver-info redfish_address=https://... .",
+            hint="Set it: ingot node set NODE driver_info.redfish_address=https://... .",
         )
     kind = str(info.get("redfish_auth_type") or AuthType.AUTO).lower()
     if kind not in set(AuthType):

@@ -18,16 +18,10 @@ from checkout import ROOT
 from ingot.cli import client as api
 from ingot.domain import errors
 from ingot_rack import osimage_sources
+from installed.guest import build_packages, run
 
 UNIT = ROOT / "packaging/ingot.service"
 ANALYZE = shutil.which("systemd-analyze")
-
-
-def run(*words: str, timeout: float = 300.0) -> str:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "INGOT_"))}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=timeout, env=environment)
-    assert done.returncode == 0, f"{words[:4]}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout
 
 
 @pytest.mark.skipif(ANALYZE is None, reason="systemd is not installed")
@@ -46,15 +40,15 @@ def test_the_unit_is_valid(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A bare Debian with the package installed by apt."""
+    """A bare Debian with the package installed by apt; that of the extras is beside it."""
     folder = tmp_path_factory.mktemp("deb")
-    package = run(sys.executable, str(ROOT / "packaging/build_deb.py"), str(folder), timeout=600).strip()
+    package, extras = build_packages(folder)
     tree = folder / "root"
     here = osimage_sources.host_distribution()
     command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--quiet"]
     command += ["--include=python3-minimal,ca-certificates", "--dpkgopt=force-unsafe-io"]
-    command += [f"--customize-hook=copy-in {package} /tmp"]
-    command += ['--customize-hook=chroot "$1" apt-get install -qy --no-install-recommends /tmp/' + Path(package).name]
+    command += [f"--customize-hook=copy-in {package} {extras} /tmp"]
+    command += ['--customize-hook=chroot "$1" apt-get install -qy --no-install-recommends /tmp/' + package.name]
     if here.proxy:
         command.append(f'--aptopt=Acquire::http::Proxy "{here.proxy}"')
     run(*command, here.codename, str(tree), *here.sources, timeout=900)
@@ -65,6 +59,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def inside(root: Path, *words: str) -> str:
     return run("chroot", str(root), *words)
+
+
+def refused(root: Path, *words: str) -> str:
+    """What a program that fails says."""
+    done = subprocess.run(["chroot", str(root), *words], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    return done.stderr
 
 
 @pytest.mark.long
@@ -108,6 +109,11 @@ def test_the_package_installs_serves_and_goes(root: Path) -> None:
     finally:
         child.terminate()
         child.wait(20)
+    server = ["ingot", "db", "upgrade", "--set", "database=postgresql://ingot@127.0.0.1:1/ingot"]
+    assert "install ingot-extras" in refused(root, *server)
+    inside(root, "sh", "-c", "dpkg -i /tmp/ingot-extras_*.deb")
+    assert "postgresql://ingot@127.0.0.1:1/ingot cannot be used" in refused(root, *server)
+    inside(root, "dpkg", "--purge", "ingot-extras")
     for path in ("lib/systemd/system/ingot.service", "usr/share/man/man1/ingot-node-deploy.1.gz"):
         assert (root / path).exists()
     assert "token" in inside(
