@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs/explanation/capacity.md"
 SIZES = (10_000, 50_000, 200_000)
 HOUR = 3600.0
+_SCALED = "power sync's list by as many times"
 INTERVAL = 60.0
 """Of power sync, as delivered."""
 CONDUCTORS = 4
@@ -82,7 +83,7 @@ def _constants() -> Constants:
         database=spent["database"],
         api=spent["api"],
         memory=rest["memory after start, MiB (PSS)"],
-        idle=rest["idle CPU over 5 s, % of a core"],
+        idle=next(value for name, value in rest.items() if name.startswith("idle CPU over")),
         per_session=_growth(redfish) * 1024,
     )
 
@@ -123,14 +124,15 @@ def _model_rows(found: Constants) -> Iterator[str]:
     for size in SIZES:
         reads, orders = size / INTERVAL, size / HOUR
         scan = _record(size, "power sync's list")
+        scans = CONDUCTORS / INTERVAL * size / scan["nodes"]
         swept = reads * read / 1000
         # Each conductor reads the list of all machines once per interval.
-        listed = CONDUCTORS * scan["CPU, ms"] / 1000 / INTERVAL
+        listed = scans * scan["CPU, ms"] / 1000
         conductors = swept + listed + orders * found.conductor / 1000
         looked = CONDUCTORS * _record(size, "look for work")["server CPU, ms"] / 1000 / 5.0
-        database = orders * found.database / 1000 + looked + CONDUCTORS * scan["server CPU, ms"] / 1000 / INTERVAL
+        database = orders * found.database / 1000 + looked + scans * scan["server CPU, ms"] / 1000
         api = orders * found.api / 1000
-        memory = size * found.per_session / 1024 / 1024 + CONDUCTORS * found.memory / 1024
+        memory = size / 2 * found.per_session / 1024 / 1024 + CONDUCTORS * found.memory / 1024
         disk = size * _record(size, "size")["KiB a node"] / 1024 / 1024
         yield _row(
             f"{size:,}",
@@ -170,7 +172,7 @@ def _record_rows() -> Iterator[str]:
 
 def _spent(row: dict[str, Any]) -> str:
     server = f" + {row['server CPU, ms']:.1f} of the server" if row["server CPU, ms"] else ""
-    return f"{row['seconds, ms']:.1f} ms ({row['CPU, ms']:.1f}{server})"
+    return f"{row['seconds, ms']:.2f} ms ({row['CPU, ms']:.2f}{server})"
 
 
 def _scale_rows() -> Iterator[str]:
@@ -209,7 +211,7 @@ def _unshown() -> Iterator[str]:
     sizes = {row["nodes"] for row in _result("records")["rows"]}
     for size in SIZES:
         if size not in sizes:
-            yield f"- A database with {size:,} machines: the nearest measured size stands in for it."
+            yield f"- A database with {size:,} machines: the nearest measured size stands in for it ({_SCALED})."
     most = max(row["conductors"] for row in _result("scale_out")["rows"])
     yield f"- More than {most} conductors, conductors on hosts of their own, a network between them and the database."
     load = max(_load(name) for name in ("scale_out", "records", "bmc_reads", "power_sync"))
@@ -262,7 +264,7 @@ Let N be the machines, each read once per `power_sync_interval` (60 s), and D th
 
 Computed from the constants, half of the BMCs IPMI and half Redfish, {conductors} conductors, PostgreSQL, and all
 machines deployed and released within one hour as the heaviest case. Cores are those of all processes of a kind
-together; sessions take memory of the conductors.
+together; Redfish sessions take memory of the conductors.
 
 | machines | reads at rest | orders | cores: conductors | database | API | sessions | on disk | what is full first |
 |---|---|---|---|---|---|---|---|---|

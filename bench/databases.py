@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import report
+import uvloop
 from sqlalchemy import Connection
 
 from ingot.domain import ids, node, runs
-from ingot.store import documents, nodes, schema, upgrade
+from ingot.store import claims as claim_store
+from ingot.store import documents, journals, node_filters, nodes, schema, upgrade
 from ingot.store import runs as run_store
 from ingot.store.engine import Store
 from ingot.store.paging import Page
@@ -54,11 +56,11 @@ class Fleet:
         run_store.open_run(connection, run)
 
     async def claim(self, store: Store, number: int) -> None:
-        [lease] = await store.run(run_store.claim, "bench/1", 10.0 + number, 1e9, 1)
+        [lease] = await store.run(claim_store.claim, "bench/1", 10.0 + number, 1e9, 1)
         self.leases[number] = lease
 
     async def journal(self, store: Store, number: int) -> None:
-        await store.run(run_store.append, self.leases[number], runs.Entry(1, 0, runs.Mark.STARTED, 3.0))
+        await store.run(journals.append, self.leases[number], runs.Entry(1, 0, runs.Mark.STARTED, 3.0))
 
     async def heartbeat(self, store: Store, number: int) -> None:
         await store.run(self._beat, self.uuids[number])
@@ -79,7 +81,7 @@ class Fleet:
         nodes.change(connection, uuid, extra={**present.extra, "rack": "7"})
 
     async def list_1000(self, store: Store, _number: int) -> None:
-        found = await store.read(nodes.list_documents, nodes.Filter(), Page(limit=1000), self.document)
+        found = await store.read(nodes.list_documents, node_filters.Filter(), Page(limit=1000), self.document)
         assert len(found.uuids) == min(1000, len(self.uuids))
 
 
@@ -163,7 +165,7 @@ def main() -> None:
             for where in places.values():
                 upgrade.upgrade(where)
             pids = {kind: None if kind == "sqlite" else databases.server(kind).pid for kind in places}
-            rows = asyncio.run(run(places, wanted.nodes, pids))
+            rows = uvloop.run(run(places, wanted.nodes, pids))
     finally:
         databases.remove()
     worst = {kind: max(row["CPU, x SQLite"] for row in rows if row["database"] == kind) for kind in KINDS}

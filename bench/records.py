@@ -22,8 +22,8 @@ from sqlalchemy import Connection, insert, text, update
 
 from ingot.conductor.periodic import power_sync
 from ingot.domain import hashring, node, runs
+from ingot.store import claims as claim_store
 from ingot.store import nodes, rows, schema, upgrade
-from ingot.store import runs as run_store
 from ingot.store.engine import Store
 from ingot.store.paging import Page
 from ingot.store.place import Place
@@ -36,7 +36,7 @@ DUE = 64
 LATER = 1e11
 OWNER = "bench/1"
 RING = hashring.Ring((("", ("bench", "other")),))
-SHARE = run_store.Share("", ("redfish",), RING.slots("", "bench"))
+SHARE = claim_store.Share("", ("redfish",), RING.slots("", "bench"))
 OPERATIONS = {
     "look for work": 20,
     "claim": 5,
@@ -80,7 +80,7 @@ class Site(databases.Fleet):
 
     async def put_back(self, store: Store) -> None:
         """All runs wait, and nobody has them."""
-        await store.run(run_store.release_all, OWNER)
+        await store.run(claim_store.release_all, OWNER)
         await store.run(self._put_back)
 
     def _make_due(self, connection: Connection) -> None:
@@ -92,10 +92,10 @@ class Site(databases.Fleet):
         """One operation; how many it counts as."""
         match what:
             case "look for work":
-                assert not await store.run(run_store.claim, OWNER, time.time(), 6.0, 128, SHARE)
-                await store.read(run_store.next_wake, 6.0, SHARE)
+                assert not await store.run(claim_store.claim, OWNER, time.time(), 6.0, 128, SHARE)
+                await store.read(claim_store.next_wake, 6.0, SHARE)
             case "claim":
-                taken = await store.run(run_store.claim, OWNER, time.time(), LATER, DUE, SHARE)
+                taken = await store.run(claim_store.claim, OWNER, time.time(), LATER, DUE, SHARE)
                 assert taken
                 return len(taken)
             case "power sync's list":

@@ -43,7 +43,7 @@ def main() -> None:
     parser = report.parser(__doc__)
     parser.add_argument("--nodes", type=int, default=300)
     parser.add_argument("--conductors", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--share", type=float, default=0.2, help="of a core, for each conductor; 0: without a limit")
+    parser.add_argument("--share", type=float, default=0.1, help="of a core, for each conductor; 0: without a limit")
     parser.add_argument("--database", default="postgresql", choices=["postgresql", "mariadb"])
     parser.add_argument("--delay", type=float, default=0.0)
     wanted = parser.parse_args()

@@ -1,10 +1,11 @@
-"""How long `ingot serve` takes to its first answer, and what it costs while it does nothing.
+"""How long `ingot serve` takes to its first answer, and what it costs while it does nothing; upstream's beside it.
 
-Run: ./ingot bench service [--rounds N] [--idle SECONDS] [--nodes N]
+Run: ./ingot bench service [--rounds N] [--idle SECONDS] [--nodes N] [--alone]
 
 Starts the service on loopback with an empty data folder. Memory is the proportional set size of the process; idle CPU
-is its own processor time over the idle seconds. The table says what is installed: each package that the service needs,
-itself among them, without compiled caches and system packages, the largest first.
+is its own processor time over the idle seconds. Installed are the Python packages that the service needs, itself among
+them, without compiled caches and system packages; the largest are named. Upstream's service, with SQLite too, is
+started once on a database that is there. --alone leaves it out.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--idle", type=float, default=20.0)
     parser.add_argument("--nodes", type=int, default=1000)
+    parser.add_argument("--alone", action="store_true")
     wanted = parser.parse_args()
     taking = report.Taking(wanted)
     with tempfile.TemporaryDirectory() as folder:
@@ -57,29 +59,60 @@ def main() -> None:
         rounds = [one_start(Path(folder), idle=0) for _ in range(wanted.rounds)]
         last = one_start(Path(folder), idle=wanted.idle)
         full = one_start(Path(folder), idle=wanted.idle, nodes=wanted.nodes)
+    ready, spent = (statistics.median(values) for values in zip(*((one.ready, one.cpu) for one in rounds), strict=True))
+    sizes = installed(PYTHON, tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
+    folders = ("src/ingot", "src/ingot_agent", "src/ingot_rack", "ramdisk")
+    sizes["ingot"] = sum(_size(path) for folder in folders for path in (ROOT / folder).rglob("*"))
+    ours = compared(Start(ready, spent, last.memory, last.busy), sizes)
+    theirs = {} if wanted.alone else upstream(wanted.idle)
     figures = {
         "first start (makes the database), s": round(first.ready, 2),
-        "start to ready, s (median)": round(statistics.median(each.ready for each in rounds), 2),
-        "CPU of a start, s (median)": round(statistics.median(each.cpu for each in rounds), 2),
-        "memory after start, MiB (PSS)": round(last.memory, 1),
-        f"idle CPU over {wanted.idle:.0f} s, % of a core": round(last.busy * 100, 2),
         f"memory with {wanted.nodes} new nodes, MiB (PSS)": round(full.memory, 1),
         f"idle CPU with {wanted.nodes} new nodes, % of a core": round(full.busy * 100, 2),
     }
-    ready, memory = figures["start to ready, s (median)"], figures["memory after start, MiB (PSS)"]
-    sizes = sorted(installed().items(), key=lambda one: -one[1])
-    figures |= {"packages installed": len(sizes), "installed, MiB": round(sum(size for _, size in sizes), 1)}
-    rows = [{"package": name, "MiB": round(size, 2)} for name, size in sizes if size >= SMALL]
-    taking.tell(f"ready in {ready} s, {memory} MiB, idle at {last.busy * 100:.1f} % of a core", figures, rows)
+    figures |= {
+        f"of what is installed: {name}, MiB": round(size, 1)
+        for name, size in sorted(sizes.items(), key=lambda one: -one[1])
+        if size >= SMALL
+    }
+    rows = [
+        {"what": what, "ingot": value, **({"upstream": theirs[what]} if theirs else {})} for what, value in ours.items()
+    ]
+    headline = f"ready in {ready:.2f} s, {last.memory:.1f} MiB, idle at {last.busy * 100:.1f} % of a core"
+    taking.tell(f"{headline}; {len(sizes)} packages, {sum(sizes.values()):.0f} MiB installed", figures, rows)
 
 
-def installed() -> dict[str, float]:
-    """MiB of files by package, of ingot and all that it requires."""
-    folders = ("src/ingot", "src/ingot_agent", "src/ingot_rack", "ramdisk")
-    own = [path for folder in folders for path in (ROOT / folder).rglob("*")]
-    found = {"ingot": sum(_size(path) for path in own)}
-    libraries = [str(path) for path in Path(PYTHON).parents[1].glob("lib/python3*/site-packages")]
-    wanted = [*tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]]
+def compared(one: Start, sizes: dict[str, float]) -> dict[str, float]:
+    """What both sides tell."""
+    return {
+        "start to ready, s": round(one.ready, 2),
+        "CPU of a start, s": round(one.cpu, 2),
+        "memory after start, MiB (PSS)": round(one.memory, 1),
+        "idle CPU, % of a core": round(one.busy * 100, 2),
+        "packages installed": len(sizes),
+        "installed, MiB": round(sum(sizes.values()), 1),
+    }
+
+
+def upstream(idle: float) -> dict[str, float]:
+    """The same of upstream's service; its time to ready begins with its process, when its database is there."""
+    import upstream_service
+
+    with tempfile.TemporaryDirectory() as folder:
+        chosen, port = upstream_service.prepare(Path(folder))
+        begun = time.monotonic()
+        with upstream_service.running(chosen, port) as pid:
+            ready, used = time.monotonic() - begun, cpu(pid)
+            time.sleep(idle)  # noqa: TID251  idling is what is measured
+            found = Start(ready, used, pss(pid), (cpu(pid) - used) / idle if idle else 0.0)
+    return compared(found, installed(os.environ["INGOT_UPSTREAM_PYTHON"], ["ironic"]))
+
+
+def installed(python: str, wanted: list[str]) -> dict[str, float]:
+    """MiB of files by package, of all that these requirements need in the environment of an interpreter."""
+    libraries = [str(path) for path in Path(python).parents[1].glob("lib/python3*/site-packages")]
+    found: dict[str, float] = {}
+    wanted = [*wanted]
     while wanted:
         need = Requirement(wanted.pop())
         name = need.name.lower().replace("_", "-")

@@ -48,7 +48,13 @@ _READY = 90.0
 @contextmanager
 def served(folder: Path) -> Generator[tuple[int, int]]:
     """Upstream's service on loopback, its data in ``folder``: (its pid, its port)."""
-    programs = Path(os.environ["INGOT_UPSTREAM_PYTHON"]).parent
+    chosen, port = prepare(folder)
+    with running(chosen, port) as pid:
+        yield pid, port
+
+
+def prepare(folder: Path) -> tuple[str, int]:
+    """Configuration and database in ``folder``: (the option that names the configuration, its port)."""
     port = service.free_port()
     lines = [f"enabled_{kind}_interfaces = fake" for kind in _FAKES]
     lines += [f"enabled_{kind}_interfaces = no-{kind}" for kind in _NONES]
@@ -56,12 +62,23 @@ def served(folder: Path) -> Generator[tuple[int, int]]:
     configuration = folder / "ironic.conf"
     configuration.write_text(_CONFIGURATION.format(folder=folder, port=port, interfaces="\n".join(lines)))
     chosen = f"--config-file={configuration}"
-    subprocess.run([programs / "ironic-dbsync", chosen, "create_schema"], check=True, capture_output=True, timeout=180)
+    command = [_program("ironic-dbsync"), chosen, "create_schema"]
+    subprocess.run(command, check=True, capture_output=True, timeout=180)
+    return chosen, port
+
+
+def _program(name: str) -> Path:
+    return Path(os.environ["INGOT_UPSTREAM_PYTHON"]).with_name(name)
+
+
+@contextmanager
+def running(chosen: str, port: int) -> Generator[int]:
+    """Its service on what is prepared, ready: its pid."""
     quiet = subprocess.DEVNULL
-    with subprocess.Popen([programs / "ironic", chosen], stdout=quiet, stderr=quiet) as process:
+    with subprocess.Popen([_program("ironic"), chosen], stdout=quiet, stderr=quiet) as process:
         try:
             _wait_ready(port, process)
-            yield process.pid, port
+            yield process.pid
         finally:
             process.send_signal(signal.SIGTERM)
             try:

@@ -251,8 +251,9 @@ Ironic lacks. [Users and authentication](../howto/users-and-auth.md) says how ca
 A column is a kind of caller: one whose role holds in the whole system; one whose project owns the object; one whose
 project leases it, which only nodes can be; anybody, wherever the role holds. A cell is the least role of that caller
 that may: `{" > ".join(roles.LADDER)}`. `{roles.SERVICE}` stands beside them, and where it may it is named. A port, port
-group or volume is owned and leased as its node is. What a caller may not see is answered with 404, as if it were not
-there; what it may see and not do with 403 and a sentence that says who may.
+group or volume is owned and leased as its node is. The last column: where `rbac_service_role_elevated_access` is on,
+the role `{roles.SERVICE}` in the project `rbac_service_project_name` may, whosever the object is. What a caller may not
+see is answered with 404, as if it were not there; what it may see and not do with 403 and a sentence that says who may.
 {_rule_tables()}
 ## Fields of a node
 
@@ -270,7 +271,7 @@ A patch has to pass the rule of every field that it touches.
 
 def _rule_tables() -> str:
     parts: list[str] = []
-    head = "\n| rule | system | owner | lessee | anybody |\n|---|---|---|---|---|\n"
+    head = "\n| rule | system | owner | lessee | anybody | elevated |\n|---|---|---|---|---|---|\n"
     for block in policy.ROWS.strip().split("\n\n"):
         lines = [line for line in block.splitlines() if not line.startswith("# rule ")]
         if lines[0].startswith("# "):
@@ -284,7 +285,8 @@ def _rule_tables() -> str:
 def _rule_row(line: str) -> str:
     name, *cells = line.split()
     shown = ["" if cell == "-" else cell.replace("+", " or ") for cell in cells]
-    return f"| `{name}` | {' | '.join(shown)} |\n"
+    elevated = roles.SERVICE if policy.TABLE[name].elevated else ""
+    return f"| `{name}` | {' | '.join(shown)} | {elevated} |\n"
 
 
 def _field_rows() -> str:

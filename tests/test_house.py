@@ -24,6 +24,8 @@ ASYNC_STORE = {
     "src/ingot/store/engine.py": "runs the units of work: the bridge to asyncio",
     "src/ingot/store/sqlite.py": "its half for a file",
     "src/ingot/store/server.py": "its half for a server, whose drivers are asynchronous",
+    "src/ingot/store/readers.py": "those who read there",
+    "src/ingot/store/drivers.py": "those drivers as store functions see them: synchronous",
 }
 DEEP_TREES = {"src/ingot/domain/errors.py": "one tree of errors: Locked is a Conflict to every client"}
 BROAD_EXCEPT = {
@@ -31,7 +33,8 @@ BROAD_EXCEPT = {
     "src/ingot/flows/run.py": "an error outside of all steps is tried again, not left to the task",
     "src/ingot/flows/ending.py": "what cannot even be noted is left to the next claim",
     "src/ingot/store/units.py": "hands a unit's error to the caller who waits for it; the others of its group go on",
-    "src/ingot/store/server.py": "the same of a unit that is alone, and of a read",
+    "src/ingot/store/server.py": "the same of a whole group",
+    "src/ingot/store/readers.py": "drivers stumble over a server that hangs up in any way",
     "src/ingot/store/sqlite.py": "the same of a whole group: without its writer everybody would wait for ever",
     "src/ingot/api/wire.py": "turns any error of a request into a body",
 }

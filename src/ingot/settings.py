@@ -57,6 +57,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     beside local users; ingot needs no account there."""
     keystone_ca: str | None = None
     """PEM file with the CA of that Keystone (default: those of the system)."""
+    rbac_service_role_elevated_access: bool = False
+    """Let the role ``service`` in the project ``rbac_service_project_name`` do what a member of the whole system may,
+    but for chassis and drivers; else it may what it may in any project."""
+    rbac_service_project_name: str = "service"
+    """The name of that project. Keystone knows names by domain, this setting does not: whoever makes projects in
+    another domain could make one of this name."""
     inspection_rules: str | None = None
     """JSON file with a list of inspection rules that every inspection applies beside those of the API."""
     hostname: str | None = None

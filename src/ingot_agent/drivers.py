@@ -10,7 +10,8 @@ import threading
 
 from ingot_agent import log, settings
 
-_PATIENCE = 20.0  # seconds; a BMC that does not answer its driver takes ten
+_PATIENCE = 20.0  # seconds
+_PATIENCE_WITH_BMC = 10.0  # seconds more; one that does not answer its driver takes so long, and has no address to tell
 _disks, _loaded = threading.Event(), threading.Event()
 _disks.set()
 _loaded.set()
@@ -44,5 +45,5 @@ def wait_for_disks() -> None:
 def wait() -> None:
     """Wait until all drivers are loaded; too long is a line in the log."""
     wait_for_disks()
-    if not _loaded.wait(_PATIENCE):
-        log.line(f"the BMC's driver is still being loaded after {_PATIENCE:.0f} s; its address may be left out")
+    if not _loaded.wait(_PATIENCE_WITH_BMC):
+        log.line("the BMC's driver is still being loaded; its address may be left out")

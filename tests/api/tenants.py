@@ -58,13 +58,9 @@ class World:
 
 async def settle(api: Api, deps: Deps) -> World:
     """Make the users and the objects."""
-    tokens: dict[tuple[str | None, str], str] = {}
+    world = World(api, {})
     for project, role in CALLERS:
-        name = f"{role} of {project}"
-        unused = user_rows.User(name=name, password_hash=secrets.token_hex(), role=role, project=project)
-        await deps.store.run(user_rows.put, unused)
-        _, tokens[project, role] = await users.create_token(deps.store, name, role=None, label="", lifetime=600)
-    world = World(api, tokens)
+        await enrol(world, deps, project, role)
     chassis = await world.make("/v1/chassis", {})
     node = {"driver": "fake-hardware", "owner": OWNER, "lessee": LESSEE, "chassis_uuid": chassis["uuid"]}
     made = await world.make("/v1/nodes", {**node, "name": "n1"})
@@ -92,3 +88,11 @@ async def settle(api: Api, deps: Deps) -> World:
         "/deploy_templates/{ident}": "/deploy_templates/CUSTOM_T",
     }
     return world
+
+
+async def enrol(world: World, deps: Deps, project: str | None, role: str) -> None:
+    """Make a user with a token."""
+    name = f"{role} of {project}"
+    unused = user_rows.User(name=name, password_hash=secrets.token_hex(), role=role, project=project)
+    await deps.store.run(user_rows.put, unused)
+    _, world.tokens[project, role] = await users.create_token(deps.store, name, role=None, label="", lifetime=600)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from api import access_table, tenants
@@ -19,9 +20,21 @@ if TYPE_CHECKING:
     from ingot.deps import Deps
 
 
+PROGRAMS = "project-programs"
+"""The project whose services are elevated."""
+SYSTEM_ALONE = {
+    *(f"GET /v1/chassis{end}" for end in ("", "/detail", "/{chassis}")),
+    *(f"GET /v1/drivers{end}" for end in ("", "/{driver}", "/{driver}/properties")),
+    "GET /v1/drivers/{driver}/raid/logical_disk_properties",
+    "PATCH /v1/chassis/{chassis}",
+}
+"""What Ironic's policy gives to callers of system scope alone."""
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return tenants.asking(tmp_path)
+    named = {"rbac_service_role_elevated_access": True, "rbac_service_project_name": PROGRAMS}
+    return msgspec.structs.replace(tenants.asking(tmp_path), **named)
 
 
 @pytest.fixture
@@ -46,6 +59,25 @@ async def test_every_route_answers_every_caller_as_the_table_says(world: tenants
         if pattern:
             wrong += await _compare(world, item, pattern, *_request(world, item))
     assert wrong == []
+
+
+async def test_an_elevated_service_may_what_members_of_the_system_may(world: tenants.World, deps: Deps) -> None:
+    await tenants.enrol(world, deps, PROGRAMS, "service")
+    await tenants.enrol(world, deps, PROGRAMS, "member")
+    system_member, foreign_service = (
+        tenants.CALLERS.index(each) for each in ((None, "member"), (tenants.LESSEE, "service"))
+    )
+    wrong: list[str] = []
+    for item, pattern in access_table.read(access_table.ROUTES):
+        if pattern:
+            may = (pattern[system_member] == "+" and item not in SYSTEM_ALONE) or pattern[foreign_service] == "+"
+            request = _request(world, item)
+            let_in = (await world.call(None, "admin", *request)).status
+            status = (await world.call(PROGRAMS, "service", *request)).status
+            if status != (let_in if may else 403):
+                wrong.append(f"{item}: {status}, not {let_in if may else 403}")
+    assert wrong == []
+    assert (await world.call(PROGRAMS, "member", "GET", "/v1/nodes/n1")).status == 404, "the role alone is elevated"
 
 
 async def test_every_field_of_a_node_is_guarded_as_the_table_says(world: tenants.World) -> None:

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, text
 
 from ingot.api import feed
 from ingot.domain import ids, node, roles, runs
-from ingot.store import events, history, nodes, triggers
+from ingot.store import claims as claim_store
+from ingot.store import events, history, journals, nodes, triggers
 from ingot.store import runs as run_store
 from ingot.store.schema import metadata
 
@@ -72,13 +73,13 @@ async def test_a_run_is_told_from_its_beginning_to_its_end(api: Api) -> None:
         begun = await stream.next()
         assert begun.event == "begin"
         await api.call("PUT", "/v1/nodes/n1/states/provision", {"target": "manage"})
-        [lease] = await store.run(run_store.claim, "here/1", api.deps.clock() + 1, 60.0, 1)
+        [lease] = await store.run(claim_store.claim, "here/1", api.deps.clock() + 1, 60.0, 1)
         await store.run(run_store.change, lease, plan=[runs.PlannedStep("power", "validate")])
-        await store.run(run_store.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 1.0))
+        await store.run(journals.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 1.0))
         await store.run(run_store.change, lease, progress={"done": 1, "total": 2, "phase": "x"})
         wait = runs.Wait("the ramdisk", 1.0, 2.0, why="no DHCP request seen")
         await store.run(run_store.park, lease, wait, 2.0)
-        [lease] = await store.run(run_store.claim, "here/1", api.deps.clock() + 1, 60.0, 1)
+        [lease] = await store.run(claim_store.claim, "here/1", api.deps.clock() + 1, 60.0, 1)
         await store.run(run_store.finish, lease, runs.Status.FAILED, "it burns", 3.0)
         told = await stream.until("run.ended")
     assert [one.id for one in told] == list(range(begun.id + 1, begun.id + 1 + len(told)))
@@ -117,10 +118,11 @@ async def test_what_is_not_kept_any_more_is_said(api: Api, deps: Deps) -> None:
         await api.node(name=name)
     oldest = metadata.tables["events"].delete().where(metadata.tables["events"].c.id < 2)
     await deps.store.run(lambda connection: connection.execute(oldest))
-    for last in ("0", "99999"):
+    for last, why in (("0", "are not kept any more"), ("99999", "There is no event 99999 yet")):
         async with listening(api, **{"Last-Event-ID": last}) as stream:
             lost = await stream.next()
             assert (lost.event, lost.id) == ("lost", 2)
+            assert why in lost.data["reason"]
             assert "List what you follow again" in lost.data["reason"]
             await api.node(name=f"after-{last}")
             assert (await stream.next()).data["name"] == f"after-{last}"

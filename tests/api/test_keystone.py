@@ -150,7 +150,34 @@ async def test_who_has_no_token_is_told_where_to_get_one(api: Api, judge: Judge)
             reply = await api.call("GET", "/v1/nodes", headers=headers)
         assert (reply.status, reply.body["error"]["title"]) == (401, "Unauthorized")
         assert reply.headers["WWW-Authenticate"] == f'Keystone uri="{judge.url}/v3"'
-    assert len(judge.asked) == 15
+    assert len(judge.asked) == 1, "what was refused a moment ago is not asked about again"
+
+
+async def test_made_up_tokens_cost_keystone_little_and_nobody_else_anything(deps: Deps, judge: Judge) -> None:
+    now = [deps.clock()]
+    one = gate(replace(deps, clock=lambda: now[0]))
+
+    async def ask(text: str, address: str = "192.0.2.1") -> type[Exception] | None:
+        try:
+            await one.caller({"x-auth-token": text}, address)
+        except (wire.NoToken, errors.TooMany) as refused:
+            return type(refused)
+        return None
+
+    assert await ask("good") is None
+    judge.status, judge.pause = 404, 0.01
+    ends = await asyncio.gather(*(ask(f"made up {number}") for number in range(200)))
+    assert set(ends) == {wire.NoToken, errors.TooMany}
+    assert len(judge.asked) < 1 + 30 + 16 + 1, "a burst, and those on their way meanwhile"
+    before = len(judge.asked)
+    assert {await ask(f"more {number}") for number in range(50)} == {errors.TooMany}
+    assert len(judge.asked) == before
+    judge.status = 200
+    assert [await ask("good"), await ask("another", "192.0.2.2")] == [None, None], "who is known is never refused"
+    assert await ask("made up 0") is wire.NoToken, "it is remembered for some seconds, and costs nothing"
+    now[0] += 60
+    assert await ask("made up 0") is None
+    await one.close()
 
 
 async def test_a_ca_that_cannot_be_read_is_no_fault_of_the_callers(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
-from ingot.api import limits
+from ingot.api import limits, listen
 from ingot.domain import errors
 
 
@@ -81,3 +83,20 @@ def test_failed_logins_are_counted_and_good_ones_are_not() -> None:
         limit.note_failed_login("192.0.2.1", f"name-{number}")
     with pytest.raises(errors.TooMany, match="Too many failed logins from"):
         limit.check_login("192.0.2.1", "never seen")
+
+
+@pytest.mark.parametrize("listeners", [1, 2])
+def test_listeners_together_leave_a_quarter_of_the_open_files_to_others(listeners: int) -> None:
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    together = listeners * listen.most_connections(listeners)
+    assert files // 2 < together <= files * 3 // 4
+
+
+def test_made_up_tokens_are_failed_logins_of_no_name() -> None:
+    limit = limits.Limits(5.0, Clock())
+    for _ in range(30):
+        limit.check_login("192.0.2.1")
+        limit.note_failed_login("192.0.2.1")
+    with pytest.raises(errors.TooMany, match="Too many failed logins from"):
+        limit.check_login("192.0.2.1")
+    limit.check_login("192.0.2.2")

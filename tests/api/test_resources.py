@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingot.domain import ids, runs
-from ingot.store import conductors, history
+from ingot.store import claims as claim_store
+from ingot.store import conductors, history, journals
 from ingot.store import nodes as node_store
 from ingot.store import runs as run_store
 
@@ -225,11 +226,11 @@ async def test_provisioning_starts_a_run_that_the_product_shows(api: Api) -> Non
     assert (run["kind"], run["status"], run["plan"], run["wait"]) == ("verify", "open", [], None)
     store = api.deps.store
     now = api.deps.clock()
-    [lease] = await store.run(run_store.claim, "here/1", now + 1, 60.0, 1)
+    [lease] = await store.run(claim_store.claim, "here/1", now + 1, 60.0, 1)
     plan = [runs.PlannedStep("power", "validate"), runs.PlannedStep("deploy", "boot")]
     await store.run(run_store.change, lease, plan=plan, progress={"done": 5, "total": 10, "phase": "writing"})
     for number, step, mark in ((1, 0, "started"), (2, 0, "succeeded"), (3, 1, "started")):
-        await store.run(run_store.append, lease, runs.Entry(number, step, runs.Mark(mark), now + number))
+        await store.run(journals.append, lease, runs.Entry(number, step, runs.Mark(mark), now + number))
     await store.run(run_store.park, lease, runs.Wait("the ramdisk's first call", now, now + 600, 90.0), now + 600)
     run = await api.get("/ingot/v1/nodes/n1/run")
     assert run["current_step"] == "deploy.boot"
@@ -265,7 +266,7 @@ async def test_runs_are_listed_a_page_at_a_time_and_belong_to_one_node(api: Api)
     for number in range(5):
         ended = runs.Run(id=ids.new(), node_uuid=made["uuid"], kind=runs.Kind.VERIFY, started_at=float(number // 2))
         await api.deps.store.run(run_store.open_run, ended)
-        [lease] = await api.deps.store.run(run_store.claim, "here/1", 10.0, 60.0, 1)
+        [lease] = await api.deps.store.run(claim_store.claim, "here/1", 10.0, 60.0, 1)
         await api.deps.store.run(run_store.finish, lease, runs.Status.SUCCEEDED, None, 11.0)
     everything = (await api.get("/ingot/v1/nodes/n1/runs"))["runs"]
     assert [run["started_at"] for run in everything] == [2.0, 1.0, 1.0, 0.0, 0.0]

@@ -17,6 +17,7 @@ from cli.program import ingot_argv, serving, wait_for
 from ingot.cli import client as api
 from ingot.cli import exits
 from ingot.domain import errors, ids, runs, states
+from ingot.store import claims as claim_store
 from ingot.store import runs as run_store
 from ingot.telemetry import counts, metrics
 
@@ -138,7 +139,7 @@ async def test_open_runs_are_counted_by_what_they_do(api: Api) -> None:
         made = await api.node(name=f"n{number}")
         run = runs.Run(id=ids.new(), node_uuid=made["uuid"], kind=runs.Kind.DEPLOY, wake_at=now - 100)
         await store.run(run_store.open_run, run)
-    await store.run(run_store.claim, "here/1", now, 60.0, 1)
+    await store.run(claim_store.claim, "here/1", now, 60.0, 1)
     reply = await api.call("GET", "/metrics")
     assert reply.headers["Content-Type"] == metrics.CONTENT_TYPE
     found = await asyncio.to_thread(parsed, reply.raw.decode())

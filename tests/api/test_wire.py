@@ -126,6 +126,12 @@ async def test_the_json_suffix_means_nothing_before_1_91_and_is_a_name_after(api
     assert (await api.call("GET", "/v1/nodes/n1.json", version="1.91")).status == 404
     await api.node(name="n1.json")
     assert (await api.get("/v1/nodes/n1.json", version="1.91"))["name"] == "n1.json"
+    await api.node(name="only.json")
+    change = [{"op": "add", "path": "/extra/a", "value": 1}]
+    changed = await api.call("PATCH", "/v1/nodes/only.json", change, version="1.90")
+    assert (changed.status, changed.body["name"], changed.body["extra"]) == (200, "only.json", {"a": 1})
+    assert (await api.call("GET", "/v1/nodes/none.json", version="1.90")).status == 404
+    assert (await api.call("GET", "/v1/nodes/none/states.json", version="1.90")).status == 404
 
 
 async def test_methods_that_do_not_exist(api: Api) -> None:

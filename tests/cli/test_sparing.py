@@ -17,7 +17,7 @@ from ingot.conductor.service import Conductor
 from ingot.images.cache import ImageCache
 from ingot.netboot.service import Netboot
 Agents(), RedfishPool()
-heavy = ("aiohttp.client", "yarl._url", "alembic", "wsproto", "cryptography.x509")
+heavy = ("aiohttp.client", "yarl._url", "alembic", "wsproto", "cryptography", "sqlalchemy.dialects.postgresql")
 assert not [name for name in heavy if name in sys.modules]
 """
 _LATER = """

@@ -232,6 +232,28 @@ async def test_a_replayed_answer_is_dropped(transport: Transport) -> None:
     assert await waiting == b"\0\0"
 
 
+async def test_a_replayed_answer_in_clear_is_dropped(transport: Transport) -> None:
+    session = clear.ClearSession(transport, ("127.0.0.1", 9), TERMS)
+
+    def answer(turn: int, body: bytes, number: int) -> bytes:
+        message = answer_to(codec.request(0, 1, turn & 0x3F, b""), body)
+        return clear.build(clear.Auth.MD5, TERMS.key, BMC_ID, number, message)
+
+    old = answer(1, b"\0\x01", 1)
+    for turn in range(1, 65):  # the 6-bit rqSeq comes round
+        waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
+        await asyncio.sleep(0)
+        session.receive(old if turn == 1 else answer(turn, b"\0\0", turn))
+        await waiting
+    waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
+    await asyncio.sleep(0)
+    session.receive(old)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    session.receive(answer(65, b"\0\0", 65))
+    assert await waiting == b"\0\0"
+
+
 async def test_a_bmc_that_does_not_count_is_accepted(transport: Transport) -> None:
     session, far = ends(transport, suites.SUITE_3)
     for turn in range(1, 5):

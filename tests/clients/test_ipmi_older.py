@@ -109,6 +109,20 @@ async def test_no_silent_step_from_one_version_to_the_other(pool: IpmiPool, flee
         await chassis.power_state(pool, target(fleet))
 
 
+async def test_who_was_let_in_by_md5_does_not_send_the_password_later(pool: IpmiPool, fleet: Any) -> None:
+    """As somebody on the way would have it, who makes us log in again and spoils what the BMC offers."""
+    await chassis.power_state(pool, target(fleet))
+    await device.reset(pool, target(fleet), warm=True)
+    bmc(fleet).codes = (MD2,)
+    with pytest.raises(errors.NotSupported):
+        await chassis.power_state(pool, target(fleet))
+    bmc(fleet).codes = (STRAIGHT, NONE)
+    with pytest.raises(errors.Misbehaved, match="let us in with MD5 before"):
+        await chassis.power_state(pool, target(fleet))
+    bmc(fleet).codes = (STRAIGHT, MD5)
+    assert await chassis.power_state(pool, target(fleet)) is False
+
+
 async def test_privileges(pool: IpmiPool, fleet: Any) -> None:
     one = target(fleet, privilege=Privilege.USER)
     assert await chassis.power_state(pool, one) is False

@@ -13,7 +13,8 @@ from ingot.deps import Deps
 from ingot.domain import runs
 from ingot.flows import deaths
 from ingot.services import provisioning
-from ingot.store import absence
+from ingot.store import absence, journals
+from ingot.store import claims as claim_store
 from ingot.store import runs as run_store
 from ingot.telemetry.clock import Steady
 
@@ -59,12 +60,12 @@ async def test_a_night_is_given_back_once_though_the_next_owner_dies(tmp_path: P
     async with waiting(tmp_path) as (deps, _, before):
         morning = stand.with_clock(deps, lambda: time.time() + 12 * HOUR)
         await Membership(morning, "host", "boot-2").join()
-        await deps.store.run(run_store.claim, "host/boot-2", morning.clock() + 60.0, -1.0, 9)  # and dies
-        [lease] = await deps.store.run(run_store.claim, "east/boot-1", morning.clock() + 60.0, 6.0, 9)
+        await deps.store.run(claim_store.claim, "host/boot-2", morning.clock() + 60.0, -1.0, 9)  # and dies
+        [lease] = await deps.store.run(claim_store.claim, "east/boot-1", morning.clock() + 60.0, 6.0, 9)
         assert lease.inherited
         run = await deps.store.read(run_store.get, lease.run_id)
-        entries = await deps.store.read(run_store.journal, lease.run_id)
-        lost = deaths.reckon(run, entries, morning.clock() + 60.0)
+        entries = await deps.store.read(journals.get, lease.run_id)
+        lost = deaths.reckon(run, entries, morning.clock() + 60.0, died=True)
         assert 55 < lost.seconds < 65
         assert abs(run.deadline + lost.seconds - before.deadline - 12 * HOUR - 60.0) < 10
 
@@ -78,7 +79,7 @@ async def test_what_nobody_had_taken_up_is_given_its_time_once(tmp_path: Path) -
         assert before is not None
         later = time.time() + 12 * HOUR
         assert abs(await deps.store.run(absence.give_back, later, "host", 6.0) - 12 * HOUR) < 5
-        [lease] = await deps.store.run(run_store.claim, "host/boot-2", later, 6.0, 9)
+        [lease] = await deps.store.run(claim_store.claim, "host/boot-2", later, 6.0, 9)
         after = await deps.store.read(run_store.get, lease.run_id)
         assert abs(after.deadline - before.deadline - 12 * HOUR) < 5
 

@@ -19,6 +19,7 @@ from ingot.conductor.periodic.power_sync import PowerSync
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, runs, states
 from ingot.services import provisioning
+from ingot.store import claims as claim_store
 from ingot.store import conductors, nodes, ports, statistics
 from ingot.store import runs as run_store
 
@@ -121,7 +122,7 @@ async def test_a_restart_under_the_same_name_takes_over_and_the_old_one_stops(de
     await old.join()
     uuid = await stand.add_node(deps)
     await provisioning.request(deps, uuid, "active", {})
-    [lease] = await deps.store.run(run_store.claim, old.owner, deps.clock(), 3600.0, 9)
+    [lease] = await deps.store.run(claim_store.claim, old.owner, deps.clock(), 3600.0, 9)
     beating = asyncio.create_task(old.run())
     await Membership(deps, "host", "boot-2").join()
     run = await deps.store.read(run_store.get, lease.run_id)

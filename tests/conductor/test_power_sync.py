@@ -17,7 +17,7 @@ from ingot.conductor.periodic.power_sync import PowerSync
 from ingot.deps import Deps
 from ingot.domain import ids, node, power, secrets, states
 from ingot.interfaces.kit import Kit
-from ingot.store import nodes
+from ingot.store import node_filters, nodes
 from ingot.store.paging import Page
 from ingot_rack import fleet
 from ingot_rack.hardware import PowerAction
@@ -31,7 +31,9 @@ class Site(NamedTuple):
     sync: PowerSync
 
     async def states(self) -> dict[str, str | None]:
-        rows = await self.deps.store.read(nodes.list_rows, nodes.Filter(), Page(limit=1000), ("name", "power_state"))
+        rows = await self.deps.store.read(
+            nodes.list_rows, node_filters.Filter(), Page(limit=1000), ("name", "power_state")
+        )
         return {row["name"]: row["power_state"] for row in rows}
 
     async def sweep(self) -> None:

@@ -16,8 +16,9 @@ from ingot import app
 from ingot.conductor.membership import Membership
 from ingot.conductor.service import Conductor
 from ingot.deps import Deps
-from ingot.domain import errors, hashring, ids, runs
+from ingot.domain import errors, hashring, ids, power, runs
 from ingot.services import provisioning
+from ingot.store import claims as claim_store
 from ingot.store import conductors, history, nodes
 from ingot.store import runs as run_store
 from ingot.store.paging import Page
@@ -56,12 +57,23 @@ async def test_a_group_is_worked_on_by_its_conductors_alone(deps: Deps) -> None:
     async with stand.conductor(deps, "plain"):
         uuid = await stand.add_node(deps, conductor_group="Rack1")
         await provisioning.request(deps, uuid, "active", {})
-        assert await deps.store.run(run_store.claim, "plain/x", deps.clock() + 60, 1.0, 9, _share(deps, "")) == []
+        assert await deps.store.run(claim_store.claim, "plain/x", deps.clock() + 60, 1.0, 9, _share(deps, "")) == []
         run = await deps.store.read(run_store.find_open, uuid)
         assert run is not None
         assert (run.owner, run.generation) == (None, 0)
         async with stand.conductor(of_group(deps, "rack1"), "racked"):
             assert (await stand.ended(deps, uuid, 30)).status == runs.Status.SUCCEEDED
+
+
+async def test_who_takes_up_nothing_new_takes_up_what_others_wait_for(deps: Deps) -> None:
+    asked, awaited = await stand.add_node(deps), await stand.add_node(deps)
+    await provisioning.request(deps, asked, "active", {})
+    await provisioning.request_power(deps, awaited, power.Target.ON)
+    share = msgspec.structs.replace(_share(deps, ""), begun=True)
+    [lease] = await deps.store.run(claim_store.claim, "b/1", deps.clock() + 1, 9.0, 9, share)
+    assert lease.node_uuid == awaited
+    [lease] = await deps.store.run(claim_store.claim, "b/1", deps.clock() + 1, 9.0, 9, _share(deps, ""))
+    assert lease.node_uuid == asked
 
 
 async def test_what_its_own_conductor_leaves_lying_is_taken_a_lease_later(deps: Deps) -> None:
@@ -71,29 +83,29 @@ async def test_what_its_own_conductor_leaves_lying_is_taken_a_lease_later(deps: 
     assert run is not None
     other = tuple(one for one in hashring.SLOTS if one != hashring.slot(uuid))
     for slots in (other, ()):
-        share = run_store.Share("", ("fake-hardware",), slots)
-        assert await deps.store.run(run_store.claim, "b/1", run.wake_at + 0.9, 1.0, 9, share) == []
-        assert await deps.store.read(run_store.next_wake, 1.0, share) == run.wake_at + 1.0
-    assert await deps.store.read(run_store.next_wake, 1.0, _share(deps, "other")) is None
-    lacking = run_store.Share("", ("ipmi",))
-    assert await deps.store.run(run_store.claim, "b/1", run.wake_at + 9, 1.0, 9, lacking) == []
-    share = run_store.Share("", ("fake-hardware",), other)
-    [lease] = await deps.store.run(run_store.claim, "b/1", run.wake_at + 1.0, 1.0, 9, share)
+        share = claim_store.Share("", ("fake-hardware",), slots)
+        assert await deps.store.run(claim_store.claim, "b/1", run.wake_at + 0.9, 1.0, 9, share) == []
+        assert await deps.store.read(claim_store.next_wake, 1.0, share) == run.wake_at + 1.0
+    assert await deps.store.read(claim_store.next_wake, 1.0, _share(deps, "other")) is None
+    lacking = claim_store.Share("", ("ipmi",))
+    assert await deps.store.run(claim_store.claim, "b/1", run.wake_at + 9, 1.0, 9, lacking) == []
+    share = claim_store.Share("", ("fake-hardware",), other)
+    [lease] = await deps.store.run(claim_store.claim, "b/1", run.wake_at + 1.0, 1.0, 9, share)
     assert lease.generation == 1
 
 
 async def test_a_process_that_was_held_up_does_not_take_its_own_run_again(deps: Deps) -> None:
     uuid = await stand.add_node(deps)
     await provisioning.request(deps, uuid, "active", {})
-    [lease] = await deps.store.run(run_store.claim, "b/1", deps.clock(), 1.0, 9, _share(deps, ""))
+    [lease] = await deps.store.run(claim_store.claim, "b/1", deps.clock(), 1.0, 9, _share(deps, ""))
     late = deps.clock() + 60
     share = msgspec.structs.replace(_share(deps, ""), held=frozenset({lease.run_id}))
-    assert await deps.store.run(run_store.claim, "b/1", late, 1.0, 9, share) == []
-    assert await deps.store.run(run_store.renew, [lease], late + 1) == []
-    [again] = await deps.store.run(run_store.claim, "c/1", late + 2, 1.0, 9, _share(deps, ""))
-    assert (await deps.store.run(run_store.renew, [lease, again], late + 9)) == [lease]
+    assert await deps.store.run(claim_store.claim, "b/1", late, 1.0, 9, share) == []
+    assert await deps.store.run(claim_store.renew, [lease], late + 1) == []
+    [again] = await deps.store.run(claim_store.claim, "c/1", late + 2, 1.0, 9, _share(deps, ""))
+    assert (await deps.store.run(claim_store.renew, [lease, again], late + 9)) == [lease]
     await deps.store.run(run_store.finish, again, runs.Status.ABORTED, "tested", late)
-    assert await deps.store.run(run_store.renew, [again], late + 9) == [], "it ended, and its worker knows"
+    assert await deps.store.run(claim_store.renew, [again], late + 9) == [], "it ended, and its worker knows"
 
 
 async def test_a_dead_conductor_has_no_nodes_and_is_shown_as_dead(deps: Deps) -> None:
@@ -139,8 +151,8 @@ async def _ring_of(deps: Deps, number: int) -> hashring.Ring | None:
     return deps.members.known if len(deps.members.known.hostnames) == number else None
 
 
-def _share(deps: Deps, group: str) -> run_store.Share:
-    return run_store.Share(group, deps.registry.enabled)
+def _share(deps: Deps, group: str) -> claim_store.Share:
+    return claim_store.Share(group, deps.registry.enabled)
 
 
 async def test_a_host_with_another_key_refuses_to_start(tmp_path: Path, deps: Deps) -> None:

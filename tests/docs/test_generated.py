@@ -62,6 +62,13 @@ def test_the_performance_page_is_drawn_from_the_results() -> None:
     assert set((ROOT / "docs/explanation/curves").glob("*")) == drawn, "a picture without its result"
 
 
+def test_the_capacity_page_is_computed_from_the_results() -> None:
+    [(path, text)] = loaded("bench/capacity.py").files().items()
+    if os.environ.get("INGOT_WRITE_DOCS"):
+        path.write_text(text)
+    assert path.read_text() == text, f"{path} is stale -> run: {generator().HOW}"
+
+
 def test_a_bench_of_several_sizes_says_what_to_draw() -> None:
     sizes = re.compile(r'nargs="\+", default=\[[\d_]+, ')
     texts = {path: (ROOT / path).read_text() for path in files() if re.fullmatch(r"bench/\w+\.py", path)}

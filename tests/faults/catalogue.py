@@ -170,7 +170,7 @@ _PLACES = [
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
     (re.compile(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b"), "MAC"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "DIGEST"),
-    (re.compile(r"(?<![\w/.])(/[\w.+-]+){2,}"), "PATH"),
+    (re.compile(r"(?<![\w/.])(/[\w.+-]*[\w+-]){2,}"), "PATH"),
     (re.compile(r"(%2F[\w.+-]+)+"), "PATH"),
     (re.compile(r"/test\d+(?=\?)"), "/NAME"),  # a database of tests/servers
     (re.compile(r"\b127(\.\d+){3}(:\d+)?"), "ADDRESS"),

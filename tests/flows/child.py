@@ -23,7 +23,7 @@ from ingot import app
 from ingot.conductor.service import Conductor
 from ingot.flows.journal import RunJournal
 from ingot.flows.writes import Writes
-from ingot.store import runs as run_store
+from ingot.store import claims as claim_store
 from ingot.store.engine import Store
 
 
@@ -50,15 +50,15 @@ class MortalStore(Store):
         os.kill(os.getpid(), self.signal)
 
     async def _run(self, unit: Any, *args: Any, **kwargs: Any) -> Any:
-        if not (isinstance(getattr(unit, "__self__", None), RunJournal | Writes) or unit is run_store.claim):
+        if not (isinstance(getattr(unit, "__self__", None), RunJournal | Writes) or unit is claim_store.claim):
             return await super().run(unit, *args, **kwargs)
         number = self.writes + 1
-        if unit is not run_store.claim:
+        if unit is not claim_store.claim:
             self.writes = number
             if number == self.kill_at and not self.kill_after:
                 await self._die()
         result = await super().run(unit, *args, **kwargs)
-        if unit is run_store.claim:
+        if unit is claim_store.claim:
             # A claim counts once it took something; there is no "before" worth dying at.
             if not result:
                 return result

@@ -22,7 +22,7 @@ from ingot.deps import Deps
 from ingot.domain import ids, node, power, runs, secrets, states
 from ingot.interfaces.kit import Kit
 from ingot.settings import Settings
-from ingot.store import history, nodes, ports
+from ingot.store import history, journals, nodes, ports
 from ingot.store import runs as run_store
 from ingot.store.paging import Page
 
@@ -133,7 +133,7 @@ async def journal(deps: Deps, uuid: str) -> list[tuple[int, str]]:
     """(step, mark) of each journal line of the node's newest run."""
     run = await deps.store.read(run_store.find_last, uuid)
     assert run is not None
-    return [(entry.step, entry.mark.value) for entry in await deps.store.read(run_store.journal, run.id)]
+    return [(entry.step, entry.mark.value) for entry in await deps.store.read(journals.get, run.id)]
 
 
 def effects(folder: Path, uuid: str) -> list[str]:

@@ -21,7 +21,8 @@ from ingot.deps import Deps
 from ingot.domain import runs, states
 from ingot.flows import deaths
 from ingot.interfaces.context import StepContext
-from ingot.store import absence, nodes
+from ingot.store import absence, journals, nodes
+from ingot.store import claims as claim_store
 from ingot.store import runs as run_store
 
 HOUR = 3600.0
@@ -31,9 +32,9 @@ PLAN = [runs.PlannedStep("flow", "first")]
 async def cut(deps: Deps, deadline: float = 60.0, node: dict[str, Any] | None = None, **more: object) -> str:
     """A run whose owner died a moment after it had begun the only step of ``node``; the node's uuid."""
     uuid = await open_run(deps, deadline, **(node or {}))
-    [lease] = await deps.store.run(run_store.claim, "dead/1", deps.clock(), -1.0, 10)
+    [lease] = await deps.store.run(claim_store.claim, "dead/1", deps.clock(), -1.0, 10)
     await deps.store.run(run_store.change, lease, plan=PLAN, **more)
-    await deps.store.run(run_store.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, deps.clock()))
+    await deps.store.run(journals.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, deps.clock()))
     return uuid
 
 
@@ -41,11 +42,11 @@ async def die(deps: Deps, uuid: str, times: int) -> None:
     """So many owners more take the run up, and die before they have written anything."""
     run = await deps.store.read(run_store.find_open, uuid)
     assert run is not None
-    entries = await deps.store.read(run_store.journal, run.id)
+    entries = await deps.store.read(journals.get, run.id)
     for _ in range(times):
-        [lease] = await deps.store.run(run_store.claim, "dead/3", deps.clock() + 1, -2.0, 10)
+        [lease] = await deps.store.run(claim_store.claim, "dead/3", deps.clock() + 1, -2.0, 10)
         run = await deps.store.read(run_store.get, lease.run_id)
-        lost = deaths.reckon(run, entries, deps.clock())
+        lost = deaths.reckon(run, entries, deps.clock(), died=True)
         assert not await deps.store.run(absence.give, [absence.Gift(lease, lost.seconds, lost.wait, lost.memo)])
 
 
@@ -70,7 +71,7 @@ async def test_a_step_that_hangs_ends_however_often_its_owner_died(tmp_path: Pat
         uuid = await cut(deps, 1.0)
         for _ in range(5):  # each has lived and died for the whole of the deadline
             late = deps.clock() + 1.0
-            [lease] = await deps.store.run(run_store.claim, "dead/2", late, -2.0, 10)
+            [lease] = await deps.store.run(claim_store.claim, "dead/2", late, -2.0, 10)
             assert lease.inherited
         began = time.monotonic()
         async with claiming(stand.with_clock(deps, lambda: time.time() + 2), flow):
@@ -103,10 +104,10 @@ async def test_a_wait_goes_on_where_it_was(tmp_path: Path) -> None:
 async def test_no_second_is_given_back_twice() -> None:
     run = runs.Run(id="r", node_uuid="n", kind=runs.Kind.VERIFY, started_at=100.0, deadline=400.0)
     line = runs.Entry(1, 0, runs.Mark.STARTED, 110.0)
-    first = deaths.reckon(run, [line], 150.0)
+    first = deaths.reckon(run, [line], 150.0, died=True)
     again = runs.Run(id="r", node_uuid="n", kind=runs.Kind.VERIFY, started_at=100.0, memo=first.memo)
-    assert (first.seconds, deaths.reckon(again, [line], 160.0).seconds) == (40.0, 10.0)
-    assert deaths.reckon(again, [line], 90.0).seconds == 0.0
+    assert (first.seconds, deaths.reckon(again, [line], 160.0, died=True).seconds) == (40.0, 10.0)
+    assert deaths.reckon(again, [line], 90.0, died=True).seconds == 0.0
 
 
 async def test_a_hold_is_given_back_once_though_who_goes_on_dies(tmp_path: Path) -> None:
@@ -118,8 +119,8 @@ async def test_a_hold_is_given_back_once_though_who_goes_on_dies(tmp_path: Path)
         run = await deps.store.read(run_store.find_open, uuid)
         assert run is not None
         assert abs(run.deadline - begun - 60.0 - 10 * HOUR) < 5
-        entries = await deps.store.read(run_store.journal, run.id)
-        assert deaths.reckon(run, entries, released + 7.0).seconds == pytest.approx(7.0)
+        entries = await deps.store.read(journals.get, run.id)
+        assert deaths.reckon(run, entries, released + 7.0, died=True).seconds == pytest.approx(7.0)
 
 
 async def test_a_run_that_kills_its_process_every_time_is_given_up(tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ async def test_a_plan_that_kills_its_process_every_time_is_given_up(tmp_path: Pa
     flow = Probe("first")
     async with stand.site(tmp_path) as deps:
         uuid = await open_run(deps)
-        await deps.store.run(run_store.claim, "dead/1", deps.clock(), -1.0, 10)
+        await deps.store.run(claim_store.claim, "dead/1", deps.clock(), -1.0, 10)
         await die(deps, uuid, deaths.MOST - 1)
         async with claiming(deps, flow):
             run = await stand.ended(deps, uuid)
@@ -152,8 +153,8 @@ async def test_logs_that_kill_the_process_every_time_are_given_up_and_the_run_is
     async with stand.site(tmp_path) as deps:
         uuid = await cut(deps, node={"agent_url": "https://127.0.0.1:1", "agent_heartbeat_at": deps.clock()})
         await deps.store.run(nodes.change, uuid, agent_token=deps.sealer.seal(uuid, "token"))
-        [lease] = await deps.store.run(run_store.claim, "dead/2", deps.clock() + 1, -2.0, 10)
-        await deps.store.run(run_store.append, lease, runs.Entry(2, 0, runs.Mark.FAILED, deps.clock(), "broken"))
+        [lease] = await deps.store.run(claim_store.claim, "dead/2", deps.clock() + 1, -2.0, 10)
+        await deps.store.run(journals.append, lease, runs.Entry(2, 0, runs.Mark.FAILED, deps.clock(), "broken"))
         await die(deps, uuid, deaths.MOST - 1)
         async with claiming(deps, flow):
             run = await stand.ended(deps, uuid)
@@ -167,13 +168,22 @@ async def test_logs_that_kill_the_process_every_time_are_given_up_and_the_run_is
 async def test_who_gave_a_run_back_did_not_die(tmp_path: Path) -> None:
     async with stand.site(tmp_path) as deps:
         await open_run(deps)
-        [lease] = await deps.store.run(run_store.claim, "host/1", deps.clock(), 6.0, 10)
+        [lease] = await deps.store.run(claim_store.claim, "host/1", deps.clock(), 6.0, 10)
         await deps.store.run(run_store.release, lease, {}, deps.clock())
-        [lease] = await deps.store.run(run_store.claim, "host/1", deps.clock() + 1, 6.0, 10)
+        [lease] = await deps.store.run(claim_store.claim, "host/1", deps.clock() + 1, 6.0, 10)
         assert not lease.inherited
-        await deps.store.run(run_store.release_all, "host/1")
-        [lease] = await deps.store.run(run_store.claim, "host/2", deps.clock() + 1, 6.0, 10)
-        assert lease.inherited
+        await deps.store.run(claim_store.release_all, "host/1")
+        [lease] = await deps.store.run(claim_store.claim, "host/2", deps.clock() + 1, 6.0, 10)
+        assert (lease.inherited, lease.died) == (True, True)
+        await deps.store.run(claim_store.release_all, "host/2", died=False)
+        [lease] = await deps.store.run(claim_store.claim, "host/3", deps.clock() + 1, 6.0, 10)
+        assert (lease.inherited, lease.died) == (True, False)
+        run = await deps.store.read(run_store.get, lease.run_id)
+        lost = deaths.reckon(run, [], run.started_at + 5.0, died=False)
+        assert (lost.seconds, lost.memo[runs.DEATHS]) == (
+            5.0,
+            {"at": run.started_at + 5.0, "place": [0, 0], "times": 0},
+        )
 
 
 async def test_short_absences_add_up_to_nothing(tmp_path: Path) -> None:
@@ -182,7 +192,7 @@ async def test_short_absences_add_up_to_nothing(tmp_path: Path) -> None:
         uuid = await stand.add_node(deps, driver_info={"fake_wait": "heartbeat"})
         await Membership(deps, "host", "boot-0").join()
         flow = Probe("first")
-        flow.acts["first"] = waits("one", lambda: False)
+        flow.acts["first"] = waits("one", lambda: False, poll=20.0)
         uuid = await open_run(deps)
         async with claiming(deps, flow):
             before = await stand.parked(deps, uuid)

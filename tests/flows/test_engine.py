@@ -20,6 +20,8 @@ from ingot.flows.flow import Ending, Failure
 from ingot.flows.run import Runner
 from ingot.interfaces.context import StepContext, WaitFor
 from ingot.interfaces.steps import step
+from ingot.store import claims as claim_store
+from ingot.store import journals
 from ingot.store import runs as run_store
 
 
@@ -101,12 +103,14 @@ async def claiming(deps: Deps, flow: Probe) -> AsyncIterator[asyncio.Task[None]]
             await task
 
 
-def waits(what: str, over: Callable[[], bool], timeout: float = 30.0) -> Callable[[StepContext], Awaitable[None]]:
+def waits(
+    what: str, over: Callable[[], bool], timeout: float = 30.0, poll: float = 0.02
+) -> Callable[[StepContext], Awaitable[None]]:
     async def act(ctx: StepContext) -> None:
         async def condition() -> bool:
             return over()
 
-        await ctx.wait.until(condition, WaitFor(what, timeout, poll=0.02))
+        await ctx.wait.until(condition, WaitFor(what, timeout, poll=poll))
 
     return act
 
@@ -250,9 +254,9 @@ async def test_a_cut_step_follows_its_resume_rule(
     flow = Probe(name)
     async with stand.site(tmp_path) as deps:
         uuid = await open_run(deps)
-        [lease] = await deps.store.run(run_store.claim, "dead/1", deps.clock(), -1.0, 10)
+        [lease] = await deps.store.run(claim_store.claim, "dead/1", deps.clock(), -1.0, 10)
         await deps.store.run(run_store.change, lease, plan=[runs.PlannedStep("flow", name)])
-        await deps.store.run(run_store.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 0.0))
+        await deps.store.run(journals.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 0.0))
         async with claiming(deps, flow):
             run = await stand.ended(deps, uuid)
     assert (run.status, flow.called) == (status, called)
@@ -292,7 +296,7 @@ async def test_a_kind_that_no_definition_runs_is_given_up(tmp_path: Path) -> Non
     async with stand.site(tmp_path) as deps:
         uuid = await open_run(deps)
         runner = Runner(deps, stand.kit(deps), {})
-        [lease] = await deps.store.run(run_store.claim, "host/1", deps.clock(), 15.0, 10)
+        [lease] = await deps.store.run(claim_store.claim, "host/1", deps.clock(), 15.0, 10)
         await runner.run(lease)
         run = await deps.store.read(run_store.find_open, uuid)
         assert run is not None
@@ -320,8 +324,8 @@ async def test_a_deleted_node_ends_the_work_on_it_silently(tmp_path: Path) -> No
 
 def _steal(connection: Connection, now: float) -> None:
     """In one unit: between two its owner would take the run up again."""
-    run_store.release_all(connection, "host/1")
-    run_store.claim(connection, "other/1", now, 3600.0, 10)
+    claim_store.release_all(connection, "host/1")
+    claim_store.claim(connection, "other/1", now, 3600.0, 10)
 
 
 async def test_a_stolen_lease_ends_the_work_of_its_old_owner(tmp_path: Path) -> None:

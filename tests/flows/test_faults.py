@@ -13,7 +13,7 @@ from faults import catalogue
 from flows import stand
 from ingot.domain import errors, runs, states
 from ingot.services import heartbeat, provisioning
-from ingot.store import nodes
+from ingot.store import journals, nodes
 from ingot.store import runs as run_store
 
 S = states.State
@@ -71,7 +71,7 @@ async def test_a_failing_undo_is_recorded_and_the_run_still_ends(tmp_path: Path)
         uuid = await stand.add_node(deps, driver_info={"fake_fault": "power.set deploy.undo_prepare"})
         await provisioning.request(deps, uuid, "active", {})
         run = await stand.ended(deps, uuid)
-        lines = await deps.store.read(run_store.journal, run.id)
+        lines = await deps.store.read(journals.get, run.id)
         failed = [line for line in lines if line.mark == runs.Mark.UNDO_FAILED]
         assert len(failed) == 1
         assert "undo_prepare" in (failed[0].detail or "")
@@ -180,7 +180,7 @@ async def test_a_step_that_hangs_is_ended_at_the_deadline_of_the_run(tmp_path: P
             # The undo hangs as well: its own limit is long, so the first journal line is what is looked for.
             async def failed() -> str | None:
                 assert run is not None
-                lines = await deps.store.read(run_store.journal, run.id)
+                lines = await deps.store.read(journals.get, run.id)
                 return next((line.detail for line in lines if line.mark == runs.Mark.FAILED), None)
 
             catalogue.told("step-hangs", await stand.until(failed))

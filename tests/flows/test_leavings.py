@@ -12,6 +12,7 @@ from ingot.deps import Deps
 from ingot.domain import errors, runs, states
 from ingot.interfaces.network import VIF
 from ingot.services import provisioning
+from ingot.store import claims as claim_store
 from ingot.store import nodes, ports
 from ingot.store import runs as run_store
 
@@ -91,7 +92,7 @@ async def test_only_a_waiting_run_gives_way(tmp_path: Path) -> None:
         uuid = await stand.add_node(deps)
         await provisioning.request(deps, uuid, "active", {})
         now = deps.clock()
-        await deps.store.run(run_store.claim, "host/boot", now, 60.0, 5)
+        await deps.store.run(claim_store.claim, "host/boot", now, 60.0, 5)
         assert not await deps.store.run(run_store.supersede, uuid, "why", now)
         await deps.store.run(nodes.change_if, uuid, {}, provision_state=S.WAIT_CALL_BACK)
         with pytest.raises(errors.Locked):

@@ -15,6 +15,8 @@ from flows import stand, test_torture, torture
 from flows.torture import Bench, Scenario, Workshop
 from ingot.domain import errors, runs, states
 from ingot.services import heartbeat, provisioning
+from ingot.store import claims as claim_store
+from ingot.store import journals
 from ingot.store import runs as run_store
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(300)]
@@ -107,14 +109,14 @@ async def test_an_old_generation_can_write_nothing(tmp_path: Path) -> None:
     async with stand.site(tmp_path) as deps:
         uuid = await stand.add_node(deps)
         await provisioning.request(deps, uuid, "active", {})
-        [old] = await deps.store.run(run_store.claim, "slow/1", deps.clock(), 1.0, 10)
-        [new] = await deps.store.run(run_store.claim, "quick/1", deps.clock() + 2, 1.0, 10)
+        [old] = await deps.store.run(claim_store.claim, "slow/1", deps.clock(), 1.0, 10)
+        [new] = await deps.store.run(claim_store.claim, "quick/1", deps.clock() + 2, 1.0, 10)
         assert new.generation == old.generation + 1
         entry = runs.Entry(1, 0, runs.Mark.STARTED, 0.0)
         wait = runs.Wait("x", 0, 1)
         attempts = [
             (run_store.change, (), {"reason": "late"}),
-            (run_store.append, (entry,), {}),
+            (journals.append, (entry,), {}),
             (run_store.park, (wait, 1.0), {}),
             (run_store.resume, (), {}),
             (run_store.release, ({}, 1.0), {}),
@@ -124,9 +126,9 @@ async def test_an_old_generation_can_write_nothing(tmp_path: Path) -> None:
         for unit, values, named in attempts:
             with pytest.raises(errors.LostLease):
                 await deps.store.run(unit, old, *values, **named)  # pyright: ignore[reportArgumentType] # a table
-        assert await deps.store.run(run_store.renew, [old, new], deps.clock() + 9) == [old]
+        assert await deps.store.run(claim_store.renew, [old, new], deps.clock() + 9) == [old]
         run = await deps.store.read(run_store.get, new.run_id)
         assert (run.owner, run.status, run.reason, run.wait) == ("quick/1", runs.Status.OPEN, None, None)
-        assert await deps.store.run(run_store.release_all, "quick/1") == 1
+        assert await deps.store.run(claim_store.release_all, "quick/1") == 1
         with pytest.raises(errors.LostLease):
             await deps.store.run(run_store.check, new)

@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Connection, MetaData, inspect, text
+from sqlalchemy import Connection, MetaData, bindparam, inspect, select, text
 
 from ingot.domain import errors, ids, node, runs
-from ingot.store import events, history, nodes, server, upgrade
+from ingot.store import claims as claim_store
+from ingot.store import events, history, journals, nodes, rows, server, upgrade
 from ingot.store import runs as run_store
 from ingot.store.engine import Store
 from ingot.store.place import Place
@@ -105,6 +106,51 @@ async def test_lost_connections_and_a_server_that_restarts_are_waited_for(databa
         await asyncio.wait_for(writing, 30)
         assert await asyncio.wait_for(reading, 30) == "0"
     assert [await store.peek(value_of, f"during-{number}") for number in range(2)] == ["0", "0"]
+    store.close()
+
+
+BY_NAME = select(metadata.tables["nodes"]).where(metadata.tables["nodes"].c.name == bindparam("ident"))
+
+
+@each_server
+async def test_the_short_way_gives_what_sqlalchemy_gives(databases: Databases, kind: str) -> None:
+    """A statement goes SQLAlchemy's way the first time, is compiled the second and known the third."""
+    where = databases.empty(kind)
+    store = Store(where)
+    facts: dict[str, Any] = {"maintenance": True, "extra": {"100 %": "it's\n😀"}, "agent_heartbeat_at": 12.5}
+
+    def twice(connection: Connection, uuid: str) -> None:
+        with pytest.raises(errors.Conflict, match="name secret already"):
+            nodes.create(connection, node.Node(uuid=uuid, driver="fake-hardware", name="secret"), None)
+        raise errors.Conflict("and the transaction with it")
+
+    def look(connection: Connection) -> dict[str, Any]:
+        return rows.as_dict(connection.execute(BY_NAME, {"ident": "secret"}).one())
+
+    made = await add_node(store)
+    for number in range(3):
+        await store.run(nodes.change, made, name="secret", **facts, description=f"{number} %s")
+        with pytest.raises(errors.Conflict):
+            await store.run(twice, ids.new())
+        found = await store.read(look)
+        assert found == await asyncio.to_thread(server.run_once, where, look, 30)
+        assert (found["maintenance"], found["retired"], found["description"]) == (True, False, f"{number} %s")
+        assert not await store.run(nodes.change_if, made, {"provision_state": "active"}, fault="x")
+        await store.run(nodes.set_traits, made, tuple(f"T{each}" for each in range(number)))
+        assert len((await store.read(nodes.get, made)).traits) == number
+    store.close()
+
+
+@each_server
+async def test_who_is_cancelled_while_he_reads_disturbs_nobody(databases: Databases, kind: str) -> None:
+    store = Store(databases.empty(kind))
+    await store.run(add_user, "ann")
+    for _ in range(20):
+        reading = [asyncio.ensure_future(store.read(value_of, "ann")) for _ in range(8)]
+        await asyncio.sleep(0)
+        for one in reading[::2]:
+            one.cancel()
+        assert await asyncio.gather(*reading[1::2]) == ["0"] * 4
     store.close()
 
 
@@ -222,12 +268,12 @@ async def work_and_listen(where: Place) -> list[tuple[str, dict[str, Any]]]:
     plan = [runs.PlannedStep("deploy", "write_image", priority=80)]
     opened = runs.Run(id=run, node_uuid=uuid, kind=runs.Kind.DEPLOY, started_at=1.5, wake_at=0.0, deadline=99.25)
     await store.run(run_store.open_run, opened)
-    [lease] = await store.run(run_store.claim, "host/1", 10.0, 5.0, 9)
+    [lease] = await store.run(claim_store.claim, "host/1", 10.0, 5.0, 9)
     await store.run(run_store.change, lease, plan=msgspec.to_builtins(plan))
-    await store.run(run_store.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 3.0, "why"))
+    await store.run(journals.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 3.0, "why"))
     await store.run(run_store.change, lease, progress={"done": 1, "of": 2})
     await store.run(run_store.park, lease, runs.Wait("the call", 10.0, 100.0), 50.0)
-    [lease] = await store.run(run_store.claim, "host/1", 60.0, 5.0, 9)
+    [lease] = await store.run(claim_store.claim, "host/1", 60.0, 5.0, 9)
     await store.run(run_store.finish, lease, runs.Status.SUCCEEDED, None, 70.0)
     await store.run(nodes.destroy, uuid)
     found = await store.read(events.list_after, last, 100)

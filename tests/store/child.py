@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from ingot.domain import errors
-from ingot.store import runs, upgrade
+from ingot.store import claims, upgrade
 from ingot.store.engine import Store
 
 
@@ -56,7 +56,7 @@ async def count(store: Store) -> None:
             await store.run(add_one, "counter")
 
     await asyncio.gather(*(adding() for _ in range(4)))
-    while taken := await store.run(runs.claim, f"host-{os.getpid()}/1", 10.0, 50.0, 3):
+    while taken := await store.run(claims.claim, f"host-{os.getpid()}/1", 10.0, 50.0, 3):
         for lease in taken:
             print(lease.run_id, flush=True)
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
 from ingot.domain import errors, ids, node
-from ingot.store import documents, nodes, schema, upgrade
+from ingot.store import documents, node_filters, nodes, schema, upgrade
 from ingot.store.engine import Store
-from ingot.store.nodes import Filter
+from ingot.store.node_filters import Filter
 from ingot.store.paging import Page, paged
 from ingot.store.place import Place
 
@@ -143,7 +143,9 @@ async def test_every_column_of_a_node_has_a_json_form(store: Store) -> None:
 )
 async def test_a_list_reads_by_the_index_that_selects_most(file: Store, where: Filter, page: Page, index: str) -> None:
     def plan(connection: Connection) -> list[str]:
-        statement = paged(connection, schema.nodes, select(schema.nodes.c.uuid).where(*nodes.conditions(where)), page)
+        statement = paged(
+            connection, schema.nodes, select(schema.nodes.c.uuid).where(*node_filters.conditions(where)), page
+        )
         compiled = statement.compile(connection, compile_kwargs={"literal_binds": True})
         return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")]
 

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,10 +20,10 @@ import sqlalchemy
 from sqlalchemy import Connection, text
 
 from ingot.domain import errors
-from ingot.store import nodes, paging, units, upgrade
+from ingot.store import node_filters, paging, units, upgrade
 from ingot.store import server as server_store
 from ingot.store.engine import Store
-from ingot.store.nodes import Filter
+from ingot.store.node_filters import Filter
 from ingot.store.place import Place
 from ingot.store.schema import metadata
 
@@ -75,6 +76,42 @@ async def test_a_failing_unit_rolls_back_alone_and_the_others_of_its_group_stay(
     for index, result in enumerate(results[1:]):
         assert isinstance(result, errors.Conflict) if index % 3 == 0 else result == f"u{index:02}"
     assert await store.read(names) == [f"u{i:02}" for i in range(30) if i % 3]
+
+
+async def test_a_unit_is_run_again_only_where_something_is_to_be_taken_back(store: Store) -> None:
+    gate, called = asyncio.Event(), Counter[str]()
+
+    def hold(_connection: Connection) -> None:
+        time_limit = time.monotonic() + 5
+        while not gate.is_set() and time.monotonic() < time_limit:
+            os.sched_yield()
+
+    def count(connection: Connection, name: str, *, refuse: bool = False, fail: bool = False) -> None:
+        called[name] += 1
+        if refuse:
+            raise errors.Conflict("before it wrote")
+        put(connection, name, fail=fail)
+
+    for failing in (False, True):
+        gate.clear()
+        blocker = asyncio.ensure_future(store.run(hold))
+        await asyncio.sleep(0)
+        units = [
+            asyncio.ensure_future(store.run(count, f"good-{failing}")),
+            asyncio.ensure_future(store.run(count, f"refused-{failing}", refuse=True)),
+            asyncio.ensure_future(store.run(count, f"last-{failing}", fail=failing)),
+        ]
+        await asyncio.sleep(0)
+        gate.set()
+        _, good, refused, last = await asyncio.gather(blocker, *units, return_exceptions=True)
+        assert good is None
+        assert isinstance(refused, errors.Conflict)
+        assert isinstance(last, errors.Conflict) is failing
+    assert called == {
+        **dict.fromkeys(("good-False", "refused-False", "last-False"), 1),
+        **dict.fromkeys(("good-True", "refused-True", "last-True"), 2),
+    }
+    assert await store.read(names) == ["good-False", "good-True", "last-False"]
 
 
 async def test_a_unit_with_wrong_sql_fails_alone(store: Store) -> None:
@@ -216,7 +253,7 @@ async def test_a_filter_that_few_nodes_pass_reads_those_only(tmp_path: Path, ask
 
     def plan(connection: Connection) -> str:
         table = metadata.tables["nodes"]
-        wanted = sqlalchemy.select(table.c.uuid).where(*nodes.conditions(asked))
+        wanted = sqlalchemy.select(table.c.uuid).where(*node_filters.conditions(asked))
         made = paging.paged(connection, table, wanted, paging.Page(limit=100))
         written = made.compile(connection, compile_kwargs={"literal_binds": True})
         found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {written}")

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingot.domain import errors, ids, node, runs, states
-from ingot.store import chassis, conductors, history, nodes, ports, retention, seal, users
+from ingot.store import chassis, conductors, history, journals, nodes, ports, retention, seal, users
+from ingot.store import claims as claim_store
 from ingot.store import runs as run_store
 from ingot.store.engine import Store
-from ingot.store.nodes import Filter
+from ingot.store.node_filters import Filter
 from ingot.store.paging import Page
 from ingot.store.place import Place
 
@@ -300,23 +301,23 @@ async def test_a_run_from_open_to_end(store: Store) -> None:
         await store.run(run_store.open_run, make_run(owner))
     with pytest.raises(errors.NotFound):
         await store.run(run_store.open_run, make_run(node.Node(uuid=ids.new(), driver="d")))
-    [lease] = await store.run(run_store.claim, "host.example/1", 10.0, 5.0, 9)
+    [lease] = await store.run(claim_store.claim, "host.example/1", 10.0, 5.0, 9)
     assert (await store.read(nodes.get, owner.uuid)).reservation == "host.example"
-    assert await store.run(run_store.claim, "other/1", 10.0, 5.0, 9) == []
-    assert await store.read(run_store.next_wake) == 15.0
-    await store.run(run_store.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 3.0, "why"))
-    assert await store.read(run_store.journal, run.id) == [runs.Entry(1, 0, runs.Mark.STARTED, 3.0, "why")]
+    assert await store.run(claim_store.claim, "other/1", 10.0, 5.0, 9) == []
+    assert await store.read(claim_store.next_wake) == 15.0
+    await store.run(journals.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 3.0, "why"))
+    assert await store.read(journals.get, run.id) == [runs.Entry(1, 0, runs.Mark.STARTED, 3.0, "why")]
     await store.run(run_store.park, lease, runs.Wait("the call", 10.0, 100.0), 50.0)
     held = await store.read(run_store.get, run.id)
     assert (held.owner, held.wake_at, held.reason) == (None, 50.0, "the call")
     assert (await store.read(nodes.get, owner.uuid)).reservation is None
-    assert await store.run(run_store.claim, "host/1", 49.0, 5.0, 9) == []
+    assert await store.run(claim_store.claim, "host/1", 49.0, 5.0, 9) == []
     assert await store.run(run_store.wake, owner.uuid, 20.0)
-    assert await store.read(run_store.next_wake) == 20.0
-    [lease] = await store.run(run_store.claim, "host/1", 20.0, 5.0, 9)
+    assert await store.read(claim_store.next_wake) == 20.0
+    [lease] = await store.run(claim_store.claim, "host/1", 20.0, 5.0, 9)
     await store.run(run_store.finish, lease, runs.Status.SUCCEEDED, None, 30.0)
     assert await store.read(run_store.find_open, owner.uuid) is None
-    assert await store.read(run_store.next_wake) is None
+    assert await store.read(claim_store.next_wake) is None
     assert not await store.run(run_store.wake, owner.uuid, 1.0)
     assert not await store.run(run_store.request_abort, owner.uuid, "x", 1.0)
     second = make_run(owner, started=2.0)
@@ -336,13 +337,13 @@ async def test_of_a_nodes_runs_the_newest_are_kept(store: Store) -> None:
     made = [make_run(owner, started=float(number)) for number in range(retention.KEEP_RUNS + 2)]
     for run in made:
         await store.run(run_store.open_run, run)
-        leases = await store.run(run_store.claim, "host/1", 10.0, 1e6, 9)
+        leases = await store.run(claim_store.claim, "host/1", 10.0, 1e6, 9)
         [lease] = [one for one in leases if one.run_id == run.id]
-        await store.run(run_store.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 3.0))
+        await store.run(journals.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 3.0))
         await store.run(run_store.finish, lease, runs.Status.SUCCEEDED, None, 30.0)
     found = await store.read(run_store.list_of_node, owner.uuid, 1000)
     assert [one.id for one in found] == [one.id for one in reversed(made[2:])]
-    assert await store.read(run_store.journal, made[0].id) == []
+    assert await store.read(journals.get, made[0].id) == []
     assert (await store.read(run_store.get, kept.id)).status == runs.Status.OPEN
 
 
@@ -350,13 +351,13 @@ async def test_claims_take_what_is_due_longest_first_and_each_once(store: Store)
     made = [make_run(await add(store), wake=float(number % 4)) for number in range(12)]
     for run in made:
         await store.run(run_store.open_run, run)
-    taken = [await store.run(run_store.claim, f"h{n}/1", 2.0, 5.0, 4) for n in range(3)]
+    taken = [await store.run(claim_store.claim, f"h{n}/1", 2.0, 5.0, 4) for n in range(3)]
     waking = {run.id: run.wake_at for run in made}
     order = [waking[lease.run_id] for lease in itertools.chain(*taken)]
     assert order == sorted(order)
     assert len(order) == len({lease.run_id for lease in itertools.chain(*taken)}) == 9
     assert max(order) == 2.0
-    orphans = await store.run(run_store.claim, "h9/1", 7.5, 5.0, 99)
+    orphans = await store.run(claim_store.claim, "h9/1", 7.5, 5.0, 99)
     assert len(orphans) == 12
     assert {lease.generation for lease in orphans} == {1, 2}
 

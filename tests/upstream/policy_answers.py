@@ -1,8 +1,8 @@
 """What upstream's own policy engine says; run by upstream's Python, questions as JSON on standard input.
 
-In: {"callers": [{"roles", "system", "project"}], "targets": [{owner, lessee} or null]}; out: rule -> one text for each
-caller, a letter for each target: "y" or "n". The engine is asked as upstream's API asks it, with
-its defaults and no policy file.
+In: {"callers": [{"roles", "system", "project"}], "targets": [{owner, lessee} or null], "elevated": the name of the
+project whose services are, or null}; out: rule -> one text for each caller, a letter for each target: "y" or "n". The
+engine is asked as upstream's API asks it, with its defaults and no policy file.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ def main() -> None:
     asked = json.load(sys.stdin)
     CONF([], project="ironic", default_config_files=[])
     CONF.set_override("auth_strategy", "keystone")
+    CONF.set_override("rbac_service_role_elevated_access", asked["elevated"] is not None)
+    CONF.set_override("rbac_service_project_name", asked["elevated"])
     answers = {
         rule.name: [
             "".join(_ask(rule.name, caller, target) for target in asked["targets"]) for caller in asked["callers"]

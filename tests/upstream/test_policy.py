@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +35,29 @@ NOT_OURS = {
     *("admin_api", "public_api", "is_member", "is_observer", "is_admin"),
     *("is_node_owner", "is_node_lessee", "is_allocation_owner"),
     "baremetal:allocation:create_pre_rbac",
-    # a part of other rules; off by default (rbac_service_role_elevated_access)
+    # a part of other rules: who is elevated is found out when the caller is (api/auth.py)
     "service_role",
 }
 WIDER = {"baremetal:node:create": "create:self_owned_node", "baremetal:node:delete": "delete:self_owned_node"}
 """Where upstream asks a second rule after the first, and our table has both in one answer."""
 
 
-async def test_every_rule_answers_as_upstream_does() -> None:
-    theirs = await _upstream()
+@pytest.mark.parametrize("elevated", [None, "p3"])
+async def test_every_rule_answers_as_upstream_does(elevated: str | None) -> None:
+    theirs = await _upstream(elevated)
+    callers = [
+        replace(caller, elevated=caller.project == elevated and roles.SERVICE in caller.roles)
+        if caller.project and elevated
+        else caller
+        for caller in CALLERS
+    ]
+    assert any(caller.elevated for caller in callers) == (elevated is not None)
     ours = {name for name in policy.TABLE if not name.startswith("ingot:")} - {"public"}
     assert ours == set(theirs) - NOT_OURS
     differing = [
         f"{rule} {sorted(caller.roles)} system={caller.system} project={caller.project} on {target}: ours {said}"
         for rule in sorted(ours)
-        for caller, answers in zip(CALLERS, _joined(theirs, rule), strict=True)
+        for caller, answers in zip(callers, _joined(theirs, rule), strict=True)
         for target, answer in zip(TARGETS, answers, strict=True)
         if (said := policy.allows(rule, caller, target)) != (answer == "y") and not _is_nobodys(caller, target)
     ]
@@ -70,10 +79,12 @@ def _is_nobodys(caller: wire.Caller, target: policy.Tenancy | None) -> bool:
     return caller.project is None and target is not None and target.owner is None
 
 
-async def _upstream() -> dict[str, list[str]]:
+async def _upstream(elevated: str | None) -> dict[str, list[str]]:
+    """Upstream's answers; ``elevated``: the project whose services are."""
     question: dict[str, Any] = {
         "callers": [{"roles": sorted(each.roles), "system": each.system, "project": each.project} for each in CALLERS],
         "targets": [None if each is None else msgspec.to_builtins(each) for each in TARGETS],
+        "elevated": elevated,
     }
     script = Path(__file__).with_name("policy_answers.py")
     process = await asyncio.create_subprocess_exec(

@@ -31,6 +31,8 @@ REMEMBER = 60.0
 _KEPT = 1024
 _AT_ONCE = 2
 _ASKED_AT_ONCE = 16
+_REFUSED = 10.0
+"""Seconds for which Keystone is not asked again about a token that it did not know."""
 _PATIENCE = 30.0
 """Seconds that one token of Keystone's may take, with the wait for those before it: else who asks while Keystone hangs
 would wait for all of them, one round after the other."""
@@ -61,6 +63,7 @@ class Gate:
         self._limits = limited
         self._key = os.urandom(32)
         self._proved: dict[bytes, tuple[wire.Caller, float]] = {}
+        self._refused: dict[bytes, float] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         settings = deps.settings
         self._keystone = (
@@ -81,7 +84,7 @@ class Gate:
         token = _token(headers)
         if self._keystone is not None and not token.startswith(user_service.TOKENS):
             if token:
-                return await self._visitor(self._keystone, token, headers.get("x-service-token", "").strip())
+                return await self._visitor(self._keystone, address, token, headers.get("x-service-token", "").strip())
             if "authorization" not in headers:
                 raise wire.NoToken(self._keystone.url)
         name, password = ("", token) if token else _credentials(headers.get("authorization", ""))
@@ -100,10 +103,11 @@ class Gate:
             self._limits.check_login(address, name)
             return await self._note(self._prove(name, password), key, address, name)
 
-    async def _visitor(self, judge: keystone.Keystone, token: str, helper: str) -> wire.Caller:
+    async def _visitor(self, judge: keystone.Keystone, address: str, token: str, helper: str) -> wire.Caller:
         """Whose token of Keystone's this is; ``helper``: the token of the service that sends it on, "" for none.
 
         As upstream has it, a helper's token that is not valid, or not of the role service, spoils the request.
+        Raises errors.TooMany for an address that has made up too many.
         """
         key = self._key_of("keystone", token, helper)
         known = self._find(key)
@@ -111,24 +115,38 @@ class Gate:
             return known
         if helper and (
             helper.startswith(user_service.TOKENS)  # ours is no business of Keystone's
-            or roles.SERVICE not in (await self._visitor(judge, helper, "")).roles
+            or roles.SERVICE not in (await self._visitor(judge, address, helper, "")).roles
         ):
             raise wire.NoToken(judge.url)
+        self._check_unknown(judge, key, address)
         try:
             async with asyncio.timeout(self._patience), self._asking:
-                # While this one waited, others may have asked about the same token.
+                # While this one waited, others may have asked about the same token, or made up too many.
                 known = self._find(key)
                 if known is not None:
                     return known
+                self._check_unknown(judge, key, address)
                 found = await judge.find(token)
                 if found is None and helper:
                     found = await judge.find(token, helper=helper)
         except TimeoutError as error:
             raise judge.too_slow(self._patience) from error
         if found is None:
+            self._limits.note_failed_login(address)
+            if len(self._refused) >= _KEPT:
+                self._refused.clear()
+            self._refused[key] = self._deps.clock() + _REFUSED
             raise wire.NoToken(judge.url)
         until = self._deps.clock() + REMEMBER
-        return self._remember(key, _known_there(found), until if helper else min(until, found.expires_at.timestamp()))
+        if not helper:
+            until = min(until, found.expires_at.timestamp())
+        return self._remember(key, _known_there(found, self._deps.settings), until)
+
+    def _check_unknown(self, judge: keystone.Keystone, key: bytes, address: str) -> None:
+        """Before Keystone is asked: it refused this token a moment ago, or too many from there (errors.TooMany)."""
+        if self._refused.get(key, 0.0) > self._deps.clock():
+            raise wire.NoToken(judge.url)
+        self._limits.check_login(address)
 
     def _key_of(self, *words: str) -> bytes:
         """Under which it is remembered what these prove."""
@@ -164,7 +182,7 @@ class Gate:
         fits = await asyncio.to_thread(bcrypt.checkpw, secret[:72], stored)
         if found is None or not fits or len(secret) > 72:
             raise errors.Unauthorized("Incorrect username or password")
-        return _caller(found, roles.held((found.role,))), self._deps.clock() + REMEMBER
+        return self._local(found, roles.held((found.role,))), self._deps.clock() + REMEMBER
 
     async def _prove_token(self, token: str) -> tuple[wire.Caller, float]:
         now = self._deps.clock()
@@ -174,19 +192,27 @@ class Gate:
             raise errors.Unauthorized(f"This token {'has expired' if found else 'is not known'}", hint=hint)
         known, user = found
         shared = roles.held((known.role,)) & roles.held((user.role,))
-        return _caller(user, shared), min(known.expires_at, now + REMEMBER)
+        return self._local(user, shared), min(known.expires_at, now + REMEMBER)
+
+    def _local(self, user: users.User, held: frozenset[str]) -> wire.Caller:
+        """A user of ours, whose project has no name but its id."""
+        elevated = _is_elevated(self._deps.settings, held, user.project)
+        return wire.Caller(user.name, held, system=user.project is None, project=user.project, elevated=elevated)
 
 
-def _caller(user: users.User, held: frozenset[str]) -> wire.Caller:
-    return wire.Caller(user.name, held, system=user.project is None, project=user.project)
+def _is_elevated(settings: Settings, held: frozenset[str], project_name: str | None) -> bool:
+    """Whether a program of the cloud, in a project of this name, may what the system's members may."""
+    wanted_name = settings.rbac_service_project_name if settings.rbac_service_role_elevated_access else ""
+    return bool(wanted_name) and project_name == wanted_name and roles.SERVICE in held
 
 
-def _known_there(found: keystone.Token) -> wire.Caller:
+def _known_there(found: keystone.Token, settings: Settings) -> wire.Caller:
     """A user of Keystone's. Roles in a domain are no roles here: nothing here belongs to a domain."""
     system = bool(found.system and found.system.get("all"))
     project = found.project.id if found.project else None
-    given = [role.name.lower() for role in found.roles] if system or project else []
-    return wire.Caller(found.user.name, roles.held(given), system=system, project=project)
+    held = roles.held([role.name.lower() for role in found.roles] if system or project else [])
+    elevated = _is_elevated(settings, held, found.project.name if found.project else None)
+    return wire.Caller(found.user.name, held, system=system, project=project, elevated=elevated)
 
 
 def _token(headers: dict[str, str]) -> str:

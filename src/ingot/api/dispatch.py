@@ -71,7 +71,7 @@ class App:
             *((name, identity) for name in _IDENTITY if identity),
             *cors.headers(self.deps.settings.cors_origins, scope["method"], scope["headers"]),
         ]
-        if not call.body_read and _has_body(scope):
+        if call.body is None and _has_body(scope):
             headers.append(_CLOSE)
         counts.REQUESTS.observe(time.perf_counter() - began, *call.route, str(answer.status))
         if isinstance(answer, wire.Stream):
@@ -82,7 +82,7 @@ class App:
 
 
 class _Call:
-    """One request on its way. ``version_headers`` and ``body_read`` say how far it came."""
+    """One request on its way. ``version_headers`` and ``body`` say how far it came."""
 
     def __init__(self, app: App, scope: wire.Scope, receive: wire.Receive, request_id: str) -> None:
         self._app = app
@@ -92,7 +92,7 @@ class _Call:
         client = scope.get("client")
         self._client = str(client[0]) if client else ""
         self.version_headers: tuple[tuple[bytes, bytes], ...] = ()
-        self.body_read = False
+        self.body: bytes | None = None
         self.route = ("", "unknown")
 
     async def answer(self) -> wire.Answer:
@@ -109,7 +109,7 @@ class _Call:
         if plain is None or not self._is_known(segments):
             await self._app.gate.caller(headers, self._client)
             return wire.refusal(404)
-        return await self._route(headers, segments, version)
+        return await self._cut(headers, segments, version)
 
     def _is_known(self, segments: tuple[str, ...]) -> bool:
         if len(segments) > 1 and segments[0] == "v1":
@@ -132,9 +132,19 @@ class _Call:
         self.version_headers = (*_RANGE, _USED[version])
         return version
 
+    async def _cut(self, headers: dict[str, str], segments: tuple[str, ...], version: int) -> wire.Answer:
+        """Without the suffix .json, which old microversions allow; where that names nothing, it was part of a name."""
+        last = segments[-1] if segments and version <= _LAST_WITH_SUFFIX else ""
+        if last.removesuffix(".json") in {"", last}:
+            return await self._route(headers, segments, version)
+        try:
+            return await self._route(headers, (*segments[:-1], last.removesuffix(".json")), version)
+        except errors.NotFound:
+            if last not in self._app.router.find(segments)[1]:
+                raise
+            return await self._route(headers, segments, version)
+
     async def _route(self, headers: dict[str, str], segments: tuple[str, ...], version: int) -> wire.Answer:
-        if version <= _LAST_WITH_SUFFIX and segments and segments[-1].endswith(".json") and segments[-1] != ".json":
-            segments = (*segments[:-1], segments[-1].removesuffix(".json"))
         method: str = self._scope["method"]
         routes, values = self._app.router.find(segments)
         route, names = routes.get(method, (None, ()))
@@ -151,14 +161,14 @@ class _Call:
         if route.limited:
             asked = "/".join(values) or self._scope["query_string"].decode("latin-1")
             self._app.limits.admit_agent(route.limited, self._client, asked)
-        body = await wire.read_body(self._receive, headers, route.limit)
-        self.body_read = True
+        if self.body is None:
+            self.body = await wire.read_body(self._receive, headers, route.limit)
         deps = self._app.deps
         request = wire.Request(
             method=method,
             base=self._app.origins.base(self._scope["scheme"], headers),
             query=wire.parse_query(self._scope["query_string"]),
-            body=body,
+            body=self.body,
             version=version,
             caller=caller,
             headers=headers,

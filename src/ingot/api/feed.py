@@ -153,8 +153,8 @@ class Feed:
         listener.last = newest if last is None else last
         if last is not None and not oldest - 1 <= last <= newest:
             listener.last = newest
-            reason = f"Events after {last} are not kept any more. List what you follow again, then go on from here."
-            yield Notice("lost", newest, reason)
+            why = f"There is no event {last} yet" if last > newest else f"Events after {last} are not kept any more"
+            yield Notice("lost", newest, f"{why}. List what you follow again, then go on from here.")
         else:
             yield Notice("begin", listener.last)
         try:

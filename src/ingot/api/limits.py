@@ -71,16 +71,21 @@ class Limits:
         }
         self._unlimited = agent_rate <= 0
 
-    def check_login(self, address: str, name: str) -> None:
-        """Before a password is looked at. Raises errors.TooMany."""
+    def check_login(self, address: str, name: str | None = None) -> None:
+        """Before a password or token is looked at; ``name``: None for a token of Keystone's, which has none.
+
+        Raises errors.TooMany.
+        """
         if not _is_local(address):
             self._logins.check(_network(address))
-        self._names.check(f"{_network(address)} {name}")
+        if name is not None:
+            self._names.check(f"{_network(address)} {name}")
 
-    def note_failed_login(self, address: str, name: str) -> None:
+    def note_failed_login(self, address: str, name: str | None = None) -> None:
         """The password, or the token, was wrong."""
         self._logins.take(_network(address))
-        self._names.take(f"{_network(address)} {name}")
+        if name is not None:
+            self._names.take(f"{_network(address)} {name}")
 
     def admit_agent(self, call: str, address: str, asked: str) -> None:
         """A lookup or heartbeat (``call``) for ``asked`` came. Raises errors.TooMany."""

@@ -106,8 +106,9 @@ async def _prepare(
         places.append((_only_agents(app), agents, sockets.enter_context(_bind(agents, settings.port))))
     secured = any(wanted.is_wanted(settings, address) for _, address, _ in places)
     identity = await _identity(settings) if secured else None
+    most = most_connections(len(places))
     servers = [
-        (_server(one, identity.context if identity and wanted.is_wanted(settings, address) else None), sock)
+        (_server(one, identity.context if identity and wanted.is_wanted(settings, address) else None, most), sock)
         for one, address, sock in places
     ]
     url = f"{wanted.scheme(settings, settings.host)}://{settings.host}:{settings.port}"
@@ -129,7 +130,7 @@ def _names(settings: Settings) -> list[str]:
     return [name for name in dict.fromkeys([*named, *addresses]) if name and name not in _ANY]
 
 
-def _server(app: Any, context: ssl.SSLContext | None) -> _Server:
+def _server(app: Any, context: ssl.SSLContext | None, most: int) -> _Server:
     config = uvicorn.Config(
         app,
         ssl_context_factory=None if context is None else _giving(context),
@@ -143,14 +144,18 @@ def _server(app: Any, context: ssl.SSLContext | None) -> _Server:
         proxy_headers=False,  # origin.py reads them, where a setting says so
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=5,
-        limit_concurrency=_most_connections(),
+        limit_concurrency=most,
     )
     return _Server(config)
 
 
-def _most_connections() -> int:
-    """How many connections one listener has before it answers 503: some files are left for BMCs and the database."""
-    return max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4)
+def most_connections(listeners: int) -> int:
+    """How many connections each of so many listeners has before it answers 503.
+
+    Each its own, so that a crowd of one keeps nobody from the other; together they leave a quarter of the files that
+    this process may open to BMCs and the database.
+    """
+    return max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4 // listeners)
 
 
 def _websocket(**given: Any) -> asyncio.Protocol:

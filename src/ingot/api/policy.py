@@ -7,6 +7,8 @@ Source: the default policy of Ironic 39.0.0, with which tests/upstream/test_poli
 The columns: a caller of system scope; a caller whose project owns the object; one whose project leases it (nodes);
 anybody, whatever the scope. Each holds a role (whoever has it or a higher one may), ``service`` beside it, or ``-``.
 Whose node, runbook or allocation it is decides about owner and lessee; a port, portgroup or volume is its node's.
+An elevated service (setting ``rbac_service_role_elevated_access``) may what members of the system may, but for the
+rules of ``SYSTEM_ALONE``.
 """
 
 from __future__ import annotations
@@ -171,13 +173,24 @@ ingot:sel:clear                                 member+service  manager+service 
 """
 
 
+SYSTEM_ALONE = frozenset(
+    {
+        *("baremetal:chassis:get", "baremetal:chassis:update"),
+        *("baremetal:driver:get", "baremetal:driver:get_properties"),
+        "baremetal:driver:get_raid_logical_disk_properties",
+    }
+)
+"""Rules that no project's caller passes, an elevated service neither."""
+
+
 class Rule(msgspec.Struct, frozen=True):
-    """Who may: roles, of which a caller of that kind needs one."""
+    """Who may: roles, of which a caller of that kind needs one; ``elevated``: whether an elevated service may."""
 
     system: frozenset[str]
     owner: frozenset[str]
     lessee: frozenset[str]
     anybody: frozenset[str]
+    elevated: bool
 
 
 class Tenancy(msgspec.Struct, frozen=True):
@@ -193,7 +206,9 @@ def _read(rows: str) -> dict[str, Rule]:
     for line in rows.splitlines():
         if line and not line.startswith("#"):
             name, *columns = line.split()
-            table[name] = Rule(*(frozenset(column.split("+")) - {"-"} for column in columns))
+            system, *others = (frozenset(column.split("+")) - {"-"} for column in columns)
+            elevated = name not in SYSTEM_ALONE and not system.isdisjoint({"member", "reader"})
+            table[name] = Rule(system, *others, elevated=elevated)
     return table
 
 
@@ -210,7 +225,7 @@ def everywhere(rule: str, caller: wire.Caller) -> bool:
     found = TABLE.get(rule)
     if found is None:
         return False
-    if caller.system and not found.system.isdisjoint(caller.roles):
+    if (caller.system and not found.system.isdisjoint(caller.roles)) or (caller.elevated and found.elevated):
         return True
     if not found.anybody.isdisjoint(caller.roles):
         return True

@@ -63,12 +63,14 @@ class Caller:
     """Who asks. ``name``: None without authentication; ``roles``: all that are held, implied ones included.
 
     ``system``: the scope is the whole system; else it is ``project`` (an id), or nothing at all when that is None.
+    ``elevated``: a program of the cloud, in the project whose programs may what the system's members may.
     """
 
     name: str | None
     roles: frozenset[str]
     system: bool = False
     project: str | None = None
+    elevated: bool = False
 
 
 @dataclass(frozen=True)

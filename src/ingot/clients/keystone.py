@@ -31,6 +31,7 @@ class _User(msgspec.Struct):
 
 class _Project(msgspec.Struct):
     id: str
+    name: str = ""
 
 
 class Token(msgspec.Struct, frozen=True):

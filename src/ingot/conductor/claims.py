@@ -18,6 +18,7 @@ from ingot.conductor.membership import Membership
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.flows.run import Runner, Taken
+from ingot.store import claims as claim_store
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.claims")
@@ -112,8 +113,8 @@ class Claims:
             more = _FEW - len(held)
             room = min(room, more) if more > 0 else room
             share = msgspec.structs.replace(share, begun=more <= 0)
-        taken = await self._deps.store.run(run_store.claim, self._owner, now, lease, room, share)
-        due = None if len(taken) == room else await self._deps.store.read(run_store.next_wake, lease, share)
+        taken = await self._deps.store.run(claim_store.claim, self._owner, now, lease, room, share)
+        due = None if len(taken) == room else await self._deps.store.read(claim_store.next_wake, lease, share)
         return taken, _LONGEST_SLEEP if due is None else due - self._deps.clock()
 
     async def _work(self, lease: run_store.Lease, taken: Taken | None) -> None:
@@ -140,7 +141,7 @@ class Claims:
             if not self._working:
                 continue
             try:
-                lost = await self._deps.store.run(run_store.renew, list(self._working), self._deps.clock() + lease)
+                lost = await self._deps.store.run(claim_store.renew, list(self._working), self._deps.clock() + lease)
             except errors.Unreachable as error:
                 _log.warning("cannot renew leases", reason=error.sentence())
                 continue

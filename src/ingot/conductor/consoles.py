@@ -20,7 +20,7 @@ from ingot.consoles.line import Line
 from ingot.consoles.tickets import Tickets
 from ingot.deps import Deps
 from ingot.domain import errors, node
-from ingot.store import history, nodes
+from ingot.store import history, node_filters, nodes
 from ingot.store import runs as run_store
 from ingot.store.paging import Page
 
@@ -175,7 +175,7 @@ def _style(found: node.Node) -> str:
 
 def _enabled(connection: Connection) -> dict[str, str]:
     """The conductor group of each node whose console is to be served, by uuid."""
-    every = nodes.Filter(console_enabled=True, include_children=True)
+    every = node_filters.Filter(console_enabled=True, include_children=True)
     rows = nodes.list_rows(connection, every, Page(limit=1_000_000), ("uuid", "conductor_group"))
     return {row["uuid"]: row["conductor_group"] for row in rows}
 

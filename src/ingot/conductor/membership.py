@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from ingot.deps import Deps
 from ingot.domain import errors, hashring
 from ingot.store import absence, compatibility, conductors, upgrade
-from ingot.store import runs as run_store
+from ingot.store import claims as claim_store
 from ingot.telemetry.clock import Steady
 
 _log = structlog.get_logger("ingot.membership")
@@ -37,10 +37,10 @@ class Membership:
         """What stands in a run that this process holds."""
         return f"{self.hostname}/{self._boot_id}"
 
-    def share(self, held: frozenset[str]) -> run_store.Share:
+    def share(self, held: frozenset[str]) -> claim_store.Share:
         """The runs this conductor claims; ``held``: those it works on."""
         slots = self._deps.members.known.slots(self._group, self.hostname)
-        return run_store.Share(self._group, self._deps.registry.enabled, slots, held)
+        return claim_store.Share(self._group, self._deps.registry.enabled, slots, held)
 
     def has(self, group: str, uuid: str) -> bool:
         """Whether this conductor looks after a node of this group."""
@@ -85,7 +85,7 @@ class Membership:
     async def leave(self) -> None:
         """Say goodbye, and give back at once what is still held."""
         await self._beat(online=False)
-        await self._deps.store.run(run_store.release_all, self.owner)
+        await self._deps.store.run(claim_store.release_all, self.owner, died=False)
 
     def _join(self, connection: Connection) -> tuple[int, float]:
         now = self._deps.clock()
@@ -98,7 +98,7 @@ class Membership:
             seen_at=now,
         )
         before = conductors.register(connection, me)
-        return run_store.release_all(connection, f"{self.hostname}/{before}") if before else 0, away
+        return claim_store.release_all(connection, f"{self.hostname}/{before}") if before else 0, away
 
     async def _beat(self, *, online: bool) -> bool:
         now = self._deps.clock()

@@ -143,15 +143,15 @@ class _Turn:
         body = events.shown(event)
         headers = signed(key, body, int(self._deps.clock()))
         headers.update({"Ingot-Event": event.kind, "Ingot-Event-Id": str(event.id), "Ingot-Webhook": self._hook.uuid})
-        host = urllib.parse.urlsplit(self._hook.url).hostname or ""
-        call = http.Call("POST", self._hook.url, f"The receiver {host}", headers, body, timeout=_TIMEOUT)
+        receiver = f"The receiver {urllib.parse.urlsplit(self._hook.url).netloc.rpartition('@')[2]}"
+        call = http.Call("POST", self._hook.url, receiver, headers, body, timeout=_TIMEOUT)
         try:
             reply = await self._client.send(call)
         except errors.IngotError as error:
             return None, error.sentence()
         if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
             return reply.status, None
-        return reply.status, f"The receiver {host} answered {reply.status}, not 2xx."
+        return reply.status, f"{receiver} answered {reply.status}, not 2xx."
 
     async def _note_lost(self, oldest: int) -> None:
         lost = oldest - self._last - 1

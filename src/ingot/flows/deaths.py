@@ -16,17 +16,18 @@ MOST = 100
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """What a run is given: ``seconds`` more, its wait as it goes on, its memo with the note of this death."""
+    """What a run is given: ``seconds`` more, its wait as it goes on, its memo with the note of it."""
 
     seconds: float
     wait: runs.Wait | None
     memo: dict[str, object]
 
 
-def reckon(run: runs.Run, entries: list[runs.Entry], now: float) -> Loss:
-    """What was lost when the last owner of ``run`` died: all since its journal's last line, or what is settled.
+def reckon(run: runs.Run, entries: list[runs.Entry], now: float, *, died: bool) -> Loss:
+    """What was lost when the last owner of ``run`` was gone: all since its journal's last line, or what is settled.
 
-    Nobody knows when it died; what it had finished is in the journal, and what it did since will be done again.
+    Nobody knows when that was; what it had finished is in the journal, and what it did since will be done again.
+    ``died``: False where it said goodbye, which is no fault of the run's.
     """
     note = run.memo.get(runs.DEATHS, {})
     since = max(entries[-1].at if entries else run.started_at, note.get("at", 0.0))
@@ -36,7 +37,7 @@ def reckon(run: runs.Run, entries: list[runs.Entry], now: float) -> Loss:
         later = max(0.0, min(seconds, now - wait.since))
         wait = msgspec.structs.replace(wait, since=wait.since + later, deadline=wait.deadline + later)
     place = _place(run, entries)
-    times = 1 + (note["times"] if note.get("place") == place else 0)
+    times = died + (note["times"] if note.get("place") == place else 0)
     return Loss(seconds, wait, {**run.memo, runs.DEATHS: {"at": now, "place": place, "times": times}})
 
 

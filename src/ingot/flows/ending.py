@@ -13,7 +13,7 @@ from ingot.domain import errors, node, runs, states
 from ingot.flows import flow
 from ingot.flows.journal import RunJournal
 from ingot.interfaces.context import StepContext
-from ingot.store import nodes
+from ingot.store import journals, nodes
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.run")
@@ -60,4 +60,4 @@ async def interrupted(deps: Deps, flows: dict[runs.Kind, flow.Flow], lease: run_
 def _read(connection: Connection, lease: run_store.Lease) -> tuple[runs.Run, node.Node, list[runs.Entry]]:
     run_store.check(connection, lease)
     run = run_store.get(connection, lease.run_id)
-    return run, nodes.get(connection, lease.node_uuid), run_store.journal(connection, lease.run_id)
+    return run, nodes.get(connection, lease.node_uuid), journals.get(connection, lease.run_id)

@@ -21,7 +21,7 @@ from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.kit import Kit
-from ingot.store import absence, contexts
+from ingot.store import absence, contexts, journals
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.run")
@@ -89,7 +89,8 @@ class Runner:
     async def _inherit(self, found: dict[run_store.Lease, Taken]) -> dict[run_store.Lease, Taken]:
         """The runs with what their last owners' deaths cost them given back; without those that are lost meanwhile."""
         now = self._deps.clock()
-        dead = {lease: deaths.reckon(one.run, one.entries, now) for lease, one in found.items() if lease.inherited}
+        inherited = {lease: one for lease, one in found.items() if lease.inherited}
+        dead = {lease: deaths.reckon(one.run, one.entries, now, died=lease.died) for lease, one in inherited.items()}
         if not dead:
             return found
         gifts = [absence.Gift(lease, loss.seconds, loss.wait, loss.memo) for lease, loss in dead.items()]
@@ -269,14 +270,14 @@ async def _act(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedSte
 
 
 def _read(connection: Connection, lease: run_store.Lease) -> Taken:
-    run, entries = run_store.get(connection, lease.run_id), run_store.journal(connection, lease.run_id)
+    run, entries = run_store.get(connection, lease.run_id), journals.get(connection, lease.run_id)
     return Taken(run, entries, contexts.get(connection, lease.node_uuid))
 
 
 def _read_many(connection: Connection, leases: list[run_store.Lease]) -> dict[run_store.Lease, Taken]:
     ids = [lease.run_id for lease in leases]
     found = {run.id: run for run in run_store.list_among(connection, ids)}
-    entries = run_store.journals(connection, ids)
+    entries = journals.of_runs(connection, ids)
     loaded = contexts.of_nodes(connection, [lease.node_uuid for lease in leases])
     return {
         lease: Taken(found[lease.run_id], entries.get(lease.run_id, []), loaded[lease.node_uuid])

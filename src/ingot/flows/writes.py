@@ -26,7 +26,7 @@ from ingot.domain import (
     states,
 )
 from ingot.interfaces.network import VIF
-from ingot.store import allocations, contexts, history, nodes, order_runs, power_runs, rows
+from ingot.store import allocations, contexts, history, journals, nodes, order_runs, power_runs, rows
 from ingot.store import bios as bios_store
 from ingot.store import firmware as firmware_store
 from ingot.store import inspection_rules as rule_store
@@ -71,13 +71,13 @@ class Writes:
         """Write what is due."""
         self._set_plan(connection, due.plan)
         if due.lines:
-            run_store.append(connection, self._lease, *due.lines)
+            journals.append(connection, self._lease, *due.lines)
 
     def begin(self, connection: Connection, due: Due, started: runs.Entry, step: runs.PlannedStep) -> Begun:
         """Write what is due and, unless somebody asked the run to stop, that ``step`` begins; show it on the node."""
         found, token, asked, reason = contexts.get_held(connection, self._lease)
         self._set_plan(connection, due.plan)
-        run_store.add_lines(connection, self._lease, due.lines if asked else (*due.lines, started))
+        journals.add(connection, self._lease, due.lines if asked else (*due.lines, started))
         field = _STEP_FIELDS.get(self._run.kind)
         if field and not asked:
             args = secrets.split(step.args, {}, instance=True)[0]
@@ -94,7 +94,7 @@ class Writes:
 
     def append(self, connection: Connection, entry: runs.Entry) -> None:
         """Write a journal line."""
-        run_store.append(connection, self._lease, entry)
+        journals.append(connection, self._lease, entry)
 
     def remember(self, connection: Connection, memo: dict[str, Any]) -> None:
         """Replace the run's memo."""

@@ -7,18 +7,15 @@ a table. Invariant: a value of the schema's type is stored and compared alike on
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy
-from sqlalchemy import URL, exc
+from sqlalchemy import URL, Engine, exc
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
 
 from ingot.domain import errors, extras
 from ingot.store import place
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
 _SILENCE = 5
 """Seconds after which a server cuts off a client that holds a transaction and says nothing: less than a conductor's
@@ -41,8 +38,8 @@ def _float(_type: Any, _compiler: Any, **_: Any) -> str:  # pyright: ignore[repo
     return "DOUBLE"
 
 
-def make_engine(url: URL, patience: float) -> AsyncEngine:
-    """An engine without a pool, whose connections commit only when told.
+def make_engine(url: URL, patience: float) -> Engine:
+    """An engine without a pool, whose connections commit only when told. To be used in greenlets, of one event loop.
 
     Raises errors.NotSupported when the server's driver is not installed.
     """
@@ -53,11 +50,12 @@ def make_engine(url: URL, patience: float) -> AsyncEngine:
     try:
         from sqlalchemy.ext.asyncio import create_async_engine
 
-        return create_async_engine(
+        made = create_async_engine(
             url, isolation_level="AUTOCOMMIT", poolclass=NullPool, hide_parameters=True, connect_args=settings(patience)
         )
     except ImportError as error:
         raise extras.missing(extra, "The setting database", error) from error
+    return made.sync_engine
 
 
 def _postgresql(patience: float) -> dict[str, Any]:
@@ -83,11 +81,11 @@ def _mariadb(patience: float) -> dict[str, Any]:
     return {"connect_timeout": max(1, round(patience)), "charset": "utf8mb4", "init_command": f"SET SESSION {told}"}
 
 
-def snapshot(dialect: str) -> tuple[str, ...]:
-    """The statements that begin a transaction which sees one moment and writes nothing."""
+def snapshot(dialect: str) -> str:
+    """The statement that begins a transaction which sees one moment and writes nothing."""
     if dialect == "postgresql":
-        return ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
-    return ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",)
+        return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    return "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 
 
 def is_gone(error: BaseException) -> bool:

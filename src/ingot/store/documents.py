@@ -18,14 +18,17 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    LargeBinary,
     Select,
     String,
     TextClause,
+    TextualSelect,
     bindparam,
     literal_column,
     select,
     text,
 )
+from sqlalchemy.types import TypeEngine
 
 from ingot.store import rows, speech
 from ingot.store.speech import Sql, each
@@ -87,32 +90,37 @@ def literal(found: object) -> str:
 
 def find(connection: Connection, document: Document, table: str, column: str, ident: str) -> bytes | None:
     """The document of the one row of ``table`` whose ``column`` is ``ident``, or None."""
-    statement = _statement(document, table, column, connection.dialect.name)
-    if isinstance(statement, str):
-        row = connection.exec_driver_sql(statement, (document.form, ident)).first()
-        return None if row is None else row[0]
-    row = connection.execute(statement, {"ident": ident}).first()
-    return None if row is None else row[0].encode()
+    row = connection.execute(_statement(document, table, column, connection.dialect.name), {"ident": ident}).first()
+    if row is None:
+        return None
+    found: bytes | str = row[0]
+    return found if isinstance(found, bytes) else found.encode()
 
 
 @functools.lru_cache(64)
-def _statement(document: Document, table: str, column: str, dialect: str) -> str | TextClause:
-    if dialect == "sqlite":  # without SQLAlchemy's work, which would be most of it
-        values = ", ".join(sql.sqlite for sql in document.values)
-        return f"SELECT CAST(printf(?, {values}) AS BLOB) FROM {table} WHERE {table}.{column} = ?"  # noqa: S608 - names of the schema only
-    shown, pieces = _spliced(document, dialect)
-    sql = f"SELECT {shown} FROM {table} WHERE {table}.{column} = :ident"  # noqa: S608 - names of the schema only
-    return text(sql).bindparams(bindparam("ident", type_=String), *pieces)
+def _statement(document: Document, table: str, column: str, dialect: str) -> TextualSelect:
+    if dialect == "sqlite":
+        shown, pieces = f"CAST({_printed(document)} AS BLOB)", [bindparam("form", document.form, String)]
+        kind: TypeEngine[Any] = LargeBinary()
+    else:
+        (shown, pieces), kind = _spliced(document, dialect), String()
+    sql = f"SELECT {shown} AS document FROM {table} WHERE {table}.{column} = :ident"  # noqa: S608 - names of the schema only
+    return text(sql).bindparams(bindparam("ident", type_=String), *pieces).columns(document=kind)
 
 
 @functools.lru_cache(64)
 def rendering(document: Document, dialect: str) -> TextClause:
     """What a SELECT names to get the document of each row; give it to ``collect``."""
     if dialect == "sqlite":
-        values = ", ".join(sql.sqlite for sql in document.values).replace(":", r"\:")
-        return text(f"printf(:form, {values}) AS document").bindparams(form=document.form)
+        return text(f"{_printed(document)} AS document").bindparams(form=document.form)
     shown, pieces = _spliced(document, dialect)
     return text(f"{shown} AS document").bindparams(*pieces)
+
+
+def _printed(document: Document) -> str:
+    """The document in SQLite's words, its form as a parameter."""
+    values = ", ".join(sql.sqlite for sql in document.values).replace(":", r"\:")
+    return f"printf(:form, {values})"
 
 
 def _spliced(document: Document, dialect: str) -> tuple[str, list[BindParameter[str]]]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Select,
     Update,
@@ -21,73 +20,16 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    literal_column,
-    or_,
     select,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node, states
-from ingot.store import documents, rows, taken
+from ingot.store import documents, node_filters, rows, taken
 from ingot.store.paging import Page, paged
 from ingot.store.schema import node_traits, nodes, ports, runs
 from ingot.store.speech import Said, Speech, Sql, each
-
-
-class LookedAfter(msgspec.Struct, frozen=True):
-    """The nodes of one conductor: of its group and its slots (domain/hashring.py); None: any."""
-
-    group: str | None = None
-    slots: tuple[str, ...] | None = None
-
-
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which nodes a list shows; None means any. ``project``: owner or lessee.
-
-    ``parent_node``: whose children; None: nodes that are nobody's. ``include_children`` does away with either.
-    """
-
-    associated: bool | None = None
-    instance_uuid: str | None = None
-    maintenance: bool | None = None
-    console_enabled: bool | None = None
-    provision_state: str | None = None
-    driver: str | None = None
-    resource_class: str | None = None
-    chassis_uuid: str | None = None
-    fault: str | None = None
-    conductor_group: str | None = None
-    owner: str | None = None
-    lessee: str | None = None
-    project: str | None = None
-    shard: tuple[str, ...] | None = None
-    sharded: bool | None = None
-    retired: bool | None = None
-    description_contains: str | None = None
-    instance_name: str | None = None
-    parent_node: str | None = None
-    include_children: bool = False
-    reserved: bool | None = None
-    looked_after: LookedAfter | None = None
-
-
-_EXACT = (
-    "instance_uuid",
-    "maintenance",
-    "console_enabled",
-    "provision_state",
-    "driver",
-    "resource_class",
-    "chassis_uuid",
-    "fault",
-    "conductor_group",
-    "owner",
-    "lessee",
-    "retired",
-    "instance_name",
-)
-
 
 _TRAITS = each(lambda said: said.array("trait", "FROM node_traits WHERE node_uuid = nodes.uuid"))
 WHOLE = select(nodes, Said(_TRAITS).label("traits"))
@@ -132,10 +74,12 @@ def find_by_macs(connection: Connection, addresses: list[str]) -> list[node.Node
     return [get(connection, uuid) for uuid in found.scalars()]
 
 
-def list_documents(connection: Connection, where: Filter, page: Page, document: documents.Document) -> documents.Listed:
+def list_documents(
+    connection: Connection, where: node_filters.Filter, page: Page, document: documents.Document
+) -> documents.Listed:
     """One page of nodes as JSON."""
     found = [nodes.c.uuid, documents.rendering(document, connection.dialect.name)]
-    statement = select(*found).where(*conditions(where))
+    statement = select(*found).where(*node_filters.conditions(where))
     return documents.collect(connection, paged(connection, nodes, statement, page))
 
 
@@ -194,9 +138,11 @@ def _has_own_supply(found: node.Node) -> bool:
     return bool(found.driver_info.get("has_dedicated_power_supply"))
 
 
-def list_rows(connection: Connection, where: Filter, page: Page, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+def list_rows(
+    connection: Connection, where: node_filters.Filter, page: Page, columns: tuple[str, ...]
+) -> list[dict[str, Any]]:
     """Rows as dicts of ``columns`` (JSON columns as unparsed text, booleans as bool), one page of them."""
-    statement = paged(connection, nodes, _selection(columns).where(*conditions(where)), page)
+    statement = paged(connection, nodes, _selection(columns).where(*node_filters.conditions(where)), page)
     return [dict(zip(columns, row, strict=True)) for row in connection.execute(statement)]
 
 
@@ -214,9 +160,9 @@ def _selection(columns: tuple[str, ...]) -> Select[Any]:
     return select(*(nodes.c[name] for name in columns))
 
 
-def list_all(connection: Connection, where: Filter, page: Page) -> list[node.Node]:
+def list_all(connection: Connection, where: node_filters.Filter, page: Page) -> list[node.Node]:
     """One page of whole nodes."""
-    statement = paged(connection, nodes, WHOLE.where(*conditions(where)), page)
+    statement = paged(connection, nodes, WHOLE.where(*node_filters.conditions(where)), page)
     return [rows.from_row(row, node.Node) for row in connection.execute(statement)]
 
 
@@ -340,43 +286,6 @@ def set_traits(connection: Connection, uuid: str, traits: tuple[str, ...]) -> No
     connection.execute(delete(node_traits).where(node_traits.c.node_uuid == uuid))
     if traits:
         connection.execute(insert(node_traits), [{"node_uuid": uuid, "trait": trait} for trait in sorted(set(traits))])
-
-
-# The plus keeps SQLite from taking the parents' index, where nearly all nodes are, for one that selects.
-_PARENT = "nodes.parent_node"
-_NOBODYS: ColumnElement[bool] = Said(Sql(f"+{_PARENT}", _PARENT, _PARENT)).is_(None)
-
-
-def conditions(where: Filter) -> list[ColumnElement[bool]]:
-    """The filter as SQL conditions."""
-    found: list[ColumnElement[bool]] = [
-        nodes.c[name] == getattr(where, name) for name in _EXACT if getattr(where, name) is not None
-    ]
-    if where.conductor_group:
-        found.append(nodes.c.conductor_group != literal_column("''"))  # so it is seen that the index has them all
-    if where.associated is not None:
-        found.append(nodes.c.instance_uuid.is_not(None) if where.associated else nodes.c.instance_uuid.is_(None))
-    if where.project is not None:
-        found.append(or_(nodes.c.owner == where.project, nodes.c.lessee == where.project))
-    if where.shard is not None:
-        found.append(nodes.c.shard.in_(where.shard))
-    if where.sharded is not None:
-        found.append(nodes.c.shard.is_not(None) if where.sharded else nodes.c.shard.is_(None))
-    if where.description_contains is not None:
-        found.append(nodes.c.description.contains(where.description_contains, autoescape=True))
-    if where.reserved is not None:
-        found.append(nodes.c.reservation.is_not(None) if where.reserved else nodes.c.reservation.is_(None))
-    if where.looked_after is not None:
-        found += _looked_after(where.looked_after)
-    if not where.include_children:
-        found.append(_NOBODYS if where.parent_node is None else nodes.c.parent_node == where.parent_node)
-    return found
-
-
-def _looked_after(which: LookedAfter) -> list[ColumnElement[bool]]:
-    by_group = [] if which.group is None else [func.lower(nodes.c.conductor_group) == which.group]
-    by_slot = [] if which.slots is None else [func.substr(nodes.c.uuid, 35).in_(which.slots)]
-    return by_group + by_slot
 
 
 def _taken(error: IntegrityError, uuid: str, name: str | None, instance: str | None) -> errors.Conflict:

@@ -1,24 +1,40 @@
 """Statements that are run again and again, without the work that SQLAlchemy does each time.
 
-Why: SQLite needs 5 microseconds for a statement, SQLAlchemy around it 20 (docs/decisions/0024). A statement that is met
-a second time is compiled once for all; from then on its values go straight to the driver. What is met once, or has a
-shape that is not plain (an IN of any length, text), goes SQLAlchemy's way. May not: know a table. Invariant: SQL,
-values, rows and errors are those that SQLAlchemy gives.
+Why: SQLite needs 5 microseconds for a statement, SQLAlchemy around it 20, and around a server's driver 150
+(docs/decisions/0024). A statement that is met a second time is compiled once for all; from then on its values go
+straight to the driver. What is met once, or has a shape that is not plain (an IN of any length, text without names),
+goes SQLAlchemy's way. May not: know a table. Invariant: SQL, values, rows and errors are those that SQLAlchemy gives.
 """
 
 from __future__ import annotations
 
 import collections
 import operator
-import sqlite3
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import Connection, CursorResult, Delete, Dialect, Executable, Insert, Select, Update, exc
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Delete,
+    Dialect,
+    Executable,
+    Float,
+    Insert,
+    Select,
+    Update,
+    exc,
+)
+from sqlalchemy.sql.expression import SelectBase, TextualSelect
 
+from ingot.store import drivers
+
+T = TypeVar("T")
 Values = Mapping[str, Any]
 _Process = Callable[[Any], Any]
 
@@ -41,70 +57,112 @@ class _Plan(msgspec.Struct, frozen=True):
 
 
 _Plans = dict[tuple[str, ...], _Plan | None]
-_plans: weakref.WeakKeyDictionary[Executable, _Plans] = weakref.WeakKeyDictionary()
-"""By statement and the names it is given values for; None: not plain. Empty: the statement was met once."""
+_plans: dict[str, weakref.WeakKeyDictionary[Executable, _Plans]] = collections.defaultdict(weakref.WeakKeyDictionary)
+"""By dialect, statement and the names it is given values for; None: not plain. Empty: the statement was met once."""
 
 
 class QuickConnection(Connection):
-    """A connection to SQLite whose ``execute`` and ``exec_driver_sql`` take the short way where there is one."""
+    """A connection whose ``execute`` and ``exec_driver_sql`` take the short way where there is one."""
 
-    _raw: sqlite3.Connection | None = None
+    touched = False
+    """Whether there is something to take back since this was last set to False: a write, or a statement that failed."""
+    _driver: drivers.Driver | None = None
 
     def execute(  # pyright: ignore[reportIncompatibleMethodOverride]  # one kind of values, no options
         self, statement: Executable, parameters: Values | Sequence[Values] | None = None
     ) -> CursorResult[Any]:
         """As SQLAlchemy's."""
+        if not isinstance(statement, SelectBase):
+            self.touched = True
         given: Any = parameters or {}
         lines = cast("list[Values]", given) if isinstance(given, list) else None
         plan = _plan_of(statement, cast("Values", given) if lines is None else lines[0], self.dialect)
         if plan is None:
-            return super().execute(statement, cast("Any", parameters))
-        raw = self._raw or self._connect()
-        try:
-            if lines is None:
-                cursor = raw.execute(plan.sql, _bound(plan, cast("Values", given)))
-            else:
-                cursor = raw.executemany(plan.sql, [_bound(plan, each) for each in lines])
-        except sqlite3.Error as error:
-            raise _told(error, plan.sql, self.dialect) from error
-        found: Any = Found(cursor, plan.row, plan.sql, self.dialect)
+            return self._long_way(statement, parameters)
+        driver = self._driver or self._connect()
+        if lines is None:
+            cursor = self.ask(plan.sql, driver.execute, plan.sql, _bound(plan, cast("Values", given)))
+        else:
+            cursor = self.ask(plan.sql, driver.executemany, plan.sql, [_bound(plan, each) for each in lines])
+        found: Any = Found(self, cursor, plan.row, plan.sql)
         return found
 
     def exec_driver_sql(  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
         self, statement: str, parameters: tuple[Any, ...] = ()
     ) -> CursorResult[Any]:
         """As SQLAlchemy's; rows are plain tuples."""
-        try:
-            cursor = (self._raw or self._connect()).execute(statement, parameters)
-        except sqlite3.Error as error:
-            raise _told(error, statement, self.dialect) from error
-        found: Any = Found(cursor, None, statement, self.dialect)
+        self.touched = True
+        driver = self._driver or self._connect()
+        cursor = self.ask(statement, driver.execute, statement, parameters)
+        found: Any = Found(self, cursor, None, statement)
         return found
+
+    def frame(self, *statements: str) -> None:
+        """Begin, end or part a transaction: statements without values and rows, in one message to a server."""
+        driver = self._driver or self._connect()
+        self.ask(statements[-1], driver.frame, statements)
 
     def invalidate(self, exception: BaseException | None = None) -> None:
         """As SQLAlchemy's."""
-        self._raw = None
+        self._driver = None
         super().invalidate(exception)
 
     def close(self) -> None:
         """As SQLAlchemy's."""
-        self._raw = None
+        self._driver = None
         super().close()
 
-    def _connect(self) -> sqlite3.Connection:
-        self._raw = cast("sqlite3.Connection", self.connection.driver_connection)
-        return self._raw
+    def ask(self, sql: str, call: Callable[..., T], *args: Any) -> T:
+        """What a driver answers. Raises its errors as SQLAlchemy does; who is cut off while it waits loses it."""
+        try:
+            return call(*args)
+        except self.dialect.loaded_dbapi.Error as error:
+            self.touched = True
+            raise self._told(error, sql) from error
+        except BaseException as error:
+            self.touched = True
+            if not isinstance(error, Exception):
+                self.invalidate(error)
+            raise
+
+    def _told(self, error: Exception, sql: str) -> BaseException:
+        usable = not self.closed and not self.invalidated
+        adapted: Any = self.connection.dbapi_connection if usable else None
+        gone = usable and self.dialect.is_disconnect(cast("Any", error), adapted, None)
+        if gone:
+            self.invalidate(error)
+        known = self.dialect.loaded_dbapi.Error
+        return exc.DBAPIError.instance(
+            sql, None, error, known, hide_parameters=True, connection_invalidated=gone, dialect=self.dialect
+        )
+
+    def _long_way(self, statement: Executable, parameters: Any) -> CursorResult[Any]:
+        try:
+            return super().execute(statement, parameters)
+        except BaseException:
+            self.touched = True
+            raise
+
+    def _connect(self) -> drivers.Driver:
+        if not self.in_transaction():
+            self.begin()  # for SQLAlchemy, so that it does not go on with another connection when this one is lost
+        self._driver = drivers.of(self.dialect.driver, self.connection)
+        return self._driver
 
 
 class Found:
     """What a statement gave: as much of SQLAlchemy's result as units of work ask for."""
 
-    __slots__ = ("_cursor", "_dialect", "_row", "_sql")
+    __slots__ = ("_connection", "_cursor", "_row", "_sql")
 
     def __init__(
-        self, cursor: sqlite3.Cursor, row: Callable[[tuple[Any, ...]], Any] | None, sql: str, dialect: Dialect
+        self,
+        connection: QuickConnection,
+        cursor: drivers.Cursor,
+        row: Callable[[tuple[Any, ...]], Any] | None,
+        sql: str,
     ) -> None:
-        self._cursor, self._row, self._sql, self._dialect = cursor, row, sql, dialect
+        self._connection, self._cursor, self._row, self._sql = connection, cursor, row, sql
 
     @property
     def rowcount(self) -> int:
@@ -113,19 +171,13 @@ class Found:
 
     def first(self) -> Any:
         """The first row, or None."""
-        try:
-            row = self._cursor.fetchone()
-            self._cursor.close()
-        except sqlite3.Error as error:
-            raise _told(error, self._sql, self._dialect) from error
+        row = self._connection.ask(self._sql, self._cursor.fetchone)
+        self._cursor.close()
         return row if row is None or self._row is None else self._row(row)
 
     def all(self) -> list[Any]:
         """Every row."""
-        try:
-            rows = self._cursor.fetchall()
-        except sqlite3.Error as error:
-            raise _told(error, self._sql, self._dialect) from error
+        rows = self._connection.ask(self._sql, self._cursor.fetchall)
         return rows if self._row is None else [self._row(row) for row in rows]
 
     def __iter__(self) -> Iterator[Any]:
@@ -164,9 +216,10 @@ def _bound(plan: _Plan, values: Values) -> Sequence[Any]:
 
 def _plan_of(statement: Executable, values: Values, dialect: Dialect) -> _Plan | None:
     """How to run a statement at once; None where SQLAlchemy has to."""
-    plans = _plans.get(statement)
+    known = _plans[dialect.name]
+    plans = known.get(statement)
     if plans is None:
-        _plans[statement] = {}
+        known[statement] = {}
         return None
     names = tuple(values)
     if names not in plans:
@@ -177,8 +230,10 @@ def _plan_of(statement: Executable, values: Values, dialect: Dialect) -> _Plan |
 
 
 def _compiled(statement: Executable, names: tuple[str, ...], dialect: Dialect) -> _Plan | None:
-    if not isinstance(statement, Select | Insert | Update | Delete):
+    if not isinstance(statement, Select | TextualSelect | Insert | Update | Delete):
         return None
+    if isinstance(statement, Insert):
+        statement = statement.inline()  # a server would tell the number of the row
     made = cast("Any", statement).compile(dialect=dialect, column_keys=list(names))
     bound = [made.binds[name] for name in made.positiontup or ()]
     late = made.literal_execute_params or made.post_compile_params or made.insert_prefetch or made.update_prefetch
@@ -192,7 +247,7 @@ def _compiled(statement: Executable, names: tuple[str, ...], dialect: Dialect) -
     fixed: dict[str, Any] = {name: one.value for name, one in zip(order, bound, strict=True) if name not in names}
     found = [(at, _impl(one.type, dialect).bind_processor(dialect)) for at, one in enumerate(bound)]
     stored = tuple((at, process) for at, process in found if process is not None)
-    row = _row_of(cast("Select[Any]", statement), dialect) if isinstance(statement, Select) else None
+    row = _row_of(cast("Any", statement), dialect) if isinstance(statement, Select | TextualSelect) else None
     return _Plan(str(made.string), _taking(order), fixed, stored, row)
 
 
@@ -202,11 +257,11 @@ def _taking(names: tuple[str, ...]) -> Callable[[Values], tuple[Any, ...]]:
     return lambda values: tuple(values[name] for name in names)
 
 
-def _row_of(statement: Select[Any], dialect: Dialect) -> Callable[[tuple[Any, ...]], Any]:
+def _row_of(statement: Select[Any] | TextualSelect, dialect: Dialect) -> Callable[[tuple[Any, ...]], Any]:
     """What makes a row with named fields of the driver's tuple."""
     columns = list(cast("Any", statement).selected_columns)
     kind: Any = cast("Any", collections).namedtuple("Row", [str(column.key) for column in columns], rename=True)
-    found = [(at, _impl(column.type, dialect).result_processor(dialect, None)) for at, column in enumerate(columns)]
+    found = [(at, _read_by(column, dialect)) for at, column in enumerate(columns)]
     processes = [(at, process) for at, process in found if process is not None]
     make: Callable[[Any], Any] = kind._make
     if not processes:
@@ -221,10 +276,13 @@ def _row_of(statement: Select[Any], dialect: Dialect) -> Callable[[tuple[Any, ..
     return processed
 
 
+def _read_by(column: ColumnElement[Any], dialect: Dialect) -> _Process | None:
+    """What makes a value of what the driver gives."""
+    if isinstance(column.type, Float) and dialect.name == "postgresql":
+        # SQLAlchemy asks the driver which number it is; what is worked out from a column may be a Decimal.
+        return None if isinstance(column, Column) else lambda value: value if value is None else float(value)
+    return _impl(column.type, dialect).result_processor(dialect, None)
+
+
 def _impl(type_: Any, dialect: Dialect) -> sqlalchemy.types.TypeEngine[Any]:
     return cast("sqlalchemy.types.TypeEngine[Any]", type_.dialect_impl(dialect))
-
-
-def _told(error: sqlite3.Error, sql: str, dialect: Dialect) -> BaseException:
-    """The driver's error as SQLAlchemy's, without values."""
-    return exc.DBAPIError.instance(sql, None, error, sqlite3.Error, hide_parameters=True, dialect=dialect)

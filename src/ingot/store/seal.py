@@ -1,7 +1,7 @@
 """Sealing: secrets are encrypted before they reach the database and opened only for the driver that needs them.
 
 AES-256-GCM, bound to the node's uuid (a sealed text copied to another node does not open). The keys live in a
-file outside the database. May not: log or cache what it opens.
+file outside the database. May not: log or cache what it opens, or load the library (4 MiB) before there is a secret.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ingot.domain import errors
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _VERSION = "v1:"
 _KEY_SIZE = 32
@@ -96,11 +97,15 @@ class Sealer:
         keys = (self._source,) if isinstance(self._source, bytes) else self._source.keys()
         ciphers = self._ciphers  # another thread may put others in their place
         if len(ciphers) != len(keys) or not all(key in ciphers for key in keys):
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
             self._ciphers = ciphers = {key: AESGCM(key) for key in keys}
         return [ciphers[key] for key in keys]
 
 
 def _decrypt(cipher: AESGCM, node_uuid: str, text: str) -> bytes | None:
+    from cryptography.exceptions import InvalidTag
+
     try:
         raw = base64.b64decode(text.removeprefix(_VERSION))
         return cipher.decrypt(raw[:12], raw[12:], node_uuid.encode())
@@ -111,14 +116,14 @@ def _decrypt(cipher: AESGCM, node_uuid: str, text: str) -> bytes | None:
 def open_keys(path: Path) -> KeyFile:
     """The keys in ``path``; one is made, mode 0600, where there is none."""
     if not path.exists():
-        create_file(path, AESGCM.generate_key(256))
+        create_file(path, os.urandom(_KEY_SIZE))
     return KeyFile(path)
 
 
 def replace_key(path: Path, *, at_once: bool) -> None:
     """Put a new key first; the present one stays behind it unless ``at_once``. Raises errors.Invalid."""
     present = b"" if at_once else open_keys(path).keys()[0]
-    replace_file(path, AESGCM.generate_key(256) + present)
+    replace_file(path, os.urandom(_KEY_SIZE) + present)
 
 
 def create_file(path: Path, data: bytes, mode: int = 0o600) -> None:

@@ -6,6 +6,7 @@ May not: know any table. Invariant: a caller is told of success only after the c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Awaitable
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, event, exc
 
 from ingot.domain import errors
 from ingot.store.quick import QuickConnection
-from ingot.store.units import GROUP, Outcome, Unit, Work, attempt, tell
+from ingot.store.units import GROUP, Outcome, Unit, Work, commit_all, tell
 
 _READERS = 2
 _STATEMENTS = 512
@@ -74,11 +75,11 @@ class SqliteEngine:
         self._engine.dispose()
 
     def _read_now(self, work: Work) -> Any:
-        connection: Connection | None = getattr(self._local, "connection", None)
+        connection: QuickConnection | None = getattr(self._local, "connection", None)
         try:
             if connection is None:
                 self._local.connection = connection = self._connect_reader()
-            connection.exec_driver_sql("BEGIN")
+            connection.frame("BEGIN")
             return work(connection)
         except exc.OperationalError as error:
             raise told(error, self._path) from error
@@ -86,7 +87,7 @@ class SqliteEngine:
             if connection is not None:
                 _roll_back(connection)
 
-    def _connect_reader(self) -> Connection:
+    def _connect_reader(self) -> QuickConnection:
         connection = QuickConnection(self._engine)
         self._reader_connections.append(connection)
         return connection
@@ -97,7 +98,7 @@ class SqliteEngine:
             group, ended = self._next_group()
             waiting = [(unit, future) for unit, future in group if not future.cancelled()]
             try:
-                with QuickConnection(self._engine) as connection:
+                with contextlib.closing(QuickConnection(self._engine)) as connection:
                     outcomes = _commit_group(connection, [unit for unit, _ in waiting]) if waiting else []
             except Exception as error:  # noqa: BLE001 - handed to all who wait: without a writer everybody would for ever
                 # None of the group is on disk, so nobody may be told it is; the next group gets a fresh connection.
@@ -157,16 +158,18 @@ def _open_engine(path: Path, patience: float) -> sqlalchemy.Engine:
     return engine
 
 
-def _commit_group(connection: Connection, units: list[Work]) -> list[Outcome]:
-    """Run every unit in its own savepoint and commit once; the outcome of each. Raises when nothing was committed."""
+def _commit_group(connection: QuickConnection, units: list[Work]) -> list[Outcome]:
+    """The outcome of each unit. Raises when nothing was committed."""
     try:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        outcomes = [attempt(connection, unit) for unit in units]
-        connection.exec_driver_sql("COMMIT")
+        _begin(connection)
+        return commit_all(connection, units, _begin)
     except exc.SQLAlchemyError:
         _roll_back(connection)
         raise
-    return outcomes
+
+
+def _begin(connection: QuickConnection) -> None:
+    connection.frame("BEGIN IMMEDIATE")
 
 
 def _roll_back(connection: Connection) -> None:

@@ -1,7 +1,8 @@
 """Units of work: plain functions on a connection, many of which share one durable commit.
 
-Why grouping: a durable commit costs an fsync; many small units share one (each in a savepoint of its own, so a
-failing unit rolls back alone). May not: know a table or a database. Invariant: who waits is told exactly once.
+Why grouping: a durable commit costs an fsync; many small units share one, and one that fails is taken back alone.
+May not: know a table or a database. Invariants: who waits is told exactly once; a unit may be run twice, so it changes
+nothing but the database.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from ingot.store.quick import QuickConnection
 
 GROUP = 256
 """Units that may share one commit: more delays the first caller without saving much."""
@@ -42,6 +45,40 @@ def attempt(connection: Connection, unit: Work, name: str = "unit") -> Outcome:
         return None, error
     connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
     return result, None
+
+
+def commit_all(
+    connection: QuickConnection, units: list[Work], begin: Callable[[QuickConnection], None]
+) -> list[Outcome]:
+    """Run units in the transaction that has begun and commit; the outcome of each. Raises when nothing was committed.
+
+    Savepoints cost about as much as the statements of a unit. So units are run without, and where one fails that has
+    written something, all is taken back, and run again after ``begin`` with a savepoint for each.
+    """
+    outcomes = _straight(connection, units)
+    if outcomes is None:
+        with contextlib.suppress(SQLAlchemyError):  # SQLite may have ended the transaction, on a full disk
+            connection.frame("ROLLBACK")
+        begin(connection)
+        outcomes = [attempt(connection, unit) for unit in units]
+    connection.frame("COMMIT")
+    return outcomes
+
+
+def _straight(connection: QuickConnection, units: list[Work]) -> list[Outcome] | None:
+    """The outcomes, None where something has to be taken back."""
+    outcomes: list[Outcome] = []
+    for unit in units:
+        connection.touched = False
+        try:
+            outcomes.append((unit(connection), None))
+        except BaseException as error:
+            if connection.invalidated and isinstance(error, _LOST):
+                raise
+            if connection.touched:
+                return None
+            outcomes.append((None, error))
+    return outcomes
 
 
 def refused(connection: Connection, statement: Executable, values: dict[str, Any]) -> IntegrityError | None:

@@ -243,6 +243,14 @@ async def test_bad_values(site: place.Place, one: Single, changes: dict[str, Any
     assert await place.refusal(ctx.management.validate(ctx)) == sentence.format(uuid=ctx.node.uuid)
 
 
+async def test_no_console_over_ipmi_1_5(site: place.Place, one: Single) -> None:
+    ctx = await site.context("ipmi", one.info(ipmi_protocol_version="1.5"), console_interface="ipmi-sol")
+    assert await place.refusal(ctx.interface("console").validate(ctx)) == (
+        "Serial over LAN came with IPMI 2.0, and driver_info has ipmi_protocol_version 1.5. Choose the console "
+        "interface no-console; or remove ipmi_protocol_version if the BMC has IPMI 2.0."
+    )
+
+
 async def test_good_values_of_an_ironic_record(site: place.Place, one: Single) -> None:
     """As Ironic's clients write them: numbers as text, interfaces by its names."""
     more = {"ipmi_protocol_version": "2.0", "ipmi_port": str(one.port), "ipmi_terminal_port": "10023"}

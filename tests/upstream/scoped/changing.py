@@ -28,7 +28,7 @@ def _fields(projects: Mapping[str, str]) -> Iterable[Any]:
     yield swap("/uuid", place.OURS)
 
 
-def _asked() -> list[Call]:
+def _of_node() -> list[Call]:
     """Of the node; the words are none that a machine could follow."""
     none = {"target": "none"}
     return flat(
@@ -110,8 +110,12 @@ def _shared() -> list[Call]:
     )
 
 
+def asked(projects: Mapping[str, str]) -> list[Call]:
+    """What each caller asks."""
+    fields = [patch(_NODE, operation) for operation in _fields(projects)]
+    return flat(fields, _of_node(), _parts(), _owned(projects), _shared())
+
+
 def calls(projects: Mapping[str, str]) -> list[Call]:
     """The scenario."""
-    fields = [patch(_NODE, operation) for operation in _fields(projects)]
-    asked = flat(fields, _asked(), _parts(), _owned(projects), _shared())
-    return flat(place.made(projects), *(by(who, asked) for who in place.CALLERS))
+    return flat(place.made(projects), *(by(who, asked(projects)) for who in place.CALLERS))

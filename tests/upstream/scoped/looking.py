@@ -79,8 +79,12 @@ _ONES = (
 )
 
 
+def asked(projects: Mapping[str, str]) -> list[Call]:
+    """What each caller asks."""
+    paths = (*_LISTS, *_ONES, *(f"/v1/nodes/{place.OURS}{end}" for end in _OF_NODE))
+    return [get(path.format(**projects)) for path in paths]
+
+
 def calls(projects: Mapping[str, str]) -> list[Call]:
     """The scenario."""
-    paths = (*_LISTS, *_ONES, *(f"/v1/nodes/{place.OURS}{end}" for end in _OF_NODE))
-    asked = [get(path.format(**projects)) for path in paths]
-    return flat(place.made(projects), *(by(who, asked) for who in place.CALLERS))
+    return flat(place.made(projects), *(by(who, asked(projects)) for who in place.CALLERS))

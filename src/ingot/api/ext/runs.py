@@ -19,8 +19,8 @@ from ingot.api.ext import run_view
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import errors, runs
+from ingot.store import journals, run_logs
 from ingot.store import nodes as node_store
-from ingot.store import run_logs
 from ingot.store import runs as store
 
 _MOST = 100
@@ -125,12 +125,12 @@ def _unpacked(bundle: bytes) -> dict[str, str]:
 
 def _last(connection: Connection, ident: str) -> tuple[runs.Run, list[runs.Entry]] | None:
     found = store.find_last(connection, node_store.get(connection, ident).uuid)
-    return None if found is None else (found, store.journal(connection, found.id))
+    return None if found is None else (found, journals.get(connection, found.id))
 
 
 def _get(connection: Connection, ident: str, run_id: str) -> tuple[runs.Run, list[runs.Entry]]:
     found = store.get_of_node(connection, node_store.get(connection, ident).uuid, run_id)
-    return found, store.journal(connection, run_id)
+    return found, journals.get(connection, run_id)
 
 
 def _list(connection: Connection, ident: str, limit: int, marker: str | None) -> list[runs.Run]:

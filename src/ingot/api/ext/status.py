@@ -51,7 +51,7 @@ async def health(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /ingot/v1/health."""
     query.Query(request)
     database = await _reads(deps)
-    return wire.ok(Health(database.ok, process.LOOP.lag(), database), 200 if database.ok else 503)
+    return wire.ok(Health(database.ok, round(process.LOOP.lag(), 4), database), 200 if database.ok else 503)
 
 
 @spec.tells("Whether it may be given work: database, conductor, DHCP; 503 if not", answer=spec.of(Readiness), also=503)

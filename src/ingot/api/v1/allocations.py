@@ -29,8 +29,8 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     query.Query(request)
     wanted = service.draft(request.object("allocation"), request.version)
     project = _project(request.caller, wanted.owner)
-    if project is not None:
-        wanted = msgspec.structs.replace(wanted, owner=project)
+    if not wanted.owner and not request.caller.system:
+        wanted = msgspec.structs.replace(wanted, owner=request.caller.project)
     if wanted.node:
         await _require_node(deps, request.caller, wanted.node)
     made = await service.create(deps, wanted, project)

@@ -14,7 +14,7 @@ from ingot.api import access, paging, query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
 from ingot.domain import node
-from ingot.store import history
+from ingot.store import history, node_filters
 from ingot.store import nodes as store
 from ingot.store.paging import Page
 
@@ -87,5 +87,5 @@ def _inventory(connection: Connection, ident: str) -> tuple[dict[str, Any], dict
 
 def _children(connection: Connection, ident: str, project: str | None) -> tuple[str, list[str]]:
     uuid = store.get(connection, ident).uuid
-    found = store.list_rows(connection, store.Filter(parent_node=uuid, project=project), Page(), ("uuid",))
+    found = store.list_rows(connection, node_filters.Filter(parent_node=uuid, project=project), Page(), ("uuid",))
     return uuid, [row["uuid"] for row in found]

@@ -13,7 +13,7 @@ import msgspec
 from ingot.api import versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors, hashring, states
-from ingot.store import documents, nodes, speech
+from ingot.store import documents, node_filters, nodes, speech
 
 SHORT = ("instance_uuid", "maintenance", "power_state", "provision_state", "uuid", "name")
 """What a list shows unless told otherwise."""
@@ -85,12 +85,12 @@ def shown_state(state: str, version: int) -> str | None:
     return state
 
 
-def looked_after(ring: hashring.Ring, own: str, hostname: str | None) -> nodes.LookedAfter | None:
+def looked_after(ring: hashring.Ring, own: str, hostname: str | None) -> node_filters.LookedAfter | None:
     """The nodes of one conductor; None for one that is not alive."""
     group = next((group for group, names in ring.groups if hostname in names), None)
     if hostname is None or group is None:
-        return nodes.LookedAfter() if hostname == own and not ring.groups else None
-    return nodes.LookedAfter(group, ring.slots(group, hostname))
+        return node_filters.LookedAfter() if hostname == own and not ring.groups else None
+    return node_filters.LookedAfter(group, ring.slots(group, hostname))
 
 
 @functools.lru_cache(_KEPT)

@@ -14,7 +14,7 @@ from ingot.deps import Deps
 from ingot.domain import errors, hashring, ids, patch, states
 from ingot.services import drafts
 from ingot.services import nodes as service
-from ingot.store import chassis, documents, nodes, rows, schema
+from ingot.store import chassis, documents, node_filters, nodes, rows, schema
 
 _FILTERS = (*versions.filters_since("node"), "fields")
 _COLUMNS = frozenset(column.name for column in schema.nodes.c) - rows.JSON_COLUMNS
@@ -189,8 +189,8 @@ async def _show(deps: Deps, request: wire.Request, ident: str, shown: tuple[str,
 
 
 def _filter(
-    asked: query.Query, looked_after: nodes.LookedAfter | None, chassis_uuid: str | None, project: str | None
-) -> nodes.Filter | None:
+    asked: query.Query, looked_after: node_filters.LookedAfter | None, chassis_uuid: str | None, project: str | None
+) -> node_filters.Filter | None:
     """The filter of a list; None when nothing can match."""
     if asked.text("conductor") is not None and looked_after is None:
         return None
@@ -204,7 +204,7 @@ def _filter(
         raise errors.Invalid(
             f'Unrecognized fault "{fault}" is specified, allowed faults are {_FAULTS}', hint="Choose one."
         )
-    return nodes.Filter(
+    return node_filters.Filter(
         associated=asked.flag("associated"),
         instance_uuid=asked.uuid("instance_uuid"),
         maintenance=asked.flag("maintenance"),

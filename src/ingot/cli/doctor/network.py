@@ -19,7 +19,7 @@ from ingot.cli.doctor import site
 from ingot.cli.doctor.findings import Finding, bad, fine, odd
 from ingot.netboot import service
 from ingot.settings import Settings
-from ingot.store import nodes, place
+from ingot.store import node_filters, nodes, place
 from ingot.store.engine import Store
 from ingot.store.paging import Page
 
@@ -119,7 +119,7 @@ async def _places(where: place.Place) -> list[_Place]:
     """(node, host, port, protocol) of each node's BMC."""
     store = Store(where, patience=5)
     try:
-        found = await store.read(nodes.list_all, nodes.Filter(include_children=True), Page(limit=1_000_000))
+        found = await store.read(nodes.list_all, node_filters.Filter(include_children=True), Page(limit=1_000_000))
     finally:
         await asyncio.to_thread(store.close)
     places: list[_Place] = []

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from ingot.clients.ipmi import codec, completion, refusals, suites
+from ingot.clients.ipmi.clear import Auth
 from ingot.clients.ipmi.session import Session
 from ingot.clients.ipmi.target import Privilege, Target
 from ingot.clients.ipmi.transport import Peer, Transport
@@ -30,17 +31,18 @@ NO_ANSWER_HINT = (
 )
 
 Opened = TypeVar("Opened", bound=Session)
+Agreed = suites.Suite | Auth | None
 Read = Callable[[bytes], bytes | None]  # the answer in a packet, None where it holds another
 
 
 class Asker(ABC, Generic[Opened]):
-    """One attempt to log in to one BMC. ``suite``: the one that worked last time; after ``run`` the one agreed on."""
+    """One attempt to log in to one BMC. ``agreed``: what protected messages last time; after ``run`` what does now."""
 
     def __init__(
-        self, transport: Transport, peer: Peer, target: Target, listen: float = 0.0, suite: suites.Suite | None = None
+        self, transport: Transport, peer: Peer, target: Target, listen: float = 0.0, agreed: Agreed = None
     ) -> None:
         self.peer = peer
-        self.suite = suite
+        self.agreed = agreed
         self.pace = 0.0  # seconds that the slowest answer took
         self.finished = asyncio.Event()
         self._listen = listen  # seconds

@@ -11,7 +11,7 @@ import contextlib
 import copy
 
 from ingot.clients import fence
-from ingot.clients.ipmi import asking, clear_login, codec, completion, login, refusals, suites
+from ingot.clients.ipmi import asking, clear_login, codec, completion, login, refusals
 from ingot.clients.ipmi.session import NoWay, Session
 from ingot.clients.ipmi.target import Target, Version
 from ingot.clients.ipmi.transport import Transports
@@ -38,7 +38,7 @@ class Bmc:
         self._let_in: tuple[Target, float] | None = None  # who was let in, and when last
         self._lock = asyncio.Lock()
         self._session: Session | None = None
-        self._suite: suites.Suite | None = None
+        self._agreed: asking.Agreed = None  # what protected messages in the last session
         self._pace = 0.0  # seconds that its answers take: the last one, or what is left of the memory of slower ones
         self._lane = 0
         self._entered = False  # whether a login has ever got to its end, or near it
@@ -166,7 +166,7 @@ class Bmc:
             session, self._session = self._session, None
             await session.close(CLOSE_WAIT)  # it belongs to other credentials
         if target != self._target:
-            self._target, self._suite = target, None
+            self._target, self._agreed = target, None
         loop = self._transports.loop
         ends, pause = loop.time() + DEADLINE, FIRST_PAUSE
         try:
@@ -201,7 +201,7 @@ class Bmc:
         # Telling a slow BMC from a dead one takes long: only at first, and for as long as it is a slow one.
         listen = 0.0 if self._silent or opening is FIRST_TRIES else self._listen
         kind = clear_login.ClearLogin if target.version is Version.V15 else login.Login
-        attempt = kind(transport, peer, target, listen, self._suite)
+        attempt = kind(transport, peer, target, listen, self._agreed)
         try:
             session = await attempt.run(opening)
         except refusals.UnknownUser as unknown:
@@ -211,12 +211,13 @@ class Bmc:
                 self._silent = not isinstance(error, errors.TimedOut)
             raise
         except errors.NotSupported:
-            self._suite = None
+            if target.version is Version.V20:  # another suite may do; of 1.5 nothing less than before is taken
+                self._agreed = None
             raise
         except refusals.Again:
             self._entered = True
             raise
-        self._session, self._suite, self._lane, self._entered = session, attempt.suite, lane, True
+        self._session, self._agreed, self._lane, self._entered = session, attempt.agreed, lane, True
         self._pace = max(self._pace, attempt.pace)
         self._silent, self._let_in = False, (target, self._transports.loop.time())
         return session

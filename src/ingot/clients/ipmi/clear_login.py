@@ -36,16 +36,19 @@ class ClearLogin(asking.Asker[clear.ClearSession]):
             temporary, challenge = await self._challenge(auth, opening)
             terms = await self._activate(auth, temporary, challenge, wait)
             if terms is not None:
+                self.agreed = auth
                 return await self._establish(clear.ClearSession(self._transport, self.peer, terms))
         raise refusals.proof_unanswered(self._target, sum(PROOF_TRIES))
 
     def _choose(self, answer: bytes) -> Auth:
         if answer[0] != completion.SUCCESS or len(answer) < 3:
             raise completion.failure(self._target.name, codec.NETFN_APP, asking.AUTH_CAPABILITIES, answer[0])
-        for auth in clear.BEST_FIRST:
-            if answer[2] & 1 << auth:
-                return auth
-        raise refusals.not_older(self._target, answer[2])
+        auth = next((one for one in clear.BEST_FIRST if answer[2] & 1 << one), None)
+        if auth is None:
+            raise refusals.not_older(self._target, answer[2])
+        if self.agreed is Auth.MD5 and auth is not Auth.MD5:
+            raise refusals.weaker(self._target)
+        return auth
 
     async def _challenge(self, auth: Auth, opening: tuple[float, ...]) -> tuple[int, bytes]:
         """The number and the challenge of a session that is to be activated."""

@@ -32,7 +32,8 @@ class Login(asking.Asker[SealedSession]):
 
     async def _run(self, opening: tuple[float, ...]) -> SealedSession:
         refused: errors.IngotError = errors.Bug("IPMI login had no cipher suite to try.")
-        wanted = [self.suite] if self.suite else await self._choose(opening)
+        known = self.agreed if isinstance(self.agreed, suites.Suite) else None
+        wanted = [known] if known else await self._choose(opening)
         for suite in wanted:
             others = suite is not wanted[-1]
             try:
@@ -53,7 +54,7 @@ class Login(asking.Asker[SealedSession]):
             agreed, bmc_id = self._opened(reply, console_id)
             keys = await self._prove(agreed, console_id, bmc_id, tries)
             if keys is not None:
-                self.suite = agreed
+                self.agreed = agreed
                 session = SealedSession(self._transport, self.peer, (console_id, bmc_id), agreed, keys)
                 return await self._establish(session)
         raise refusals.silent_about_user(self._target, sum(sum(tries) for tries in NAME_TRIES))

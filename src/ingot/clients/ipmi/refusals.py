@@ -175,6 +175,14 @@ def not_older(target: Target, offered: int) -> errors.NotSupported:
     )
 
 
+def weaker(target: Target) -> errors.Misbehaved:
+    """IPMI 1.5: the BMC, or somebody on the way, wants the password in clear where MD5 did before."""
+    return errors.Misbehaved(
+        f"BMC {target.name} let us in with MD5 before, and offers only weaker kinds of IPMI 1.5 now.",
+        hint="Find out who changed that, the BMC or somebody on the way; if it is meant, restart the conductor.",
+    )
+
+
 def proof_unanswered(target: Target, seconds: float) -> errors.AccessDenied:
     """IPMI 1.5: a wrong password is met with silence, by which alone it can be told."""
     return errors.AccessDenied(

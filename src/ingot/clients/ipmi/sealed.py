@@ -10,8 +10,6 @@ import hmac
 import os
 from collections.abc import Callable
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
 from ingot.clients.ipmi import codec, suites
 from ingot.clients.ipmi.session import Session
 from ingot.clients.ipmi.transport import Peer, Transport
@@ -37,6 +35,9 @@ class SealedSession(Session):
         super().__init__(transport, peer, console_id, bmc_id)
         self._check_length = suite.check_length
         self._hmac = hmac.new(keys.integrity, digestmod=suite.hash)
+        # Loaded for the first BMC: a service without one does without the library.
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
         # CBC is done here over one kept block cipher: a fresh CBC context per packet costs ten times as much.
         block = Cipher(algorithms.AES(keys.aes), modes.ECB())  # noqa: S305 - only as the block cipher of CBC
         self._encrypt = block.encryptor().update

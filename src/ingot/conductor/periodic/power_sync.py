@@ -20,7 +20,7 @@ from ingot.conductor.calls import Calls
 from ingot.deps import Deps
 from ingot.domain import errors, power, states
 from ingot.interfaces.context import Context
-from ingot.store import contexts, history, nodes
+from ingot.store import contexts, history, node_filters, nodes
 from ingot.store.paging import Page
 from ingot.telemetry import counts
 
@@ -164,7 +164,7 @@ async def _modes(ctx: Context) -> dict[str, str | bool]:
 def _due(connection: Connection, has: Callable[[str, str], bool] | None) -> list[tuple[str, str | None]]:
     """(uuid, stored power state) of each node of this conductor's whose power may be read and written."""
     columns = ("uuid", "power_state", "provision_state", "target_power_state", "conductor_group")
-    where = nodes.Filter(maintenance=False, reserved=False, include_children=True)
+    where = node_filters.Filter(maintenance=False, reserved=False, include_children=True)
     rows = nodes.list_rows(connection, where, Page(limit=1_000_000), columns)
     return [
         (row["uuid"], row["power_state"])

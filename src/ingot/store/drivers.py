@@ -1,0 +1,162 @@
+"""The drivers of SQLite, PostgreSQL and MariaDB behind one door: statements in their own SQL, values in order.
+
+Why: a server's driver waits with ``await`` and store functions do not, so each statement changes greenlets once; all
+else that SQLAlchemy puts around it costs more than the driver. May not: know a table. Invariant: a failure is raised
+as the DBAPI error of SQLAlchemy's dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol, TypeVar, cast
+
+from sqlalchemy import PoolProxiedConnection
+from sqlalchemy.util import await_only
+
+T = TypeVar("T")
+_PREPARED = 500
+"""Statements that a connection to PostgreSQL keeps prepared."""
+
+
+class Cursor(Protocol):
+    """What a statement gave."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows changed."""
+        ...
+
+    def fetchone(self) -> Any:
+        """The first row, or None."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Every row."""
+        ...
+
+    def close(self) -> None:
+        """No more is asked."""
+        ...
+
+
+class Driver(Protocol):
+    """One connection."""
+
+    def execute(self, sql: str, values: Sequence[Any]) -> Cursor:
+        """Run a statement."""
+        ...
+
+    def executemany(self, sql: str, lines: Sequence[Sequence[Any]]) -> Cursor:
+        """Run a statement once with each line of values; nobody asks what it gave."""
+        ...
+
+    def frame(self, statements: Sequence[str]) -> None:
+        """Run statements that have neither values nor results."""
+        ...
+
+
+class Rows:
+    """A cursor whose rows are here already."""
+
+    __slots__ = ("_rows", "rowcount")
+
+    def __init__(self, rows: Sequence[Any], rowcount: int) -> None:
+        self._rows, self.rowcount = rows, rowcount
+
+    def fetchone(self) -> Any:
+        """The first row, or None."""
+        return self._rows[0] if self._rows else None
+
+    def fetchall(self) -> list[Any]:
+        """Every row."""
+        return list(self._rows)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Sqlite:
+    def __init__(self, connection: Any) -> None:
+        self.execute, self.executemany = connection.execute, connection.executemany
+
+    def frame(self, statements: Sequence[str]) -> None:
+        for each in statements:
+            self.execute(each)
+
+
+class _Server:
+    """``adapted``: SQLAlchemy's connection around the driver's, which translates its errors."""
+
+    def __init__(self, adapted: Any, raw: Any) -> None:
+        self._adapted, self._raw = adapted, raw
+
+    def _wait(self, asked: Awaitable[T]) -> T:
+        try:
+            return await_only(asked)
+        except Exception as error:
+            self._adapted._handle_exception(error)  # as SQLAlchemy's own cursors do
+            raise
+
+
+class _PostgreSQL(_Server):
+    def __init__(self, adapted: Any, raw: Any) -> None:
+        super().__init__(adapted, raw)
+        self._prepared: dict[str, Any] = {}
+
+    def execute(self, sql: str, values: Sequence[Any]) -> Cursor:
+        statement = self._prepared.get(sql) or self._prepare(sql)
+        rows = self._run(sql, statement.fetch(*values))
+        words = statement.get_statusmsg().rpartition(" ")[2]  # "UPDATE 1", "INSERT 0 1", "BEGIN"
+        return Rows(rows, int(words) if words.isdigit() else -1)
+
+    def executemany(self, sql: str, lines: Sequence[Sequence[Any]]) -> Cursor:
+        statement = self._prepared.get(sql) or self._prepare(sql)
+        self._run(sql, statement.executemany(lines))
+        return Rows((), -1)
+
+    def frame(self, statements: Sequence[str]) -> None:
+        self._wait(self._raw.execute(";".join(statements)))
+
+    def _run(self, sql: str, asked: Awaitable[T]) -> T:
+        try:
+            return self._wait(asked)
+        except BaseException:
+            self._prepared.pop(sql, None)  # the tables may have changed since
+            raise
+
+    def _prepare(self, sql: str) -> Any:
+        if len(self._prepared) >= _PREPARED:
+            self._prepared.clear()
+        made = self._prepared[sql] = self._wait(self._raw.prepare(sql))
+        return made
+
+
+class _MariaDB(_Server):
+    def execute(self, sql: str, values: Sequence[Any]) -> Cursor:
+        return self._wait(self._ask(sql, values))
+
+    def executemany(self, sql: str, lines: Sequence[Sequence[Any]]) -> Cursor:
+        self._wait(self._raw.cursor().executemany(sql, lines))
+        return Rows((), -1)
+
+    def frame(self, statements: Sequence[str]) -> None:
+        self._wait(self._frame(";".join(statements)))
+
+    async def _ask(self, sql: str, values: Sequence[Any]) -> Cursor:
+        cursor = self._raw.cursor()
+        await cursor.execute(sql, values)
+        return Rows(await cursor.fetchall() if cursor.description else (), cursor.rowcount)
+
+    async def _frame(self, sql: str) -> None:
+        cursor = self._raw.cursor()
+        await cursor.execute(sql)
+        while await cursor.nextset():
+            pass
+
+
+def of(driver: str, connection: PoolProxiedConnection) -> Driver:
+    """The way past SQLAlchemy for a connection that it opened; ``driver``: the name it calls the driver by."""
+    raw = connection.driver_connection
+    if driver == "pysqlite":
+        return cast("Driver", _Sqlite(raw))
+    return (_PostgreSQL if driver == "asyncpg" else _MariaDB)(connection.dbapi_connection, raw)
