@@ -46,7 +46,8 @@ class Lane(asyncio.Protocol):
         head, found, body = self._got.partition(b"\r\n\r\n")
         if found and len(body) >= length(head) and self._answered is not None:
             self._got = b""
-            self._answered.set_result(head[9:12] + body)
+            if not self._answered.done():  # its caller may have been ended meanwhile
+                self._answered.set_result(head[9:12] + body)
 
     async def call(self, method: str, path: str, body: Any = None, version: str = NEW) -> Any:
         """The parsed body of a successful answer to a GET."""

@@ -83,7 +83,7 @@ def _constants() -> Constants:
         database=spent["database"],
         api=spent["api"],
         memory=rest["memory after start, MiB (PSS)"],
-        idle=rest["idle CPU over 5 s, % of a core"],
+        idle=next(value for name, value in rest.items() if name.startswith("idle CPU over")),
         per_session=_growth(redfish) * 1024,
     )
 

@@ -45,7 +45,7 @@ def main() -> None:
     parser = report.parser(__doc__)
     parser.add_argument("--nodes", type=int, default=24)
     parser.add_argument("--conductors", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     wanted = parser.parse_args()
     print(f"seed {wanted.seed}", file=sys.stderr)

@@ -6,7 +6,7 @@ Run: ./ingot bench power_sync [--ipmi 10000] [--redfish 0] [--tls] [--interval 1
 Three starts: "flat out" sweeps again and again while all BMCs are well; "every" so many seconds while 1 % of the BMCs
 are dead and 5 % take 1 to 20 s for each answer, five machines a second are switched from outside, and the API is asked
 50 times a second; "killed" is the start after kill -9, all BMCs well again. A change shows when the node's history has
-it. CPU is the service's own; sessions are counted by the BMCs.
+it. CPU is the service's own; sessions are counted by the BMCs: what kill -9 left open they end after 60 s of silence.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ SICK_DEAD, SICK_SLOW = 0.01, 0.05
 SLOWNESS = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0)
 ASKED_PER_SECOND, SWITCHED_PER_SECOND = 50, 5
 START = 300.0
+BMCS_KEEP_A_SILENT_SESSION = 60.0
+"""IPMI 2.0, section 6.12.15: seconds after which a BMC ends a session by itself."""
 OUTSIDE = "Power changed outside ingot%"
 
 
@@ -212,6 +214,8 @@ async def take(folder: Path, machines: list[Json], socket: Path, wanted: Any) ->
         await asyncio.sleep(3 * wanted.interval)
         rows.append({"": "killed, again", **await measure(Site(folder, pid, port, socket), 2 * wanted.interval)})
     figures["sessions after the last stop"] = (await status(socket))["sessions"]["all"]
+    await asyncio.sleep(BMCS_KEEP_A_SILENT_SESSION + 2)
+    figures["of these 62 s later"] = (await status(socket))["sessions"]["all"]
     return rows, figures
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,13 @@ def system(name: str) -> str:
     if found is None:
         pytest.fail(f"{name} is missing; './ingot test' installs packaging/debian-packages.txt: add its package there")
     return found
+
+
+def end(child: subprocess.Popen[bytes], patience: float = 20) -> None:
+    """Ask a program to end, and kill it when it has not after ``patience`` seconds."""
+    child.terminate()
+    try:
+        child.wait(patience)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait(patience)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,9 +32,11 @@ from ingot_agent import (
 )
 
 WORKERS = 4
+_MOST_AHEAD = 28  # told before a worker is free: the next answer may be long on its way over a full link
+_PACE = 0.1  # from an answer to the next question, at least; the image server says more when it serves a rack
 _RUN = 64 << 20  # what is fetched in one request while nobody shares the image
 _SILENCE = 5.0  # until a server that gave no answer is asked again
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.4
+_LONGEST_PAUSE = 0.5
 _STARVED = 10.0  # told to wait for so long, this machine helps itself
 _MOST_CHUNKS = 40_000  # of more the sets do not fit into a request
 _MOST_TOLD = 64  # that an unheard question leaves for the next, which must not grow for ever
@@ -63,10 +67,12 @@ class _State:
     """What all workers know, guarded by one condition."""
 
     mine: int = 0
+    queue: deque[_Task] = field(default_factory=deque[_Task])
     working: int = 0
-    asking: bool = False
     running: bool = False
     ask_after: float = 0.0
+    pace: float = _PACE
+    together: bool = False
     done: list[int] = field(default_factory=list[int])
     bad: list[str] = field(default_factory=list[str])
     error: Exception | None = None
@@ -110,11 +116,12 @@ class Sharing:
 
     def fill(self, pipe: transfer.Pipe) -> None:
         """Bring all chunks, verified. Raises what fetching from the image server raises."""
-        workers = [threading.Thread(target=self._work, args=(pipe,), daemon=True) for _ in range(WORKERS)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        threads = [threading.Thread(target=self._work, args=(pipe,), daemon=True) for _ in range(WORKERS)]
+        threads.append(threading.Thread(target=self._plan_on, args=(pipe,), daemon=True))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         if self._state.error is not None:
             raise self._state.error
         if self._state.handed:
@@ -134,8 +141,12 @@ class Sharing:
                     if not task.from_run:
                         reader.close()  # the next such chunk is far off, and the server serves a whole rack
 
-        error = guard.outcome(work)[1]
+        self._watch(work)
         reader.close()
+
+    def _watch(self, work: Callable[[], None]) -> None:
+        """Do a thread's work; its failure ends all of it."""
+        error = guard.outcome(work)[1]
         if error is not None:
             with self._changed:
                 self._state.error = self._state.error or error
@@ -143,59 +154,89 @@ class Sharing:
 
     def _next(self, pipe: transfer.Pipe) -> _Task | None:
         """What to fetch next; None when nothing is left, or all is over."""
-        while self._may_ask(pipe):
-            task = self._asked(pipe)
-            if task is not None:
-                return task
-        return None
-
-    def _may_ask(self, pipe: transfer.Pipe) -> bool:
-        """Wait for this worker's turn to ask: one asks at a time. False when there is nothing to ask for any more."""
         state = self._state
         with self._changed:
-            while state.asking or state.mine == self._all:
-                if self._over(pipe) or (state.mine == self._all and not state.working):
-                    return False
+            while not self._over(pipe) and not self._finished():
+                if state.queue:
+                    state.working += 1
+                    self._changed.notify_all()
+                    return state.queue.popleft()
                 self._changed.wait(0.5)
-            state.asking = not self._over(pipe)
-            return state.asking
-
-    def _asked(self, pipe: transfer.Pipe) -> _Task | None:
-        """Ask until there is something to do; None when nothing is to be asked for now, or all is over."""
-        state, pause, began = self._state, 0.0, time.monotonic()
-        try:
-            while not self._over(pipe):
-                answer = self._ask() if time.monotonic() >= state.ask_after else None
-                with self._changed:
-                    waiting = time.monotonic() - began < _STARVED and answer is not None and _is_wait(answer)
-                    task = None if waiting else self._take(answer)
-                    if task is not None or state.mine == self._all:
-                        return task
-                    pause = min(_LONGEST_PAUSE, pause * 1.5 + _FIRST_PAUSE)
-                    self._changed.wait(pause)
             return None
-        finally:
-            with self._changed:
-                state.asking = False
-                self._changed.notify_all()
+
+    def _finished(self) -> bool:
+        state = self._state
+        return state.mine == self._all and not state.working and not state.queue
 
     def _over(self, pipe: transfer.Pipe) -> bool:
         return pipe.stopped.is_set() or self._state.error is not None
 
-    def _take(self, answer: dict[str, Any] | None) -> _Task | None:
-        """Make a task of an answer; without a usable one the next run from the image server, one at a time."""
+    def _plan_on(self, pipe: transfer.Pipe) -> None:
+        """Ask the image server what to fetch, ahead of the workers, until all is fetched or over."""
+
+        def ask_on() -> None:
+            state, given = self._state, time.monotonic()
+            while self._may_ask(pipe):
+                answer = self._ask() if time.monotonic() >= state.ask_after else None
+                with self._changed:
+                    self._note(answer)
+                    if self._take(answer, time.monotonic() - given > _STARVED):
+                        given = time.monotonic()
+                        self._changed.notify_all()
+                    self._changed.wait_for(lambda: self._over(pipe) or self._idle(), state.pace)
+
+        self._watch(ask_on)
+
+    def _idle(self) -> bool:
+        """Whether what this machine fetched alone has ended: what is next needs nobody else, and must not wait."""
         state = self._state
-        number = None if answer is None else answer.get("chunk")
-        if isinstance(number, int) and 0 <= number < len(self._plan.extents) and not state.mine >> number & 1:
-            task = _Task(number, (self._plan.extents[number],), fields.text(answer or {}, "giver"))
-        elif state.running or state.mine == self._all:
-            return None
-        else:
-            task = self._run(0 if answer is not None and _is_wait(answer) else _RUN)
-        state.mine |= task.bits
-        state.working += 1
-        state.running = state.running or task.from_run
-        return task
+        return not (state.together or state.running or state.queue)
+
+    def _may_ask(self, pipe: transfer.Pipe) -> bool:
+        """Wait until there is something to ask for or to tell. False when all is fetched, or over."""
+        state = self._state
+        with self._changed:
+            while not self._over(pipe) and not self._finished():
+                if self._room() or ((state.done or state.bad) and time.monotonic() >= state.ask_after):
+                    return True
+                self._changed.wait(0.5)
+            return False
+
+    def _room(self) -> int:
+        """How many more chunks to be told of: as many as are fetched until the answer after the next."""
+        state = self._state
+        if state.mine == self._all:
+            return 0
+        ahead = min(_MOST_AHEAD, 1 + int(WORKERS * state.pace / state.average)) if state.average else 1
+        return max(0, WORKERS + ahead - state.working - len(state.queue))
+
+    def _note(self, answer: dict[str, Any] | None) -> None:
+        """How soon the image server wants to be asked again, and whether other machines get the image, too."""
+        state = self._state
+        if answer is None:
+            state.pace = _LONGEST_PAUSE
+            return
+        wait: object = answer.get("wait")
+        state.together = not answer.get("alone")
+        state.pace = min(max(_PACE, wait), _SILENCE) if isinstance(wait, int | float) else _LONGEST_PAUSE
+
+    def _take(self, answer: dict[str, Any] | None, starved: bool) -> bool:
+        """Put the tasks of an answer into the queue. Without any: the next run from the image server, one at a time, of
+        one chunk only where machines share, which a full link lets wait for answers. Whether there were any.
+        """
+        state, known = self._state, len(self._plan.extents)
+        tasks = [_Task(number, (self._plan.extents[number],), giver) for number, giver in _told(answer, known)]
+        tasks = [task for task in tasks if not state.mine & task.bits]
+        if not tasks and self._room() and not state.queue and not state.running and (starved or not state.together):
+            tasks = [self._run(0 if state.together else _RUN)]
+            state.running = True
+        for task in tasks:
+            state.mine |= task.bits
+            if task.giver:
+                state.queue.append(task)
+            else:  # the image server's place must not stay empty
+                state.queue.appendleft(task)
+        return bool(tasks)
 
     def _run(self, most: int) -> _Task:
         """The first extents that nobody fetches, as far as they touch, one at least and about ``most`` bytes."""
@@ -216,8 +257,7 @@ class Sharing:
             state.working -= 1
             state.running = state.running and not task.from_run
             if seconds is None:
-                state.mine &= ~task.bits
-                state.bad.append(task.giver)
+                self._refuse(task)
                 self._fail()
             else:
                 if task.giver:
@@ -227,13 +267,23 @@ class Sharing:
                 state.done.append(task.first)
             self._changed.notify_all()
 
+    def _refuse(self, failed: _Task) -> None:
+        """Have a chunk, and all that were to come from the same giver, come from elsewhere."""
+        state = self._state
+        from_there = [task for task in state.queue if task.giver == failed.giver]
+        for task in from_there:
+            state.queue.remove(task)
+        for task in (failed, *from_there):
+            state.mine &= ~task.bits
+        state.bad.append(failed.giver)
+
     def _fail(self) -> None:
         """Count a failed giver; after too many in a row the image server is relied on for a while."""
         state = self._state
         enough, rest = (_ENOUGH, _REST) if state.handed else (_ENOUGH_AT_FIRST, _REST_AT_FIRST)
         state.failures += 1
         if state.failures >= enough:
-            state.failures, state.ask_after = 0, time.monotonic() + rest
+            state.failures, state.ask_after, state.together = 0, time.monotonic() + rest, False
             log.line(f"{enough} machines in a row handed nothing on. For {rest:.0f} s none is asked")
 
     def _from_giver(self, task: _Task, pipe: transfer.Pipe) -> float | None:
@@ -259,7 +309,7 @@ class Sharing:
         state, answer = self._state, None
         with self._changed:
             done, state.done, bad, state.bad = state.done, [], state.bad, []
-            mine = state.mine
+            mine, more = state.mine, f"{more}&want={self._room()}"
         for _ in range(2):  # the server drops connections that were idle for long
             found, error = guard.outcome(lambda: self._request(mine, done, bad, more))
             if error is None:
@@ -298,9 +348,20 @@ def fits(plan: chunkmap.ChunkMap) -> bool:
     return 0 < len(plan.extents) <= _MOST_CHUNKS
 
 
-def _is_wait(answer: dict[str, Any]) -> bool:
-    wait: object = answer.get("wait")
-    return isinstance(wait, int | float) and wait > 0
+def _told(answer: dict[str, Any] | None, known: int) -> list[tuple[int, str]]:
+    """Chunks and their givers ("": the image server) of an answer; what is not understood is left out."""
+    if answer is None:
+        return []
+    more = answer.get("more")
+    pairs: list[Any] = [[answer.get("chunk"), answer.get("giver", "")], *(more if isinstance(more, list) else [])]
+    found: dict[int, str] = {}
+    for pair in pairs:
+        match pair:
+            case [int(number), str(giver)] if 0 <= number < known:
+                found.setdefault(number, giver)
+            case _:
+                pass
+    return list(found.items())
 
 
 def _room(roots: settings.Roots) -> int:

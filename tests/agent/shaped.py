@@ -71,6 +71,8 @@ class Rack:
         sh("ip", "-n", self._switch, "link", "set", "sw", "up")
         for number, name in enumerate(self.names):
             self._join(number, name)
+        for name in self.names:
+            self._introduce(name)
         inside = os.open(f"/run/netns/{self.names[0]}", os.O_RDONLY)
         enter(inside)
         os.close(inside)
@@ -87,18 +89,31 @@ class Rack:
         sh("ip", "netns", "add", name)
         sh("ip", "-n", self._switch, "link", "add", f"p{number}", "type", "veth", "peer", "name", "nic", "netns", name)
         sh("ip", "-n", self._switch, "link", "set", f"p{number}", "master", "sw", "up")
-        address = f"10.99.{(number + 1) // 256}.{(number + 1) % 256}/16"
-        sh("ip", "-n", name, "addr", "add", address, "dev", "nic")
+        sh("ip", "-n", name, "link", "set", "nic", "address", _mac(number))
+        sh("ip", "-n", name, "addr", "add", f"{_address(number)}/16", "dev", "nic")
         for link in ("nic", "lo"):
             sh("ip", "-n", name, "link", "set", link, "up")
         for space, link in ((name, "nic"), (self._switch, f"p{number}")):
             shape = ("tbf", "rate", self._rate, "burst", "64kb", "latency", "50ms")
             sh("tc", "-n", space, "qdisc", "add", "dev", link, "root", *shape)
 
+    def _introduce(self, name: str) -> None:
+        """Tell a machine all others' hardware addresses: one kernel learns 1,024, and here it plays all machines."""
+        lines = [f"neigh replace {_address(n)} lladdr {_mac(n)} dev nic nud permanent" for n in range(len(self.names))]
+        subprocess.run(["ip", "-n", name, "-batch", "-"], input="\n".join(lines), text=True, check=True, timeout=60)
+
     def sent(self) -> int:
         """Bytes that have left the controller."""
         found = json.loads(sh("ip", "-j", "-s", "-n", self.names[0], "link", "show", "nic"))
         return int(found[0]["stats64"]["tx"]["bytes"])
+
+
+def _address(number: int) -> str:
+    return f"10.99.{(number + 1) // 256}.{(number + 1) % 256}"
+
+
+def _mac(number: int) -> str:
+    return f"02:00:0a:63:{number // 256:02x}:{number % 256:02x}"
 
 
 @dataclass

@@ -60,12 +60,7 @@ def running(command: list[str], cwd: Path) -> Generator[subprocess.Popen[bytes]]
         try:
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(5)
+            programs.end(process, 5)
 
 
 @pytest.fixture(scope="session")

@@ -29,14 +29,14 @@ def test_the_controller_sends_each_chunk_once_while_others_lack() -> None:
     swarm.answer(question("a"), 0)
     mine = {"a": 0, "b": 0}
     told: list[int] = []
-    for turn in range(6):
+    for turn in range(4):
         name = "ba"[turn % 2]
         answer = swarm.answer(question(name, mine[name]), 0)
         assert answer.giver == ""
         assert answer.chunk is not None
         mine[name] |= 1 << answer.chunk
         told.append(answer.chunk)
-    assert sorted(told) == [0, 1, 2, 3, 4, 5]
+    assert sorted(told) == [0, 1, 2, 3]
     assert swarm.answer(question("a", mine["a"]), 0).wait > 0  # all its places are taken
 
 
@@ -44,23 +44,56 @@ def test_what_somebody_has_comes_from_there_the_rarest_first() -> None:
     swarm = Swarm(8)
     swarm.answer(question("a", 0b11111111, 0b00000011), 0)
     swarm.answer(question("b", 0b11111111, 0b00000001), 0)
-    assert swarm.answer(question("c"), 0) == Answer(1, "a")
-    answer = swarm.answer(question("c", 0b10), 0)
-    assert (answer.chunk, answer.giver) == (0, "b")  # a gives already
+    first = swarm.answer(question("c", 0b10), 0)
+    assert (first.chunk, first.giver) == (0, "a")
+    swarm.answer(question("c", 0b11, done=(0,)), 0)
+    rarest = swarm.answer(question("d"), 0)
+    assert (rarest.chunk, rarest.giver) == (0, "b"), "it has handed on nothing so far"
+    assert swarm.answer(question("d", 0b01), 0).chunk == 1
 
 
 def test_a_giver_is_not_asked_for_more_than_it_can_send() -> None:
-    swarm = Swarm(8)
-    swarm.answer(question("a", 0xFF, 0xFF), 0)
+    swarm = Swarm(20)
+    whole = (1 << 20) - 1
+    swarm.answer(Question("a", 20, whole, whole), 0)
     mine = 0
     givers: list[str] = []
-    for _ in range(6):
-        answer = swarm.answer(question("b", mine), 0)
+    for _ in range(8):
+        answer = swarm.answer(Question("b", 20, mine, 0), 0)
         mine |= 1 << (answer.chunk or 0)
         givers.append(answer.giver)
-    assert givers == ["a"] * 4 + [""] * 2
-    rest = swarm.answer(question("b", mine, done=tuple(range(8))), 0)
+    assert givers == ["a"] * 4 + [""] * 4
+    rest = swarm.answer(Question("b", 20, mine, 0, done=tuple(range(20))), 0)
     assert rest.giver == "a"
+
+
+def test_who_wants_more_is_told_more_and_one_of_them_from_the_controller() -> None:
+    swarm = Swarm(8)
+    swarm.answer(question("a", 0b00001111, 0b00000111), 0)
+    swarm.answer(question("b", 0b00001111, 0b00001000), 0)
+    answer = swarm.answer(question("c", want=5), 0)
+    assert (answer.chunk, answer.giver) == (5, ""), "a chunk that nobody has or fetches"
+    assert sorted(answer.more) == [(0, "a"), (1, "a"), (2, "a"), (3, "b")]
+    assert swarm.answer(question("d", want=2), 0).more[0][1] in {"a", "b"}, "the other's booking bars nobody"
+
+
+def test_places_of_a_machine_that_is_silent_are_given_back() -> None:
+    """One that rests after failures keeps its chunks, and says nothing for as long."""
+    swarm = Swarm(8)
+    swarm.answer(question("b"), 0)
+    mine = 0
+    for _ in range(4):  # all places of the controller
+        mine |= 1 << (swarm.answer(question("a", mine), 0).chunk or 0)
+    assert swarm.answer(question("b"), 5).chunk is None
+    assert swarm.answer(question("b"), 11).chunk is not None
+    assert not swarm.answer(question("a", mine), 12).alone, "and is not forgotten"
+
+
+def test_the_more_machines_the_rarer_each_asks() -> None:
+    swarm = Swarm(8)
+    waits = [swarm.answer(question(str(number)), 0).wait for number in range(90)]
+    assert waits[1] == 0.05
+    assert 0.5 < waits[-1] < 0.7
 
 
 def test_a_giver_that_failed_is_left_alone_for_a_while() -> None:
@@ -122,6 +155,7 @@ def test_a_machine_behind_a_translated_address_is_not_offered() -> None:
     "query",
     ["", "of=8", f"of=0&giver=1-{TOKEN}", f"of=99999999&giver=1-{TOKEN}", f"of=2000000&giver=1-{TOKEN}",
      "of=8&giver=1-short", f"of=8&giver=1-{TOKEN}&mine=xyz", f"of=8&giver=1-{TOKEN}&done=,",
+     f"of=8&giver=1-{TOKEN}&want=-1",
      f"of=8&giver=1-{TOKEN}&{'&'.join(f'a{n}=1' for n in range(30))}"],
 )  # fmt: skip
 def test_nonsense_is_refused(query: str) -> None:

@@ -87,7 +87,7 @@ def _flash(folder: Path) -> dict[str, nvme.Controller]:
 
 def _extra(folder: Path, fabric: nvme_tcp.Target) -> Path:
     """An addition to the ramdisk: hdparm, which erases the disk JUDGED, and the NVMe disks."""
-    start = folder / "extra/root/etc/ingot/start.d"
+    start = folder / "extra" / "root" / "etc" / "ingot" / "start.d"
     start.mkdir(parents=True)
     connect = _CONNECT.format(names=" ".join(fabric.subsystems), port=fabric.port)
     for name, script in (("10-judge", _JUDGE), ("20-connect", connect)):

@@ -58,12 +58,7 @@ def serving(
         _wait_ready(child, folder, port, headers or {})
         yield port
     finally:
-        child.terminate()
-        try:
-            child.wait(20)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait(20)
+        programs.end(child)
 
 
 def _wait_ready(child: subprocess.Popen[bytes], folder: Path, port: int, headers: dict[str, str]) -> None:

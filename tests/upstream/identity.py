@@ -116,12 +116,7 @@ def serving(folder: Path, port: int) -> Generator[Keystone]:
         found.settle()
         yield found
     finally:
-        child.terminate()
-        try:
-            child.wait(20)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait(20)
+        programs.end(child)
 
 
 def _wait_ready(child: subprocess.Popen[bytes], keystone: Keystone, folder: Path) -> None:

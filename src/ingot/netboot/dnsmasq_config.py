@@ -22,7 +22,7 @@ _FILES = {"x64": filenames.X64, "arm64": filenames.ARM64}
 # four bytes where the maker's number belongs (163454, nobody's); the second is the class.
 _HTTP_CLASS6 = "~~,HTTPClient"
 _NO_PROXY = "dhcp-option-force=tag:ipxe,encap:175,176,1b"
-"""iPXE's option no-pxedhcp: without it iPXE waits three seconds for a proxy that might answer, too (ipxe/dhcp.h)."""
+"""iPXE's option no-pxedhcp: without it iPXE goes on asking, for more than two seconds, whether a proxy answers, too."""
 
 
 class Places(msgspec.Struct, frozen=True):

@@ -17,9 +17,15 @@ import msgspec
 
 from ingot.netboot import httpwire
 
-_OWN_PLACES = 6
+_OWN_PLACES = 4
 """Chunks of one image that the controller sends at once: few, so that the first is soon there to be handed on."""
 _GIVER_PLACES = 4
+"""Chunks that a machine is to hand on: few, or newer holders idle; more for who wants more at once."""
+_MOST_WANTED = 32
+_QUESTIONS = 150
+"""Questions a second of all machines of an image: their answers share the controller's link with its chunks."""
+_UNHEARD = 10.0
+"""Seconds after which the places that a silent machine's fetches hold are free again: it may rest, or be gone."""
 _SILENT = 60.0
 """Seconds after which a machine that asked for nothing is forgotten."""
 _SHUNNED = 20.0
@@ -30,7 +36,7 @@ _LOOKS = 48
 """Chunks compared for a choice: of a large image not all are looked at for each question."""
 _STRIDE = 2_654_435_761
 """Each choice begins at another place of the image: a prime near 2^32 divided by the golden ratio."""
-_WAIT = 0.05
+_LEAST_WAIT = 0.05
 _NAME = re.compile(r"[0-9]{1,5}-[0-9a-f]{32}")
 _NUMBERS = re.compile(r"(?:[0-9]{1,7},)*[0-9]{1,7}")
 _BITS = re.compile(r"[0-9a-f]+")
@@ -42,7 +48,7 @@ class Question(msgspec.Struct, frozen=True):
 
     ``giver``: where it hands chunks on (``host port-token``, told only to those who may have the image);
     ``mine``: what it has or is fetching; ``offer``: what it can hand on; ``done``: what ended since its last question;
-    ``bad``: givers that failed it.
+    ``bad``: givers that failed it; ``want``: how many chunks it can be told of at once.
     """
 
     giver: str
@@ -52,18 +58,21 @@ class Question(msgspec.Struct, frozen=True):
     done: tuple[int, ...] = ()
     bad: tuple[str, ...] = ()
     leaves: bool = False
+    want: int = 1
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What to do: fetch ``chunk`` from ``giver`` ("": the controller), or ``wait`` seconds and ask again.
+    """What to do: fetch ``chunk`` from ``giver`` ("": the controller), and ask again after ``wait`` seconds.
 
-    ``alone``: nobody else gets this image now: fetch from the controller as without sharing.
+    ``more``: what to fetch after it, each with its giver, for who wants to be told more than one. ``alone``: nobody
+    else gets this image now: fetch from the controller as without sharing.
     """
 
     chunk: int | None = None
     giver: str = ""
     wait: float = 0.0
     alone: bool = False
+    more: tuple[tuple[int, str], ...] = ()
 
 
 class _Machine(msgspec.Struct):
@@ -106,46 +115,60 @@ class Swarm:
         machine = self._note(asked, now)
         if len(self._machines) == 1:
             return Answer(alone=True)
-        wanted = ((1 << self.count) - 1) & ~asked.mine
-        chosen = self._fresh(wanted) or self._held(asked.giver, machine, wanted) or self._spare(wanted)
-        if chosen is None:
-            return Answer(wait=_WAIT)
-        chunk, giver = chosen
-        machine.fetching[chunk] = giver
-        self._count(giver, 1)
-        machine.mine |= 1 << chunk
-        return Answer(chunk, giver)
+        chosen = self._choose(asked, machine)
+        wait = max(_LEAST_WAIT, len(self._machines) / _QUESTIONS)
+        if not chosen:
+            return Answer(wait=wait)
+        return Answer(*chosen[0], wait, more=tuple(chosen[1:]))
 
-    def _fresh(self, wanted: int) -> tuple[int, str] | None:
-        """The first chunk that nobody has or fetches, from the controller."""
+    def _choose(self, asked: Question, machine: _Machine) -> list[tuple[int, str]]:
+        """Chunks for this machine to fetch, booked; at most one from the controller, for others need it too."""
+        wanted = ((1 << self.count) - 1) & ~asked.mine
+        chosen: list[tuple[int, str]] = []
+        if (fresh := self._fresh(wanted)) >= 0:
+            chosen.append(self._book(machine, fresh, ""))
+        givers = self._givers(asked.giver, machine, wanted)
+        while len(chosen) < asked.want and (held := self._held(givers, wanted & ~machine.mine, asked.want)):
+            chosen.append(self._book(machine, *held))
+        if not chosen and wanted and self._own_giving < _OWN_PLACES:  # its link has nothing better to do
+            chosen.append(self._book(machine, self._rarest(wanted), ""))
+        return chosen
+
+    def _book(self, machine: _Machine, chunk: int, giver: str) -> tuple[int, str]:
+        machine.fetching[chunk] = giver
+        machine.mine |= 1 << chunk
+        self._count(giver, 1)
+        return chunk, giver
+
+    def _fresh(self, wanted: int) -> int:
+        """The first chunk that nobody has or fetches, for the controller to send; -1 without one."""
         if self._own_giving >= _OWN_PLACES:
-            return None
+            return -1
         for machine in self._machines.values():
             wanted &= ~machine.mine
-        return ((wanted & -wanted).bit_length() - 1, "") if wanted else None
+        return (wanted & -wanted).bit_length() - 1
 
-    def _held(self, asker: str, machine: _Machine, wanted: int) -> tuple[int, str] | None:
-        """The rarest of the chunks that somebody with a free place can hand on, from the least busy of those."""
-        givers: list[tuple[int, int, str, int]] = []
-        union = 0
-        for name, other in self._machines.items():
-            if other.giving < _GIVER_PLACES and name != asker and machine.shunned.get(name, 0.0) <= machine.seen:
-                common = other.offer & wanted
-                if common:
-                    givers.append((other.giving, other.gave, name, common))
-                    union |= common
-        if not union:
+    def _givers(self, asker: str, machine: _Machine, wanted: int) -> list[tuple[str, int]]:
+        """Who can hand on any of the chunks, and which of them."""
+        return [
+            (name, common)
+            for name, other in self._machines.items()
+            if name != asker and (common := other.offer & wanted) and machine.shunned.get(name, 0.0) <= machine.seen
+        ]
+
+    def _held(self, givers: list[tuple[str, int]], wanted: int, want: int) -> tuple[int, str] | None:
+        """The rarest of the wanted chunks that the least busy machine has: no machine's link may idle."""
+        free = [
+            (machine.giving, machine.gave, name, common & wanted)
+            for name, common in givers
+            if (machine := self._machines[name]).giving < max(_GIVER_PLACES, want) and common & wanted
+        ]
+        if not free:
             return None
-        chunk = self._rarest(union)
-        _, _, name, _ = min(one for one in givers if one[3] >> chunk & 1)
+        _, _, name, common = min(free)
+        chunk = self._rarest(common)
         self._machines[name].gave = self._turn
         return chunk, name
-
-    def _spare(self, wanted: int) -> tuple[int, str] | None:
-        """The rarest chunk again from the controller, while its link has nothing better to do."""
-        if not wanted or self._own_giving >= _OWN_PLACES:
-            return None
-        return self._rarest(wanted), ""
 
     def _rarest(self, chunks: int) -> int:
         """One of the chunks with the fewest copies, as far as some of them tell."""
@@ -177,8 +200,17 @@ class Swarm:
         if now - self._swept < 1:
             return
         self._swept = now
-        for name in [name for name, machine in self._machines.items() if now - machine.seen > _SILENT]:
-            self._forget(name)
+        for name, machine in list(self._machines.items()):
+            if now - machine.seen > _UNHEARD:
+                self._free(machine)
+            if now - machine.seen > _SILENT:
+                self._forget(name)
+
+    def _free(self, machine: _Machine) -> None:
+        """Give back the places that its fetches hold."""
+        for giver in machine.fetching.values():
+            self._count(giver, -1)
+        machine.fetching.clear()
 
     def _forget(self, name: str) -> None:
         machine = self._machines.pop(name, None)
@@ -186,8 +218,7 @@ class Swarm:
             return
         for chunk in _bits(machine.offer):
             self._copies[chunk] -= 1
-        for giver in machine.fetching.values():
-            self._count(giver, -1)
+        self._free(machine)
 
 
 class Sharing:
@@ -230,6 +261,7 @@ def _parse(request: httpwire.Request) -> Question:
     whole = (1 << int(count)) - 1
     reachable = values.get("host") == request.client  # behind a translated address nobody would find it
     done = _matching(values, "done", _NUMBERS) if "done" in values else ""
+    want = min(int(_matching(values, "want", _COUNT, "1")), _MOST_WANTED)
     return Question(
         f"{request.client} {name}",
         int(count),
@@ -238,6 +270,7 @@ def _parse(request: httpwire.Request) -> Question:
         tuple(int(one) for one in done.split(",") if one),
         tuple(values.get("bad", "").split(",")[:64]),
         "leaves" in values,
+        want,
     )
 
 

@@ -36,6 +36,12 @@ _ALONE = {
     "mariadb": "SELECT GET_LOCK(CONCAT('ingot upgrade ', DATABASE()), %s)",
 }
 
+_UNHURRIED = {
+    "postgresql": f"SET idle_in_transaction_session_timeout = '{_PATIENCE:.0f}s'",
+    "mariadb": f"SET SESSION idle_transaction_timeout = {_PATIENCE:.0f}",
+}
+"""On a busy host much time may pass between two statements of an upgrade, longer than a writer may be silent."""
+
 
 def current(where: Place) -> str | None:
     """The migration the database stands at, None when it is new. Raises errors.StoreDown where it cannot be read."""
@@ -165,6 +171,7 @@ def _migrate_server(connection: Connection) -> None:
 
     On PostgreSQL it is one transaction. MariaDB commits each statement that changes a table, whatever it is told.
     """
+    connection.exec_driver_sql(_UNHURRIED[connection.dialect.name])
     connection.exec_driver_sql("BEGIN")
     stand_alone(connection, _PATIENCE)
     if connection.dialect.name == "mariadb":

@@ -8,13 +8,13 @@ answered while a disk is busy. Source: RFC 7143 (section 11: PDUs, 13: keys).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import socket
 import struct
 from collections.abc import Mapping
 
 from ingot_rack.disks import scsi
+from ingot_rack.disks.listener import Listener
 
 _NOP_OUT, _COMMAND, _TASK, _LOGIN, _TEXT, _DATA_OUT, _LOGOUT = 0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 _NOP_IN, _RESPONSE, _TASK_DONE, _LOGGED_IN, _TEXT_DONE, _DATA_IN, _LOGGED_OUT, _R2T = (
@@ -72,38 +72,19 @@ class Target:
         self.name = name
         self.luns = luns
         self.port = 0
-        self._listener = listener
-        self._server: asyncio.Server | None = None
-        self._sessions: set[asyncio.Task[None]] = set()
+        self._bound = listener
+        self._listener = Listener(lambda reader, writer: _Session(self, reader, writer).run())
 
     def url(self, lun: int) -> str:
         """Where initiators find a disk."""
         return f"iscsi://127.0.0.1:{self.port}/{self.name}/{lun}"
 
     async def __aenter__(self) -> Target:
-        listener = self._listener or socket.create_server(("127.0.0.1", 0))
-        self._server = await asyncio.start_server(self._meet, sock=listener)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._listener.start(self._bound)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for session in list(self._sessions):
-            session.cancel()
-        await asyncio.gather(*self._sessions, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._sessions.add(task)
-        try:
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-                await _Session(self, reader, writer).run()
-        finally:
-            self._sessions.discard(task)
-            writer.close()
+        await self._listener.close()
 
 
 class _Session:

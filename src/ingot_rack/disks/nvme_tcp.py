@@ -8,12 +8,12 @@ commands), 7.4 (TCP transport: PDUs); NVM Express base specification 1.4: 3.1 (p
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import struct
 from collections.abc import Iterable
 
 from ingot_rack.disks import nvme
+from ingot_rack.disks.listener import Listener
 
 _HELLO, _WELCOME, _COMMAND, _RESPONSE, _TO_US, _TO_HOST, _READY = 0x00, 0x01, 0x04, 0x05, 0x06, 0x07, 0x09
 _LAST = 0x04
@@ -52,21 +52,14 @@ class Target:
         self.subsystems = {one.name: one for one in controllers}
         self.port = 0
         self._associations: list[_Association] = []
-        self._server: asyncio.Server | None = None
-        self._queues: set[asyncio.Task[None]] = set()
+        self._listener = Listener(lambda reader, writer: _Queue(self, reader, writer).run())
 
     async def __aenter__(self) -> Target:
-        self._server = await asyncio.start_server(self._meet, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._listener.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for queue in list(self._queues):
-            queue.cancel()
-        await asyncio.gather(*self._queues, return_exceptions=True)
-        await self._server.wait_closed()
+        await self._listener.close()
 
     def find(self, name: str, number: int) -> _Association | None:
         """The association with this number, or a new one (0xffff: any); None when there is none of that name."""
@@ -77,17 +70,6 @@ class Target:
             return None
         self._associations.append(_Association(subsystem, len(self._associations) + 1))
         return self._associations[-1]
-
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._queues.add(task)
-        try:
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-                await _Queue(self, reader, writer).run()
-        finally:
-            self._queues.discard(task)
-            writer.close()
 
 
 class _Queue:
