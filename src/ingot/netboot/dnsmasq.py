@@ -122,6 +122,10 @@ class Dnsmasq:
         if not path.exists():
             _write_host(path, ramdisk.normal_mac(mac))
 
+    def answers(self, mac: str) -> bool:
+        """Whether this MAC address is answered now."""
+        return self._host_file(mac).exists()
+
     def answered(self) -> set[str]:
         """The MAC addresses that are answered now."""
         return {path.name.replace("-", ":") for path in self.hosts.iterdir() if not path.name.startswith(".")}

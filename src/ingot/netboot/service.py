@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ingot.domain import errors
-from ingot.netboot import dhcp, dnsmasq, handouts, hostnet, loaders, media, passes, processors, pxe
+from ingot.netboot import advertise, dhcp, dnsmasq, handouts, hostnet, loaders, media, passes, processors, pxe
 from ingot.netboot.fileserver import FileServer
 from ingot.netboot.handouts import FindImage, Handouts, Sources
 from ingot.settings import Settings
@@ -85,7 +85,7 @@ class Netboot:
         tasks: list[asyncio.Task[None]] = []
         try:
             child = await self._start_dnsmasq()
-            tasks = [] if child is None else [asyncio.create_task(self._tidy(), name="tidying of DHCP"), child]
+            tasks = [] if child is None else [child, *self._beside_dhcp()]
             for task in tasks:
                 task.add_done_callback(_tell_end)
             yield self
@@ -228,6 +228,14 @@ class Netboot:
         if child.done():
             await child
         return child
+
+    def _beside_dhcp(self) -> list[asyncio.Task[None]]:
+        """What else runs while DHCP is served."""
+        tasks = [asyncio.create_task(self._tidy(), name="tidying of DHCP")]
+        if self._network is not None and self._network.version == 4 and self._dnsmasq is not None:
+            no_router = advertise.run(self._network.interface, self._dnsmasq.answers)
+            tasks.append(asyncio.create_task(no_router, name="answers about IPv6 routers"))
+        return tasks
 
     async def _known(self) -> list[str]:
         return [port.address for port in await self._store.read(ports.list_page, Page(limit=_ALL))]
