@@ -5,7 +5,7 @@ One `ingot serve` with SQLite and no setting but where it listens; nodes of pret
 what is measured is the service: its API, its engine, its database. For each verb all nodes are asked over 64
 connections; "wall" is from the first request until none is missing. CPU is the service process's own. Meanwhile another
 connection reads and changes one more node: how long that waits is what a person notices. The load is a process of its
-own.
+own. Beside it upstream's service takes --upstream nodes the same way, without inspection (0: none).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import allocations
 import report
 import service
+import upstream_fleet
 
 LANES = 64
 VERSION = "1.95"
@@ -39,6 +40,7 @@ PATIENCE = 1800.0
 def main() -> None:
     parser = report.parser(__doc__)
     parser.add_argument("--nodes", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--upstream", type=int, default=100)
     wanted = parser.parse_args()
     taking = report.Taking(wanted)
     rows: list[report.Row] = []
@@ -50,12 +52,24 @@ def main() -> None:
             figures[f"memory after {nodes} nodes, MiB (PSS)"] = round(service.pss(pid), 1)
         figures[f"{nodes} nodes to active, s"] = round(sum(row["wall, s"] for row in found if row["verb"] in UP), 2)
         rows += found
+    if wanted.upstream:
+        rows += beside(wanted.upstream, figures)
     usual = USUAL if USUAL in wanted.nodes else wanted.nodes[0]
     first, last = (figures[f"{nodes} nodes to active, s"] / nodes for nodes in (usual, wanted.nodes[-1]))
     figures[f"time per node, {wanted.nodes[-1]} over {usual}"] = round(last / first, 2)
-    lost = sum(row["nodes"] - row["reached their goal"] for row in rows)
+    lost = sum(row["nodes"] - row["reached their goal"] for row in rows if ":" not in row["verb"])
     headline = f"{usual} nodes to active in {figures[f'{usual} nodes to active, s']} s, {lost} lost"
     taking.tell(headline, figures, rows, curves={"x": "nodes", "y": ["wall, s", "CPU per transition, ms"]})
+
+
+def beside(nodes: int, figures: report.Row) -> list[report.Row]:
+    """What upstream's service takes, and how many times ours."""
+    found = upstream_fleet.taken(nodes, VERSION)
+    seconds = sum(row["wall, s"] for row in found if row["verb"].removeprefix("upstream: ") in UP)
+    figures[f"upstream: {nodes} nodes to active, s"] = round(seconds, 2)
+    if (ours := figures.get(f"{nodes} nodes to active, s")) is not None:
+        figures["upstream's time over ours"] = round(seconds / ours, 1)
+    return found
 
 
 def fleet(pid: int, port: int, nodes: int) -> list[report.Row]:
