@@ -23,7 +23,7 @@ from sqlalchemy import Connection, insert, text, update
 from ingot.conductor.periodic import power_sync
 from ingot.domain import hashring, node, runs
 from ingot.store import claims as claim_store
-from ingot.store import nodes, rows, schema, upgrade
+from ingot.store import node_filters, nodes, rows, schema, upgrade
 from ingot.store.engine import Store
 from ingot.store.paging import Page
 from ingot.store.place import Place
@@ -103,7 +103,9 @@ class Site(databases.Fleet):
                 assert abs(len(found) - len(self.uuids) / 2) < len(self.uuids) / 10
             case "page of 1000" | "page deep":
                 marker = self.uuids[-1100] if what == "page deep" else None
-                await store.read(nodes.list_documents, nodes.Filter(), Page(limit=1000, marker=marker), self.document)
+                await store.read(
+                    nodes.list_documents, node_filters.Filter(), Page(limit=1000, marker=marker), self.document
+                )
             case "get":
                 await self.get(store, number)
             case _:

@@ -118,7 +118,9 @@ def console_commands() -> list[tuple[str, str]]:
 def complaint(words: list[str]) -> str | None:
     """Why click would refuse these words after `ingot`, None when it takes them. Runs nothing."""
     command: click.Command = main.root
-    context = click.Context(command, info_name="ingot")
+    # With the program's settings: click remembers a command's help option as it is first asked for.
+    names = main.CONTEXT["help_option_names"]
+    context = click.Context(command, info_name="ingot", help_option_names=names)
     rest = list(words)
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         name = rest.pop(0)

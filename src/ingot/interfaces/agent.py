@@ -167,9 +167,9 @@ def _sign_of_reboot(ctx: Context, since: float) -> str | None:
     if ctx.node.driver_internal_info.get(node.ASKED_AGAIN, 0.0) > since:
         return "asks anew which node it is"
     seen = [ctx.kit.boot.last_seen(mac) for mac in ctx.macs()]
-    return next(
-        (words for found in seen if found for at, words in [found] if at > since and "boot script" in words), None
-    )
+    # After a semicolon it says what one could look at, were it to get no further.
+    signs = (words.partition(";")[0] for found in seen if found for at, words in [found] if at > since)
+    return next((sign for sign in signs if "boot script" in sign), None)
 
 
 async def run_step(ctx: StepContext, word: str, planned: runs.PlannedStep) -> dict[str, object]:
