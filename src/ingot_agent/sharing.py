@@ -282,6 +282,7 @@ class Sharing:
             state.queue.remove(task)
         for task in (failed, *from_there):
             state.mine &= ~task.bits
+            state.done.append(task.first)  # it may be fetched elsewhere before the image server is asked again
         state.bad.append(failed.giver)
 
     def _fail(self) -> None:
@@ -323,8 +324,8 @@ class Sharing:
                 answer = found
                 break
         if answer is None:
-            state.ask_after = max(state.ask_after, time.monotonic() + _SILENCE)
             with self._changed:  # told again: what the server believes to be under way holds a place there
+                state.ask_after = max(state.ask_after, time.monotonic() + _SILENCE)
                 state.done, state.bad = (done + state.done)[-_MOST_TOLD:], (bad + state.bad)[-_MOST_TOLD:]
         return answer
 

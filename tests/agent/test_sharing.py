@@ -188,6 +188,10 @@ def test_what_an_unheard_question_told_is_told_again(
             together._ask()  # pyright: ignore[reportPrivateUsage] - as above
             assert state.done == list(range(100 - left, 100))
             assert state.bad == ["giver"] * bool(left)
+        failed = sharing._Task(2, plan.extents[2:3], "giver")  # pyright: ignore[reportPrivateUsage] - as above
+        state.mine, state.working = failed.bits, 1
+        together._end(failed, None)  # pyright: ignore[reportPrivateUsage] - as above
+        assert (state.mine, state.done, state.bad) == (0, [2], ["giver"]), "it holds no place, wherever it comes from"
         together.close()
 
 
