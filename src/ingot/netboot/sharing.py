@@ -48,7 +48,8 @@ class Question(msgspec.Struct, frozen=True):
 
     ``giver``: where it hands chunks on (``host port-token``, told only to those who may have the image);
     ``mine``: what it has or is fetching; ``offer``: what it can hand on; ``done``: what ended since its last question;
-    ``bad``: givers that failed it; ``want``: how many chunks it can be told of at once.
+    ``bad``: givers that failed it; ``want``: how many chunks it can be told of at once, None from an agent of the
+    version before, which takes one and understands ``wait`` as that there is none.
     """
 
     giver: str
@@ -58,7 +59,7 @@ class Question(msgspec.Struct, frozen=True):
     done: tuple[int, ...] = ()
     bad: tuple[str, ...] = ()
     leaves: bool = False
-    want: int = 1
+    want: int | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -119,16 +120,16 @@ class Swarm:
         wait = max(_LEAST_WAIT, len(self._machines) / _QUESTIONS)
         if not chosen:
             return Answer(wait=wait)
-        return Answer(*chosen[0], wait, more=tuple(chosen[1:]))
+        return Answer(*chosen[0], 0.0 if asked.want is None else wait, more=tuple(chosen[1:]))
 
     def _choose(self, asked: Question, machine: _Machine) -> list[tuple[int, str]]:
         """Chunks for this machine to fetch, booked; at most one from the controller, for others need it too."""
-        wanted = ((1 << self.count) - 1) & ~asked.mine
+        wanted, most = ((1 << self.count) - 1) & ~asked.mine, 1 if asked.want is None else asked.want
         chosen: list[tuple[int, str]] = []
         if (fresh := self._fresh(wanted)) >= 0:
             chosen.append(self._book(machine, fresh, ""))
         givers = self._givers(asked.giver, machine, wanted)
-        while len(chosen) < asked.want and (held := self._held(givers, wanted & ~machine.mine, asked.want)):
+        while len(chosen) < most and (held := self._held(givers, wanted & ~machine.mine, most)):
             chosen.append(self._book(machine, *held))
         if not chosen and wanted and self._own_giving < _OWN_PLACES:  # its link has nothing better to do
             chosen.append(self._book(machine, self._rarest(wanted), ""))
@@ -261,7 +262,7 @@ def _parse(request: httpwire.Request) -> Question:
     whole = (1 << int(count)) - 1
     reachable = values.get("host") == request.client  # behind a translated address nobody would find it
     done = _matching(values, "done", _NUMBERS) if "done" in values else ""
-    want = min(int(_matching(values, "want", _COUNT, "1")), _MOST_WANTED)
+    want = min(int(_matching(values, "want", _COUNT)), _MOST_WANTED) if "want" in values else None
     return Question(
         f"{request.client} {name}",
         int(count),
