@@ -216,9 +216,8 @@ def _by_themselves(group: Group, wanted: Wishes) -> tuple[bool, str]:
             return False, ""
         how = nvme.erase([disk.name for disk in group.disks], group.alone)
         return how is not None, how or " (its own erase takes other namespaces of its controller, too)"
-    if (
-        first.tran == "usb"
-    ):  # the bridge answers in the disk's stead, ends commands that take long, or forgets passwords
+    if first.tran == "usb":
+        # The bridge answers in the disk's stead, ends commands that take long, or forgets passwords.
         return False, " (its own erase is not asked for behind a USB bridge)"
     how = ata.erase(first.name) if wanted.ata else None
     return how is not None, how or ""

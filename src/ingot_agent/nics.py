@@ -1,6 +1,6 @@
 """The machine's network interfaces, in the words of Ironic's inventory.
 
-May not: change an interface. Invariant: only interfaces with a device behind them count.
+May not: give an interface an address. Invariant: only interfaces with a device behind them count.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def interfaces(roots: settings.Roots) -> list[dict[str, Any]]:
 
 def is_up(name: str, roots: settings.Roots) -> bool:
     """Whether an interface is switched on, with a link or without."""
-    return bool(int(sysfile.read(f"{roots.sys}/class/net/{name}/flags") or "0", 16) & _UP)
+    return bool(_flags(name, roots) & _UP)
 
 
 def all_up(roots: settings.Roots) -> None:
@@ -105,12 +105,17 @@ def all_up(roots: settings.Roots) -> None:
         return
     for name in names(roots):
         if not is_up(name, roots):
-            try:
-                with open(f"{roots.proc}/sys/net/ipv6/conf/{name}/accept_ra", "w", encoding="ascii") as file:
-                    file.write("0")
-            except OSError:
-                pass  # a kernel without IPv6
-            _set_flags(name, _UP)
+            switch_on(name, roots)
+
+
+def switch_on(name: str, roots: settings.Roots) -> None:
+    """Switch one interface on; it takes no routes."""
+    try:
+        with open(f"{roots.proc}/sys/net/ipv6/conf/{name}/accept_ra", "w", encoding="ascii") as file:
+            file.write("0")
+    except OSError:
+        pass  # a kernel without IPv6
+    _set_flags(name, _flags(name, roots) | _UP)
 
 
 def all_down(roots: settings.Roots) -> None:
@@ -122,6 +127,11 @@ def all_down(roots: settings.Roots) -> None:
         return
     for name in names(roots):
         _set_flags(name, 0)
+
+
+def _flags(name: str, roots: settings.Roots) -> int:
+    """Those that an order holds (16 bits): what an order leaves out, as being heard by many, is switched off."""
+    return int(sysfile.read(f"{roots.sys}/class/net/{name}/flags") or "0", 16) & 0xFFFF
 
 
 def _set_flags(name: str, flags: int) -> None:

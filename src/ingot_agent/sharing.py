@@ -73,6 +73,7 @@ class _State:
     ask_after: float = 0.0
     pace: float = _PACE
     together: bool = False
+    heard: bool = False
     done: list[int] = field(default_factory=list[int])
     bad: list[str] = field(default_factory=list[str])
     error: Exception | None = None
@@ -177,20 +178,21 @@ class Sharing:
         def ask_on() -> None:
             state, given = self._state, time.monotonic()
             while self._may_ask(pipe):
-                answer = self._ask() if time.monotonic() >= state.ask_after else None
+                answer = (self._ask() if time.monotonic() >= state.ask_after else None) or {}
+                told = _told(answer, len(self._plan.extents))
                 with self._changed:
-                    self._note(answer)
-                    if self._take(answer, time.monotonic() - given > _STARVED):
+                    self._note(answer, told)
+                    if self._take(told, time.monotonic() - given > _STARVED):
                         given = time.monotonic()
                         self._changed.notify_all()
-                    self._changed.wait_for(lambda: self._over(pipe) or self._idle(), state.pace)
+                    self._changed.wait_for(lambda: self._over(pipe) or self._finished() or self._idle(), state.pace)
 
         self._watch(ask_on)
 
     def _idle(self) -> bool:
         """Whether what this machine fetched alone has ended: what is next needs nobody else, and must not wait."""
         state = self._state
-        return not (state.together or state.running or state.queue)
+        return not ((state.together and state.heard) or state.running or state.queue)
 
     def _may_ask(self, pipe: transfer.Pipe) -> bool:
         """Wait until there is something to ask for or to tell. False when all is fetched, or over."""
@@ -210,24 +212,29 @@ class Sharing:
         ahead = min(_MOST_AHEAD, 1 + int(WORKERS * state.pace / state.average)) if state.average else 1
         return max(0, WORKERS + ahead - state.working - len(state.queue))
 
-    def _note(self, answer: dict[str, Any] | None) -> None:
-        """How soon the image server wants to be asked again, and whether other machines get the image, too."""
-        state = self._state
-        if answer is None:
-            state.pace = _LONGEST_PAUSE
-            return
-        wait: object = answer.get("wait")
-        state.together = not answer.get("alone")
-        state.pace = min(max(_PACE, wait), _SILENCE) if isinstance(wait, int | float) else _LONGEST_PAUSE
+    def _note(self, answer: dict[str, Any], told: list[tuple[int, str]]) -> None:
+        """How soon the image server wants to be asked again, and whether other machines get the image, too.
 
-    def _take(self, answer: dict[str, Any] | None, starved: bool) -> bool:
+        A server of the version before says a chunk or how long to wait, not both.
+        """
+        state, wait = self._state, answer.get("wait")
+        seconds = wait if isinstance(wait, int | float) else _PACE if told else None
+        state.heard = seconds is not None or bool(answer.get("alone"))
+        if state.heard and time.monotonic() >= state.ask_after:  # else nobody is relied on, whatever comes late
+            state.together = not answer.get("alone")
+        state.pace = _LONGEST_PAUSE if seconds is None else min(max(_PACE, seconds), _SILENCE)
+
+    def _take(self, told: list[tuple[int, str]], starved: bool) -> bool:
         """Put the tasks of an answer into the queue. Without any: the next run from the image server, one at a time, of
         one chunk only where machines share, which a full link lets wait for answers. Whether there were any.
+
+        Where machines share, who was answered waits for others' chunks until it starves.
         """
-        state, known = self._state, len(self._plan.extents)
-        tasks = [_Task(number, (self._plan.extents[number],), giver) for number, giver in _told(answer, known)]
+        state = self._state
+        tasks = [_Task(number, (self._plan.extents[number],), giver) for number, giver in told]
         tasks = [task for task in tasks if not state.mine & task.bits]
-        if not tasks and self._room() and not state.queue and not state.running and (starved or not state.together):
+        alone = starved or not state.together or not state.heard
+        if not tasks and self._room() and not state.queue and not state.running and alone:
             tasks = [self._run(0 if state.together else _RUN)]
             state.running = True
         for task in tasks:
@@ -275,6 +282,7 @@ class Sharing:
             state.queue.remove(task)
         for task in (failed, *from_there):
             state.mine &= ~task.bits
+            state.done.append(task.first)  # it may be fetched elsewhere before the image server is asked again
         state.bad.append(failed.giver)
 
     def _fail(self) -> None:
@@ -316,8 +324,8 @@ class Sharing:
                 answer = found
                 break
         if answer is None:
-            state.ask_after = max(state.ask_after, time.monotonic() + _SILENCE)
             with self._changed:  # told again: what the server believes to be under way holds a place there
+                state.ask_after = max(state.ask_after, time.monotonic() + _SILENCE)
                 state.done, state.bad = (done + state.done)[-_MOST_TOLD:], (bad + state.bad)[-_MOST_TOLD:]
         return answer
 
@@ -348,10 +356,8 @@ def fits(plan: chunkmap.ChunkMap) -> bool:
     return 0 < len(plan.extents) <= _MOST_CHUNKS
 
 
-def _told(answer: dict[str, Any] | None, known: int) -> list[tuple[int, str]]:
+def _told(answer: dict[str, Any], known: int) -> list[tuple[int, str]]:
     """Chunks and their givers ("": the image server) of an answer; what is not understood is left out."""
-    if answer is None:
-        return []
     more = answer.get("more")
     pairs: list[Any] = [[answer.get("chunk"), answer.get("giver", "")], *(more if isinstance(more, list) else [])]
     found: dict[int, str] = {}

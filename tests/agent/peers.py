@@ -112,14 +112,15 @@ class Images(Served):
     ``pace``: bytes a second of an answer. ``state["spoils"]`` answers longer than ``state["spoil_beyond"]`` bytes begin
     with a wrong byte, before any breaks. ``state["refusals"]``: that many requests get a 503.
     ``state["misplaced"]``: a part that does not begin the file begins that many bytes later than asked.
-    ``any_query``: bodies by path, whatever query follows it.
+    ``any_query``: bodies by path, whatever query follows it; ``asked``: paths without it, as they were asked for.
     """
 
     def __init__(self, files: dict[str, bytes], *, breaks: int = 0, break_after: int = 1 << 20, pace: int = 0) -> None:
         self.files = files
         self.ranges: list[str] = []
         self.any_query: dict[str, bytes] = {}
-        any_query = self.any_query
+        self.asked: list[str] = []
+        any_query, asked = self.any_query, self.asked
         self.connections: set[tuple[str, int]] = set()
         ranges, connections = self.ranges, self.connections
         state = {"breaks": breaks, "spoils": 0, "spoil_beyond": 0, "refusals": 0, "misplaced": 0}
@@ -134,7 +135,8 @@ class Images(Served):
 
             def do_GET(self) -> None:
                 connections.add(self.client_address)
-                body = files.get(self.path) or any_query.get(self.path.partition("?")[0])
+                asked.append(self.path.partition("?")[0])
+                body = files.get(self.path) or any_query.get(asked[-1])
                 if body is None or state["refusals"]:
                     self.send_response(404 if body is None else 503)
                     state["refusals"] -= body is not None

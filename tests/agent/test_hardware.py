@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -229,6 +231,15 @@ def test_an_ipv6_address_counts_once_it_is_usable(tmp_path: Path) -> None:
     for flags, address in (("40", "fe80::5054:ff:feaa:bbcc"), ("80", "fd00:22:8::2a")):  # 40: looked for twice, still
         table.write_text(f"{local}fd00002200080000000000000000002a 02 80 00 {flags}     eth0\n")
         assert nics.ipv6("eth0", roots) == address
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+def test_an_interface_that_is_switched_on_stays_otherwise_as_it_is() -> None:
+    program = "from ingot_agent import nics, settings; nics.switch_on('cable', settings.Roots())"
+    script = 'mount -t sysfs none /sys && ip link add cable type veth && "$0" -c "$1" && ip -j link show cable'
+    command = ["unshare", "--net", "--mount", "sh", "-ec", script, sys.executable, program]
+    shown = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout
+    assert {"UP", "MULTICAST", "BROADCAST"} <= set(json.loads(shown)[0]["flags"])
 
 
 def test_a_partner_that_hangs_up_is_a_sentence() -> None:

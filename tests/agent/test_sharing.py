@@ -149,6 +149,31 @@ def test_without_a_usable_answer_the_image_comes_as_without_sharing(tmp_path: Pa
     assert machine.disk.read_bytes()[: len(body)] == body
 
 
+def test_a_server_that_stops_answering_is_not_waited_for(tmp_path: Path) -> None:
+    """It said that others get the image, too, and nothing of what to fetch; then it knows of no sharing any more."""
+    source = tmp_path / "i.raw"
+    shaped.make_image(source, 6)
+    body = source.read_bytes()
+    chunks = peers.chunk_map(body, shaped.PIECE)
+    with peers.Images({"/i.raw": body, "/i.map": chunks}) as images:
+        told = {"url": images.url("/i.map"), "digest": peers.digest(chunks), "sources": images.url("/sources")}
+        order = {"urls": [images.url("/i.raw")], "disk_format": "raw", "ingot_chunks": told}
+        images.any_query["/sources"] = b'{"wait": 0.1}'
+        machine = shaped.Machine("", tmp_path / "disk", order, timeout=2)
+        report = asyncio.run(run(machine, len(body), lambda: forget(images), within=30))
+    assert "error" not in report
+    assert machine.disk.read_bytes()[: len(body)] == body
+
+
+def forget(images: peers.Images) -> None:
+    """Answer one question more about sources, and none after it."""
+    end = time.monotonic() + 20
+    while "/sources" not in images.asked:
+        assert time.monotonic() < end, "nobody asked"
+        threading.Event().wait(0.01)
+    del images.any_query["/sources"]
+
+
 def test_what_an_unheard_question_told_is_told_again(
     disk: tuple[blockdev.Device, chunkmap.ChunkMap, bytes], tmp_path: Path
 ) -> None:
@@ -163,13 +188,22 @@ def test_what_an_unheard_question_told_is_told_again(
             together._ask()  # pyright: ignore[reportPrivateUsage] - as above
             assert state.done == list(range(100 - left, 100))
             assert state.bad == ["giver"] * bool(left)
+        failed = sharing._Task(2, plan.extents[2:3], "giver")  # pyright: ignore[reportPrivateUsage] - as above
+        state.mine, state.working = failed.bits, 1
+        together._end(failed, None)  # pyright: ignore[reportPrivateUsage] - as above
+        assert (state.mine, state.done, state.bad) == (0, [2], ["giver"]), "it holds no place, wherever it comes from"
         together.close()
 
 
-async def run(machine: shaped.Machine, size: int) -> dict[str, Any]:
+async def run(
+    machine: shaped.Machine, size: int, meanwhile: Callable[[], None] | None = None, within: float = 60
+) -> dict[str, Any]:
     try:
         await machine.start(size + MIB)
-        return await machine.write(60)
+        writing = asyncio.create_task(machine.write(within))
+        if meanwhile:
+            await asyncio.to_thread(meanwhile)
+        return await writing
     finally:
         machine.end()
 

@@ -77,6 +77,14 @@ def test_who_wants_more_is_told_more_and_one_of_them_from_the_controller() -> No
     assert swarm.answer(question("d", want=2), 0).more[0][1] in {"a", "b"}, "the other's booking bars nobody"
 
 
+def test_an_agent_of_the_version_before_takes_a_wait_for_no_chunk() -> None:
+    swarm = Swarm(8)
+    swarm.answer(question("a"), 0)
+    answer = swarm.answer(question("b"), 0)
+    assert (answer.chunk, answer.wait) == (0, 0.0)
+    assert swarm.answer(question("b", want=1), 0).wait > 0
+
+
 def test_places_of_a_machine_that_is_silent_are_given_back() -> None:
     """One that rests after failures keeps its chunks, and says nothing for as long."""
     swarm = Swarm(8)
@@ -91,7 +99,7 @@ def test_places_of_a_machine_that_is_silent_are_given_back() -> None:
 
 def test_the_more_machines_the_rarer_each_asks() -> None:
     swarm = Swarm(8)
-    waits = [swarm.answer(question(str(number)), 0).wait for number in range(90)]
+    waits = [swarm.answer(question(str(number), want=1), 0).wait for number in range(90)]
     assert waits[1] == 0.05
     assert 0.5 < waits[-1] < 0.7
 

@@ -8,6 +8,7 @@ restart or a lie costs time and never bytes.
 
 from __future__ import annotations
 
+import heapq
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -48,7 +49,8 @@ class Question(msgspec.Struct, frozen=True):
 
     ``giver``: where it hands chunks on (``host port-token``, told only to those who may have the image);
     ``mine``: what it has or is fetching; ``offer``: what it can hand on; ``done``: what ended since its last question;
-    ``bad``: givers that failed it; ``want``: how many chunks it can be told of at once.
+    ``bad``: givers that failed it; ``want``: how many chunks it can be told of at once, None from an agent of the
+    version before, which takes one and understands ``wait`` as that there is none.
     """
 
     giver: str
@@ -58,7 +60,7 @@ class Question(msgspec.Struct, frozen=True):
     done: tuple[int, ...] = ()
     bad: tuple[str, ...] = ()
     leaves: bool = False
-    want: int = 1
+    want: int | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,6 +92,10 @@ class _Machine(msgspec.Struct):
     fetching: dict[int, str] = msgspec.field(default_factory=dict[int, str])
 
 
+_Giver = tuple[int, int, str, int]
+"""How busy one is, the turn in which it was last chosen, its name, and which of the wanted chunks it has."""
+
+
 class Swarm:
     """All machines that get one image of ``count`` chunks now."""
 
@@ -119,17 +125,17 @@ class Swarm:
         wait = max(_LEAST_WAIT, len(self._machines) / _QUESTIONS)
         if not chosen:
             return Answer(wait=wait)
-        return Answer(*chosen[0], wait, more=tuple(chosen[1:]))
+        return Answer(*chosen[0], 0.0 if asked.want is None else wait, more=tuple(chosen[1:]))
 
     def _choose(self, asked: Question, machine: _Machine) -> list[tuple[int, str]]:
         """Chunks for this machine to fetch, booked; at most one from the controller, for others need it too."""
-        wanted = ((1 << self.count) - 1) & ~asked.mine
+        wanted, most = ((1 << self.count) - 1) & ~asked.mine, 1 if asked.want is None else asked.want
         chosen: list[tuple[int, str]] = []
         if (fresh := self._fresh(wanted)) >= 0:
             chosen.append(self._book(machine, fresh, ""))
         givers = self._givers(asked.giver, machine, wanted)
-        while len(chosen) < asked.want and (held := self._held(givers, wanted & ~machine.mine, asked.want)):
-            chosen.append(self._book(machine, *held))
+        while len(chosen) < most and (held := self._held(machine, givers, wanted & ~machine.mine, most)):
+            chosen.append(held)
         if not chosen and wanted and self._own_giving < _OWN_PLACES:  # its link has nothing better to do
             chosen.append(self._book(machine, self._rarest(wanted), ""))
         return chosen
@@ -148,27 +154,27 @@ class Swarm:
             wanted &= ~machine.mine
         return (wanted & -wanted).bit_length() - 1
 
-    def _givers(self, asker: str, machine: _Machine, wanted: int) -> list[tuple[str, int]]:
-        """Who can hand on any of the chunks, and which of them."""
-        return [
-            (name, common)
+    def _givers(self, asker: str, machine: _Machine, wanted: int) -> list[_Giver]:
+        """A heap of those who can hand on any of the chunks."""
+        found = [
+            (other.giving, other.gave, name, common)
             for name, other in self._machines.items()
             if name != asker and (common := other.offer & wanted) and machine.shunned.get(name, 0.0) <= machine.seen
         ]
+        heapq.heapify(found)
+        return found
 
-    def _held(self, givers: list[tuple[str, int]], wanted: int, want: int) -> tuple[int, str] | None:
-        """The rarest of the wanted chunks that the least busy machine has: no machine's link may idle."""
-        free = [
-            (machine.giving, machine.gave, name, common & wanted)
-            for name, common in givers
-            if (machine := self._machines[name]).giving < max(_GIVER_PLACES, want) and common & wanted
-        ]
-        if not free:
-            return None
-        _, _, name, common = min(free)
-        chunk = self._rarest(common)
-        self._machines[name].gave = self._turn
-        return chunk, name
+    def _held(self, machine: _Machine, givers: list[_Giver], wanted: int, want: int) -> tuple[int, str] | None:
+        """Book the rarest of the wanted chunks that the least busy machine has: no machine's link may idle."""
+        while givers and givers[0][0] < max(_GIVER_PLACES, want):
+            _, _, name, common = heapq.heappop(givers)
+            if common & wanted:
+                booked = self._book(machine, self._rarest(common & wanted), name)
+                giver = self._machines[name]
+                giver.gave = self._turn
+                heapq.heappush(givers, (giver.giving, giver.gave, name, common))
+                return booked
+        return None
 
     def _rarest(self, chunks: int) -> int:
         """One of the chunks with the fewest copies, as far as some of them tell."""
@@ -261,7 +267,7 @@ def _parse(request: httpwire.Request) -> Question:
     whole = (1 << int(count)) - 1
     reachable = values.get("host") == request.client  # behind a translated address nobody would find it
     done = _matching(values, "done", _NUMBERS) if "done" in values else ""
-    want = min(int(_matching(values, "want", _COUNT, "1")), _MOST_WANTED)
+    want = min(int(_matching(values, "want", _COUNT)), _MOST_WANTED) if "want" in values else None
     return Question(
         f"{request.client} {name}",
         int(count),
