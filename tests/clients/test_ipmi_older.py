@@ -123,6 +123,22 @@ async def test_who_was_let_in_by_md5_does_not_send_the_password_later(pool: Ipmi
     assert await chassis.power_state(pool, target(fleet)) is False
 
 
+async def test_that_md5_let_us_in_outlasts_a_long_silence(fleet: Any) -> None:
+    """Else who drops packets for as long as a BMC of no use is remembered would be told the password then."""
+    pool = IpmiPool(idle=0.1, listen=0)
+    await chassis.power_state(pool, target(fleet))
+    async with asyncio.timeout(5):
+        while pool.kept_sessions:
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.3)  # in which the pool looks six times what it may forget
+    bmc(fleet).codes = (STRAIGHT, NONE)
+    try:
+        with pytest.raises(errors.Misbehaved, match="let us in with MD5 before"):
+            await chassis.power_state(pool, target(fleet))
+    finally:
+        await pool.close()
+
+
 async def test_privileges(pool: IpmiPool, fleet: Any) -> None:
     one = target(fleet, privilege=Privilege.USER)
     assert await chassis.power_state(pool, one) is False
