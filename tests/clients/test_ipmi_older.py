@@ -234,6 +234,12 @@ async def test_behind_the_bmc(pool: IpmiPool, fleet: Any) -> None:
         await chassis.power_state(pool, target(fleet, bridge=Bridge(6, 0x74)))
 
 
+async def test_a_message_too_long_for_it(pool: IpmiPool, fleet: Any) -> None:
+    with pytest.raises(errors.Invalid, match="messages of 255 bytes at most, and this has 256"):
+        await pool.raw(target(fleet), 0x06, 0x01, bytes(249))
+    assert await chassis.power_state(pool, target(fleet)) is False
+
+
 async def test_no_serial_over_lan(fleet: Any) -> None:
     with pytest.raises(errors.NotSupported, match=r"came with IPMI 2\.0"):
         await sol.open_line(target(fleet))
