@@ -106,6 +106,25 @@ def test_a_terminal_gets_a_table_with_a_bar() -> None:
     assert second == "✘ n2 no DHCP request seen"
 
 
+def test_a_bar_gives_way_and_never_wraps() -> None:
+    live = board.LiveBoard()
+    name = "a-machine-with-a-long-name-in-rack-12"
+    live.put(name, board.Line("wait call-back | writing", done=50e6, total=100e6))
+    live.put("n2", board.Line("rests", board.Mark.DONE))
+    told = [bare(line) for line in live.render(59)]
+    assert max(map(len, told)) <= 59
+    assert [line.count("━") for line in told if "━" in line or "·" in line] == [9]
+
+
+def test_the_rule_of_a_narrow_table_is_below_its_whole_head() -> None:
+    rows = [
+        [drawing.Cell("provision state"), drawing.Cell("power state")],
+        [drawing.Cell("active"), drawing.Cell("on")],
+    ]
+    told = [bare(line) for line in drawing.columns(rows, 18, 2, headed=True)]
+    assert told == ["provisio  power", "n state   state", "─" * 18, "active    on"]
+
+
 def test_a_small_terminal_shows_what_moves_and_all_of_it_in_the_end() -> None:
     lines = board.LiveBoard()
     for number in range(500):
