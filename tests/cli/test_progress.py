@@ -164,12 +164,30 @@ with board.opened() as lines:
 
 
 def test_a_board_in_a_terminal_is_drawn_over_itself() -> None:
-    """A real terminal of 40 columns; what is sent to it is carried out as a terminal does."""
+    """What is sent to the terminal is carried out as a terminal does."""
+    sent = sent_to_terminal("xterm")
+    assert screen(sent) == [
+        "something that stays",
+        "✔ n1 active",
+        "✘ n2 a reason that is much longer",
+        "     than this terminal is wide",
+    ]
+    assert "writing" in sent
+
+
+def test_a_terminal_that_cannot_draw_gets_plain_lines() -> None:
+    sent = sent_to_terminal("dumb")
+    assert "\x1b" not in sent
+    assert [line.partition("] ")[2] for line in sent.splitlines()][:2] == ["n1: writing", "something that stays"]
+
+
+def sent_to_terminal(kind: str) -> str:
+    """What a board sends to a real terminal of 40 columns, whose TERM is ``kind``."""
     leader, follower = pty.openpty()
     termios.tcsetwinsize(follower, (12, 40))
     variables = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
     command = [sys.executable, "-c", _BOARD]
-    with subprocess.Popen(command, stdout=follower, env={**variables, "TERM": "xterm"}) as child:
+    with subprocess.Popen(command, stdout=follower, env={**variables, "TERM": kind}) as child:
         os.close(follower)
         sent = b""
         with contextlib.suppress(OSError):  # what Linux answers once nobody holds the other end
@@ -177,13 +195,7 @@ def test_a_board_in_a_terminal_is_drawn_over_itself() -> None:
                 sent += part
         assert child.wait(30) == 0
     os.close(leader)
-    assert screen(sent.decode()) == [
-        "something that stays",
-        "✔ n1 active",
-        "✘ n2 a reason that is much longer",
-        "     than this terminal is wide",
-    ]
-    assert b"writing" in sent
+    return sent.decode()
 
 
 def screen(sent: str) -> list[str]:

@@ -37,9 +37,14 @@ def size() -> os.terminal_size:
     return shutil.get_terminal_size()
 
 
+def is_dumb() -> bool:
+    """Whether the terminal knows no control sequences (an editor's shell, a log)."""
+    return os.environ.get("TERM") == "dumb"
+
+
 def styled(text: str, style: str) -> str:
     """The text in a style, unless the environment asks for none (NO_COLOR, TERM=dumb)."""
-    if not style or not text or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if not style or not text or os.environ.get("NO_COLOR") or is_dumb():
         return text
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
 
