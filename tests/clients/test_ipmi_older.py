@@ -234,6 +234,25 @@ async def test_behind_the_bmc(pool: IpmiPool, fleet: Any) -> None:
         await chassis.power_state(pool, target(fleet, bridge=Bridge(6, 0x74)))
 
 
+async def test_an_answer_cut_short(pool: IpmiPool) -> None:
+    """Said to the first question already: it is named, not taken for a refusal with the code of success."""
+
+    class Curt(asyncio.DatagramProtocol):
+        def connection_made(self, transport: Any) -> None:
+            self.way = transport
+
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            head, tail = bytes((0x81, data[15] | 4)), bytes((0x20, data[18], data[19], 0))
+            message = b"".join((head, bytes((-sum(head) & 0xFF,)), tail, bytes((-sum(tail) & 0xFF,))))
+            self.way.sendto(data[:13] + bytes((len(message),)) + message, addr)
+
+    way, _ = await asyncio.get_running_loop().create_datagram_endpoint(Curt, ("127.0.0.1", 0))
+    one = Target("127.0.0.1", way.get_extra_info("sockname")[1], version=Version.V15)
+    with pytest.raises(errors.Misbehaved, match="a malformed answer to IPMI command 06/38"):
+        await chassis.power_state(pool, one)
+    way.close()
+
+
 async def test_a_message_too_long_for_it(pool: IpmiPool, fleet: Any) -> None:
     with pytest.raises(errors.Invalid, match="messages of 255 bytes at most, and this has 256"):
         await pool.raw(target(fleet), 0x06, 0x01, bytes(249))
