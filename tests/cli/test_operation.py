@@ -86,7 +86,10 @@ def test_the_settings_file_is_for_who_runs_the_service(run: Run, tmp_path: Path,
     assert {path.stat().st_uid for path in data.rglob("*")} == {12345}
 
 
-@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "https://127.0.0.1:"), ("::", "https://[::1]:")])
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("0.0.0.0", "https://127.0.0.1:"), ("::", "https://[::1]:"), ("fd00::7", "https://[fd00::7]:")],
+)
 def test_init_names_an_address_that_can_be_called(run: Run, place: list[str], host: str, url: str) -> None:
     assert f"export INGOT_URL={url}6385 " in run("init", *place, "--set", f"host={host}").stdout
 

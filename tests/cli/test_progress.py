@@ -106,6 +106,25 @@ def test_a_terminal_gets_a_table_with_a_bar() -> None:
     assert second == "✘ n2 no DHCP request seen"
 
 
+def test_a_bar_gives_way_and_never_wraps() -> None:
+    live = board.LiveBoard()
+    name = "a-machine-with-a-long-name-in-rack-12"
+    live.put(name, board.Line("wait call-back | writing", done=50e6, total=100e6))
+    live.put("n2", board.Line("rests", board.Mark.DONE))
+    told = [bare(line) for line in live.render(59)]
+    assert max(map(len, told)) <= 59
+    assert [line.count("━") for line in told if "━" in line or "·" in line] == [9]
+
+
+def test_the_rule_of_a_narrow_table_is_below_its_whole_head() -> None:
+    rows = [
+        [drawing.Cell("provision state"), drawing.Cell("power state")],
+        [drawing.Cell("active"), drawing.Cell("on")],
+    ]
+    told = [bare(line) for line in drawing.columns(rows, 18, 2, headed=True)]
+    assert told == ["provisio  power", "n state   state", "─" * 18, "active    on"]
+
+
 def test_a_small_terminal_shows_what_moves_and_all_of_it_in_the_end() -> None:
     lines = board.LiveBoard()
     for number in range(500):
@@ -145,12 +164,30 @@ with board.opened() as lines:
 
 
 def test_a_board_in_a_terminal_is_drawn_over_itself() -> None:
-    """A real terminal of 40 columns; what is sent to it is carried out as a terminal does."""
+    """What is sent to the terminal is carried out as a terminal does."""
+    sent = sent_to_terminal("xterm")
+    assert screen(sent) == [
+        "something that stays",
+        "✔ n1 active",
+        "✘ n2 a reason that is much longer",
+        "     than this terminal is wide",
+    ]
+    assert "writing" in sent
+
+
+def test_a_terminal_that_cannot_draw_gets_plain_lines() -> None:
+    sent = sent_to_terminal("dumb")
+    assert "\x1b" not in sent
+    assert [line.partition("] ")[2] for line in sent.splitlines()][:2] == ["n1: writing", "something that stays"]
+
+
+def sent_to_terminal(kind: str) -> str:
+    """What a board sends to a real terminal of 40 columns, whose TERM is ``kind``."""
     leader, follower = pty.openpty()
     termios.tcsetwinsize(follower, (12, 40))
     variables = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
     command = [sys.executable, "-c", _BOARD]
-    with subprocess.Popen(command, stdout=follower, env={**variables, "TERM": "xterm"}) as child:
+    with subprocess.Popen(command, stdout=follower, env={**variables, "TERM": kind}) as child:
         os.close(follower)
         sent = b""
         with contextlib.suppress(OSError):  # what Linux answers once nobody holds the other end
@@ -158,13 +195,7 @@ def test_a_board_in_a_terminal_is_drawn_over_itself() -> None:
                 sent += part
         assert child.wait(30) == 0
     os.close(leader)
-    assert screen(sent.decode()) == [
-        "something that stays",
-        "✔ n1 active",
-        "✘ n2 a reason that is much longer",
-        "     than this terminal is wide",
-    ]
-    assert b"writing" in sent
+    return sent.decode()
 
 
 def screen(sent: str) -> list[str]:

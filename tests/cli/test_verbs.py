@@ -88,6 +88,15 @@ def test_waiting_has_an_end(run: Run, url: str) -> None:
     assert "verifying" in result.stderr
 
 
+def test_why_one_failed_is_told_though_another_takes_too_long(run: Run, url: str) -> None:
+    enrol(run, url, "lost", "-i", "fake_fault=power.get", "-i", "fake_fault_text=it is gone")
+    enrol(run, url, "slower", "-i", "fake_delay=60")
+    assert run("node", "manage", "lost", "--wait", url=url).exit_code == 1
+    assert run("node", "manage", "slower", url=url).exit_code == 0
+    with pytest.raises(errors.TimedOut, match=r"slower: verifying.*; lost: enroll: .*it is gone"):
+        following.follow(api.Client(url), ["slower", "lost"], 0.5, reasons=False)
+
+
 def test_waiting_ends_at_its_deadline_though_the_api_is_gone() -> None:
     gone = api.Client("http://127.0.0.1:1", timeout=5)
     began = time.monotonic()

@@ -123,6 +123,22 @@ async def test_who_was_let_in_by_md5_does_not_send_the_password_later(pool: Ipmi
     assert await chassis.power_state(pool, target(fleet)) is False
 
 
+async def test_that_md5_let_us_in_outlasts_a_long_silence(fleet: Any) -> None:
+    """Else who drops packets for as long as a BMC of no use is remembered would be told the password then."""
+    pool = IpmiPool(idle=0.1, listen=0)
+    await chassis.power_state(pool, target(fleet))
+    async with asyncio.timeout(5):
+        while pool.kept_sessions:
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.3)  # in which the pool looks six times what it may forget
+    bmc(fleet).codes = (STRAIGHT, NONE)
+    try:
+        with pytest.raises(errors.Misbehaved, match="let us in with MD5 before"):
+            await chassis.power_state(pool, target(fleet))
+    finally:
+        await pool.close()
+
+
 async def test_privileges(pool: IpmiPool, fleet: Any) -> None:
     one = target(fleet, privilege=Privilege.USER)
     assert await chassis.power_state(pool, one) is False
@@ -216,6 +232,31 @@ async def test_behind_the_bmc(pool: IpmiPool, fleet: Any) -> None:
     assert [await chassis.power_state(pool, one) for one in (way, target(fleet))] == [True, False]
     with pytest.raises(errors.Unreachable, match="nobody answers at that bus address"):
         await chassis.power_state(pool, target(fleet, bridge=Bridge(6, 0x74)))
+
+
+async def test_an_answer_cut_short(pool: IpmiPool) -> None:
+    """Said to the first question already: it is named, not taken for a refusal with the code of success."""
+
+    class Curt(asyncio.DatagramProtocol):
+        def connection_made(self, transport: Any) -> None:
+            self.way = transport
+
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            head, tail = bytes((0x81, data[15] | 4)), bytes((0x20, data[18], data[19], 0))
+            message = b"".join((head, bytes((-sum(head) & 0xFF,)), tail, bytes((-sum(tail) & 0xFF,))))
+            self.way.sendto(data[:13] + bytes((len(message),)) + message, addr)
+
+    way, _ = await asyncio.get_running_loop().create_datagram_endpoint(Curt, ("127.0.0.1", 0))
+    one = Target("127.0.0.1", way.get_extra_info("sockname")[1], version=Version.V15)
+    with pytest.raises(errors.Misbehaved, match="a malformed answer to IPMI command 06/38"):
+        await chassis.power_state(pool, one)
+    way.close()
+
+
+async def test_a_message_too_long_for_it(pool: IpmiPool, fleet: Any) -> None:
+    with pytest.raises(errors.Invalid, match="messages of 255 bytes at most, and this has 256"):
+        await pool.raw(target(fleet), 0x06, 0x01, bytes(249))
+    assert await chassis.power_state(pool, target(fleet)) is False
 
 
 async def test_no_serial_over_lan(fleet: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ingot.domain import spelling
@@ -32,3 +34,12 @@ def test_what_looks_like_the_drivers_own_is_told_without_a_guess() -> None:
 @pytest.mark.parametrize("key", [*KNOWN, "deploy_kernel", "rescue_ramdisk", "redfish_address", "console_port"])
 def test_what_others_read_is_no_slip(key: str) -> None:
     assert spelling.slips("ipmi", [key], KNOWN) == ""
+
+
+def test_of_many_keys_a_few_are_looked_at_and_fewer_told() -> None:
+    """Callers may send as many as a request holds, and as long ones."""
+    began = time.monotonic()
+    told = spelling.slips("ipmi", [*(f"ipmi_{number}" for number in range(60_000)), "ipmi_" + "x" * 100_000], KNOWN)
+    assert time.monotonic() - began < 2, "all of them take ten times as long"
+    assert told.count("is not a property") == 5
+    assert spelling.slips("ipmi", ["ipmi_" + "x" * 100_000], KNOWN) == ""

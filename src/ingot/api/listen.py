@@ -24,7 +24,7 @@ import uvicorn
 from ingot.api import auth, dispatch, origin, patience, server
 from ingot.deps import Deps
 from ingot.domain import errors
-from ingot.netboot import hostnet
+from ingot.netboot import dhcp, hostnet
 from ingot.netboot import service as netboot
 from ingot.settings import Settings
 from ingot.telemetry import process
@@ -111,7 +111,7 @@ async def _prepare(
         (_server(one, identity.context if identity and wanted.is_wanted(settings, address) else None, most), sock)
         for one, address, sock in places
     ]
-    url = f"{wanted.scheme(settings, settings.host)}://{settings.host}:{settings.port}"
+    url = f"{wanted.scheme(settings, settings.host)}://{dhcp.url_host(settings.host)}:{settings.port}"
     _log.info("API ready", url=url, agents_on=agents)
     return servers, identity
 

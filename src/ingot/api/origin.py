@@ -11,6 +11,7 @@ import ipaddress
 import re
 
 from ingot.domain import errors
+from ingot.netboot import dhcp
 from ingot.settings import Settings
 
 HEADERS = frozenset(
@@ -29,8 +30,7 @@ class Origins:
         self._proxied = settings.proxy_headers
         self._proxies = [_network(text) for text in settings.proxies]
         self._public = (settings.public_url or "").rstrip("/")
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self._fallback = f"{host}:{settings.port}"
+        self._fallback = f"{dhcp.url_host(settings.host)}:{settings.port}"
 
     def base(self, scheme: str, headers: dict[str, str]) -> str:
         """What links begin with: what the proxy says, or else the setting, or else scheme and Host header."""

@@ -22,8 +22,6 @@ from ingot.cli import drawing
 _AGAIN_AFTER = 30.0
 _REFRESH = 0.25
 _QUARTERS = 4
-_BAR = 20
-_FULL, _EMPTY = "\N{BOX DRAWINGS HEAVY HORIZONTAL}", "\N{MIDDLE DOT}"
 
 
 class Mark(StrEnum):
@@ -138,16 +136,15 @@ class LiveBoard:
 
 def _cells(name: str, line: Line) -> list[drawing.Cell]:
     sign, style = _SIGNS[line.mark]
-    bar = "" if line.part is None else _FULL * round(line.part * _BAR) + _EMPTY * (_BAR - round(line.part * _BAR))
     story = drawing.Cell(line.text + amount(line), "red" if line.mark is Mark.FAILED else "")
     since = drawing.Cell(passed(line, time.monotonic()).lstrip(), "dim")
-    return [drawing.Cell(sign, style), drawing.Cell(name, "bold"), story, drawing.Cell(bar, "cyan"), since]
+    return [drawing.Cell(sign, style), drawing.Cell(name, "bold"), story, drawing.bar(line.part, "cyan"), since]
 
 
 @contextlib.contextmanager
 def opened() -> Generator[Board]:
     """The board that fits standard output, open until the block ends."""
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() or drawing.is_dumb():
         yield PlainBoard()
         return
     board, ended = LiveBoard(), threading.Event()

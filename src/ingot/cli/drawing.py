@@ -1,7 +1,8 @@
 """Text on a terminal: aligned columns whose words wrap, colours, and a few last lines that are drawn again and again.
 
 Why by hand: it is all that was used of a library which was 6 MiB in four packages. May not: know what is drawn.
-Invariant: no line is wider than asked for, and a control character in a text never reaches the terminal.
+Invariant: no line is wider than asked for, while each column gets four places, and a control character in a cell never
+reaches the terminal.
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ from typing import NamedTuple, TextIO
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _LEAST = 4
 """Characters below which a column does not give way."""
+_BAR = 20
+_FULL, _EMPTY = "\N{BOX DRAWINGS HEAVY HORIZONTAL}", "\N{MIDDLE DOT}"
 
 
 class Cell(NamedTuple):
-    """A text and its style: one of bold, dim, red, green, yellow, cyan, or "" for none."""
+    """A text and its style: one of bold, dim, red, green, yellow, cyan, or "" for none.
+
+    ``part``: it is a bar as wide as its column, so much of which (0 to 1) is full; ``text`` only says how wide at most.
+    """
 
     text: str
     style: str = ""
+    part: float | None = None
 
 
 def size() -> os.terminal_size:
@@ -30,26 +37,43 @@ def size() -> os.terminal_size:
     return shutil.get_terminal_size()
 
 
+def is_dumb() -> bool:
+    """Whether the terminal knows no control sequences (an editor's shell, a log)."""
+    return os.environ.get("TERM") == "dumb"
+
+
 def styled(text: str, style: str) -> str:
     """The text in a style, unless the environment asks for none (NO_COLOR, TERM=dumb)."""
-    if not style or not text or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if not style or not text or os.environ.get("NO_COLOR") or is_dumb():
         return text
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
 
 
-def columns(rows: Sequence[Sequence[Cell]], width: int, gap: int) -> list[str]:
-    """Rows as lines of aligned cells; where they are too wide, the widest columns give way and their words wrap."""
+def bar(part: float | None, style: str) -> Cell:
+    """A bar of usual length, so much of which is full; nothing for None."""
+    return Cell("" if part is None else " " * _BAR, style, part)
+
+
+def columns(rows: Sequence[Sequence[Cell]], width: int, gap: int, *, headed: bool = False) -> list[str]:
+    """Rows as lines of aligned cells; where they are too wide, the widest columns give way and their words wrap.
+
+    ``headed``: with a rule below the first row.
+    """
     if not rows:
         return []
-    cleaned = [[Cell(_cleaned(cell.text), cell.style) for cell in row] for row in rows]
+    cleaned = [[cell._replace(text=_cleaned(cell.text)) for cell in row] for row in rows]
     widths = [max(_width(cell.text) for cell in column) for column in zip(*cleaned, strict=True)]
     widths = _narrowed(widths, width - gap * (len(widths) - 1))
-    return [line for row in cleaned for line in _lines(row, widths, gap)]
+    drawn = [_lines(row, widths, gap) for row in cleaned]
+    if headed:
+        whole = sum(widths) + gap * (len(widths) - 1)
+        drawn.insert(1, [styled("\N{BOX DRAWINGS LIGHT HORIZONTAL}" * whole, "dim")])
+    return [line for lines in drawn for line in lines]
 
 
 def _lines(row: Sequence[Cell], widths: Sequence[int], gap: int) -> list[str]:
     """A row: as many lines as its tallest cell."""
-    stacks = [_wrapped(cell.text, width) for cell, width in zip(row, widths, strict=True)]
+    stacks = [_stacked(cell, width) for cell, width in zip(row, widths, strict=True)]
     found: list[str] = []
     for number in range(max(map(len, stacks))):
         line, owed = "", 0
@@ -66,6 +90,14 @@ def _narrowed(widths: list[int], room: int) -> list[int]:
     while sum(found) > room and max(found) > _LEAST:
         found[found.index(max(found))] -= 1
     return found
+
+
+def _stacked(cell: Cell, width: int) -> list[str]:
+    """The lines of a cell."""
+    if cell.part is None:
+        return _wrapped(cell.text, width)
+    full = round(cell.part * width)
+    return [_FULL * full + _EMPTY * (width - full)]
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -45,7 +45,7 @@ def follow(
             if not forever and all(one.resting for one in seen.values()):
                 return seen
             if time.monotonic() > deadline:
-                raise _too_late(list(seen.values()), timeout)
+                raise _too_late(list(seen.values()), timeout, reasons=reasons)
             pause.wait(INTERVAL)
 
 
@@ -84,9 +84,10 @@ def _look(client: api.Client, name: str, deadline: float, pause: threading.Event
             pause.wait(INTERVAL)
 
 
-def _too_late(seen: list[Progress], timeout: float) -> errors.TimedOut:
-    busy = "; ".join(f"{one.name}: {one.told()}" for one in seen if not one.resting)
+def _too_late(seen: list[Progress], timeout: float, *, reasons: bool) -> errors.TimedOut:
+    """``reasons``: why one failed was told already."""
+    told = [one for one in seen if not one.resting or (one.failed and not reasons)]
     return errors.TimedOut(
-        f"Not done after {board.duration(timeout)}: {busy}",
+        f"Not done after {board.duration(timeout)}: {'; '.join(f'{one.name}: {one.told()}' for one in told)}",
         hint='The work goes on; see it with "ingot node watch", or end it with "ingot node abort".',
     )

@@ -138,10 +138,11 @@ def _give_to_owner(data: Path, new_settings: Path | None) -> None:
 
 
 def _tell_next(file: Path, settings: Settings) -> None:
+    from ingot.netboot import dhcp
     from ingot.tls import wanted
 
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # all addresses are no URL's
-    where = f"{wanted.scheme(settings, settings.host)}://{host}:{settings.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # all addresses are no URL's
+    where = f"{wanted.scheme(settings, settings.host)}://{dhcp.url_host(host)}:{settings.port}"
     usual = file == configuration.usual_file()
     option = "" if usual else f" --config {file}"
     lines = [

@@ -87,8 +87,7 @@ def _draw(titles: list[str], cells: list[list[str]]) -> None:
         titles, *cells = [one[:at] + one[at + 1 :] for one in (titles, *cells)]
     rows = [[drawing.Cell(title, "bold") for title in titles]]
     rows += [[drawing.Cell(one, _style(one)) for one in line] for line in cells]
-    head, *lines = drawing.columns(rows, room, _GAP)
-    click.echo("\n".join([head, drawing.styled("\N{BOX DRAWINGS LIGHT HORIZONTAL}" * min(width, room), "dim"), *lines]))
+    click.echo("\n".join(drawing.columns(rows, room, _GAP, headed=True)))
 
 
 def _is_named(titles: list[str], cells: list[list[str]]) -> bool:

@@ -12,6 +12,7 @@ import copy
 
 from ingot.clients import fence
 from ingot.clients.ipmi import asking, clear_login, codec, completion, login, refusals
+from ingot.clients.ipmi.clear import Auth
 from ingot.clients.ipmi.session import NoWay, Session
 from ingot.clients.ipmi.target import Target, Version
 from ingot.clients.ipmi.transport import Transports
@@ -48,8 +49,8 @@ class Bmc:
 
     @property
     def idle(self) -> bool:
-        """Whether it holds no session and nobody waits for it."""
-        return self._session is None and not self._lock.locked()
+        """Whether it may be forgotten: no session, nobody waits, and it never let us in by MD5: that has to last."""
+        return self._session is None and not self._lock.locked() and self._agreed is not Auth.MD5
 
     @property
     def entered(self) -> bool:

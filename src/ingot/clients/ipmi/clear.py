@@ -16,9 +16,11 @@ from typing import NamedTuple
 from ingot.clients.ipmi import codec
 from ingot.clients.ipmi.session import Session
 from ingot.clients.ipmi.transport import Peer, Transport
+from ingot.domain import errors
 
 CODE_LENGTH = 16
 LAST_SEQUENCE = 0xFFFFFFFF
+LONGEST = 0xFF  # bytes: the length is one
 _HEADER = struct.Struct("<4sBII")
 _NUMBERS = struct.Struct("<I")
 
@@ -63,7 +65,9 @@ class ClearSession(Session):
         self._terms = terms
 
     def seal(self, message: bytes) -> bytes:
-        """The message with its number and code."""
+        """The message with its number and code. Raises ``errors.Invalid`` for one that its length has no room for."""
+        if len(message) > LONGEST:
+            raise errors.Invalid(f"IPMI 1.5 carries messages of {LONGEST} bytes at most, and this has {len(message)}.")
         terms = self._terms
         number = terms.sequence or 1  # 0 is for packets outside a session
         self._terms = terms._replace(sequence=number + 1 if number < LAST_SEQUENCE else 1)

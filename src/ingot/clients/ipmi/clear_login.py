@@ -41,8 +41,7 @@ class ClearLogin(asking.Asker[clear.ClearSession]):
         raise refusals.proof_unanswered(self._target, sum(PROOF_TRIES))
 
     def _choose(self, answer: bytes) -> Auth:
-        if answer[0] != completion.SUCCESS or len(answer) < 3:
-            raise completion.failure(self._target.name, codec.NETFN_APP, asking.AUTH_CAPABILITIES, answer[0])
+        self._accept(asking.AUTH_CAPABILITIES, answer, 3)
         auth = next((one for one in clear.BEST_FIRST if answer[2] & 1 << one), None)
         if auth is None:
             raise refusals.not_older(self._target, answer[2])
