@@ -114,7 +114,9 @@ class Claims:
             room = min(room, more) if more > 0 else room
             share = msgspec.structs.replace(share, begun=more <= 0)
         taken = await self._deps.store.run(claim_store.claim, self._owner, now, lease, room, share)
-        due = None if len(taken) == room else await self._deps.store.read(claim_store.next_wake, lease, share)
+        due = None
+        with contextlib.suppress(errors.Unreachable):  # what is taken is not to be dropped for it
+            due = None if len(taken) == room else await self._deps.store.read(claim_store.next_wake, lease, share)
         return taken, _LONGEST_SLEEP if due is None else due - self._deps.clock()
 
     async def _work(self, lease: run_store.Lease, taken: Taken | None) -> None:
