@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import re
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, exc, text
 
 from ingot.domain import errors
 from ingot.store import node_filters, paging, units, upgrade
@@ -126,6 +127,19 @@ async def test_a_unit_with_wrong_sql_fails_alone(store: Store) -> None:
     assert await store.read(names) == ["good"]
 
 
+async def test_a_unit_that_goes_on_after_a_refused_statement_is_told_done_only_where_it_is(store: Store) -> None:
+    """PostgreSQL answers a COMMIT with ROLLBACK then, which is no error to its driver."""
+
+    def twice(connection: Connection) -> None:
+        put(connection, "twice")
+        with contextlib.suppress(exc.IntegrityError):
+            put(connection, "twice")
+
+    [outcome] = await asyncio.gather(store.run(twice), return_exceptions=True)
+    assert isinstance(outcome, errors.StoreDown | None)
+    assert await store.read(names) == ([] if outcome else ["twice"])
+
+
 async def test_many_tasks_and_threads_lose_nothing(store: Store) -> None:
     def other_loop(part: int) -> None:
         async def work() -> None:
@@ -210,10 +224,10 @@ async def test_a_server_that_hangs_up_or_is_none_is_told_each_time_anew(kind: st
 def test_a_connection_lost_within_a_unit_is_told_as_that() -> None:
     def lose(connection: Connection) -> None:
         connection.invalidate()
-        raise sqlalchemy.exc.OperationalError("SELECT 1", {}, OSError("cut off"))
+        raise exc.OperationalError("SELECT 1", {}, OSError("cut off"))
 
     with sqlalchemy.create_engine("sqlite://").connect() as connection:
-        with pytest.raises(sqlalchemy.exc.OperationalError, match="cut off"):
+        with pytest.raises(exc.OperationalError, match="cut off"):
             units.attempt(connection, lambda there: units.attempt(there, lose, "within"))
         connection.rollback()
 
