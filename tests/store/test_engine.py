@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -80,9 +81,10 @@ async def test_a_failing_unit_rolls_back_alone_and_the_others_of_its_group_stay(
 
 
 async def test_a_unit_is_run_again_only_where_something_is_to_be_taken_back(store: Store) -> None:
-    gate, called = asyncio.Event(), Counter[str]()
+    gate, held, called = asyncio.Event(), threading.Event(), Counter[str]()
 
     def hold(_connection: Connection) -> None:
+        held.set()
         time_limit = time.monotonic() + 5
         while not gate.is_set() and time.monotonic() < time_limit:
             os.sched_yield()
@@ -95,8 +97,9 @@ async def test_a_unit_is_run_again_only_where_something_is_to_be_taken_back(stor
 
     for failing in (False, True):
         gate.clear()
+        held.clear()
         blocker = asyncio.ensure_future(store.run(hold))
-        await asyncio.sleep(0)
+        assert await asyncio.to_thread(held.wait, 5)  # in a group of its own, so that the others share the next one
         units = [
             asyncio.ensure_future(store.run(count, f"good-{failing}")),
             asyncio.ensure_future(store.run(count, f"refused-{failing}", refuse=True)),
