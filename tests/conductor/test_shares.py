@@ -19,7 +19,7 @@ from ingot.deps import Deps
 from ingot.domain import errors, hashring, ids, power, runs
 from ingot.services import provisioning
 from ingot.store import claims as claim_store
-from ingot.store import conductors, history, nodes
+from ingot.store import conductors, history, nodes, power_runs
 from ingot.store import runs as run_store
 from ingot.store.paging import Page
 
@@ -65,15 +65,16 @@ async def test_a_group_is_worked_on_by_its_conductors_alone(deps: Deps) -> None:
             assert (await stand.ended(deps, uuid, 30)).status == runs.Status.SUCCEEDED
 
 
-async def test_who_takes_up_nothing_new_takes_up_what_others_wait_for(deps: Deps) -> None:
-    asked, awaited = await stand.add_node(deps), await stand.add_node(deps)
+async def test_who_takes_up_nothing_new_takes_up_what_other_runs_wait_for(deps: Deps) -> None:
+    asked, switched, awaited = [await stand.add_node(deps) for _ in range(3)]
     await provisioning.request(deps, asked, "active", {})
-    await provisioning.request_power(deps, awaited, power.Target.ON)
+    await provisioning.request_power(deps, switched, power.Target.ON)
+    await deps.store.run(power_runs.open_power, awaited, power.Target.ON, None, deps.clock())  # as a run does it
     share = msgspec.structs.replace(_share(deps, ""), begun=True)
     [lease] = await deps.store.run(claim_store.claim, "b/1", deps.clock() + 1, 9.0, 9, share)
     assert lease.node_uuid == awaited
-    [lease] = await deps.store.run(claim_store.claim, "b/1", deps.clock() + 1, 9.0, 9, _share(deps, ""))
-    assert lease.node_uuid == asked
+    leases = await deps.store.run(claim_store.claim, "b/1", deps.clock() + 1, 9.0, 9, _share(deps, ""))
+    assert {lease.node_uuid for lease in leases} == {asked, switched}
 
 
 async def test_what_its_own_conductor_leaves_lying_is_taken_a_lease_later(deps: Deps) -> None:

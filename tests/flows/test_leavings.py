@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from flows import stand
 from ingot.deps import Deps
 from ingot.domain import errors, runs, states
 from ingot.interfaces.network import VIF
-from ingot.services import provisioning
+from ingot.services import allocations, provisioning, traits
+from ingot.store import allocations as allocation_store
 from ingot.store import claims as claim_store
 from ingot.store import nodes, ports
 from ingot.store import runs as run_store
@@ -97,3 +103,52 @@ async def test_only_a_waiting_run_gives_way(tmp_path: Path) -> None:
         await deps.store.run(nodes.change_if, uuid, {}, provision_state=S.WAIT_CALL_BACK)
         with pytest.raises(errors.Locked):
             await provisioning.request(deps, uuid, "deleted", {})
+
+
+async def test_units_that_are_run_twice_leave_what_they_leave_once(tmp_path: Path) -> None:
+    """Beside each of them others fail after they have written, so that the whole group is taken back and run again."""
+    undisturbed = await lived(tmp_path / "undisturbed")
+    calls = Counter[str]()
+
+    def spoil(connection: Connection, uuid: str) -> None:
+        calls["spoilt"] += 1
+        nodes.change(connection, uuid, description="never seen")
+        raise errors.Conflict("after it wrote")
+
+    async def keep_spoiling(deps: Deps) -> None:
+        uuid = await stand.add_node(deps)
+        while True:
+            with contextlib.suppress(errors.Conflict):
+                await deps.store.run(spoil, uuid)
+            calls["told"] += 1
+
+    assert await lived(tmp_path / "disturbed", keep_spoiling) == undisturbed
+    assert calls["spoilt"] > calls["told"] > 20
+
+
+async def lived(folder: Path, *beside: Callable[[Deps], Coroutine[Any, Any, None]]) -> dict[str, Any]:
+    """What there is to see of a node that was deployed, changed and taken down."""
+    folder.mkdir()
+    async with stand.site(folder) as deps, stand.conductor(deps):
+        noise = [asyncio.create_task(each(deps)) for each in beside * 3]
+        uuid = await stand.add_node(deps, resource_class="small")
+        wanted = allocations.draft({"resource_class": "small", "name": "one"}, 60)
+        made = await allocations.create(deps, wanted)
+        await stand.until(lambda: deps.store.read(has_its_node, made.uuid), 30)
+        for verb in ("active", "deleted"):
+            await traits.add(deps, uuid, f"CUSTOM_{verb.upper()}")
+            await provisioning.request(deps, uuid, verb, {})
+            await stand.ended(deps, uuid, 30)
+        for task in noise:
+            task.cancel()
+        found = await stand.get_node(deps, uuid)
+        return {
+            "journal": await stand.journal(deps, uuid),
+            "events": await stand.events(deps, uuid),
+            "node": (found.provision_state, found.traits, found.instance_uuid, found.description),
+            "effects": stand.effects(folder, uuid),
+        }
+
+
+def has_its_node(connection: Connection, uuid: str) -> bool:
+    return allocation_store.get(connection, uuid).node_uuid is not None

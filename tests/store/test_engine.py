@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import re
@@ -10,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -17,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, exc, text
 
 from ingot.domain import errors
 from ingot.store import node_filters, paging, units, upgrade
@@ -79,9 +81,10 @@ async def test_a_failing_unit_rolls_back_alone_and_the_others_of_its_group_stay(
 
 
 async def test_a_unit_is_run_again_only_where_something_is_to_be_taken_back(store: Store) -> None:
-    gate, called = asyncio.Event(), Counter[str]()
+    gate, held, called = asyncio.Event(), threading.Event(), Counter[str]()
 
     def hold(_connection: Connection) -> None:
+        held.set()
         time_limit = time.monotonic() + 5
         while not gate.is_set() and time.monotonic() < time_limit:
             os.sched_yield()
@@ -94,8 +97,9 @@ async def test_a_unit_is_run_again_only_where_something_is_to_be_taken_back(stor
 
     for failing in (False, True):
         gate.clear()
+        held.clear()
         blocker = asyncio.ensure_future(store.run(hold))
-        await asyncio.sleep(0)
+        assert await asyncio.to_thread(held.wait, 5)  # in a group of its own, so that the others share the next one
         units = [
             asyncio.ensure_future(store.run(count, f"good-{failing}")),
             asyncio.ensure_future(store.run(count, f"refused-{failing}", refuse=True)),
@@ -124,6 +128,19 @@ async def test_a_unit_with_wrong_sql_fails_alone(store: Store) -> None:
     assert isinstance(bad, errors.Unreachable)
     assert "nowhere" in bad.message
     assert await store.read(names) == ["good"]
+
+
+async def test_a_unit_that_goes_on_after_a_refused_statement_is_told_done_only_where_it_is(store: Store) -> None:
+    """PostgreSQL answers a COMMIT with ROLLBACK then, which is no error to its driver."""
+
+    def twice(connection: Connection) -> None:
+        put(connection, "twice")
+        with contextlib.suppress(exc.IntegrityError):
+            put(connection, "twice")
+
+    [outcome] = await asyncio.gather(store.run(twice), return_exceptions=True)
+    assert isinstance(outcome, errors.StoreDown | None)
+    assert await store.read(names) == ([] if outcome else ["twice"])
 
 
 async def test_many_tasks_and_threads_lose_nothing(store: Store) -> None:
@@ -210,10 +227,10 @@ async def test_a_server_that_hangs_up_or_is_none_is_told_each_time_anew(kind: st
 def test_a_connection_lost_within_a_unit_is_told_as_that() -> None:
     def lose(connection: Connection) -> None:
         connection.invalidate()
-        raise sqlalchemy.exc.OperationalError("SELECT 1", {}, OSError("cut off"))
+        raise exc.OperationalError("SELECT 1", {}, OSError("cut off"))
 
     with sqlalchemy.create_engine("sqlite://").connect() as connection:
-        with pytest.raises(sqlalchemy.exc.OperationalError, match="cut off"):
+        with pytest.raises(exc.OperationalError, match="cut off"):
             units.attempt(connection, lambda there: units.attempt(there, lose, "within"))
         connection.rollback()
 

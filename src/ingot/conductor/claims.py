@@ -100,7 +100,7 @@ class Claims:
         return self._deps.clock() - self._looked_at
 
     async def _claim(self, room: int) -> tuple[list[run_store.Lease], float]:
-        """The runs taken, and in how many seconds the next one is due unless there may be more now."""
+        """The runs taken, and in how many seconds to look again at the latest."""
         self._rung.clear()
         self._looked_at = now = self._deps.clock()
         if self._draining:
@@ -114,7 +114,11 @@ class Claims:
             room = min(room, more) if more > 0 else room
             share = msgspec.structs.replace(share, begun=more <= 0)
         taken = await self._deps.store.run(claim_store.claim, self._owner, now, lease, room, share)
-        due = None if len(taken) == room else await self._deps.store.read(claim_store.next_wake, lease, share)
+        if len(taken) == room:
+            return taken, 0.0
+        due = None
+        with contextlib.suppress(errors.Unreachable):  # what is taken is not to be dropped for it
+            due = await self._deps.store.read(claim_store.next_wake, lease, share)
         return taken, _LONGEST_SLEEP if due is None else due - self._deps.clock()
 
     async def _work(self, lease: run_store.Lease, taken: Taken | None) -> None:

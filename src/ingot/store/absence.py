@@ -7,7 +7,7 @@ being worked on lost is reckoned when it is taken up (``flows/deaths.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -70,7 +70,7 @@ class Gift(NamedTuple):
     memo: dict[str, Any]
 
 
-def give(connection: Connection, gifts: Iterable[Gift]) -> set[run_store.Lease]:
+def give(connection: Connection, gifts: Sequence[Gift]) -> set[run_store.Lease]:
     """Give each its own; those whose run another conductor has, which get nothing."""
     lost: set[run_store.Lease] = set()
     for one in gifts:

@@ -36,8 +36,6 @@ _TOGETHER = 500
 """Rows that one statement names."""
 _OF_THE_DEAD, _LEFT = -1.0, -2.0
 """Leases of runs that nobody has because their owner is gone, or left in the middle; 0 where it gave them back."""
-_AWAITED = (runs.Kind.POWER, runs.Kind.ORDER)
-"""Kinds of short runs that another run may wait for."""
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -51,7 +49,7 @@ class Share(msgspec.Struct, frozen=True):
     slots: tuple[str, ...] | None = None
     held: frozenset[str] = frozenset()
     begun: bool = False
-    """None but those that somebody has taken up before, and those that others may wait for."""
+    """None but those that somebody has taken up before, and those that another run asked for and may wait for."""
 
 
 _NOW = bindparam("now", type_=Float)
@@ -166,8 +164,9 @@ def _claimable(share: Share | None) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [table.c.status == runs.Status.OPEN]
     if share is not None:
         mine = and_(func.lower(nodes.c.conductor_group) == share.group.lower(), nodes.c.driver.in_(share.drivers))
+        if share.begun:
+            # A request locks the node as it opens a run (services), a run that opens another's does not.
+            mine = and_(mine, or_(table.c.generation > 0, nodes.c.reservation.is_(None)))
         # Not a join: PostgreSQL would read all nodes for it, and those of new tables for each run.
-        node = select(mine).where(nodes.c.uuid == table.c.node_uuid).correlate(table)
-        found += [node.scalar_subquery()]
-        found += [or_(table.c.generation > 0, table.c.kind.in_(_AWAITED))] if share.begun else []
+        found += [select(mine).where(nodes.c.uuid == table.c.node_uuid).correlate(table).scalar_subquery()]
     return found

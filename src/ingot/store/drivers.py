@@ -115,7 +115,9 @@ class _PostgreSQL(_Server):
         return Rows((), -1)
 
     def frame(self, statements: Sequence[str]) -> None:
-        self._wait(self._raw.execute(";".join(statements)))
+        done = self._wait(self._raw.execute(";".join(statements)))
+        if statements[-1] == "COMMIT" and done == "ROLLBACK":  # its answer where a statement has failed before
+            raise OSError("a statement of the transaction had failed, so nothing of it was kept")
 
     def _run(self, sql: str, asked: Awaitable[T]) -> T:
         try:
