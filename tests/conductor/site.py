@@ -61,7 +61,11 @@ class Site:
 
     def await_conductors(self, *names: str, within: float = 60.0) -> None:
         """Wait until exactly these are alive."""
-        self.wait(lambda: self.alive() == sorted(names), within)
+        try:
+            self.wait(lambda: self.alive() == sorted(names), within)
+        except AssertionError as error:
+            ends = {name: self.log(name)[-1500:] for name in self._children}
+            raise AssertionError(f"{error}; the logs end so: {ends}") from error
 
     def alive(self) -> list[str]:
         found = self.client.get("/v1/conductors")["conductors"]

@@ -60,7 +60,8 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["acme", "abcdefghij0123456789"])
 def test_a_new_driver_passes_its_tests_and_the_linters(name: str, tmp_path: Path) -> None:
-    for part in ("src", "tests/drivers", "tests/interfaces", "tests/flows", "tests/conftest.py", "pyproject.toml"):
+    tests = [f"tests/{part}" for part in ("drivers", "interfaces", "flows", "faults", "conftest.py")]
+    for part in ("src", *tests, "pyproject.toml"):
         source, target = ROOT / part, tmp_path / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
