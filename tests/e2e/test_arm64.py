@@ -83,7 +83,7 @@ async def test_from_the_network_to_its_own_system(arm64: artifacts.Artifacts) ->
         assert way.console(machine).count("agent up") == 1, "one ramdisk did all of it"
 
 
-@pytest.mark.parametrize("boot_interface", ["redfish-virtual-media", "http", "redfish-https", "ipxe", "http-ipxe"])
+@pytest.mark.parametrize("boot_interface", ["redfish-virtual-media", "http", "ipxe", "http-ipxe"])
 async def test_the_other_ways_to_boot(arm64: artifacts.Artifacts, boot_interface: str) -> None:
     if "ipxe" in boot_interface and loaders.find(Program.IPXE_ARM64) is None:
         pytest.skip("this distribution has no iPXE for ARM64")

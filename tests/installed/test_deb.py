@@ -47,11 +47,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     here = osimage_sources.host_distribution()
     command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--quiet"]
     command += ["--include=python3-minimal,ca-certificates", "--dpkgopt=force-unsafe-io"]
-    command += [f"--customize-hook=copy-in {package} {extras} /tmp"]
+    command += [f"--customize-hook=copy-in {package} /tmp"]
     command += ['--customize-hook=chroot "$1" apt-get install -qy --no-install-recommends /tmp/' + package.name]
     if here.proxy:
         command.append(f'--aptopt=Acquire::http::Proxy "{here.proxy}"')
     run(*command, here.codename, str(tree), *here.sources, timeout=900)
+    shutil.copy(extras, tree / "root")  # not before: mmdebstrap empties /tmp at its end
     run("mount", "-t", "proc", "proc", str(tree / "proc"))
     yield tree
     run("umount", str(tree / "proc"))
@@ -111,7 +112,7 @@ def test_the_package_installs_serves_and_goes(root: Path) -> None:
         child.wait(20)
     server = ["ingot", "db", "upgrade", "--set", "database=postgresql://ingot@127.0.0.1:1/ingot"]
     assert "install ingot-extras" in refused(root, *server)
-    inside(root, "sh", "-c", "dpkg -i /tmp/ingot-extras_*.deb")
+    inside(root, "sh", "-c", "dpkg -i /root/ingot-extras_*.deb")
     assert "postgresql://ingot@127.0.0.1:1/ingot cannot be used" in refused(root, *server)
     inside(root, "dpkg", "--purge", "ingot-extras")
     for path in ("lib/systemd/system/ingot.service", "usr/share/man/man1/ingot-node-deploy.1.gz"):

@@ -10,7 +10,7 @@ from typing import cast
 from aiohttp import web
 
 from ingot_rack import errors
-from ingot_rack.hardware import BootDevice, BootMode, BootOverride, PowerAction, PowerState
+from ingot_rack.hardware import BootDevice, BootMode, BootOverride, PowerAction, PowerState, Processor
 from ingot_rack.redfish import updates
 from ingot_rack.redfish.tree import CHASSIS, MANAGER, OK, ROOT, SYSTEM, Front, link, missing, resource
 from ingot_rack.redfish.views import Views, action, listed, shown
@@ -145,6 +145,16 @@ def _power(front: Front) -> str:
     return "On" if on else "Off"
 
 
+def _http_boot(front: Front) -> str:
+    """How this machine can be told to boot over HTTP (shapes.py)."""
+    facts = front.bmc.hardware.facts
+    if facts.firmware is not BootMode.UEFI:
+        return ""
+    if front.shape.http_boot and facts.processor is Processor.AARCH64:
+        return "dhcp"  # its firmware keeps its variables where efivars.py cannot write them
+    return front.shape.http_boot
+
+
 def boot(front: Front) -> Json:
     """The Boot object of the system."""
     override = front.bmc.boot
@@ -154,7 +164,7 @@ def boot(front: Front) -> Json:
     mode = MODES[front.part(Firmware).mode]
     target = TARGETS[override.device]
     targets = [*TARGETS.values(), "UsbCd"] if front.shape.usb_cd else list(TARGETS.values())
-    http = front.shape.http_boot if front.bmc.hardware.facts.firmware is BootMode.UEFI else ""
+    http = _http_boot(front)
     if not http:
         targets.remove("UefiHttp")
     return {
