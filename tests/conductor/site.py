@@ -59,7 +59,7 @@ class Site:
             child.kill()
             child.wait(_END_WITHIN)
 
-    def await_conductors(self, *names: str, within: float = 60.0) -> None:
+    def await_conductors(self, *names: str, within: float = 120.0) -> None:
         """Wait until exactly these are alive."""
         try:
             self.wait(lambda: self.alive() == sorted(names), within)

@@ -155,7 +155,7 @@ def _check_machine(found: dict[str, Any]) -> None:
 def test_each_collector_tells_what_is_there(tmp_path: Path) -> None:
     usb = ("-device", "qemu-xhci", "-device", "usb-tablet")
     with _controller(tmp_path / "bmc") as bmc, _switch(tmp_path / "switch") as cable, peers.Ironic() as api:
-        words = "ipa-collect-lldp=1 ipa-lldp-timeout=10"
+        words = "ipa-collect-lldp=1 ipa-lldp-timeout=25"
         frame = vm.Frame(512, processors=2, words=words, extra=(*bmc, *cable, *_disks(tmp_path), *usb))
         with vm.booted(tmp_path, api, variant="full", frame=frame) as machine:
             peers.wait_until(lambda: api.seen.heartbeats, 240, "the heartbeat")
