@@ -30,7 +30,9 @@ _REPORT_EVERY = 1.0
 class RunJournal:
     """Implements interfaces.context.Journal for one lease, and what flows/run.py needs besides."""
 
-    def __init__(self, deps: Deps, lease: run_store.Lease, run: runs.Run, entries: list[runs.Entry]) -> None:
+    def __init__(
+        self, deps: Deps, lease: run_store.Lease, run: runs.Run, entries: list[runs.Entry], known: node.Node
+    ) -> None:
         self.lease = lease
         self.run = run
         self.plan = list(run.plan or [])
@@ -38,22 +40,25 @@ class RunJournal:
         self._deps = deps
         self._writes = writes.Writes(deps, lease, run)
         self._due = writes.Due()
+        self._known: node.Node | None = known
         self._reported = 0.0
         self._sure_at = self._now()
 
     # --- the journal proper -------------------------------------------------------------------------------------
 
-    async def begin(self, step: int) -> tuple[node.Node, str | None, str | None]:
-        """Write that a step begins: the node and its agent's token as they are then, and None.
+    async def begin(self, step: int, token: str | None) -> tuple[node.Node, str | None]:
+        """Write that a step begins; the node and its agent's token as they are then. ``token``: as it was last read.
 
-        Where somebody asked the run to stop, that is not written, and the last of the three says why.
+        Raises errors.Aborted where somebody asked the run to stop: then it does not begin.
         """
         due, self._due = self._due, writes.Due()
         started = self._entry(step, runs.Mark.STARTED)
-        begun = await self._timed(self._writes.begin, due, started, self.plan[step])
-        if begun.abort is None:
-            self.entries.append(started)
-        return begun.node, self._deps.sealer.open(self.run.node_uuid, begun.token), begun.abort
+        found, held = await self._timed(self._writes.begin, due, started, self.plan[step], self._known)
+        self._known = found
+        if held is not None and held.asked:
+            raise errors.Aborted(held.reason or "Aborted on request")
+        self.entries.append(started)
+        return found, token if held is None else self._deps.sealer.open(found.uuid, held.token)
 
     async def mark(self, step: int, mark: runs.Mark, detail: str | None = None) -> None:
         """Write one journal line."""
@@ -108,7 +113,7 @@ class RunJournal:
         """Set columns of the node."""
         if "provision_state" in columns:
             raise errors.Bug("A step tried to change provision_state: only a flow's events may.")
-        await self._write(self._writes.change_node, columns)
+        self._known = await self._write(self._writes.change_node, columns, self._known)
 
     async def keep_internal(self, values: dict[str, Any]) -> node.Node:
         """Set keys of the node's driver_internal_info; the node as it is then."""
@@ -204,13 +209,15 @@ class RunJournal:
         The database is asked only where half a lease has passed since it last said so, by either clock: one may be set,
         the other stands still while a host sleeps.
         """
-        while (
-            max(now - sure for now, sure in zip(self._now(), self._sure_at, strict=True))
-            > self._deps.settings.lease / 2
-        ):
+        while self._is_unsure():
             asked = self._now()
             await self._deps.store.read(run_store.check, self.lease)
             self._sure_at = asked  # what was said before a long sleep says nothing of now
+
+    def _is_unsure(self) -> bool:
+        limit = self._deps.settings.lease / 2
+        slept, passed = self._sure_at
+        return time.monotonic() - slept > limit or self._deps.clock() - passed > limit
 
     def _now(self) -> tuple[float, float]:
         return time.monotonic(), self._deps.clock()
