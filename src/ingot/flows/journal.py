@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from ingot.deps import Deps
 from ingot.domain import bios, errors, firmware, inspection_rules, node, power, rule_actions, runs, secrets, states
 from ingot.flows import writes
-from ingot.store import history, nodes, run_logs
+from ingot.store import history, nodes, ports, run_logs
+from ingot.store import inspection_rules as rule_store
 from ingot.store import runs as run_store
 from ingot.store.seal import Sealer
 from ingot.telemetry import counts
@@ -175,9 +176,13 @@ class RunJournal:
         """Store what inspection found."""
         await self._write(self._writes.store_inventory, inventory, plugin_data)
 
-    async def read_for_rules(self) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
-        """The inspection rules, oldest first, and the node and its ports as they are now."""
-        return await self._deps.store.read(writes.read_for_rules, self._deps.sealer, self.run.node_uuid)
+    async def list_rules(self) -> list[inspection_rules.Rule]:
+        """The inspection rules, oldest first."""
+        return await self._deps.store.read(rule_store.list_all, self._deps.sealer)
+
+    async def read_whole(self) -> tuple[node.Node, list[node.Port]]:
+        """The node and its ports as they are now."""
+        return await self._deps.store.read(_read_whole, self.run.node_uuid)
 
     async def keep_findings(self, found: rule_actions.Findings, key: str) -> None:
         """Write what inspection rules changed, and that they were applied: both or neither."""
@@ -254,6 +259,10 @@ class RunJournal:
         self._sure_at = began
         await self.check()
         return result
+
+
+def _read_whole(connection: Connection, uuid: str) -> tuple[node.Node, list[node.Port]]:
+    return nodes.get(connection, uuid), ports.list_of_node(connection, uuid)
 
 
 def opened_plan(sealer: Sealer, run: runs.Run) -> list[runs.PlannedStep] | None:

@@ -16,7 +16,6 @@ from ingot.domain import (
     bios,
     errors,
     firmware,
-    inspection_rules,
     node,
     orders,
     power,
@@ -287,14 +286,6 @@ class Writes:
         """Write a line into the node's history."""
         run_store.check(connection, self._lease)
         history.add(connection, self._run.node_uuid, event, severity=severity)
-
-
-def read_for_rules(
-    connection: Connection, sealer: Sealer, uuid: str
-) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
-    """The inspection rules, oldest first, and the node and its ports."""
-    found = rule_store.list_all(connection, sealer)
-    return found, nodes.get(connection, uuid), port_store.list_of_node(connection, uuid)
 
 
 def _sealed_step(sealer: Sealer, node_uuid: str, step: runs.PlannedStep) -> runs.PlannedStep:
