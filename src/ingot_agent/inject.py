@@ -85,20 +85,25 @@ def _is_list_of_objects(value: object) -> bool:
 
 
 def _complaints(one: dict[str, Any]) -> list[str]:
-    path = fields.text(one, "path")
+    path, plain = fields.text(one, "path"), _plain(one)
     said = [f"{name!r} is not known" for name in sorted(set(one) - _KNOWN)]
     said += [f"{name} is not a number" for name in _NUMBERS if name in one and type(one[name]) is not int]
-    if not path.strip("/"):
+    if not plain:
         said.append("it has no path")
     elif path.endswith("/"):
         said.append("its path is a folder's")
-    elif "/" not in path.strip("/") and not one.get("partition"):
+    elif "/" not in plain and not one.get("partition"):
         said.append("a file in the root folder needs its partition")
     if bool(one.get("deleted")) is bool("content" in one):
         said.append("it needs either content or deleted")
     elif "content" in one and not _is_content(one["content"]):
         said.append("its content is neither base64 nor a URL")
     return [f"{path or 'a file'}: {each}" for each in said]
+
+
+def _plain(one: dict[str, Any]) -> str:
+    """Its path from the root folder, without detours."""
+    return os.path.normpath("/" + fields.text(one, "path")).strip("/")
 
 
 def _is_content(value: object) -> bool:
@@ -116,7 +121,7 @@ def _is_content(value: object) -> bool:
 def _wish(one: dict[str, Any]) -> Wish:
     numbers = {name: one[name] for name in _NUMBERS if name in one}
     content, where = fields.text(one, "content"), str(one.get("partition") or "")
-    return Wish(fields.text(one, "path").strip("/"), where, content, bool(one.get("deleted")), numbers)
+    return Wish(_plain(one), where, content, bool(one.get("deleted")), numbers)
 
 
 def carry_out(wanted: list[Wish], source: Source, roots: settings.Roots, progress: commands.Progress) -> dict[str, str]:

@@ -114,14 +114,14 @@ def test_content_comes_from_an_address_of_the_machines_own(tmp_path: Path, folde
 
 
 def test_links_of_the_image_lead_nowhere_else(tmp_path: Path, folder: Path, disk: Path) -> None:
-    names = ("etc/resolv.conf", "etc/out/file", "../../etc/up", "etc/dangling")
+    names = ("etc/resolv.conf", "etc/out/file", "../usr/../../etc/up", "etc/dangling")
     host = Path("/etc/shadow").read_bytes()
     with nodes(disk) as found:
         run(folder, [{"path": f"/{name}", "content": coded(name.encode())} for name in names])
         with mounted(found["4"], tmp_path / "look") as root:
             assert (root / "run/stub/resolv.conf").read_text() == "etc/resolv.conf"
             assert (root / f"{tmp_path}/outside/file".lstrip("/")).read_text() == "etc/out/file"
-            assert (root / "etc/up").read_text() == "../../etc/up"
+            assert (root / "etc/up").read_text() == "../usr/../../etc/up"
             assert (root / "etc/shadow").read_text() == "etc/dangling"
             assert (root / "etc/dangling").is_symlink()
         run(folder, [{"path": "/etc/dangling", "deleted": True}])
@@ -156,7 +156,7 @@ def test_a_place_that_is_not_there_is_a_sentence(folder: Path, disk: Path) -> No
     [
         ({"content": ""}, "a file: it has no path"),
         ({"path": "/etc/", "content": ""}, "/etc/: its path is a folder's"),
-        ({"path": "/x", "content": ""}, "/x: a file in the root folder needs its partition"),
+        ({"path": "/etc/../x", "content": ""}, "/etc/../x: a file in the root folder needs its partition"),
         ({"path": "/etc/x"}, "/etc/x: it needs either content or deleted"),
         ({"path": "/etc/x", "content": coded(HUSH), "deleted": True}, "it needs either content or deleted"),
         ({"path": "/etc/x", "content": HUSH.decode()}, "its content is neither base64 nor a URL"),
