@@ -106,15 +106,14 @@ class _Look:
         nodes, ports = schema.nodes.c, schema.ports.c
         made = {uuid: hmac.new(self._key, digestmod=hashlib.sha256) for uuid in uuids}
         own = select(nodes.uuid, nodes.secrets, *(nodes[name] for name in _OPERATORS)).where(nodes.uuid.in_(uuids))
-        found: set[str] = set()
-        for uuid, sealed, *fields in connection.execute(own):
-            found.add(uuid)
+        present = [tuple(row) for row in connection.execute(own)]
+        for uuid, sealed, *fields in present:
             made[uuid].update(repr(fields).encode())
             made[uuid].update(msgspec.json.encode(self._sealer.open(uuid, sealed), order="deterministic"))
         cards = select(ports.node_uuid, ports.address, ports.name, ports.extra, ports.local_link_connection)
         for row in connection.execute(cards.where(ports.node_uuid.in_(uuids)).order_by(ports.id)):
             made[row[0]].update(repr(tuple(row)[1:]).encode())
-        return {uuid: digest.hexdigest() for uuid, digest in made.items() if uuid in found}
+        return {uuid: made[uuid].hexdigest() for uuid, *_ in present}
 
 
 def all_of(data: Path) -> list[Record]:
