@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from sqlalchemy import Connection
 
@@ -170,32 +169,6 @@ async def test_a_plan_that_waits_fails_its_run_and_nothing_else(tmp_path: Path) 
     async with stand.site(tmp_path) as deps, claiming(deps, flow):
         run = await stand.ended(deps, await open_run(deps))
     assert "tried to wait for a plan" in (run.reason or "")
-
-
-async def test_a_plan_that_cannot_be_stored_for_a_moment_is_not_lost(tmp_path: Path) -> None:
-    """Its secrets have to be sealed, and the file of the key is away: the step that was to begin has not failed."""
-
-    class Secretive(Probe):
-        async def plan(self, ctx: StepContext) -> list[runs.PlannedStep]:
-            planned = await super().plan(ctx)
-            return [msgspec.structs.replace(one, args={"password": "hush"}) for one in planned]
-
-    flow, key, away = Secretive(), tmp_path / "secret.key", tmp_path / "away"
-
-    async def lose(_ctx: StepContext) -> None:
-        if flow.called.count("plan") == 1:
-            key.rename(away)
-            asyncio.get_running_loop().call_later(0.5, away.rename, key)
-
-    flow.acts["plan"] = lose
-    async with stand.site(tmp_path) as deps, claiming(deps, flow):
-        uuid = await open_run(deps)
-        run = await stand.ended(deps, uuid)
-        journal = await stand.journal(deps, uuid)
-    assert (run.status, run.reason) == (runs.Status.SUCCEEDED, None)
-    assert flow.called == ["plan", "plan", "first", "second"]
-    assert journal == [(0, "started"), (0, "succeeded"), (1, "started"), (1, "succeeded")]
-    assert [one.sealed is not None for one in run.plan or []] == [True, True]
 
 
 async def test_undo_goes_backwards_and_survives_its_own_failures(tmp_path: Path) -> None:
