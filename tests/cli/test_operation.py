@@ -189,6 +189,9 @@ def test_doctor_finds_what_is_wrong_and_says_the_cure(run: Run, tmp_path: Path, 
     assert "rotate-key" in found["key"][0]["cure"]
     assert found["ramdisk"][0]["cure"].startswith("ingot ramdisk build")
     assert any("/nowhere" in one["text"] for one in found["certificates"])
+    misspelt = findings(run("doctor", "--json", *place, INGOT_IMAGE_DIR="/srv", INGOT_URL="http://x", INGOT_USER="u"))
+    assert [one["text"] for one in misspelt["environment"]] == ["INGOT_IMAGE_DIR names no setting and is ignored"]
+    assert misspelt["environment"][0]["cure"] == "Did you mean INGOT_IMAGE_DIRS?"
     unknown = run("doctor", "--json", "--set", "prot=1")
     assert findings(unknown)["settings"][0]["level"] == "bad"
 

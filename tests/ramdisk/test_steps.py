@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -95,9 +97,17 @@ def _check_raid(machine: Machine, folder: Path, images: peers.Images, body: byte
     written = machine.client.post("deploy.execute_deploy_step", wanted)[1]
     assert written["command_status"] == "SUCCEEDED", written
     assert "/dev/md0" in written["command_result"]["deploy_result"]
+    added = os.urandom(8192)
+    file = {"path": "/added/file", "partition": 2, "content": base64.b64encode(added).decode()}
+    inject = {"step": {"step": "inject_files", "interface": "deploy", "args": {"files": [file]}}, "node": _NODE}
+    done = machine.client.post("deploy.execute_deploy_step", inject)[1]
+    assert done["command_status"] == "SUCCEEDED", done
+    said = done["command_result"]["deploy_result"]
+    assert said == {"files": {"/added/file": "8192 bytes written to /dev/md0p2"}}
     machine.client.post("standby.sync")
     for name in ("r1", "r2"):
         assert (folder / "data").read_bytes() in (folder / name).read_bytes(), name
+        assert added in (folder / name).read_bytes(), name
     assert "removed the arrays md0" in _done(machine, "delete_configuration", "raid")
     assert _done(machine, "delete_configuration", "raid") == "there was no array"
     assert not (folder / "r1").read_bytes()[: 2 * MIB].strip(b"\0")
