@@ -34,11 +34,12 @@ _DEFAULT = {"id": "default"}
 
 @dataclass
 class Keystone:
-    """``url`` ends in /v3. ``projects``: their ids by name; ``tokens``: one for each of ``EVERYONE``; ``log``: its own."""
+    """``url`` ends in /v3. ``projects``: their ids by name; ``tokens``: one for each of ``EVERYONE``."""
 
     url: str
     password: str
     log: Path
+    """Where it writes what went wrong."""
     projects: dict[str, str] = field(default_factory=dict[str, str])
     tokens: dict[str, str] = field(default_factory=dict[str, str])
 
