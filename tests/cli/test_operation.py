@@ -101,6 +101,16 @@ def test_init_refuses_a_wrong_setting_before_it_makes_anything(run: Run, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_init_that_cannot_make_its_folder_leaves_no_settings_that_name_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    words = ["init", "--config", str(tmp_path / "ingot.toml"), "--data-dir"]
+    refused = run(*words, str(tmp_path / "file/data"))
+    assert (refused.exit_code, "cannot be made: Not a directory. " in refused.stderr) == (1, True), refused.output
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+    assert run(*words, str(tmp_path / "data")).exit_code == 0
+    assert tomllib.loads((tmp_path / "ingot.toml").read_text()) == {"data_dir": str(tmp_path / "data")}
+
+
 def test_config_show_tells_value_and_origin(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_text('host = "0.0.0.0"\nport = 1\nlease = 3\n')
