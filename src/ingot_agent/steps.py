@@ -20,6 +20,7 @@ from ingot_agent import (
     errors,
     fields,
     image,
+    inject,
     keeping,
     log,
     machine,
@@ -72,6 +73,14 @@ _RAID_ARGUMENTS = {
     "raid_config": _argument("The configuration to apply, as target_raid_config.", required=True),
     "delete_existing": _argument("Whether present arrays are removed first (true unless said otherwise)."),
 }
+_INJECT_ARGUMENTS = {
+    "files": _argument(
+        "Objects of path, content (base64, or a URL that may name {node[uuid]}, {ports[0][address]}) or deleted: true; "
+        "partition (number or device; else the one that has the path's first folder), mode, dirmode, owner, group. "
+        "Those of the node's property inject_files come first."
+    ),
+    "verify_ca": _argument("Whether the certificates of https servers are checked (as for images unless said)."),
+}
 _NVRAM_ARGUMENTS = {"match_patterns": _argument("Regular expressions: only boot entries whose label fits one go.")}
 
 
@@ -81,6 +90,7 @@ class Steps:
     def __init__(self, config: settings.Settings, roots: settings.Roots) -> None:
         self._config = config
         self._roots = roots
+        self._ports: list[dict[str, Any]] = []
         anywhere, on_request = {"clean": 0, "service": 0}, {"clean": 0}
         self._steps = (
             Step("erase_devices_metadata", {"clean": 99, "deploy": 0}, self._erase_metadata),
@@ -102,6 +112,12 @@ class Steps:
                 interface="raid",
             ),
             Step("write_image", {"deploy": 0, "service": 0}, self._write_image, False, _WRITE_ARGUMENTS),
+            Step(
+                "inject_files",
+                dict.fromkeys(("deploy", "service"), config.inject_files_priority),
+                self._inject_files,
+                argsinfo=_INJECT_ARGUMENTS,
+            ),
         )
 
     def listing(self, kind: str) -> dict[str, Any]:
@@ -126,6 +142,7 @@ class Steps:
         if step is None:
             known = ", ".join(one.step for one in self._steps if kind in one.kinds)
             raise errors.InvalidCommandParams(f"There is no {kind} step {name!r}. This agent knows: {known}.")
+        self._ports = fields.objects(params, "ports")
         result = step.run(node, fields.find_object(wanted, "args") or {}, progress)
         echo = {key: value for key, value in wanted.items() if key != "args"}  # args hold the config drive
         return {f"{kind}_result": result, f"{kind}_step": echo}
@@ -202,3 +219,9 @@ class Steps:
             raise errors.InvalidCommandParams("The step write_image lacks image_info. Send it in args.")
         wanted = image.order(info, fields.text(args, "configdrive"))
         return image.write(wanted, node, self._config, self._roots, progress)
+
+    def _inject_files(self, node: dict[str, Any], args: dict[str, Any], progress: commands.Progress) -> Outcome:
+        wanted = inject.wishes(node, args)
+        insecure = not args["verify_ca"] if isinstance(args.get("verify_ca"), bool) else self._config.insecure
+        source = inject.Source(node, self._ports, self._config, insecure)
+        return {"files": inject.carry_out(wanted, source, self._roots, progress)}
