@@ -236,12 +236,19 @@ class StepContext(Context):
 
         A crash between the action and the note repeats the action: it must bear that.
         """
-        full = f"{self.index}:{self.scope}{key}"
+        full = self._full(key)
         if full not in self.memo:
             result = await action()
             await self.journal.remember(full, result)
             self.memo[full] = result
         return self.memo[full]
+
+    def noted(self, key: str) -> Any:
+        """What ``once`` remembers under ``key``, None while there is nothing."""
+        return self.memo.get(self._full(key))
+
+    def _full(self, key: str) -> str:
+        return f"{self.index}:{self.scope}{key}"
 
     async def refresh(self) -> node.Node:
         """Read the node and its agent's token again; ports and info stay as they were when the run was taken up."""
