@@ -162,6 +162,7 @@ FAULTS: dict[str, Fault] = {
     "api-port-taken": Fault("controller", "its port is taken", "Address already in use", "end it", _START),
     "files-port-taken": Fault("controller", "the file server's port is taken", "is taken", "stop that", _START),
     "dnsmasq-missing": Fault("netboot", "dnsmasq is not installed", "not installed", "Run: apt-get", _START),
+    "dhcp-not-allowed": Fault("netboot", "who serves is not root", "by this account", "Run ingot as root", _START),
     "interface-missing": Fault("network", "no such interface", "no network interface", "See ip link", _START),
     "address-not-ours": Fault("network", "the address is another host's", "no interface of this", "Compare", _START),
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 from ingot.consoles import logs
 from ingot.domain import errors, hardware, power
-from ingot.drivers.generic import boot_mode, writing
+from ingot.drivers.generic import boot_mode, boot_plan, writing
 from ingot.images import partitions, source
 from ingot.interfaces import agent
 from ingot.interfaces.context import Context, StepContext, WaitFor
@@ -172,8 +172,8 @@ class DirectDeploy(DeployInterface):
         await boot_mode.settle(ctx)
         booted_at = ctx.now()
         # The time lets a machine whose clock is years off verify certificates.
-        params = {**ctx.kit.boot.agent_parameters(), "ingot-time": str(int(booted_at))}
-        await ctx.boot.prepare_ramdisk(ctx, params)
+        told = {**ctx.kit.boot.agent_parameters(), "ingot-time": str(int(booted_at))}
+        await ctx.boot.prepare_ramdisk(ctx, {**told, **boot_plan.appended(ctx)})
         await _switch(ctx, power.Target.ON)
         return booted_at
 
