@@ -15,17 +15,17 @@ from ingot_agent import (
     burnin_network,
     commands,
     disks,
-    drivers,
     efiboot,
     erase,
     errors,
     fields,
-    hints,
     image,
     inject,
+    keeping,
     log,
     machine,
     raid,
+    rootdisk,
     settings,
     version,
 )
@@ -147,17 +147,13 @@ class Steps:
         echo = {key: value for key, value in wanted.items() if key != "args"}  # args hold the config drive
         return {f"{kind}_result": result, f"{kind}_step": echo}
 
-    def _all_disks(self) -> list[disks.Disk]:
-        drivers.wait_for_disks()  # one whose driver comes late would be left out without a word
-        raid.assemble(self._roots)
-        return disks.find_all(self._roots)
-
     def _disks(self, node: dict[str, Any]) -> tuple[list[disks.Disk], dict[str, str]]:
         """The disks to work on, and of every other one why it is left alone."""
-        found = self._all_disks()
-        skipped = hints.skipped(found, hints.of_node(node)[1])
+        found = rootdisk.all_disks(self._roots)
         left = {disk.name: f"left alone: {disk.barred}" for disk in found if disk.barred}
-        left |= {disk.name: "left alone: in skip_block_devices" for disk in skipped}
+        left |= {
+            disk.name: "left alone: in skip_block_devices" for disk in keeping.of_node(node, found, self._roots).disks
+        }
         return [disk for disk in found if disk.name not in left], left
 
     def _erase_metadata(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
@@ -198,12 +194,12 @@ class Steps:
         return burnin.disk(node, self._disks(node)[0], progress)
 
     def _delete_raid(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
-        self._all_disks()
+        rootdisk.all_disks(self._roots)
         return raid.delete(node, self._roots, progress)
 
     def _create_raid(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
         wanted = raid.target(node)
-        self._all_disks()
+        rootdisk.all_disks(self._roots)
         raid.create(node, wanted, self._roots, progress)
         return wanted
 
@@ -211,7 +207,7 @@ class Steps:
         wanted = fields.find_object(args, "raid_config")
         if not wanted:
             raise errors.InvalidCommandParams("The step apply_configuration lacks raid_config. Send it in args.")
-        self._all_disks()
+        rootdisk.all_disks(self._roots)
         if args.get("delete_existing", True):
             log.line(raid.delete(node, self._roots, progress))
         raid.create(node, wanted, self._roots, progress)

@@ -73,8 +73,11 @@ class Fault(Exception):
 class Agent:
     """The ramdisk on one simulated machine, from its network boot until it loses power."""
 
-    def __init__(self, around: Surroundings, machine: simulated.Simulated, address: str) -> None:
+    def __init__(
+        self, around: Surroundings, machine: simulated.Simulated, address: str, *, hangs: bool = False
+    ) -> None:
         self._around = around
+        self._hangs = hangs
         self._machine = machine
         self._address = address
         self._beat = asyncio.Event()
@@ -112,7 +115,7 @@ class Agent:
     async def run(self) -> None:
         """Live until the power goes; failures to reach the API are retried, as real agents do."""
         script = await self._boot_script()
-        if script is None:
+        if script is None or self._hangs:
             return
         callback = re.search(r"ipa-inspection-callback-url=(\S+)", script)
         url = callback.group(1) if callback else f"{self._around.api}/v1/continue_inspection"
