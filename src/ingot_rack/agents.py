@@ -39,7 +39,10 @@ _STEPS: dict[str, list[Json]] = {
         },
         {"step": "burnin_cpu", "priority": 0, "interface": "deploy", "reboot_requested": False},
     ],
-    "deploy": [{"step": "write_image", "priority": 0, "interface": "deploy", "reboot_requested": False}],
+    "deploy": [
+        {"step": "write_image", "priority": 0, "interface": "deploy", "reboot_requested": False},
+        {"step": "inject_files", "priority": 0, "interface": "deploy", "reboot_requested": False},
+    ],
     "service": [{"step": "burnin_cpu", "priority": 0, "interface": "deploy", "reboot_requested": False}],
 }
 _RESULTS: dict[str, Json] = {"burnin_cpu": {"rounds": 1234, "errors": 0}}
@@ -55,6 +58,7 @@ class Surroundings:
     client: aiohttp.ClientSession
     effects: effects.Effects
     step_seconds: float = 0.0
+    inject_priority: int = 0
     inspect: bool = False
 
 
@@ -249,7 +253,11 @@ class Agent:
         """List or execute clean, deploy or service steps."""
         if verb == f"get_{kind}_steps":
             versions = {"generic_hardware_manager": "1.2"}
-            return {f"{kind}_steps": {"GenericHardwareManager": _STEPS[kind]}, "hardware_manager_version": versions}
+            listed = [
+                {**one, "priority": self._around.inject_priority} if one["step"] == "inject_files" else one
+                for one in _STEPS[kind]
+            ]
+            return {f"{kind}_steps": {"GenericHardwareManager": listed}, "hardware_manager_version": versions}
         if verb != f"execute_{kind}_step":
             raise Fault(404, f"unknown command {kind}.{verb}")
         step = cast("Json", params.get("step") or {})

@@ -44,6 +44,7 @@ class Plan:
     boot_url: str = ""
     inspect: bool = False
     step_seconds: float = 0.0
+    inject_priority: int = 0
     journal: Path | None = None
     control: Path | None = None
 
@@ -208,6 +209,7 @@ class Fleet:
             client=client,
             effects=self.effects,
             step_seconds=self.plan.step_seconds,
+            inject_priority=self.plan.inject_priority,
             inspect=self.plan.inspect,
         )
 

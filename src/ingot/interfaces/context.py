@@ -113,6 +113,10 @@ class Journal(Protocol):
         """Put steps into the plan right after the present one (once: a repeated call changes nothing)."""
         ...
 
+    async def merge_steps(self, steps: list[runs.PlannedStep]) -> None:
+        """Put steps among those to come, by priority; those that the plan has already are left out."""
+        ...
+
     async def report(self, done: float, total: float | None, phase: str) -> None:
         """Show progress; written at most once a second."""
         ...

@@ -7,7 +7,7 @@ a key that it recognises.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 from ingot.consoles import logs
 from ingot.domain import errors, hardware, power
@@ -25,6 +25,8 @@ _AGAIN = "booted again"
 
 class DirectDeploy(DeployInterface):
     """The usual way to deploy."""
+
+    agent_after: ClassVar[str | None] = "deploy"
 
     async def validate(self, ctx: Context) -> None:
         """An image with a checksum must be named."""
