@@ -49,7 +49,7 @@ _IPMI, _REDFISH = "tests/drivers/ipmi/test_faults.py", "tests/drivers/redfish/te
 _AGENT, _IMAGE = "tests/drivers/generic/test_agent_faults.py", "tests/drivers/generic/test_image_faults.py"
 _SILENCE, _FLOW = "tests/drivers/generic/test_silence.py", "tests/flows/test_faults.py"
 _CONTROLLER, _START = "tests/e2e/test_controller_faults.py", "tests/e2e/test_start_faults.py"
-_NETBOOT = "tests/netboot/test_netboot.py"
+_NETBOOT, _SECOND = "tests/netboot/test_netboot.py", "tests/drivers/generic/test_second_boot.py"
 _LACKING = "tests/e2e/test_lacking.py"
 _DATABASE = "tests/servers/test_harmed.py"
 _OCI, _BROKER = "tests/images/test_oci.py", "tests/bus/test_rabbitmq.py"
@@ -123,6 +123,9 @@ FAULTS: dict[str, Fault] = {
     ),
     "netboot-after-script": Fault(
         "netboot", "silent after its boot script", "told to load the", "look at its console", _SILENCE
+    ),
+    "netboot-hung-twice": Fault(
+        "netboot", "it hangs in its network boot, twice", "switched off and on again", "console", _SECOND, _WAITING
     ),
     "netboot-after-kernel": Fault(
         "netboot", "silent after the kernel", "loaded vmlinuz", "look at its console", _SILENCE

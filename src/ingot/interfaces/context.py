@@ -113,6 +113,10 @@ class Journal(Protocol):
         """Put steps into the plan right after the present one (once: a repeated call changes nothing)."""
         ...
 
+    async def merge_steps(self, steps: list[runs.PlannedStep]) -> None:
+        """Put steps among those to come, by priority; those that the plan has already are left out."""
+        ...
+
     async def report(self, done: float, total: float | None, phase: str) -> None:
         """Show progress; written at most once a second."""
         ...
@@ -234,12 +238,19 @@ class StepContext(Context):
 
         A crash between the action and the note repeats the action: it must bear that.
         """
-        full = f"{self.index}:{self.scope}{key}"
+        full = self._full(key)
         if full not in self.memo:
             result = await action()
             await self.journal.remember(full, result)
             self.memo[full] = result
         return self.memo[full]
+
+    def noted(self, key: str) -> Any:
+        """What ``once`` remembers under ``key``, None while there is nothing."""
+        return self.memo.get(self._full(key))
+
+    def _full(self, key: str) -> str:
+        return f"{self.index}:{self.scope}{key}"
 
     async def refresh(self) -> node.Node:
         """Read the node and its agent's token again; ports and info stay as they were when the run was taken up."""

@@ -28,10 +28,10 @@ _SEATS = 4
 
 
 class Readers:
-    """A few connections, made when they are first needed."""
+    """A few connections, made when they are first needed; ``ended`` is called when their event loop ends."""
 
-    def __init__(self, where: str, patience: float) -> None:
-        self._where, self._patience = where, patience
+    def __init__(self, where: str, patience: float, ended: Callable[[], object]) -> None:
+        self._where, self._patience, self._ended = where, patience, ended
         self._engine = dialects.make_engine(place.url_of(where), patience)
         self._idle: list[QuickConnection] = []
         self._seats = asyncio.Semaphore(_SEATS)
@@ -63,6 +63,7 @@ class Readers:
             yield
         finally:
             self.close()
+            self._ended()
 
     async def _serve(self, work: Work) -> Any:
         try:

@@ -91,6 +91,18 @@ def was_seen(ctx: Context, since: float) -> bool:
     return bool(_seen(ctx, since))
 
 
+def hangs(ctx: StepContext, since: float) -> bool:
+    """Whether a machine that showed itself since then has been silent for long, with time left for another boot.
+
+    One that showed nothing may be busy with its own tests, which take some as long as half an hour: they would only
+    begin again. The last sign may be the BMC's reading of a boot image.
+    """
+    now, share = ctx.now(), ctx.kit.settings.ramdisk_timeout / 4
+    signs = (ctx.kit.boot.last_seen(one) for one in (*ctx.macs(), ctx.node.uuid))
+    last = max((at for at, _ in filter(None, signs) if at >= since), default=None)
+    return last is not None and now - last >= share and now - since <= 3 * share
+
+
 def _seen(ctx: Context, since: float) -> list[tuple[tuple[float, str], str]]:
     """((epoch seconds, what it did), MAC address) of each card that was seen since then."""
     return [(found, mac) for mac in ctx.macs() if (found := ctx.kit.boot.last_seen(mac)) and found[0] >= since]
