@@ -99,7 +99,9 @@ class Writes:
         field = _STEP_FIELDS.get(self._run.kind)
         if field:
             args = secrets.split(step.args, {}, instance=True)[0]
-            values[field] = {"interface": step.interface, "step": step.step, "priority": step.priority, "args": args}
+            shown = {"interface": step.interface, "step": step.step, "priority": step.priority, "args": args}
+            # What a flow does by itself is no step of any interface: clients look names up and would find none.
+            values[field] = shown if step.interface != "flow" else {}
         return values
 
     def _set_plan(self, connection: Connection, plan: list[runs.PlannedStep] | None) -> None:
@@ -176,6 +178,7 @@ class Writes:
             "clean_step": {},
             "deploy_step": {},
             "service_step": {},
+            "inspection_started_at": None,
             "last_error": reason,
             "reservation": None,
             **extra,

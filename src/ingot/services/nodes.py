@@ -50,6 +50,9 @@ async def change(
 
     Raises errors.NotFound, Invalid (the patch or a value), Locked, Conflict (not in this state).
     """
+    for each in operations:
+        if each.path == "/network_data" and each.op != "remove":
+            network_data.check(each.value)
     return await deps.store.run(_change, deps, ident, operations, version, reset_interfaces)
 
 
@@ -104,6 +107,8 @@ def _change(
     if reset_interfaces:
         draft = _without_untouched_interfaces(draft, touched)
     if touched & changes.DRIVER_FIELDS:
+        wanted = {name: getattr(draft, name) for name in touched & changes.INTERFACE_FIELDS}
+        changes.check_driver(found, {name: value for name, value in wanted.items() if value != before[name]})
         values.update(_interfaces(deps, draft, draft.driver))
     changed = {name: value for name, value in values.items() if value != before[name]}
     changes.check(found, changed)
