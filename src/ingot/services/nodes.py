@@ -50,7 +50,9 @@ async def change(
 
     Raises errors.NotFound, Invalid (the patch or a value), Locked, Conflict (not in this state).
     """
-    return await deps.store.run(_change, deps, ident, operations, version, reset_interfaces)
+    looks_further = not ids.is_uuid(ident) or any(operation.root() == "parent_node" for operation in operations)
+    of = None if looks_further else ident
+    return await deps.store.run_of(of, _change, deps, ident, operations, version, reset_interfaces)
 
 
 async def destroy(deps: Deps, ident: str) -> None:
