@@ -21,7 +21,7 @@ from ingot.clients.ipmi.clear_login import ClearLogin
 from ingot.clients.ipmi.login import Login
 from ingot.clients.ipmi.sealed import SealedSession
 from ingot.clients.ipmi.session import Session
-from ingot.clients.ipmi.target import Target
+from ingot.clients.ipmi.target import Bridge, Target
 from ingot.clients.ipmi.transport import Transport
 from ingot.domain import errors
 
@@ -135,7 +135,7 @@ class FarEnd:
         return packet + self.check(packet[4:])
 
 
-TERMS = clear.Terms(BMC_ID, clear.Auth.MD5, clear.key_of(PASSWORD), 7)
+TERMS = clear.Terms(BMC_ID, clear.Auth.MD5, clear.key_of(PASSWORD), 7, 1)
 
 
 @pytest.mark.parametrize("size", [0, 1, 40])
@@ -254,6 +254,45 @@ async def test_a_replayed_answer_in_clear_is_dropped(transport: Transport) -> No
     assert await waiting == b"\0\0"
 
 
+async def test_what_an_earlier_session_was_answered_is_no_answer(transport: Transport) -> None:
+    """It had the same id and password, so its codes are right: the numbers alone tell the two apart."""
+    session = clear.ClearSession(transport, ("127.0.0.1", 9), TERMS._replace(first=5000))
+    message = answer_to(codec.request(0, 1, 1, b""), b"\0\x01")
+    waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
+    await asyncio.sleep(0)
+    for number in (0, 1, 4999, 5000 + clear.WINDOW, 900_000):
+        session.receive(clear.build(clear.Auth.MD5, TERMS.key, BMC_ID, number, message))
+        await asyncio.sleep(0)
+        assert not waiting.done(), number
+    session.receive(clear.build(clear.Auth.MD5, TERMS.key, BMC_ID, 5002, message))  # two answers were lost
+    assert await waiting == b"\0\x01"
+
+
+@pytest.mark.parametrize("auth", [clear.Auth.NONE, clear.Auth.PASSWORD])
+async def test_a_bmc_that_does_not_count_in_clear_is_accepted(transport: Transport, auth: clear.Auth) -> None:
+    session = clear.ClearSession(transport, ("127.0.0.1", 9), TERMS._replace(auth=auth, first=5000))
+    for turn in range(1, 5):
+        waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
+        await asyncio.sleep(0)
+        message = answer_to(codec.request(0, 1, turn, b""), b"\0\x01")
+        session.receive(clear.build(auth, TERMS.key, BMC_ID, 0, message))
+        assert await waiting == b"\0\x01"
+
+
+async def test_a_late_refusal_to_pass_on_is_not_the_next_ones(transport: Transport) -> None:
+    session, far = ends(transport, suites.SUITE_17)
+    asked = codec.Request(0, 1, b"", Bridge(6, 0x72))
+    assert await session.request(asked, (0.01,)) is None
+    waiting = asyncio.create_task(session.request(asked, (5.0,)))
+    await asyncio.sleep(0)
+    late, own = (codec.request(codec.NETFN_APP, codec.SEND_MESSAGE, turn, b"") for turn in (1, 2))
+    session.receive(far.seal(answer_to(late, b"\x83")))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    session.receive(far.seal(answer_to(own, b"\0" + answer_to(codec.request(0, 1, 2, b""), b"\0\x01"))))
+    assert await waiting == b"\0\x01"
+
+
 async def test_a_bmc_that_does_not_count_is_accepted(transport: Transport) -> None:
     session, far = ends(transport, suites.SUITE_3)
     for turn in range(1, 5):
@@ -268,6 +307,27 @@ async def test_sealed_garbage_inside_a_genuine_packet(transport: Transport) -> N
     session, far = ends(transport, suites.SUITE_17)
     for inner in (b"", b"\xff" * 15, bytes(31), b"\x10" * 16, os.urandom(100)):
         session.unseal(far.seal(inner))
+
+
+class Tardy(asyncio.DatagramProtocol):
+    """A BMC that answers each question when the next one comes: that it offers no kind of code."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.way, self.last = transport, b""
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        if self.last:
+            self.way.sendto(codec.sessionless(answer_to(self.last, bytes(9))), addr)
+        self.last = data[codec.V15_HEADER :]
+
+
+async def test_a_late_answer_to_the_login_before_is_none_to_this_one(transport: Transport) -> None:
+    way, _ = await asyncio.get_running_loop().create_datagram_endpoint(Tardy, ("127.0.0.1", 0))
+    peer = way.get_extra_info("sockname")
+    for _ in range(3):
+        with pytest.raises(errors.Unreachable, match="No IPMI answer"):
+            await ClearLogin(transport, peer, Target(*peer)).run((0.1,))
+    way.close()
 
 
 @given(packet=st.binary(max_size=200), kind=st.sampled_from(["", "0600ff0700", "0600ff0706"]))

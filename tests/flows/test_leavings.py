@@ -9,12 +9,15 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Connection
 
 from flows import stand
+from flows.test_engine import Probe, claiming, open_run
 from ingot.deps import Deps
 from ingot.domain import errors, runs, states
+from ingot.interfaces.context import StepContext
 from ingot.interfaces.network import VIF
 from ingot.services import allocations, provisioning, traits
 from ingot.store import allocations as allocation_store
@@ -152,3 +155,29 @@ async def lived(folder: Path, *beside: Callable[[Deps], Coroutine[Any, Any, None
 
 def has_its_node(connection: Connection, uuid: str) -> bool:
     return allocation_store.get(connection, uuid).node_uuid is not None
+
+
+async def test_a_plan_that_cannot_be_stored_for_a_moment_is_not_lost(tmp_path: Path) -> None:
+    """Its secrets have to be sealed, and the file of the key is away: the step that was to begin has not failed."""
+
+    class Secretive(Probe):
+        async def plan(self, ctx: StepContext) -> list[runs.PlannedStep]:
+            planned = await super().plan(ctx)
+            return [msgspec.structs.replace(one, args={"password": "hush"}) for one in planned]
+
+    flow, key, away = Secretive(), tmp_path / "secret.key", tmp_path / "away"
+
+    async def lose(_ctx: StepContext) -> None:
+        if flow.called.count("plan") == 1:
+            key.rename(away)
+            asyncio.get_running_loop().call_later(0.5, away.rename, key)
+
+    flow.acts["plan"] = lose
+    async with stand.site(tmp_path) as deps, claiming(deps, flow):
+        uuid = await open_run(deps)
+        run = await stand.ended(deps, uuid)
+        journal = await stand.journal(deps, uuid)
+    assert (run.status, run.reason) == (runs.Status.SUCCEEDED, None)
+    assert flow.called == ["plan", "plan", "first", "second"]
+    assert journal == [(0, "started"), (0, "succeeded"), (1, "started"), (1, "succeeded")]
+    assert [one.sealed is not None for one in run.plan or []] == [True, True]

@@ -186,6 +186,21 @@ def test_undo_forgets_all_but_what_was_worked_on(made: Made, tmp_path: Path) -> 
     assert program.run_here(*undo).exit_code == 1
 
 
+def test_undo_after_the_key_was_replaced_still_knows_what_was_changed(made: Made, tmp_path: Path) -> None:
+    bring(tmp_path, made.database, "--apply")
+    where = ("--data-dir", str(tmp_path))
+    rotated = program.run_here("db", "rotate-key", "--settle", "0", *where)
+    assert rotated.exit_code == 0, rotated.output
+    [(uuid, sealed)] = rows(tmp_path, "SELECT uuid, secrets FROM nodes WHERE name = 'n2'")
+    sealer = seal.Sealer(seal.open_keys(tmp_path / seal.KEY_FILE))
+    other = sealer.seal(uuid, {**sealer.open(uuid, sealed), "driver_info": {"fake_password": "another"}})
+    with closing(sqlite3.connect(tmp_path / "ingot.db")) as connection, connection:
+        connection.execute("UPDATE nodes SET secrets = ? WHERE uuid = ?", (other, uuid))
+    result = program.run_here("import", "undo", "--apply", *where)
+    assert (result.exit_code, set(nodes(tmp_path))) == (1, {"n2"}), result.output
+    assert f"node {uuid} stays: it was changed by hand since it came" in result.stdout
+
+
 _MOVING = [state for state, row in TABLE.items() if row.kind in {Kind.TRANSIENT, Kind.WAIT, Kind.HOLD}]
 
 

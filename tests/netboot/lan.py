@@ -33,11 +33,8 @@ class Lan:
 
     def __enter__(self) -> Lan:
         sh("ip", "netns", "add", self.server_ns)
-        sh("ip", "-n", self.server_ns, "link", "add", "srv", "type", "bridge", "forward_delay", "0")
-        for address in self.addresses:
-            sh("ip", "-n", self.server_ns, "addr", "add", address, "dev", "srv", "nodad")
-        for link in ("srv", "lo"):
-            sh("ip", "-n", self.server_ns, "link", "set", link, "up")
+        sh("ip", "-n", self.server_ns, "link", "set", "lo", "up")
+        self._bridge()
         self.join(self.client_ns, "cli")
         self.home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         inside = os.open(f"/run/netns/{self.server_ns}", os.O_RDONLY)
@@ -50,6 +47,19 @@ class Lan:
         os.close(self.home)
         for name in (*self.joined, self.server_ns):
             subprocess.run(["ip", "netns", "del", name], check=False)
+
+    def remake(self) -> None:
+        """Delete the bridge and make another one of the same name."""
+        sh("ip", "-n", self.server_ns, "link", "del", "srv")
+        self._bridge()
+        for number in range(len(self.joined)):
+            sh("ip", "-n", self.server_ns, "link", "set", f"p{number}", "master", "srv", "up")
+
+    def _bridge(self) -> None:
+        sh("ip", "-n", self.server_ns, "link", "add", "srv", "type", "bridge", "forward_delay", "0")
+        for address in self.addresses:
+            sh("ip", "-n", self.server_ns, "addr", "add", address, "dev", "srv", "nodad")
+        sh("ip", "-n", self.server_ns, "link", "set", "srv", "up")
 
     def join(self, namespace: str, card: str, address: str = "") -> None:
         """Put a host with one card onto the network, in a namespace of its own."""

@@ -61,6 +61,17 @@ async def test_known_machines_are_told_and_nobody_else() -> None:
         assert routes == "", "the kernel, a machine's as well as any, takes it for no way out"
 
 
+async def test_an_interface_that_is_made_anew_is_heard_again() -> None:
+    with Lan() as lan:
+        async with answering():
+            told = await solicit(lan, KNOWN)
+            assert told["type"] == 134
+            lan.remake()
+            async with asyncio.timeout(30):
+                while await solicit(lan, KNOWN) != told:
+                    pass
+
+
 async def test_without_the_interface_nothing_else_is_held_up() -> None:
     with Lan():
         async with answering("absent"):

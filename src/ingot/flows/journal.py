@@ -48,9 +48,8 @@ class RunJournal:
 
         Where somebody asked the run to stop, that is not written, and the last of the three says why.
         """
-        due, self._due = self._due, writes.Due()
         started = self._entry(step, runs.Mark.STARTED)
-        begun = await self._timed(self.run.node_uuid, self._writes.begin, due, started, self.plan[step])
+        begun = await self._with_due(self.run.node_uuid, self._writes.begin, started, self.plan[step])
         if begun.abort is None:
             self.entries.append(started)
         return begun.node, self._deps.sealer.open(self.run.node_uuid, begun.token), begun.abort
@@ -77,6 +76,14 @@ class RunJournal:
         after = runs.fold(len(self.plan), self.entries).next + 1
         if self.plan[after : after + len(steps)] != steps:
             self.set_plan([*self.plan[:after], *steps, *self.plan[after:]])
+
+    async def merge_steps(self, steps: list[runs.PlannedStep]) -> None:
+        """Put ``steps`` among those behind the step being run, by priority; those that the plan has are left out."""
+        after = runs.fold(len(self.plan), self.entries).next + 1
+        present = {one.title() for one in self.plan}
+        if new := [one for one in steps if one.title() not in present]:
+            rest = sorted([*self.plan[after:], *new], key=lambda one: -one.priority)
+            self.set_plan([*self.plan[:after], *rest])
 
     async def park(self, wait: runs.Wait, wake_at: float) -> None:
         """Give the run back while it waits; the node enters its wait state if the wait is for its agent."""
@@ -222,21 +229,30 @@ class RunJournal:
 
     async def _write(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One unit of work on what belongs to the node, what is due before it included."""
-        return await self._with_due(self.run.node_uuid, lambda connection: unit(connection, *args, **kwargs))
+        return await self._write_of(self.run.node_uuid, lambda connection: unit(connection, *args, **kwargs))
 
     async def _write_further(
         self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """``_write`` of a unit that also touches what belongs to other nodes."""
-        return await self._with_due(None, lambda connection: unit(connection, *args, **kwargs))
+        return await self._write_of(None, lambda connection: unit(connection, *args, **kwargs))
 
-    async def _with_due(self, of: str | None, unit: Callable[[Connection], T]) -> T:
-        due, self._due = self._due, writes.Due()
-        if due.plan is None and not due.lines:
+    async def _write_of(self, of: str | None, unit: Callable[[Connection], T]) -> T:
+        if self._due == writes.Due():
             return await self._timed(of, unit)
+        return await self._with_due(of, self._after, unit)
 
+    async def _with_due(
+        self,
+        of: str | None,
+        unit: Callable[Concatenate[Connection, writes.Due, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """A unit that writes what is due, too: where it is refused, all that is due still."""
+        due, self._due = self._due, writes.Due()
         try:
-            return await self._timed(of, self._after, due, unit)
+            return await self._timed(of, unit, due, *args, **kwargs)
         except errors.IngotError:
             self._due = due  # nothing of the unit was written
             raise

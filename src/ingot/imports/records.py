@@ -1,7 +1,8 @@
 """What an import brought, on file, and taking it away again.
 
 One JSON file for each import in the data directory's folder ``imports``, written before the first row. May not: remove
-what has changed since. Invariant: undoing never touches hardware; it forgets rows.
+what has changed since, or keep anything by which a secret could be guessed. Invariant: undoing never touches hardware;
+it forgets rows.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import datetime
 import hashlib
+import hmac
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,11 @@ from ingot.imports import plan as plans
 from ingot.store import schema, seal
 
 FOLDER = "imports"
+_KEY_FILE = "prints.key"
 _PART = 100
 _OPERATORS = (
-    *("name", "driver", "driver_info", "properties", "extra", "instance_info", "secrets", "owner", "lessee"),
-    *("description", "resource_class", "conductor_group", "protected", "retired", "shard", "parent_node"),
+    *("name", "driver", "driver_info", "properties", "extra", "instance_info", "owner", "lessee", "description"),
+    *("resource_class", "conductor_group", "protected", "retired", "shard", "parent_node"),
     *(f"{kind}_interface" for kind in node.INTERFACES),
 )
 """Columns of a node that change by an operator's request alone."""
@@ -75,8 +78,9 @@ def keep(data: Path, kind: str, plan: plans.Plan) -> Record:
 async def take_prints(deps: Deps, record: Record) -> None:
     """Note what the nodes are like now that they are here, so that undoing leaves those that somebody changed."""
     uuids = list(record.nodes)
+    look = _Look(deps)
     for start in range(0, len(uuids), _PART):
-        record.prints |= await deps.store.read(_prints, uuids[start : start + _PART])
+        record.prints |= await deps.store.read(look.prints, uuids[start : start + _PART])
     with contextlib.suppress(OSError):  # then undoing goes by the states alone
         await asyncio.to_thread(_write, deps.settings.data, record)
 
@@ -85,18 +89,31 @@ def _write(data: Path, record: Record) -> None:
     seal.replace_file(data / FOLDER / f"{record.name}.json", msgspec.json.encode(record))
 
 
-def _prints(connection: Connection, uuids: list[str]) -> dict[str, str]:
-    """A digest of each node's fields and ports as far as nobody but an operator changes them while it rests."""
-    nodes, ports = schema.nodes.c, schema.ports.c
-    made = {uuid: hashlib.sha256() for uuid in uuids}
-    own = select(nodes.uuid, *(nodes[name] for name in _OPERATORS)).where(nodes.uuid.in_(uuids))
-    cards = select(ports.node_uuid, ports.address, ports.name, ports.extra, ports.local_link_connection)
-    for row in (
-        *connection.execute(own),
-        *connection.execute(cards.where(ports.node_uuid.in_(uuids)).order_by(ports.id)),
-    ):
-        made[row[0]].update(repr(tuple(row)[1:]).encode())
-    return {uuid: digest.hexdigest() for uuid, digest in made.items()}
+class _Look:
+    """Takes prints: digests of nodes' fields and ports as far as nobody but an operator changes them while they rest.
+
+    Secrets are opened for it, because a new key seals them anew, and the digest has a key of its own, because who
+    reads a record shall not try passwords on it.
+    """
+
+    def __init__(self, deps: Deps) -> None:
+        folder = deps.settings.data / FOLDER
+        self._sealer = deps.sealer
+        self._key = seal.open_keys(folder / _KEY_FILE).keys()[0]
+
+    def prints(self, connection: Connection, uuids: list[str]) -> dict[str, str]:
+        """The print of each of these nodes that is there, by uuid. Raises errors.Bug where secrets do not open."""
+        nodes, ports = schema.nodes.c, schema.ports.c
+        made = {uuid: hmac.new(self._key, digestmod=hashlib.sha256) for uuid in uuids}
+        own = select(nodes.uuid, nodes.secrets, *(nodes[name] for name in _OPERATORS)).where(nodes.uuid.in_(uuids))
+        present = [tuple(row) for row in connection.execute(own)]
+        for uuid, sealed, *fields in present:
+            made[uuid].update(repr(fields).encode())
+            made[uuid].update(msgspec.json.encode(self._sealer.open(uuid, sealed), order="deterministic"))
+        cards = select(ports.node_uuid, ports.address, ports.name, ports.extra, ports.local_link_connection)
+        for row in connection.execute(cards.where(ports.node_uuid.in_(uuids)).order_by(ports.id)):
+            made[row[0]].update(repr(tuple(row)[1:]).encode())
+        return {uuid: made[uuid].hexdigest() for uuid, *_ in present}
 
 
 def all_of(data: Path) -> list[Record]:
@@ -123,11 +140,12 @@ async def undo(deps: Deps, record: Record, *, really: bool) -> Undone:
     Nodes that have been worked on since stay, and what they need stays with them.
     """
     done = Undone()
-    unit = _remove if really else _look
+    unit = _remove if really else _keep
+    look = _Look(deps)
     uuids = list(record.nodes)
     for start in range(0, len(uuids), _PART):
         part = {uuid: record.nodes[uuid] for uuid in uuids[start : start + _PART]}
-        kept, count = await deps.store.run(_nodes, part, record.prints, unit)
+        kept, count = await deps.store.run(_nodes, part, record.prints, look, unit)
         done.kept |= kept
         done.removed["nodes"] = done.removed.get("nodes", 0) + count
     boxes = await deps.store.read(_boxes_in_use, record.nodes.keys() - done.kept.keys())
@@ -139,7 +157,7 @@ async def undo(deps: Deps, record: Record, *, really: bool) -> Undone:
     return done
 
 
-def _look(connection: Connection, table: Table, uuids: list[str]) -> None:
+def _keep(connection: Connection, table: Table, uuids: list[str]) -> None:
     """Remove nothing."""
 
 
@@ -148,7 +166,7 @@ def _remove(connection: Connection, table: Table, uuids: list[str]) -> None:
 
 
 def _nodes(
-    connection: Connection, part: dict[str, str], prints: dict[str, str], unit: Any
+    connection: Connection, part: dict[str, str], prints: dict[str, str], look: _Look, unit: Any
 ) -> tuple[dict[str, str], int]:
     nodes, runs = schema.nodes, schema.runs
     found = connection.execute(select(nodes.c.uuid, nodes.c.provision_state).where(nodes.c.uuid.in_(part))).all()
@@ -158,7 +176,7 @@ def _nodes(
         for row in found
         if row.uuid in busy or row.provision_state != part[row.uuid]
     }
-    now = _prints(connection, [row.uuid for row in found])
+    now = look.prints(connection, [row.uuid for row in found])
     for uuid in now.keys() - kept.keys():
         if prints.get(uuid, now[uuid]) != now[uuid]:
             kept[uuid] = "it was changed by hand since it came"

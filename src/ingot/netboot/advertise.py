@@ -24,8 +24,10 @@ _ALL_ROUTERS = socket.inet_pton(socket.AF_INET6, "ff02::2")
 _HOPS = 255
 """Whatever has passed a router has fewer left, and is no neighbour's (RFC 4861, section 6.1.1)."""
 _HEAD, _LINK_LAYER = 8, 1
-_AGAIN = 30.0
-"""Seconds after which an interface that was not there, or has no IPv6, is tried again."""
+_BOUND = 62
+"""SO_BINDTOIFINDEX, which Python has no name for (asm-generic/socket.h): the interface that a socket is bound to."""
+_LOOK = 5.0
+"""Seconds after which is looked for an interface that was not there, has no IPv6, or was made anew under its name."""
 _NO_ROUTER = struct.pack("!BBHBBHII", _ADVERTISEMENT, 0, 0, 0, 0, 0, 0, 0)
 """Everything unspecified, lifetime 0; the kernel puts the checksum in (RFC 3542, section 3.1)."""
 
@@ -36,12 +38,13 @@ async def run(interface: str, known: Callable[[str], bool]) -> None:
     while True:
         try:
             with _listening(interface) as listener:
-                await _serve(listener, known)
+                await _serve(listener, interface, known)
+                continue
         except OSError as error:
             if told != str(error):
                 told = str(error)
                 _log.info("iPXE will wait for IPv6 routers, some seconds for each boot", interface=interface, why=told)
-        await asyncio.sleep(_AGAIN)
+        await asyncio.sleep(_LOOK)
 
 
 def _listening(interface: str) -> socket.socket:
@@ -62,8 +65,8 @@ def _listening(interface: str) -> socket.socket:
     return found
 
 
-async def _serve(listener: socket.socket, known: Callable[[str], bool]) -> None:
-    """Answer until the socket fails. Raises OSError."""
+async def _serve(listener: socket.socket, interface: str, known: Callable[[str], bool]) -> None:
+    """Answer until the interface is another one: this socket hears nothing of that. Raises OSError."""
     loop, failed = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
 
     def hear() -> None:
@@ -77,7 +80,10 @@ async def _serve(listener: socket.socket, known: Callable[[str], bool]) -> None:
 
     loop.add_reader(listener, hear)
     try:
-        await failed
+        while not failed.done() and socket.if_nametoindex(interface) == listener.getsockopt(socket.SOL_SOCKET, _BOUND):
+            await asyncio.wait((failed,), timeout=_LOOK)
+        if failed.done():
+            failed.result()
     finally:
         loop.remove_reader(listener)
 

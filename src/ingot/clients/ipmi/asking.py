@@ -119,7 +119,7 @@ class Asker(ABC, Generic[Opened]):
 
     async def _question(self, command: int, data: bytes, waits: Sequence[float]) -> bytes | None:
         """Ask outside a session: completion code + data, or None without an answer."""
-        self._number = number = (self._number + 1) & 0x3F
+        self._number = number = self._transport.next_number()
 
         def read(packet: bytes) -> bytes | None:
             answer = codec.read_sessionless(packet)

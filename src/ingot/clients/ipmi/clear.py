@@ -21,6 +21,8 @@ from ingot.domain import errors
 CODE_LENGTH = 16
 LAST_SEQUENCE = 0xFFFFFFFF
 LONGEST = 0xFF  # bytes: the length is one
+WINDOW = 32
+"""How far a BMC's number may be beyond the last one: answers get lost, and a session that stays silent is given up."""
 _HEADER = struct.Struct("<4sBII")
 _NUMBERS = struct.Struct("<I")
 
@@ -47,12 +49,16 @@ class Packet(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a session was opened with: its id, how messages are vouched for and by what, the number of our first."""
+    """What a session was opened with: its id, how messages are vouched for and by what, both sides' first numbers.
+
+    ``sequence``: of our first message; ``first``: what the BMC was asked to begin with.
+    """
 
     session_id: int
     auth: Auth
     key: bytes
     sequence: int
+    first: int
 
 
 class ClearSession(Session):
@@ -63,6 +69,8 @@ class ClearSession(Session):
     def __init__(self, transport: Transport, peer: Peer, terms: Terms) -> None:
         super().__init__(transport, peer, (peer, terms.session_id), terms.session_id)
         self._terms = terms
+        if terms.auth is Auth.MD5:
+            self._peer_sequence = terms.first - 1
 
     def seal(self, message: bytes) -> bytes:
         """The message with its number and code. Raises ``errors.Invalid`` for one that its length has no room for."""
@@ -84,6 +92,20 @@ class ClearSession(Session):
         """Where IPMI 1.5 has it."""
         number: int = _NUMBERS.unpack_from(packet, 5)[0]
         return number
+
+    def _fresh(self, sequence: int) -> bool:
+        """Whether this answer is of this session and no replay.
+
+        A session of before may have had the same id, and had the same key: with MD5 only what goes on from the number
+        that the BMC was asked to begin with is ours (as OpenIPMI's client wants it). Where codes can be made by anybody
+        nothing is gained by it, and BMCs that do not count are let pass.
+        """
+        if self._terms.auth is not Auth.MD5:
+            return super()._fresh(sequence)
+        if not 0 < sequence - self._peer_sequence <= WINDOW:
+            return False
+        self._peer_sequence = sequence
+        return True
 
 
 def key_of(password: str) -> bytes:

@@ -63,7 +63,7 @@ class ClearLogin(asking.Asker[clear.ClearSession]):
     async def _activate(self, auth: Auth, temporary: int, challenge: bytes, wait: float) -> clear.Terms | None:
         """Prove the password; what the session is to be held with, or None when the BMC leaves the proof alone."""
         key = clear.key_of(self._target.password)
-        self._number = number = (self._number + 1) & 0x3F
+        self._number = number = self._transport.next_number()
         ours = 1 + secrets.randbelow(FIRST_NUMBERS)
         data = bytes((auth, self._target.privilege)) + challenge + struct.pack("<I", ours)
         message = codec.request(codec.NETFN_APP, ACTIVATE, number, data)
@@ -84,7 +84,7 @@ class ClearLogin(asking.Asker[clear.ClearSession]):
         kept, session_id, sequence = struct.unpack_from("<BII", answer, 1)
         if kept not in (auth, Auth.NONE):
             raise errors.Misbehaved(f"BMC {self._target.name} goes on with authentication {kept} instead of {auth}.")
-        return clear.Terms(session_id, Auth(kept), key, sequence)
+        return clear.Terms(session_id, Auth(kept), key, sequence, ours)
 
     def _accept(self, command: int, answer: bytes, shortest: int) -> None:
         """Nothing for a good answer. Raises what a refusal means."""

@@ -152,7 +152,7 @@ class Login(asking.Asker[SealedSession]):
 
     async def _find(self, payload_type: int, rest: bytes, waits: tuple[float, ...]) -> bytes | None:
         """Send tag, zero status bytes and ``rest``; gives the answering payload of at least 2 bytes, if one comes."""
-        self._number = number = (self._number + 1) & 0xFF
+        self._number = number = self._transport.next_number()
         first = bytes((number, 0, 0, 0))
         if payload_type == codec.PAYLOAD_OPEN_REQUEST:
             first = bytes((number, self._target.privilege, 0, 0))

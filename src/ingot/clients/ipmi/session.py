@@ -129,7 +129,7 @@ class Session(ABC):
         expected = (message[1] >> 2, message[4] >> 2, message[5])
         if expected == self._expected and self._fresh(self.sequence(packet)):
             waiting.set_result(message[6:-1])
-        elif self._relays and (expected[0], expected[2]) == RECEIPT and self._fresh(self.sequence(packet)):
+        elif self._relays and expected == (RECEIPT[0], self._rq_seq, RECEIPT[1]) and self._fresh(self.sequence(packet)):
             self._passed_on(message[6:-1], waiting)
 
     def _passed_on(self, body: bytes, waiting: asyncio.Future[bytes | None]) -> None:

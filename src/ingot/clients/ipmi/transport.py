@@ -54,6 +54,7 @@ class Transport:
         self.logins: dict[Peer, Applicant] = {}
         self._waiting: dict[asyncio.Future[bytes | None], float] = {}
         self._sweeper: asyncio.TimerHandle | None = None
+        self._number = 0
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
@@ -61,6 +62,11 @@ class Transport:
         with contextlib.suppress(PermissionError):  # past the system's limit only as root
             self._socket.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_RCVBUFFORCE", 33), BUFFER)
         self.loop.add_reader(self._socket, self._read)
+
+    def next_number(self) -> int:
+        """For a question of somebody who logs in: not that of the attempt before, whose late answers are none to it."""
+        self._number = (self._number + 1) & 0x3F
+        return self._number
 
     def send(self, packet: bytes, peer: Peer) -> None:
         """Send one packet; a full buffer counts as loss. Raises ``errors.Unreachable`` without a route."""
