@@ -44,10 +44,13 @@ class _Queue:
 
 
 class Readers:
-    """A few connections, made when they are first needed. Who comes while all are busy shares the next with others."""
+    """A few connections, made when they are first needed. Who comes while all are busy shares the next with others.
 
-    def __init__(self, where: str, patience: float) -> None:
-        self._where, self._patience = where, patience
+    ``ended`` is called when their event loop ends.
+    """
+
+    def __init__(self, where: str, patience: float, ended: Callable[[], object]) -> None:
+        self._where, self._patience, self._ended = where, patience, ended
         self._engine = dialects.make_engine(place.url_of(where), patience)
         self._reads = _Queue(dialects.snapshot(self._engine.dialect.name), _SEATS)
         self._peeks = _Queue(None, 1)
@@ -85,6 +88,7 @@ class Readers:
             yield
         finally:
             self.close()
+            self._ended()
 
     def _start(self, queue: _Queue) -> None:
         if queue.busy < queue.most and (taken := queue.take()):

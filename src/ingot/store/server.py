@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
-import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ class ServerEngine:
         self._arrived = asyncio.Event()
         self._closing = False
         self._writing: QuickConnection | None = None
-        self._readers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Readers] = weakref.WeakKeyDictionary()
+        self._readers: dict[asyncio.AbstractEventLoop, Readers] = {}
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
 
@@ -76,7 +76,9 @@ class ServerEngine:
         loop = asyncio.get_running_loop()
         found = self._readers.get(loop)
         if found is None:
-            found = self._readers[loop] = Readers(self._where, self._patience)
+            # Not a weak key: connections and generator hold their loop, so it would never go.
+            forget = functools.partial(self._readers.pop, loop, None)
+            found = self._readers[loop] = Readers(self._where, self._patience, forget)
         return found
 
     def _work(self) -> None:
