@@ -15,6 +15,7 @@ from typing import Any, cast
 import msgspec
 from greenlet import getcurrent, greenlet
 from sqlalchemy import Connection, CursorResult, Dialect, Executable
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.expression import SelectBase
 
 from ingot.store import quick, units
@@ -155,7 +156,7 @@ def _of_nodes(connection: QuickConnection, part: list[Unit]) -> list[Outcome] | 
         return units.one_by_one(connection, part)
     try:
         found = side_by_side(connection, [[part[at].work for at in own] for own in places.values()])
-    except Exception:
+    except (SQLAlchemyError, OSError):
         if connection.invalidated:
             raise
         return None
