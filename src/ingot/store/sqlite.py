@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import threading
-from collections import deque
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, event, exc
 
 from ingot.domain import errors
 from ingot.store.quick import QuickConnection
-from ingot.store.units import GROUP, Outcome, Unit, Work, commit_all, tell
+from ingot.store.units import GROUP, Outcome, Unit, Work, commit_all, one_by_one, tell
 
 _READERS = 2
 _STATEMENTS = 512
@@ -32,9 +32,7 @@ class SqliteEngine:
     def __init__(self, path: Path, patience: float) -> None:
         self._path = path
         self._engine = _open_engine(path, patience)
-        self._units: deque[Unit] = deque()
-        self._awake = threading.Event()
-        self._ringing = self._closing = False
+        self._units: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_all, name="store-writer", daemon=True)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
         self._local = threading.local()
@@ -43,15 +41,8 @@ class SqliteEngine:
         self._writer.start()
 
     def put(self, unit: Unit) -> None:
-        """Queue a unit. The writer is woken when the event loop has ended its turn, once for all that came in it."""
-        self._units.append(unit)
-        if not self._ringing:
-            self._ringing = True
-            unit[1].get_loop().call_soon(self._ring)
-
-    def _ring(self) -> None:
-        self._ringing = False
-        self._awake.set()
+        """Queue a unit."""
+        self._units.put(unit)
 
     def read(self, work: Work) -> Awaitable[Any]:
         """Run in a reader's thread."""
@@ -72,12 +63,11 @@ class SqliteEngine:
 
     def waiting(self) -> int:
         """Units that are queued."""
-        return len(self._units)
+        return self._units.qsize()
 
     def close(self) -> None:
         """Finish what is queued, then close every connection."""
-        self._closing = True
-        self._awake.set()
+        self._units.put(None)
         self._writer.join()
         self._readers.shutdown(wait=True)
         for connection in self._reader_connections:
@@ -103,26 +93,37 @@ class SqliteEngine:
         return connection
 
     def _write_all(self) -> None:
-        while not self._closing or self._units:
-            self._awake.wait()
-            self._awake.clear()
-            while self._units:
-                group = [self._units.popleft() for _ in range(min(GROUP, len(self._units)))]
-                self._write_group([(unit, future) for unit, future in group if not future.cancelled()])
+        ended = False
+        while not ended:
+            group, ended = self._next_group()
+            waiting = [unit for unit in group if not unit.future.cancelled()]
+            try:
+                with contextlib.closing(QuickConnection(self._engine)) as connection:
+                    outcomes = _commit_group(connection, waiting) if waiting else []
+            except Exception as error:  # noqa: BLE001 - handed to all who wait: without a writer everybody would for ever
+                # None of the group is on disk, so nobody may be told it is; the next group gets a fresh connection.
+                failed = told(error, self._path) if isinstance(error, exc.SQLAlchemyError) else error
+                outcomes = [(None, failed) for _ in waiting]
+            results = [
+                (result, told(failure, self._path) if isinstance(failure, exc.OperationalError) else failure)
+                for result, failure in outcomes
+            ]
+            tell(waiting, results)
 
-    def _write_group(self, waiting: list[Unit]) -> None:
-        try:
-            with contextlib.closing(QuickConnection(self._engine)) as connection:
-                outcomes = _commit_group(connection, [unit for unit, _ in waiting]) if waiting else []
-        except Exception as error:  # noqa: BLE001 - handed to all who wait: without a writer everybody would for ever
-            # None of the group is on disk, so nobody may be told it is; the next group gets a fresh connection.
-            failed = told(error, self._path) if isinstance(error, exc.SQLAlchemyError) else error
-            outcomes = [(None, failed) for _ in waiting]
-        results = [
-            (result, told(failure, self._path) if isinstance(failure, exc.OperationalError) else failure)
-            for result, failure in outcomes
-        ]
-        tell(waiting, results)
+    def _next_group(self) -> tuple[list[Unit], bool]:
+        first = self._units.get()
+        if first is None:
+            return [], True
+        group = [first]
+        while len(group) < GROUP:
+            try:
+                unit = self._units.get_nowait()
+            except queue.Empty:
+                break
+            if unit is None:
+                return group, True
+            group.append(unit)
+        return group, False
 
 
 def told(error: exc.SQLAlchemyError, path: Path) -> errors.StoreDown:
@@ -157,11 +158,11 @@ def _open_engine(path: Path, patience: float) -> sqlalchemy.Engine:
     return engine
 
 
-def _commit_group(connection: QuickConnection, units: list[Work]) -> list[Outcome]:
+def _commit_group(connection: QuickConnection, units: list[Unit]) -> list[Outcome]:
     """The outcome of each unit. Raises when nothing was committed."""
     try:
         _begin(connection)
-        return commit_all(connection, units, _begin)
+        return commit_all(connection, units, _begin, one_by_one)
     except exc.SQLAlchemyError:
         _roll_back(connection)
         raise
