@@ -53,7 +53,9 @@ async def change(
     for each in operations:
         if each.path == "/network_data" and each.op != "remove":
             network_data.check(each.value)
-    return await deps.store.run(_change, deps, ident, operations, version, reset_interfaces)
+    looks_further = not ids.is_uuid(ident) or any(each.root() == "parent_node" for each in operations)
+    of = None if looks_further else ident
+    return await deps.store.run_of(of, _change, deps, ident, operations, version, reset_interfaces)
 
 
 async def destroy(deps: Deps, ident: str) -> None:

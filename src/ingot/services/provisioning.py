@@ -62,14 +62,15 @@ async def request(
         params = await _with_templates(deps, found, params)
     params = await _with_children(deps, found, params)
     asked = {"verb": verb, "sealed": deps.sealer.seal(found.uuid, params)}
-    await deps.store.run(_request, deps, found.uuid, _Request(event, asked, params.get("configdrive"), user, project))
+    wanted = _Request(event, asked, params.get("configdrive"), user, project)
+    await deps.store.run_of(found.uuid, _request, deps, found.uuid, wanted)
     deps.bus.ring(found.uuid)
 
 
 async def request_power(deps: Deps, ident: str, target: power.Target, timeout: float | None = None) -> None:
     """Ask for a power change; ``timeout`` in seconds, None for the setting's. Raises as ``request``."""
     found = await deps.store.peek(nodes.get, ident)
-    await deps.store.run(_request_power, deps, found.uuid, target, timeout)
+    await deps.store.run_of(found.uuid, _request_power, deps, found.uuid, target, timeout)
     deps.bus.ring(found.uuid)
 
 
