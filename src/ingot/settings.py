@@ -94,6 +94,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Extra kernel parameters of the deploy ramdisk."""
     console_address: str = "127.0.0.1"
     """Address on which consoles of the type socat listen; whoever reaches it reads and types without a password."""
+    console_recording: bool = True
+    """Listen to the consoles of nodes that are being worked on, where they have a console interface, so that a run that
+    failed shows what the machine said; ingot then holds the BMC's one line, as for a console that is switched on."""
     image_cache_size: int = 40 * 1024**3
     """Space the image cache may take."""
     image_sharing: bool = True
