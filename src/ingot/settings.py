@@ -26,7 +26,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where database, key, image cache and boot files live (default: ``$XDG_DATA_HOME/ingot``)."""
     database: str | None = None
     """URL of the database, ``postgresql://USER:PASSWORD@HOST/NAME`` or ``mariadb://...`` (default: the SQLite file
-    ``ingot.db`` in the data directory); it holds a password, so write it into the file, not on the command line."""
+    ``ingot.db`` in the data directory); it holds a password, so write it into the file, not on the command line.
+    PostgreSQL's may end in ``?sslrootcert=FILE``: then the server has to show that certificate, or one signed by it."""
     host: str = "127.0.0.1"
     """Address the API listens on."""
     port: int = 6385

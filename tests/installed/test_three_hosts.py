@@ -36,6 +36,13 @@ rm -rf /var/lib/rabbitmq/mnesia /etc/rabbitmq/rabbitmq.conf
 pg_createcluster $(ls /usr/lib/postgresql | sort -n | tail -1) main --start
 service rabbitmq-server start
 """
+# A database whose certificate is not the one that this host was given.
+STRANGER = """
+openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=alpha -addext subjectAltName=IP:10.0.0.1 \
+  -keyout /dev/null -out other.pem 2>/dev/null
+sed s,/etc/ingot/servers.pem,/root/walk/other.pem, /etc/ingot/ingot.toml >other.toml
+! ingot db check --config other.toml 2>&1
+"""
 
 
 def blocks(heading: str) -> list[str]:
@@ -98,6 +105,7 @@ def test_three_hosts_as_the_guide_says(place: tuple[Network, dict[str, Host]]) -
     asked = "select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid) where usename = 'ingot'"
     encrypted = alpha.type(f'runuser -u postgres -- psql -XAtc "{asked}"')
     assert encrypted.strip() == "t", "everything that speaks to the database does so by TLS"
+    assert "certificate verify failed" in made["beta"].type(STRANGER), "nobody else is taken for the database"
     for host in made.values():
         assert PASSWORD not in host.log()
         assert PASSWORD not in host.type("ps -eo args")
@@ -108,8 +116,9 @@ def dies_and_is_taken_over(network: Network, made: dict[str, Host], secret: str)
     """The table "What happens when": the host that has the node loses its network in the middle of a deployment."""
     access = f"export INGOT_URL=https://127.0.0.1:6385 INGOT_USER=admin INGOT_PASSWORD={secret}\n"
     access += "export INGOT_CACERT=/var/lib/ingot/tls/ca.pem\n"
+    image = f"--image http://10.0.0.1/none.raw --checksum sha256:{'0' * 64}"  # imaginary machines fetch none
     alpha = made["alpha"]
-    alpha.type(f"{access}ingot node set n1 driver_info.fake_delay=3; ingot node deploy n1 --image file:///none")
+    alpha.type(f"{access}ingot node set n1 driver_info.fake_delay=3; ingot node deploy n1 {image}")
 
     def shown(field: str) -> str:
         return str(json.loads(alpha.type(f"{access}ingot node show n1 --fields {field} --json"))[field])
