@@ -7,7 +7,7 @@ as the DBAPI error of SQLAlchemy's dialect.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 from sqlalchemy import PoolProxiedConnection
@@ -105,13 +105,13 @@ class _PostgreSQL(_Server):
 
     def execute(self, sql: str, values: Sequence[Any]) -> Cursor:
         statement = self._prepared.get(sql) or self._prepare(sql)
-        rows = self._run(sql, statement.fetch(*values))
+        rows = self._run(sql, statement.fetch, *values)
         words = statement.get_statusmsg().rpartition(" ")[2]  # "UPDATE 1", "INSERT 0 1", "BEGIN"
         return Rows(rows, int(words) if words.isdigit() else -1)
 
     def executemany(self, sql: str, lines: Sequence[Sequence[Any]]) -> Cursor:
         statement = self._prepared.get(sql) or self._prepare(sql)
-        self._run(sql, statement.executemany(lines))
+        self._run(sql, statement.executemany, lines)
         return Rows((), -1)
 
     def frame(self, statements: Sequence[str]) -> None:
@@ -119,9 +119,12 @@ class _PostgreSQL(_Server):
         if statements[-1] == "COMMIT" and done == "ROLLBACK":  # its answer where a statement has failed before
             raise OSError("a statement of the transaction had failed, so nothing of it was kept")
 
-    def _run(self, sql: str, asked: Awaitable[T]) -> T:
+    def _run(self, sql: str, ask: Callable[..., Awaitable[T]], *given: Any) -> T:
+        async def asked() -> T:  # one of a connection that is closed fails before there is anything to wait for
+            return await ask(*given)
+
         try:
-            return self._wait(asked)
+            return self._wait(asked())
         except BaseException:
             self._prepared.pop(sql, None)  # the tables may have changed since
             raise
