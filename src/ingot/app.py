@@ -110,10 +110,9 @@ async def run(settings: Settings, only: str | None = None, stop: asyncio.Event |
 
                 await stack.enter_async_context(listen.listening(deps, lambda task: _tell_end(task, stop)))
             if only != "api":
-                from ingot.conductor.service import Conductor
-
+                made = await asyncio.to_thread(_load_conductor)  # the API answers meanwhile
                 kit = await stack.enter_async_context(make_kit(deps))
-                conductor = Conductor(deps, kit, deps.hostname)
+                conductor = made(deps, kit, deps.hostname)
                 _end_start()
                 await _work(conductor, stop)
             else:
@@ -121,6 +120,12 @@ async def run(settings: Settings, only: str | None = None, stop: asyncio.Event |
                 await _stand_by(deps, stop)
     finally:
         deps.store.close()
+
+
+def _load_conductor() -> type[Conductor]:
+    from ingot.conductor.service import Conductor
+
+    return Conductor
 
 
 def _tell_end(task: asyncio.Task[None], stop: asyncio.Event) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from ingot.bus.base import Bus
 from ingot.interfaces.registry import Registry
@@ -16,8 +17,7 @@ from ingot.store.seal import Sealer
 from ingot.telemetry.clock import Steady
 
 
-@dataclass(frozen=True)
-class Deps:
+class Deps(msgspec.Struct, frozen=True, dict=True):
     """The rooms below, ready to use. ``clock`` gives epoch seconds (a test may hand in its own)."""
 
     settings: Settings
@@ -25,7 +25,7 @@ class Deps:
     sealer: Sealer
     registry: Registry
     bus: Bus
-    clock: Callable[[], float] = field(default_factory=Steady)
+    clock: Callable[[], float] = msgspec.field(default_factory=Steady)
 
     @functools.cached_property
     def members(self) -> Members:

@@ -18,6 +18,9 @@ import msgspec
 
 from ingot.domain import errors
 
+_NEARLY = 0.85
+"""How alike (1: the same) two names are of which one is the other misspelt; INGOT_USER is none of INGOT_BROKER."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings. Times in seconds, sizes in bytes; None means "derive it"."""
@@ -213,6 +216,14 @@ def load_traced(file: Path | None, overrides: dict[str, Any]) -> tuple[Settings,
         return msgspec.convert(values, Settings, strict=False), origins
     except msgspec.ValidationError as error:
         raise errors.Invalid(f"A setting has a wrong value: {error}", hint="Correct it and start again.") from error
+
+
+def misspelt_variables() -> dict[str, str]:
+    """Variables of the environment that nearly name a setting, and are ignored, by the names that were meant."""
+    meant = {f"INGOT_{name.upper()}" for name in Settings.__struct_fields__}
+    strange = [name for name in os.environ if name.startswith("INGOT_") and name not in meant]
+    near = {name: difflib.get_close_matches(name, meant, 1, _NEARLY) for name in strange}
+    return {name: found[0] for name, found in sorted(near.items()) if found}
 
 
 def from_text(name: str, text: str) -> str | tuple[str, ...]:

@@ -12,7 +12,18 @@ import shutil
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 
-from ingot_agent import blockdev, commands, efiboot, errors, filesystems, firmware, partition, programs, settings
+from ingot_agent import (
+    blockdev,
+    commands,
+    efiboot,
+    errors,
+    filesystems,
+    firmware,
+    mounts,
+    partition,
+    programs,
+    settings,
+)
 
 _INSTALLERS = ("grub-install", "grub2-install")
 _BINDS = ("dev", "sys")
@@ -36,7 +47,7 @@ def install(disk: str, root_uuid: str, roots: settings.Roots, progress: commands
         raise errors.ImageWriteError(f"{disk} has no EFI system partition. Write the image on a machine in UEFI mode.")
     folder = f"{roots.run}/ingot-root"
     _link(roots, root_uuid, root.node)
-    with _mounted(root.node, folder, root.found):
+    with mounts.mounted(root.node, folder, root.found):
         if not uefi or esp is None or esp.found is None:
             return _by_bios(disk, folder, roots)
         done = _by_uefi(esp.node, esp.found, folder, roots)
@@ -57,14 +68,14 @@ def _by_uefi(node: str, found: filesystems.Found, folder: str, roots: settings.R
     """Fill the ESP: with the loader files of the image if it has any, else by its GRUB."""
     brought = f"{folder}/boot/efi"
     os.makedirs(brought, exist_ok=True)
-    with _mounted(node, f"{roots.run}/ingot-esp", found) as esp:
+    with mounts.mounted(node, f"{roots.run}/ingot-esp", found) as esp:
         for name in sorted(os.listdir(brought)):
             _copy(f"{brought}/{name}", f"{esp}/{name}")
         ready = efiboot.find_loader(esp) is not None
     _list_in_fstab(folder, found.uuid)
     if ready:
         return "loader files of the image copied to the EFI system partition"
-    with _mounted(node, brought, found), _prepared(folder, roots):
+    with mounts.mounted(node, brought, found), _prepared(folder, roots):
         words = "--target=x86_64-efi --efi-directory=/boot/efi --no-nvram --removable"
         return f"{_run_grub(folder, words)} of the image filled the EFI system partition"
 
@@ -134,28 +145,8 @@ def _prepared(folder: str, roots: settings.Roots) -> Generator[None, None, None]
     with ExitStack() as stack:
         for name in _BINDS:
             os.makedirs(f"{folder}/{name}", exist_ok=True)
-            stack.enter_context(_mount(["-o", "bind", sources[name], f"{folder}/{name}"]))
+            stack.enter_context(mounts.mount(["-o", "bind", sources[name], f"{folder}/{name}"]))
         for name in ("run", "proc"):  # over proc they see their own; busybox wants something mounted there before
             os.makedirs(f"{folder}/{name}", exist_ok=True)
-            stack.enter_context(_mount(["-t", "tmpfs", name, f"{folder}/{name}"]))
+            stack.enter_context(mounts.mount(["-t", "tmpfs", name, f"{folder}/{name}"]))
         yield
-
-
-@contextmanager
-def _mounted(node: str, folder: str, found: filesystems.Found) -> Generator[str, None, None]:
-    os.makedirs(folder, exist_ok=True)
-    with _mount(["-t", found.kind, node, folder]):
-        yield folder
-
-
-@contextmanager
-def _mount(words: list[str]) -> Generator[None, None, None]:
-    done = programs.run(["mount", *words])
-    if not done.succeeded:
-        said = done.output.decode("utf-8", "replace").strip()
-        raise errors.ImageWriteError(f"mount {' '.join(words)} failed: {said}. Check the image's file system.")
-    try:
-        yield
-    finally:
-        if not programs.run(["umount", words[-1]]).succeeded:
-            programs.run(["umount", "-l", words[-1]])

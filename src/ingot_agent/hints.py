@@ -7,7 +7,7 @@ extra specs language.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ingot_agent import disks, errors, fields
@@ -132,8 +132,9 @@ def matches(disk: disks.Disk, hints: dict[str, Any]) -> bool:
 
 
 def skipped(found: list[disks.Disk], skip_list: list[dict[str, Any]]) -> list[disks.Disk]:
-    """The disks that an entry of ``skip_block_devices`` describes."""
-    return [disk for disk in found if any(entry and matches(disk, entry) for entry in skip_list)]
+    """The disks that an entry of ``skip_block_devices`` describes; those with a ``volume_name`` mean no disk."""
+    entries = [entry for entry in skip_list if entry and "volume_name" not in entry]
+    return [disk for disk in found if any(matches(disk, entry) for entry in entries)]
 
 
 def describe(disk: disks.Disk) -> str:
@@ -148,12 +149,9 @@ def describe(disk: disks.Disk) -> str:
     return " ".join(part for part in parts if part)
 
 
-def choose(found: list[disks.Disk], hints: dict[str, Any], skip_list: list[dict[str, Any]] | None = None) -> disks.Disk:
-    """Give the disk. Raises DeviceNotFound naming every candidate."""
-    barred = skipped(found, skip_list or [])
-    usable = sorted(
-        (disk for disk in disks.usable(found) if disk not in barred), key=lambda disk: (disk.size, disk.name)
-    )
+def choose(found: list[disks.Disk], hints: dict[str, Any], kept: Collection[disks.Disk] = ()) -> disks.Disk:
+    """Give the disk, none of those ``kept``. Raises DeviceNotFound naming every candidate."""
+    usable = sorted((disk for disk in disks.usable(found) if disk not in kept), key=lambda disk: (disk.size, disk.name))
     listing = "; ".join(describe(disk) for disk in found) or "none at all: the ramdisk lacks a driver, or there is none"
     if hints:
         for disk in usable:

@@ -1,18 +1,16 @@
 """Make, find and remove software RAID with mdadm.
 
 May not: choose disks (raidplan.py does). Invariants: a disk with partitions is not taken for a new array; what
-``delete`` removed does not come back, for no superblock of it is left. Source of the superblock: md(4),
-include/uapi/linux/raid/md_p.h.
+``delete`` removed does not come back, for no superblock of it is left.
 """
 
 from __future__ import annotations
 
 import os
-import struct
-from dataclasses import dataclass
 from typing import Any
 
 from ingot_agent import (
+    arrays,
     blockdev,
     commands,
     disks,
@@ -21,30 +19,19 @@ from ingot_agent import (
     fields,
     gpt,
     hints,
+    keeping,
     log,
     mbr,
     partitioning,
     programs,
     raidplan,
     settings,
-    sysfile,
 )
 
 _LINUX_RAID = gpt.guid("a19d880f-05fc-4d3b-a006-743f0f84911e")
-_MAGIC = 0xA92B4EFC
 _WIPED = 1 << 20
 START_NAME = "start"
 """The partition on each disk of an array that the firmware starts from (firmware.py)."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """A device that holds part of an array: its path, the array's identity and name, its level."""
-
-    path: str
-    array: bytes
-    name: str
-    level: int
 
 
 def _mdadm(*words: str) -> None:
@@ -54,72 +41,39 @@ def _mdadm(*words: str) -> None:
         raise errors.SoftwareRAIDError(f"mdadm {words[0]} failed: {text}. See the ramdisk's kernel log.")
 
 
-def _superblock(path: str, size: int) -> Member | None:
-    """The member a device is by its superblock of version 1 (1.2, 1.1 or 1.0); None when it has none."""
-    try:
-        with open(path, "rb") as file:
-            for place in (4096, 0, (size // 512 - 16) // 8 * 8 * 512):
-                file.seek(place)
-                raw = file.read(256)
-                if len(raw) == 256 and struct.unpack_from("<II", raw) == (_MAGIC, 1):
-                    name = raw[32:64].rstrip(b"\0").decode("utf-8", "replace").rpartition(":")[2]
-                    return Member(path, raw[16:32], name, struct.unpack_from("<i", raw, 72)[0])
-    except OSError:
-        return None
-    return None
-
-
-def members(roots: settings.Roots) -> list[Member]:
-    """Every partition and disk that carries the superblock of an array."""
-    found: list[Member] = []
-    for disk in disks.find_all(roots):
-        base = os.path.basename(disk.name)
-        if base.startswith("md"):
-            continue
-        folder = f"{roots.sys}/block/{base}"
-        parts = [one for one in sysfile.names(folder) if one.startswith(base)]
-        for one in parts or [base]:
-            size = sysfile.number(f"{folder}/{one}/size" if one != base else f"{folder}/size") * 512
-            member = _superblock(f"{roots.dev}/{one}", size)
-            if member is not None:
-                found.append(member)
-    return found
-
-
-def arrays(roots: settings.Roots) -> dict[str, list[str]]:
-    """Running arrays (``/dev/md0``) with their members' paths."""
-    names = [one for one in sysfile.names(f"{roots.sys}/block") if one.startswith("md")]
-    return {
-        f"{roots.dev}/{one}": [f"{roots.dev}/{part}" for part in sysfile.names(f"{roots.sys}/block/{one}/slaves")]
-        for one in names
-        if sysfile.number(f"{roots.sys}/block/{one}/size")
-    }
-
-
 def disks_of(array: str, roots: settings.Roots) -> list[str]:
     """The disks behind a running array whose members are partitions, in their order; none of what is no array."""
     found: list[str] = []
-    for part in arrays(roots).get(array, []):
+    for part in arrays.running(roots).get(array, []):
         folder = os.path.dirname(os.path.realpath(f"{roots.sys}/class/block/{os.path.basename(part)}"))
         disk = part if folder.endswith("/block") else f"{roots.dev}/{os.path.basename(folder)}"
         found += [disk] if disk not in found else []
     return found
 
 
-def assemble(roots: settings.Roots) -> None:
-    """Start every array whose members are there, under the name it was made with; the log has what does not start."""
-    running = {path for parts in arrays(roots).values() for path in parts}
-    idle = [one for one in members(roots) if one.path not in running]
+def assemble(roots: settings.Roots, *, degraded: bool) -> list[str]:
+    """Start every array whose members are there, under the name it was made with; the log has what does not start.
+
+    Gives the names of arrays that lack members. Those are started only where ``degraded`` says that none will come any
+    more: one that runs goes on without a disk, and what that holds is then old.
+    """
+    taken = {path for parts in arrays.running(roots).values() for path in parts}
+    idle = [one for one in arrays.members(roots) if one.path not in taken]
+    waiting: list[str] = []
     for array in dict.fromkeys(one.array for one in idle):
         parts = [one for one in idle if one.array == array]
+        if arrays.lacking(parts) and not degraded:
+            waiting.append(parts[0].name)
+            continue
         try:
             _mdadm("--assemble", _device(parts[0].name, roots), "--run", *(one.path for one in parts))
         except errors.SoftwareRAIDError as error:
             log.line(f"the array {parts[0].name} does not start: {error.message}")
+    return waiting
 
 
 def _device(name: str, roots: settings.Roots) -> str:
-    taken = arrays(roots)
+    taken = arrays.running(roots)
     named = [name] if name[:2] == "md" and name[2:].isdigit() else []
     candidates = [f"{roots.dev}/{one}" for one in (*named, *(f"md{number}" for number in range(128)))]
     return next(one for one in candidates if one not in taken)
@@ -139,13 +93,16 @@ def _tables(volumes: list[raidplan.Volume]) -> dict[str, gpt.Table]:
 def create(node: dict[str, Any], config: dict[str, Any], roots: settings.Roots, progress: commands.Progress) -> None:
     """Partition the disks and make the arrays of a configuration. Raises SoftwareRAIDError, BlockDeviceError."""
     found = disks.find_all(roots)
-    barred = hints.skipped(found, hints.of_node(node)[1])
-    free = [disk for disk in disks.usable(found) if disk not in barred and "/md" not in disk.name]
+    kept = keeping.of_node(node, found, roots)
+    present = {one.name for one in arrays.members(roots) if one.array in kept.whole | kept.emptied}
+    free = [disk for disk in disks.usable(found) if disk not in kept.disks and "/md" not in disk.name]
     try:
-        volumes = raidplan.make(config, free, uefi=os.path.isdir(f"{roots.sys}/firmware/efi"))
+        volumes = raidplan.make(config, free, uefi=os.path.isdir(f"{roots.sys}/firmware/efi"), present=present)
     except errors.SoftwareRAIDError as error:
         taken = [hints.describe(disk) for disk in found if disk not in free]
         raise errors.SoftwareRAIDError(error.message + (f" Not free: {'; '.join(taken)}." if taken else "")) from error
+    if not volumes:
+        return
     tables = _tables(volumes)
     _refuse_partitioned(list(tables))
     progress.begin(f"partitioning {', '.join(tables)}")
@@ -192,26 +149,45 @@ def _wipe_ends(device: blockdev.Device, start: int, length: int) -> None:
 
 
 def delete(node: dict[str, Any], roots: settings.Roots, progress: commands.Progress) -> str:
-    """Remove all arrays but those the skip list names; says which. Raises SoftwareRAIDError, BlockDeviceError."""
-    kept_names = {str(one["volume_name"]) for one in hints.of_node(node)[1] if "volume_name" in one}
-    everything = members(roots)
-    gone = [one for one in everything if one.name not in kept_names]
+    """Remove all arrays but those that ``skip_block_devices`` keeps; says which.
+
+    Raises SoftwareRAIDError, BlockDeviceError, InvalidCommandParams.
+    """
+    found = disks.find_all(roots)
+    kept = keeping.of_node(node, found, roots)
+    everything = arrays.members(roots)
+    gone = [one for one in everything if one.array not in kept.whole | kept.emptied]
     paths = {one.path for one in gone}
-    for array, parts in arrays(roots).items():
+    emptied = {one.path for one in everything if one.array in kept.emptied}
+    for array, parts in arrays.running(roots).items():
         if paths & set(parts) or not parts:
             progress.begin(f"stopping {array}")
             _mdadm("--stop", array)
+        elif emptied & set(parts):
+            erase.metadata(next(disk for disk in found if disk.name == array))
     for one in gone:
         with blockdev.opened(one.path) as device:
             _wipe_ends(device, 0, device.size)
             device.flush()
     for disk in disks.find_all(roots):
         _remove_partitions(disk, paths)
-    left = [one.path for one in members(roots) if one.path in paths]
+    left = [one.path for one in arrays.members(roots) if one.path in paths]
     if left:
         raise errors.SoftwareRAIDError(f"{', '.join(left)} still belong to an array. Replace the disks.")
-    names = sorted({one.name for one in gone})
-    return f"removed the arrays {', '.join(names)} from {', '.join(sorted(paths))}" if names else "there was no array"
+    return _told(gone, [one for one in everything if one not in gone], kept)
+
+
+def _told(gone: list[arrays.Member], stay: list[arrays.Member], kept: keeping.Kept) -> str:
+    """What became of all arrays."""
+    parts: list[str] = []
+    if gone:
+        where = ", ".join(sorted(one.path for one in gone))
+        parts.append(f"removed the arrays {', '.join(sorted({one.name for one in gone}))} from {where}")
+    whole = sorted({one.name for one in stay if one.array in kept.whole})
+    parts += [f"left alone {', '.join(whole)}: in skip_block_devices"] if whole else []
+    emptied = sorted({one.name for one in stay if one.array in kept.emptied})
+    parts += [f"kept {', '.join(emptied)}, wiped: on the same disks as those"] if emptied else []
+    return "; ".join(parts) or "there was no array"
 
 
 def _remove_partitions(disk: disks.Disk, paths: set[str]) -> None:

@@ -7,6 +7,7 @@ disk takes of each of its disks, room for a boot partition is left in front.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -81,12 +82,16 @@ def _disks_of(logical: dict[str, Any], found: list[disks.Disk], taken: list[disk
     return chosen
 
 
-def make(config: dict[str, Any], found: list[disks.Disk], *, uefi: bool) -> list[Volume]:
-    """Check a configuration and place its partitions on these disks. Raises SoftwareRAIDError with all complaints."""
+def make(config: dict[str, Any], found: list[disks.Disk], *, uefi: bool, present: Collection[str] = ()) -> list[Volume]:
+    """Check a configuration and place its partitions on these disks, without those of logical disks that are present.
+
+    ``present``: their ``volume_name``. Raises SoftwareRAIDError with all complaints.
+    """
     logical = _logical(config)
     complaints = _complaints(logical)
     if complaints:
         raise errors.SoftwareRAIDError(f"The RAID configuration does not work: {'; '.join(complaints)}. Correct it.")
+    logical = [one for one in logical if one.get("volume_name") not in present]
     logical.sort(key=lambda one: one["size_gb"] == "MAX")
     free = {disk.name: _START_UEFI if uefi else _START_BIOS for disk in found}
     volumes: list[Volume] = []

@@ -1,7 +1,8 @@
-"""Find the disk an operating system goes to, also when it shows itself late.
+"""Find the machine's disks, and the one an operating system goes to, also when they show themselves late.
 
-Why: buses of slow disks (USB, SAS) bring them after their driver is loaded, and a choice made before could be another
-one. May not: touch a disk. Invariant: a machine whose disks are there already waits for none.
+Why: buses of slow disks (USB, SAS) bring them after their driver is loaded; a choice made before could be another one,
+and software RAID would do without them. May not: write to a disk. Invariant: a machine whose disks are there already
+waits for none.
 """
 
 from __future__ import annotations
@@ -10,24 +11,36 @@ import threading
 import time
 from typing import Any
 
-from ingot_agent import disks, drivers, errors, hints, log, machine, settings
+from ingot_agent import disks, drivers, errors, hints, keeping, log, machine, settings
 
 _LATE = 30.0  # seconds after the kernel's start in which a disk that is not there yet may still come
 _PAUSE = 0.5
 
 
-def find(node: dict[str, Any], roots: settings.Roots) -> disks.Disk:
-    """The node's root disk, software RAID's arrays assembled. Raises DeviceNotFound, InvalidCommandParams."""
-    from ingot_agent import raid  # only when a root disk is asked for
+def all_disks(roots: settings.Roots) -> list[disks.Disk]:
+    """The machine's disks, software RAID's arrays assembled: those that lack members once none is likely to come."""
+    from ingot_agent import raid  # only when disks are asked for
 
     drivers.wait_for_disks()
-    wanted, kept = hints.of_node(node)
-    end = time.monotonic() + max(0.0, _LATE - machine.uptime(roots))
+    end = _end(roots)
+    told = False
+    while waiting := raid.assemble(roots, degraded=time.monotonic() >= end):
+        if not told:
+            log.line(f"{', '.join(waiting)} lacks members. Waiting until the machine is {_LATE:.0f} s old")
+        told = True
+        threading.Event().wait(_PAUSE)
+    return disks.find_all(roots)
+
+
+def find(node: dict[str, Any], roots: settings.Roots) -> disks.Disk:
+    """The node's root disk. Raises DeviceNotFound, InvalidCommandParams."""
+    wanted = hints.of_node(node)[0]
+    end = _end(roots)
     told = False
     while True:
-        raid.assemble(roots)
+        found = all_disks(roots)
         try:
-            return hints.choose(disks.find_all(roots), wanted, kept)
+            return hints.choose(found, wanted, keeping.of_node(node, found, roots).disks)
         except errors.DeviceNotFound as error:
             if time.monotonic() > end:
                 raise
@@ -35,3 +48,8 @@ def find(node: dict[str, Any], roots: settings.Roots) -> disks.Disk:
                 log.line(f"{error.message} Waiting until the machine is {_LATE:.0f} s old: one may come late")
             told = True
         threading.Event().wait(_PAUSE)
+
+
+def _end(roots: settings.Roots) -> float:
+    """When (monotonic seconds) no disk is likely to come any more."""
+    return time.monotonic() + max(0.0, _LATE - machine.uptime(roots))

@@ -46,6 +46,7 @@ class Settings:
     address_wait: float = 30.0
     http_timeout: float = 30.0
     insecure: bool = False
+    inject_files_priority: int = 0
     debug: bool = False
 
 
@@ -107,5 +108,6 @@ def from_cmdline(text: str) -> Settings:
         address_wait=_number(values, "ipa-inspection-dhcp-wait-timeout", 30),
         http_timeout=_number(values, "ipa-http-request-timeout", 30),
         insecure=_truth(values, "ipa-insecure"),
+        inject_files_priority=int(min(max(_number(values, "ipa-inject-files-priority", 0), 0), 99)),
         debug=_truth(values, "ipa-debug"),
     )

@@ -15,16 +15,17 @@ from ingot_agent import (
     burnin_network,
     commands,
     disks,
-    drivers,
     efiboot,
     erase,
     errors,
     fields,
-    hints,
     image,
+    inject,
+    keeping,
     log,
     machine,
     raid,
+    rootdisk,
     settings,
     version,
 )
@@ -72,6 +73,14 @@ _RAID_ARGUMENTS = {
     "raid_config": _argument("The configuration to apply, as target_raid_config.", required=True),
     "delete_existing": _argument("Whether present arrays are removed first (true unless said otherwise)."),
 }
+_INJECT_ARGUMENTS = {
+    "files": _argument(
+        "Objects of path, content (base64, or a URL that may name {node[uuid]}, {ports[0][address]}) or deleted: true; "
+        "partition (number or device; else the one that has the path's first folder), mode, dirmode, owner, group. "
+        "Those of the node's property inject_files come first."
+    ),
+    "verify_ca": _argument("Whether the certificates of https servers are checked (as for images unless said)."),
+}
 _NVRAM_ARGUMENTS = {"match_patterns": _argument("Regular expressions: only boot entries whose label fits one go.")}
 
 
@@ -81,6 +90,7 @@ class Steps:
     def __init__(self, config: settings.Settings, roots: settings.Roots) -> None:
         self._config = config
         self._roots = roots
+        self._ports: list[dict[str, Any]] = []
         anywhere, on_request = {"clean": 0, "service": 0}, {"clean": 0}
         self._steps = (
             Step("erase_devices_metadata", {"clean": 99, "deploy": 0}, self._erase_metadata),
@@ -102,6 +112,12 @@ class Steps:
                 interface="raid",
             ),
             Step("write_image", {"deploy": 0, "service": 0}, self._write_image, False, _WRITE_ARGUMENTS),
+            Step(
+                "inject_files",
+                dict.fromkeys(("deploy", "service"), config.inject_files_priority),
+                self._inject_files,
+                argsinfo=_INJECT_ARGUMENTS,
+            ),
         )
 
     def listing(self, kind: str) -> dict[str, Any]:
@@ -126,21 +142,18 @@ class Steps:
         if step is None:
             known = ", ".join(one.step for one in self._steps if kind in one.kinds)
             raise errors.InvalidCommandParams(f"There is no {kind} step {name!r}. This agent knows: {known}.")
+        self._ports = fields.objects(params, "ports")
         result = step.run(node, fields.find_object(wanted, "args") or {}, progress)
         echo = {key: value for key, value in wanted.items() if key != "args"}  # args hold the config drive
         return {f"{kind}_result": result, f"{kind}_step": echo}
 
-    def _all_disks(self) -> list[disks.Disk]:
-        drivers.wait_for_disks()  # one whose driver comes late would be left out without a word
-        raid.assemble(self._roots)
-        return disks.find_all(self._roots)
-
     def _disks(self, node: dict[str, Any]) -> tuple[list[disks.Disk], dict[str, str]]:
         """The disks to work on, and of every other one why it is left alone."""
-        found = self._all_disks()
-        skipped = hints.skipped(found, hints.of_node(node)[1])
+        found = rootdisk.all_disks(self._roots)
         left = {disk.name: f"left alone: {disk.barred}" for disk in found if disk.barred}
-        left |= {disk.name: "left alone: in skip_block_devices" for disk in skipped}
+        left |= {
+            disk.name: "left alone: in skip_block_devices" for disk in keeping.of_node(node, found, self._roots).disks
+        }
         return [disk for disk in found if disk.name not in left], left
 
     def _erase_metadata(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
@@ -181,12 +194,12 @@ class Steps:
         return burnin.disk(node, self._disks(node)[0], progress)
 
     def _delete_raid(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
-        self._all_disks()
+        rootdisk.all_disks(self._roots)
         return raid.delete(node, self._roots, progress)
 
     def _create_raid(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:
         wanted = raid.target(node)
-        self._all_disks()
+        rootdisk.all_disks(self._roots)
         raid.create(node, wanted, self._roots, progress)
         return wanted
 
@@ -194,7 +207,7 @@ class Steps:
         wanted = fields.find_object(args, "raid_config")
         if not wanted:
             raise errors.InvalidCommandParams("The step apply_configuration lacks raid_config. Send it in args.")
-        self._all_disks()
+        rootdisk.all_disks(self._roots)
         if args.get("delete_existing", True):
             log.line(raid.delete(node, self._roots, progress))
         raid.create(node, wanted, self._roots, progress)
@@ -206,3 +219,9 @@ class Steps:
             raise errors.InvalidCommandParams("The step write_image lacks image_info. Send it in args.")
         wanted = image.order(info, fields.text(args, "configdrive"))
         return image.write(wanted, node, self._config, self._roots, progress)
+
+    def _inject_files(self, node: dict[str, Any], args: dict[str, Any], progress: commands.Progress) -> Outcome:
+        wanted = inject.wishes(node, args)
+        insecure = not args["verify_ca"] if isinstance(args.get("verify_ca"), bool) else self._config.insecure
+        source = inject.Source(node, self._ports, self._config, insecure)
+        return {"files": inject.carry_out(wanted, source, self._roots, progress)}

@@ -39,7 +39,10 @@ _STEPS: dict[str, list[Json]] = {
         },
         {"step": "burnin_cpu", "priority": 0, "interface": "deploy", "reboot_requested": False},
     ],
-    "deploy": [{"step": "write_image", "priority": 0, "interface": "deploy", "reboot_requested": False}],
+    "deploy": [
+        {"step": "write_image", "priority": 0, "interface": "deploy", "reboot_requested": False},
+        {"step": "inject_files", "priority": 0, "interface": "deploy", "reboot_requested": False},
+    ],
     "service": [{"step": "burnin_cpu", "priority": 0, "interface": "deploy", "reboot_requested": False}],
 }
 _RESULTS: dict[str, Json] = {"burnin_cpu": {"rounds": 1234, "errors": 0}}
@@ -55,6 +58,7 @@ class Surroundings:
     client: aiohttp.ClientSession
     effects: effects.Effects
     step_seconds: float = 0.0
+    inject_priority: int = 0
     inspect: bool = False
 
 
@@ -69,8 +73,11 @@ class Fault(Exception):
 class Agent:
     """The ramdisk on one simulated machine, from its network boot until it loses power."""
 
-    def __init__(self, around: Surroundings, machine: simulated.Simulated, address: str) -> None:
+    def __init__(
+        self, around: Surroundings, machine: simulated.Simulated, address: str, *, hangs: bool = False
+    ) -> None:
         self._around = around
+        self._hangs = hangs
         self._machine = machine
         self._address = address
         self._beat = asyncio.Event()
@@ -108,7 +115,7 @@ class Agent:
     async def run(self) -> None:
         """Live until the power goes; failures to reach the API are retried, as real agents do."""
         script = await self._boot_script()
-        if script is None:
+        if script is None or self._hangs:
             return
         callback = re.search(r"ipa-inspection-callback-url=(\S+)", script)
         url = callback.group(1) if callback else f"{self._around.api}/v1/continue_inspection"
@@ -246,7 +253,11 @@ class Agent:
         """List or execute clean, deploy or service steps."""
         if verb == f"get_{kind}_steps":
             versions = {"generic_hardware_manager": "1.2"}
-            return {f"{kind}_steps": {"GenericHardwareManager": _STEPS[kind]}, "hardware_manager_version": versions}
+            listed = [
+                {**one, "priority": self._around.inject_priority} if one["step"] == "inject_files" else one
+                for one in _STEPS[kind]
+            ]
+            return {f"{kind}_steps": {"GenericHardwareManager": listed}, "hardware_manager_version": versions}
         if verb != f"execute_{kind}_step":
             raise Fault(404, f"unknown command {kind}.{verb}")
         step = cast("Json", params.get("step") or {})

@@ -44,12 +44,16 @@ class Plan:
     boot_url: str = ""
     inspect: bool = False
     step_seconds: float = 0.0
+    inject_priority: int = 0
     journal: Path | None = None
     control: Path | None = None
 
 
 class Fleet:
-    """Start it, read `nodes()`, break it by `bmcs[name].faults`, and look at `effects`."""
+    """Start it, read `nodes()`, break it by `bmcs[name].faults`, and look at `effects`.
+
+    `hanging`: how many ramdisks of a machine, the next ones, hang when they have been told what to load.
+    """
 
     def __init__(self, plan: Plan) -> None:
         if not 0 < plan.ipmi + plan.redfish <= 1_000_000:
@@ -62,6 +66,7 @@ class Fleet:
         self.addresses: dict[str, str] = {}
         self.fronts: dict[str, tree.Front] = {}
         self.ports: dict[str, int] = {}
+        self.hanging: dict[str, int] = {}
         self._around: agents.Surroundings | None = None
         self._servers: list[ipmi.Server | redfish.Server | agent_server.Server] = []
         self._closing: set[asyncio.Task[None]] = set()
@@ -204,6 +209,7 @@ class Fleet:
             client=client,
             effects=self.effects,
             step_seconds=self.plan.step_seconds,
+            inject_priority=self.plan.inject_priority,
             inspect=self.plan.inspect,
         )
 
@@ -217,7 +223,10 @@ class Fleet:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
         if device in {BootDevice.NETWORK, BootDevice.HTTP, BootDevice.CD} and self._around:
-            self.agents[address] = agents.Agent(self._around, self.machines[name], address)
+            left = self.hanging.get(name, 0)
+            if left:
+                self.hanging[name] = left - 1
+            self.agents[address] = agents.Agent(self._around, self.machines[name], address, hangs=left > 0)
             self.agents[address].start()
 
     def _node(self, name: str, one: simulated.Simulated) -> Json:

@@ -186,7 +186,7 @@ def test_steps_are_listed_and_run(roots: settings.Roots) -> None:
         assert on_request < set(steps)
         deploy = client.post("deploy.get_deploy_steps")[1]["command_result"]["deploy_steps"]["ingot_generic"]
         assert {one["step"] for one in deploy} == {
-            "write_image", "erase_devices_metadata", "clean_uefi_nvram", "apply_configuration",
+            "write_image", "erase_devices_metadata", "clean_uefi_nvram", "apply_configuration", "inject_files",
         }  # fmt: skip
         service = client.post("service.get_service_steps")[1]["command_result"]["service_steps"]["ingot_generic"]
         names = {one["step"]: one["interface"] for one in service}

@@ -105,19 +105,6 @@ def test_new_partition_table_pleases_sgdisk(tmp_path: Path) -> None:
     assert "No problems found" in done.stdout
 
 
-def test_raid_superblocks_are_found(tmp_path: Path) -> None:
-    roots = machines.make(tmp_path / "m")
-    path = machines.add_disk(roots, "vda", 64 * MIB, vda1__size=str(64 * MIB // 512))
-    block = struct.pack("<IIII16s32sQi", 0xA92B4EFC, 1, 0, 0, b"u" * 16, b"any:md0", 0, 1).ljust(256, b"\0")
-    for place in (4096, 0, 64 * MIB - 8192):
-        part = path.parent / "vda1"
-        with part.open("wb") as file:
-            file.truncate(64 * MIB)
-            file.seek(place)
-            file.write(block)
-        assert raid.members(roots) == [raid.Member(str(part), b"u" * 16, "md0", 1)]
-
-
 @pytest.mark.parametrize("label", ["gpt", "dos"])
 def test_a_disk_with_partitions_of_either_kind_is_not_taken_for_an_array(tmp_path: Path, label: str) -> None:
     roots = machines.make(tmp_path / "m")

@@ -7,13 +7,13 @@ import base64
 import os
 import socket
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 import programs
 from ingot.api import auth, limits, listen, policy, server

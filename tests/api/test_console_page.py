@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from api import browser
@@ -44,7 +44,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def deps(tmp_path: Path, clock: Clock) -> AsyncIterator[Deps]:
     made = app.make_deps(stand.settings(tmp_path, noauth=True, hostname="here", drivers=("fake-hardware", "ipmi")))
-    async with stand.conductor(timed := dataclasses.replace(made, clock=clock)):
+    async with stand.conductor(timed := msgspec.structs.replace(made, clock=clock)):
         yield timed
     made.store.close()
 

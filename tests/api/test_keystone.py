@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from ingot.api import auth, limits, wire
 from ingot.clients import keystone

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import aiohttp
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from drivers.world import free_port
 from ingot.api import listen, patience

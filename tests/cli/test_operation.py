@@ -101,6 +101,16 @@ def test_init_refuses_a_wrong_setting_before_it_makes_anything(run: Run, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_init_that_cannot_make_its_folder_leaves_no_settings_that_name_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    words = ["init", "--config", str(tmp_path / "ingot.toml"), "--data-dir"]
+    refused = run(*words, str(tmp_path / "file/data"))
+    assert (refused.exit_code, "cannot be made: Not a directory. " in refused.stderr) == (1, True), refused.output
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+    assert run(*words, str(tmp_path / "data")).exit_code == 0
+    assert tomllib.loads((tmp_path / "ingot.toml").read_text()) == {"data_dir": str(tmp_path / "data")}
+
+
 def test_config_show_tells_value_and_origin(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_text('host = "0.0.0.0"\nport = 1\nlease = 3\n')
@@ -189,6 +199,9 @@ def test_doctor_finds_what_is_wrong_and_says_the_cure(run: Run, tmp_path: Path, 
     assert "rotate-key" in found["key"][0]["cure"]
     assert found["ramdisk"][0]["cure"].startswith("ingot ramdisk build")
     assert any("/nowhere" in one["text"] for one in found["certificates"])
+    misspelt = findings(run("doctor", "--json", *place, INGOT_IMAGE_DIR="/srv", INGOT_URL="http://x", INGOT_USER="u"))
+    assert [one["text"] for one in misspelt["environment"]] == ["INGOT_IMAGE_DIR names no setting and is ignored"]
+    assert misspelt["environment"][0]["cure"] == "Did you mean INGOT_IMAGE_DIRS?"
     unknown = run("doctor", "--json", "--set", "prot=1")
     assert findings(unknown)["settings"][0]["level"] == "bad"
 

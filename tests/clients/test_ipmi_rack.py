@@ -58,6 +58,17 @@ async def test_suites(pool: IpmiPool, fleet: Any, suite: int | None, privilege: 
     assert (await device.id(pool, one)).ipmi_version == "2.0"
 
 
+async def test_every_power_action_is_the_one_that_the_machine_gets(pool: IpmiPool, fleet: Any) -> None:
+    """Which code means which is checked by ipmitool and FreeIPMI before the same BMC (tests/rack/test_ipmi.py)."""
+    one, machine = target(fleet), next(iter(fleet.machines.values()))
+    orders = ("ON", "CYCLE", "RESET", "DIAG", "SOFT", "ON", "OFF")
+    for name in orders:
+        await chassis.control(pool, one, chassis.Control[name])
+    actions = hardware.PowerAction
+    meant = {"DIAG": actions.NMI, "SOFT": actions.SOFT_OFF}
+    assert machine.history == [meant.get(name) or actions[name] for name in orders]
+
+
 async def test_boot_device(pool: IpmiPool, fleet: Any) -> None:
     one = target(fleet)
     for chosen, persistent, uefi in [

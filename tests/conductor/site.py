@@ -33,13 +33,13 @@ class Site:
         self.client = Client(f"http://127.0.0.1:{self._port}", timeout=30)
 
     def start(self, name: str, source: Path = program.SOURCE) -> None:
-        """Start the conductor of that hostname, or ``api``, from a source tree."""
+        """Start the conductor of that hostname, or ``api``; ``source``: a ``src`` folder, or a whole checkout."""
         half = "api" if name == "api" else "conductor"
         words = ["serve", "--noauth", "--only", half, "--data-dir", str(self.folder), "--port", str(self._port)]
         for key, value in {**self._settings, "hostname": name}.items():
             words += ["--set", f"{key}={value}"]
         with (self.folder / f"{name}.log").open("ab") as log:
-            argv = [*self.prefix.get(name, ()), *program.ingot_argv(*words)]
+            argv = [*self.prefix.get(name, ()), *_program(source), *words]
             environment = {**self._environment, "PYTHONPATH": str(source)}
             self._children[name] = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
 
@@ -59,7 +59,7 @@ class Site:
             child.kill()
             child.wait(_END_WITHIN)
 
-    def await_conductors(self, *names: str, within: float = 120.0) -> None:
+    def await_conductors(self, *names: str, within: float = 60.0) -> None:
         """Wait until exactly these are alive."""
         try:
             self.wait(lambda: self.alive() == sorted(names), within)
@@ -116,6 +116,12 @@ class Site:
     def held_by(self, name: str) -> set[str]:
         """The nodes a conductor works on."""
         return {one["uuid"] for one in self.nodes("uuid", "reservation") if one["reservation"] == name}
+
+
+def _program(source: Path) -> list[str]:
+    """A checkout is started by its own launcher, with the packages it wants; a mere ``src`` by this Python."""
+    launcher = source / "ingot"
+    return [str(launcher)] if launcher.is_file() else program.ingot_argv()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -32,7 +31,7 @@ async def deps(tmp_path: Path) -> AsyncGenerator[Deps]:
 
 def of_group(deps: Deps, group: str) -> Deps:
     """The same site as a process of another conductor group sees it."""
-    return dataclasses.replace(deps, settings=msgspec.structs.replace(deps.settings, conductor_group=group))
+    return msgspec.structs.replace(deps, settings=msgspec.structs.replace(deps.settings, conductor_group=group))
 
 
 async def works_here(deps: Deps, uuid: str) -> str:

@@ -72,6 +72,20 @@ async def test_dnsmasq_is_missing(tmp_path: Path) -> None:
 
 
 @inside_a_namespace
+async def test_who_is_not_root_serves_no_dhcp(tmp_path: Path) -> None:
+    """He sees and writes what root does, for the checkout may lie in root's own folder; ports and networks he lacks."""
+    eyes = "+dac_override,+dac_read_search"
+    other = f"setpriv --reuid 65534 --inh-caps {eyes} --ambient-caps {eyes}"
+    prefix = ("unshare", "--net", "sh", "-c", f'{NETWORK}{ADDRESS} && exec {other} "$@"', "sh")
+    told = await refused(tmp_path, "--set", "provision_interface=prov0", prefix=prefix)
+    assert told == (
+        "DHCP on prov0 cannot be served by this account: failed to bind DHCP server socket: Permission denied. "
+        "Run ingot as root, or by the unit of its package, which gives its account what DHCP needs."
+    )
+    catalogue.told("dhcp-not-allowed", told)
+
+
+@inside_a_namespace
 async def test_the_interface_does_not_exist(tmp_path: Path) -> None:
     prefix = ("unshare", "--net", "sh", "-c", 'ip link set lo up && ip addr add 192.0.2.1/24 dev lo && exec "$@"', "sh")
     words = ("--set", "provision_interface=prov9", "--set", "provision_address=192.0.2.1/24")

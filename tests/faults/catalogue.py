@@ -49,7 +49,7 @@ _IPMI, _REDFISH = "tests/drivers/ipmi/test_faults.py", "tests/drivers/redfish/te
 _AGENT, _IMAGE = "tests/drivers/generic/test_agent_faults.py", "tests/drivers/generic/test_image_faults.py"
 _SILENCE, _FLOW = "tests/drivers/generic/test_silence.py", "tests/flows/test_faults.py"
 _CONTROLLER, _START = "tests/e2e/test_controller_faults.py", "tests/e2e/test_start_faults.py"
-_NETBOOT = "tests/netboot/test_netboot.py"
+_NETBOOT, _SECOND = "tests/netboot/test_netboot.py", "tests/drivers/generic/test_second_boot.py"
 _LACKING = "tests/e2e/test_lacking.py"
 _DATABASE = "tests/servers/test_harmed.py"
 _OCI, _BROKER = "tests/images/test_oci.py", "tests/bus/test_rabbitmq.py"
@@ -124,6 +124,9 @@ FAULTS: dict[str, Fault] = {
     "netboot-after-script": Fault(
         "netboot", "silent after its boot script", "told to load the", "look at its console", _SILENCE
     ),
+    "netboot-hung-twice": Fault(
+        "netboot", "it hangs in its network boot, twice", "switched off and on again", "console", _SECOND, _WAITING
+    ),
     "netboot-after-kernel": Fault(
         "netboot", "silent after the kernel", "loaded vmlinuz", "look at its console", _SILENCE
     ),
@@ -162,6 +165,7 @@ FAULTS: dict[str, Fault] = {
     "api-port-taken": Fault("controller", "its port is taken", "Address already in use", "end it", _START),
     "files-port-taken": Fault("controller", "the file server's port is taken", "is taken", "stop that", _START),
     "dnsmasq-missing": Fault("netboot", "dnsmasq is not installed", "not installed", "Run: apt-get", _START),
+    "dhcp-not-allowed": Fault("netboot", "who serves is not root", "by this account", "Run ingot as root", _START),
     "interface-missing": Fault("network", "no such interface", "no network interface", "See ip link", _START),
     "address-not-ours": Fault("network", "the address is another host's", "no interface of this", "Compare", _START),
 }

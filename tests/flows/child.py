@@ -8,7 +8,6 @@ a thousand kills cheap; each child opens database and event loop itself and is k
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from flows import stand
@@ -75,7 +75,7 @@ async def work(job: dict[str, Any]) -> int:
     store = MortalStore(deps.store.where)
     store.kill_at, store.kill_after = job.get("kill_at", 0), job.get("kill_after", False)
     store.signal = signal.Signals[job.get("signal", "SIGKILL")]
-    deps = dataclasses.replace(deps, store=store)
+    deps = msgspec.structs.replace(deps, store=store)
     wait = {"ended": stand.ended, "parked": stand.parked}[job.get("until", "ended")]
     task = asyncio.create_task(Conductor(deps, stand.kit(deps), job.get("hostname", "host")).run())
     # A machine busy with other work may stop for long: patience that ends is a fault of the product, or of nobody.

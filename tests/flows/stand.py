@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
+
+import msgspec
 
 from ingot import app
 from ingot.conductor.service import Conductor
@@ -53,7 +54,7 @@ async def site(folder: Path, **more: Any) -> AsyncIterator[Deps]:
 
 def with_clock(deps: Deps, clock: Callable[[], float]) -> Deps:
     """The same site under another clock (epoch seconds)."""
-    return dataclasses.replace(deps, clock=clock)
+    return msgspec.structs.replace(deps, clock=clock)
 
 
 @contextlib.asynccontextmanager

@@ -39,10 +39,11 @@ for disk in /dev/sd?; do
   hdparm -I $disk | sed -n '/^Security/,$p'
 done
 """
+# a busy host answers late: after the usual 5 s without a sign of life a disk would be away for 10 s
 _CONNECT = """#!/bin/sh
 modprobe nvme-tcp
 for name in {names}; do
-  echo "transport=tcp,traddr=10.0.2.2,trsvcid={port},nqn=$name,nr_io_queues=1" > /dev/nvme-fabrics
+  echo "transport=tcp,traddr=10.0.2.2,trsvcid={port},nqn=$name,nr_io_queues=1,keep_alive_tmo=120" > /dev/nvme-fabrics
 done
 """
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent import peers
+from agent import machines, peers
 from agent.vm import MIB, Frame, Machine, booted, file_system, order, partitioned
+from ingot_agent import arrays
 
 pytestmark = [
     pytest.mark.qemu,
@@ -85,6 +90,7 @@ def _check_raid(machine: Machine, folder: Path, images: peers.Images, body: byte
     assert made == _NODE["target_raid_config"]
     refused = _run(machine, "create_configuration", interface="raid")
     assert "part of /dev/md0" in refused["command_error"]["details"]
+    _check_kept(machine, folder)
     whole = order(images, body, peers.chunk_map(body)) | {"node": _NODE}
     refused = machine.client.post("deploy.execute_deploy_step", whole)[1]
     assert "starts by BIOS" in refused["command_error"]["details"]
@@ -95,12 +101,41 @@ def _check_raid(machine: Machine, folder: Path, images: peers.Images, body: byte
     written = machine.client.post("deploy.execute_deploy_step", wanted)[1]
     assert written["command_status"] == "SUCCEEDED", written
     assert "/dev/md0" in written["command_result"]["deploy_result"]
+    added = os.urandom(8192)
+    file = {"path": "/added/file", "partition": 2, "content": base64.b64encode(added).decode()}
+    inject = {"step": {"step": "inject_files", "interface": "deploy", "args": {"files": [file]}}, "node": _NODE}
+    done = machine.client.post("deploy.execute_deploy_step", inject)[1]
+    assert done["command_status"] == "SUCCEEDED", done
+    said = done["command_result"]["deploy_result"]
+    assert said == {"files": {"/added/file": "8192 bytes written to /dev/md0p2"}}
     machine.client.post("standby.sync")
     for name in ("r1", "r2"):
         assert (folder / "data").read_bytes() in (folder / name).read_bytes(), name
+        assert added in (folder / name).read_bytes(), name
     assert "removed the arrays md0" in _done(machine, "delete_configuration", "raid")
     assert _done(machine, "delete_configuration", "raid") == "there was no array"
     assert not (folder / "r1").read_bytes()[: 2 * MIB].strip(b"\0")
+
+
+def _check_kept(machine: Machine, folder: Path) -> None:
+    """The array that mdadm made is left alone by its name, and where one of its disks is to be."""
+    for kept in ({"volume_name": "md0"}, {"serial": "R2"}):
+        node = {**_NODE, "properties": {"skip_block_devices": [{"serial": "D0"}, kept]}}
+        erased = _run(machine, "erase_devices_metadata", node)["command_result"]["clean_result"]["disks"]
+        assert erased["/dev/md0"] == "left alone: in skip_block_devices"
+        told = _run(machine, "delete_configuration", node, interface="raid")["command_result"]["clean_result"]
+        assert told == "left alone md0: in skip_block_devices"
+    roots = machines.make(folder / "host")
+    for number, name in enumerate(("r1", "r2"), 1):
+        table = json.loads(subprocess.run(["sfdisk", "-J", folder / name], capture_output=True, check=True).stdout)
+        (part,) = (one for one in table["partitiontable"]["partitions"] if one.get("name") == "raid-0")
+        machines.add_disk(roots, name, 640 * MIB, **{f"{name}1__size": str(part["size"])})
+        with (folder / name).open("rb") as disk, (Path(roots.dev) / f"{name}1").open("wb") as copy:
+            disk.seek(part["start"] * 512)
+            copy.write(disk.read(MIB))
+        members = arrays.members(roots)
+        assert [one.name for one in members] == ["md0"] * number
+        assert arrays.lacking(members) == 2 - number
 
 
 def test_steps_on_real_devices(tmp_path: Path) -> None:

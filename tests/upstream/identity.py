@@ -38,6 +38,8 @@ class Keystone:
 
     url: str
     password: str
+    log: Path
+    """Where it writes what went wrong."""
     projects: dict[str, str] = field(default_factory=dict[str, str])
     tokens: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -49,10 +51,15 @@ class Keystone:
             connection.request(method, f"/v3{path}", None if body is None else json.dumps(body), headers)
             reply = connection.getresponse()
             raw = reply.read()
-            assert reply.status < 300, f"Keystone: {method} {path}: {reply.status} {raw[:500]!r}"
+            assert reply.status < 300, f"Keystone: {method} {path}: {reply.status} {raw[:500]!r}\n{self._errors()}"
             return json.loads(raw or b"{}"), reply.getheader("X-Subject-Token") or ""
         finally:
             connection.close()
+
+    def _errors(self) -> str:
+        """What it wrote about its own faults; a 500 tells the caller nothing."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join(line for line in lines if " ERROR " in line)[-3000:]
 
     def login(self, user: str, scope: Any, *, brief: bool = False) -> str:
         """A new token of a user's; ``scope``: as Keystone takes it, "unscoped" for none; ``brief``: for a second."""
@@ -106,7 +113,7 @@ class Keystone:
 @contextlib.contextmanager
 def serving(folder: Path, port: int) -> Generator[Keystone]:
     """Keystone on this port of loopback, with everybody in it."""
-    found = Keystone(f"http://127.0.0.1:{port}/v3", secrets.token_hex(8))
+    found = Keystone(f"http://127.0.0.1:{port}/v3", secrets.token_hex(8), folder / "keystone.log")
     script = str(Path(__file__).with_name("keystone_program.py"))
     words = [programs.upstream("python"), "-W", "ignore", script, str(folder), str(port), found.password]
     with (folder / "output").open("wb") as output:

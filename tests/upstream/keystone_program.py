@@ -20,6 +20,7 @@ _CONFIG = """[DEFAULT]
 log_file = {folder}/keystone.log
 [database]
 connection = sqlite:///{folder}/keystone.sqlite
+sqlite_synchronous = false
 [fernet_tokens]
 key_repository = {folder}/keys
 [fernet_receipts]

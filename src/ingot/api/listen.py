@@ -19,13 +19,13 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import structlog
-import uvicorn
+from uvicorn.config import Config
+from uvicorn.server import Server
 
 from ingot.api import auth, dispatch, origin, patience, server
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.netboot import dhcp, hostnet
-from ingot.netboot import service as netboot
 from ingot.settings import Settings
 from ingot.telemetry import process
 from ingot.tls import wanted
@@ -41,10 +41,10 @@ _TICK = 1.0
 _ANY = {"0.0.0.0", "::"}
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn without signal handlers, the process has its own, and woken once a second instead of ten times."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._ended = asyncio.Event()
 
@@ -126,12 +126,12 @@ def _names(settings: Settings) -> list[str]:
     """What this host is called by its clients."""
     public = urllib.parse.urlsplit(settings.public_url or "").hostname
     named = [socket.gethostname(), "localhost", public, *settings.tls_names]
-    addresses = [settings.host, netboot.host(settings), *hostnet.addresses(), "127.0.0.1", "::1"]
+    addresses = [settings.host, dhcp.host(settings), *hostnet.addresses(), "127.0.0.1", "::1"]
     return [name for name in dict.fromkeys([*named, *addresses]) if name and name not in _ANY]
 
 
 def _server(app: Any, context: ssl.SSLContext | None, most: int) -> _Server:
-    config = uvicorn.Config(
+    config = Config(
         app,
         ssl_context_factory=None if context is None else _giving(context),
         loop="none",
@@ -165,7 +165,7 @@ def _websocket(**given: Any) -> asyncio.Protocol:
     return WSProtocol(**given)
 
 
-def _giving(context: ssl.SSLContext) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
+def _giving(context: ssl.SSLContext) -> Callable[[Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
     return lambda _config, _default: context
 
 
@@ -190,7 +190,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _agents_address(settings: Settings, bound: str) -> str | None:
     """Where agents call, if the API itself, which listens on the address ``bound``, does not listen there."""
-    address = netboot.host(settings)
+    address = dhcp.host(settings)
     if address is None or bound == address or ipaddress.ip_address(bound).is_unspecified:
         return None
     return address

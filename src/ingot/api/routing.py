@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from ingot.api import wire
 from ingot.deps import Deps
@@ -19,8 +20,7 @@ OWN = frozenset({"ingot", "metrics"})
 """First words of paths that are not Ironic's and have no microversions."""
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """One line of the route table. ``since``: first microversion; ``public``: open without authentication;
     ``limit``: bytes a body may have; ``late``: what is answered below ``since`` (404, or 405 or 406 where Ironic does),
     ``by_path``: in the form of a path that is not there, below this microversion;
@@ -43,11 +43,10 @@ class Route:
     slow: bool = False
 
 
-@dataclass
-class _Place:
-    words: dict[str, _Place] = field(default_factory=dict[str, "_Place"])
+class _Place(msgspec.Struct):
+    words: dict[str, _Place] = {}
     any: _Place | None = None
-    routes: dict[str, tuple[Route, tuple[str, ...]]] = field(default_factory=dict[str, tuple[Route, tuple[str, ...]]])
+    routes: dict[str, tuple[Route, tuple[str, ...]]] = {}
 
 
 class Router:

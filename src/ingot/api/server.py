@@ -6,7 +6,7 @@ Invariant: what is not in the table is not served.
 
 from __future__ import annotations
 
-import dataclasses
+import msgspec
 
 from ingot.api import dispatch, feed, openapi
 from ingot.api.ext import console as console_page
@@ -297,7 +297,7 @@ _TABLE: tuple[Route, ...] = (
     Route("DELETE", "/ingot/v1/nodes/{node}/sel", sensors.clear_events, 1, "ingot:sel:clear"),
 )
 ROUTES = tuple(
-    dataclasses.replace(route, by_path=_PATH_SINCE.get(route.path, route.since))
+    msgspec.structs.replace(route, by_path=_PATH_SINCE.get(route.path, route.since))
     if route.path.startswith(_BY_PATH)
     else route
     for route in _TABLE

@@ -8,7 +8,6 @@ convert or hold the very values, or names the resource whose fields api/versions
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
@@ -85,15 +84,13 @@ class Schemas:
         return {name: self.of(Any if hints[name] is states.State else hints[name]) for name in kind.__struct_fields__}
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True):
     """What JSON looks like; ``make`` gives its schema and names what it refers to."""
 
     make: Callable[[Schemas], dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Owned:
+class Owned(msgspec.Struct, frozen=True):
     """The shape of a handler that is a method: it depends on whose."""
 
     of: Callable[[Any], Shape]

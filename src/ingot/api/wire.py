@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import urllib.parse
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -58,8 +57,7 @@ class Stream(Answer, frozen=True, kw_only=True):
     chunks: AsyncGenerator[bytes]
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who asks. ``name``: None without authentication; ``roles``: all that are held, implied ones included.
 
     ``system``: the scope is the whole system; else it is ``project`` (an id), or nothing at all when that is None.
@@ -73,8 +71,7 @@ class Caller:
     elevated: bool = False
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One request as handlers see it. ``base``: scheme and host for links; ``version``: N of microversion 1.N.
 
     ``client``: the address it came from.
@@ -88,7 +85,7 @@ class Request:
     caller: Caller
     headers: dict[str, str]
     request_id: str
-    args: dict[str, str] = field(default_factory=dict[str, str])
+    args: dict[str, str] = {}
     path: str = ""
     client: str = ""
 

@@ -22,7 +22,7 @@ def config() -> None:
 @options.as_json
 @configuration.source
 def show(as_json: bool, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
-    """Show every setting with its value and its origin. An unknown name anywhere is an error."""
+    """Show every setting with its value and its origin. An unknown name in the file or after --set is an error."""
     from ingot import settings
 
     found, origins = configuration.load_traced(config, assigned, data_dir=data_dir)

@@ -38,8 +38,10 @@ def init(
     if data_dir or file == configuration.SYSTEM_FILE:
         chosen.setdefault("data_dir", data_dir or SYSTEM_DATA)
     written = _write_settings(file, chosen)
-    _say(written, f"settings file {file}")
     settings = configuration.load(file, assigned, data_dir=data_dir)
+    made = _make_folder(settings.data, file if written else None)
+    _say(written, f"settings file {file}")
+    _say(made, f"data directory {settings.data}")
     for what, new in _prepare(settings):
         _say(new, what)
     _add_user(settings, name, password_file)
@@ -69,19 +71,27 @@ def _write_settings(file: Path, chosen: Mapping[str, str]) -> bool:
     return True
 
 
+def _make_folder(data: Path, new_settings: Path | None) -> bool:
+    """Whether it was made now. Where it cannot be, settings that name it and were just written go again."""
+    if data.exists():
+        return False
+    try:
+        data.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        if new_settings is not None:
+            new_settings.unlink()
+        text = f"The data directory {data} cannot be made: {error.strerror}"
+        raise errors.Forbidden(text, hint="Run this as root, or name another with --data-dir.") from error
+    return True
+
+
 def _prepare(settings: Settings) -> list[tuple[str, bool]]:
-    """Data directory, keys, database and authority; each with whether it was made now."""
+    """Keys, database and authority; each with whether it was made now."""
     from ingot.store import place, seal, upgrade
     from ingot.tls import authority
 
     data = settings.data
-    new = not data.exists()
-    try:
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        text = f"The data directory {data} cannot be made: {error.strerror}"
-        raise errors.Forbidden(text, hint="Run this as root, or name another with --data-dir.") from error
-    found = [(f"data directory {data}", new)]
+    found: list[tuple[str, bool]] = []
     for file, what in ((seal.KEY_FILE, "key for secrets"), ("url.key", "key for boot and image URLs")):
         path = data / file
         found.append((f"{what} {path}", not path.exists()))

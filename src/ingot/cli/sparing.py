@@ -1,7 +1,8 @@
 """Keeps libraries out of a service until something uses them.
 
 Why: aiohttp is a quarter of the time from start to ready and 10 MiB, and a service that has not met a BMC or an image
-yet does not need it. May not: know what it is used for. Invariant: whoever imports it meanwhile writes an ordinary
+yet does not need it. With importlib.metadata SQLAlchemy would look for drivers that others wrote; uvicorn itself brings
+its command line. May not: know what they are used for. Invariant: whoever imports them meanwhile writes an ordinary
 import.
 """
 
@@ -13,11 +14,14 @@ import sys
 import types
 from typing import Any
 
+_BY_PARTS = ("uvicorn",)
+"""Packages whose modules can be imported without the package itself."""
+
 
 def spare() -> None:
     """To be called before the service's own modules are imported; ``app.run`` switches garbage collection on again."""
     gc.disable()  # nothing that an import makes is garbage, and looking through it all is an eighth of a start
-    for name in ("aiohttp", "yarl"):
+    for name in ("aiohttp", "yarl", "importlib.metadata", *_BY_PARTS):
         if name not in sys.modules:
             sys.modules[name] = _Late(name)
 
@@ -30,7 +34,9 @@ class _Late(types.ModuleType):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.__spec__ = importlib.util.find_spec(name)
+        self.__spec__ = spec = importlib.util.find_spec(name)
+        if name in _BY_PARTS and spec is not None and spec.submodule_search_locations is not None:
+            self.__path__ = spec.submodule_search_locations
 
     def __getattr__(self, attribute: str) -> Any:
         name = self.__name__

@@ -5,10 +5,10 @@ May not: change a provision state. Invariant: a node that a run holds is not tou
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
@@ -134,7 +134,7 @@ def _change_vif(connection: Connection, ctx: Context, choose: Callable[[Context,
     """Choose and store in one unit: two calls at once must not both find the same port free."""
     uuid = ctx.node.uuid
     groups = portgroups.list_of_node(connection, uuid)
-    fresh = dataclasses.replace(ctx, ports=ports.list_of_node(connection, uuid), portgroups=groups)
+    fresh = msgspec.structs.replace(ctx, ports=ports.list_of_node(connection, uuid), portgroups=groups)
     place, info = choose(fresh, what)
     table = portgroups if isinstance(place, node.Portgroup) else ports
     table.change(connection, place.uuid, internal_info=info)

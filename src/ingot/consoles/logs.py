@@ -45,16 +45,16 @@ class Log:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._flush()
+        await self._flush(await self._run_of())
 
     async def _flush_soon(self) -> None:
         while self._waiting:  # again what was said while the last of it was being written
+            run = await self._run_of()  # the one it was said in, which may be over by the time it is written
             await asyncio.sleep(FLUSH)
-            await self._flush()
+            await self._flush(run)
 
-    async def _flush(self) -> None:
+    async def _flush(self, run: str | None) -> None:
         if self._waiting:
-            run = await self._run_of()
             piece = bytes(self._waiting)
             self._waiting.clear()
             # A full disk costs the log, never the console.

@@ -77,6 +77,14 @@ class RunJournal:
         if self.plan[after : after + len(steps)] != steps:
             self.set_plan([*self.plan[:after], *steps, *self.plan[after:]])
 
+    async def merge_steps(self, steps: list[runs.PlannedStep]) -> None:
+        """Put ``steps`` among those behind the step being run, by priority; those that the plan has are left out."""
+        after = runs.fold(len(self.plan), self.entries).next + 1
+        present = {one.title() for one in self.plan}
+        if new := [one for one in steps if one.title() not in present]:
+            rest = sorted([*self.plan[after:], *new], key=lambda one: -one.priority)
+            self.set_plan([*self.plan[:after], *rest])
+
     async def park(self, wait: runs.Wait, wake_at: float) -> None:
         """Give the run back while it waits; the node enters its wait state if the wait is for its agent."""
         await self._write(self._writes.park, wait, wake_at)

@@ -7,8 +7,9 @@ database, fenced by the run's generation; a driver cannot write ``provision_stat
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import msgspec
 
 from ingot.domain import bios, firmware, inspection_rules, node, power, rule_actions, runs
 from ingot.interfaces.kit import Kit
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass
-class Context:
+class Context(msgspec.Struct):
     """One node as its drivers see it. ``driver_info`` and ``instance_info`` hold the secrets in clear."""
 
     node: node.Node
@@ -113,6 +113,10 @@ class Journal(Protocol):
         """Put steps into the plan right after the present one (once: a repeated call changes nothing)."""
         ...
 
+    async def merge_steps(self, steps: list[runs.PlannedStep]) -> None:
+        """Put steps among those to come, by priority; those that the plan has already are left out."""
+        ...
+
     async def report(self, done: float, total: float | None, phase: str) -> None:
         """Show progress; written at most once a second."""
         ...
@@ -189,8 +193,7 @@ class Waits(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class WaitFor:
+class WaitFor(msgspec.Struct, frozen=True):
     """What is waited for: words for people, the usual and the longest time, how often to look (seconds).
 
     ``explain`` may add what is known about the cause, at each look and at the deadline;
@@ -207,7 +210,6 @@ class WaitFor:
     hint: str | None = None
 
 
-@dataclass
 class StepContext(Context):
     """What a step gets: the node, and its place in a run. ``undoing``: the run failed, its steps are taken back."""
 
@@ -215,9 +217,9 @@ class StepContext(Context):
     journal: Journal
     wait: Waits
     now: Callable[[], float]
-    params: dict[str, Any] = field(default_factory=dict[str, Any])
-    args: dict[str, Any] = field(default_factory=dict[str, Any])
-    memo: dict[str, Any] = field(default_factory=dict[str, Any])
+    params: dict[str, Any] = {}
+    args: dict[str, Any] = {}
+    memo: dict[str, Any] = {}
     index: int = 0
     scope: str = ""
     undoing: bool = False
@@ -229,19 +231,26 @@ class StepContext(Context):
 
     def within(self, scope: str) -> StepContext:
         """The same context with notes of its own: for what one step does several times, each with its ``once``."""
-        return replace(self, scope=f"{self.scope}{scope}: ")
+        return msgspec.structs.replace(self, scope=f"{self.scope}{scope}: ")
 
     async def once(self, key: str, action: Callable[[], Awaitable[T]]) -> T:
         """Run ``action`` and remember its JSON-able result, or give the result remembered from before.
 
         A crash between the action and the note repeats the action: it must bear that.
         """
-        full = f"{self.index}:{self.scope}{key}"
+        full = self._full(key)
         if full not in self.memo:
             result = await action()
             await self.journal.remember(full, result)
             self.memo[full] = result
         return self.memo[full]
+
+    def noted(self, key: str) -> Any:
+        """What ``once`` remembers under ``key``, None while there is nothing."""
+        return self.memo.get(self._full(key))
+
+    def _full(self, key: str) -> str:
+        return f"{self.index}:{self.scope}{key}"
 
     async def refresh(self) -> node.Node:
         """Read the node and its agent's token again; ports and info stay as they were when the run was taken up."""

@@ -6,13 +6,19 @@ The steps of a deployment are the methods an implementation declares with ``@ste
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from ingot.interfaces.context import Context, StepContext
 from ingot.interfaces.contract import Interface
 
 
 class DeployInterface(Interface):
-    """One way to deploy. An implementation adds its deploy steps as declared methods."""
+    """One way to deploy. An implementation adds its deploy steps as declared methods.
+
+    ``agent_after``: the step after which the ramdisk's agent can be asked for steps of its own, None for none.
+    """
+
+    agent_after: ClassVar[str | None] = None
 
     @abstractmethod
     async def start_ramdisk(self, ctx: StepContext) -> None:

@@ -6,8 +6,9 @@ touches hardware does not load the clients.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from ingot.clients.agent.agents import Agents
@@ -78,8 +79,7 @@ class BootService(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Kit:
+class Kit(msgspec.Struct, frozen=True):
     """Everything an implementation may use beside the node itself. A part is None where this process has none."""
 
     settings: Settings

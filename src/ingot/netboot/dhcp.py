@@ -12,6 +12,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip
 import msgspec
 
 from ingot.domain import errors
+from ingot.netboot import hostnet
+from ingot.settings import Settings
 
 Interface = IPv4Interface | IPv6Interface
 Address = IPv4Address | IPv6Address
@@ -83,6 +85,23 @@ def plan(
     if router is not None and router not in own.network:
         raise errors.Invalid(f"The gateway {router} is outside {own.network}.", hint="Correct the gateway.")
     return Network(interface, str(own), str(start), str(end), None if router is None else str(router), proxy=proxy)
+
+
+def of(settings: Settings) -> Network | None:
+    """The network to serve DHCP on, if any. Raises errors.Invalid when interface or range do not fit."""
+    if settings.provision_interface is None:
+        return None
+    address = settings.provision_address or hostnet.address_of(settings.provision_interface)
+    first, _, last = (settings.provision_range or "").partition("-")
+    return plan(settings.provision_interface, address, first or None, last or None, proxy=settings.dhcp_proxy)
+
+
+def host(settings: Settings) -> str | None:
+    """This host's address on the provisioning network; None when the settings name no such network."""
+    network = of(settings)
+    if network is not None:
+        return network.host
+    return settings.provision_address.split("/")[0] if settings.provision_address else None
 
 
 def url_host(address: str) -> str:

@@ -205,6 +205,11 @@ class Dnsmasq:
                 f"The host has no network interface {self.network.interface}.",
                 hint="See ip link for the names.",
             )
+        if "Permission denied" in why or "not permitted" in why:
+            return errors.Forbidden(
+                f"DHCP on {self.network.interface} cannot be served by this account: {why}.",
+                hint="Run ingot as root, or by the unit of its package, which gives its account what DHCP needs.",
+            )
         return errors.Misbehaved(f"dnsmasq ended: {why}.", hint="It is started again; see its lines in the log.")
 
     def _end_predecessor(self) -> None:

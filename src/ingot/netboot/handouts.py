@@ -20,7 +20,7 @@ from ingot.netboot import filenames, ipxe, neighbours, processors
 from ingot.netboot.fileserver import FileServer
 from ingot.netboot.httpwire import Answer, BytesAnswer, FileAnswer, Request
 from ingot.netboot.passes import Passes
-from ingot.netboot.ramdisk import FILES, Ramdisk, normal_mac
+from ingot.netboot.ramdisk import APPENDED, FILES, Ramdisk, appended, normal_mac
 from ingot.netboot.sharing import Sharing
 from ingot.store import nodes, ports
 from ingot.store.engine import Store
@@ -50,7 +50,8 @@ class Sources(msgspec.Struct, frozen=True):
     """Where things are.
 
     ``ramdisk``: the folder with kernel and initrd, and below it ``arm64`` with those for such machines; ``media``: that
-    of boot images; ``url``: our file server; ``api_url``: the API; ``kernel_params`` go to every ramdisk.
+    of boot images; ``url``: our file server; ``api_url``: the API; ``kernel_params`` go to
+    every ramdisk whose node has none of its own.
     """
 
     ramdisk: Path
@@ -88,8 +89,9 @@ class Handouts:
         """What a machine's ramdisk is told, from the parameters of its node's boot plan."""
         params = dict(params)
         api_url = params.pop("ipa-api-url", self._sources.api_url)
+        usual = appended(params.pop(APPENDED, None), self._sources.kernel_params)
         virtual = processors.read(self._sources.ramdisk).variant == "cloud"
-        extra = [self._sources.kernel_params, *([_EMULATED] if virtual else [])]
+        extra = [usual, *([_EMULATED] if virtual else [])]
         return Ramdisk(api_url, params, " ".join(extra).strip(), mac)
 
     async def _script(self, rest: str, request: Request) -> BytesAnswer:

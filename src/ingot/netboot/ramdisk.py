@@ -14,6 +14,9 @@ import msgspec
 from ingot.domain import errors
 
 FILES = ("vmlinuz", "initrd")
+APPENDED = "kernel_append_params"
+"""In a boot plan's parameters: no parameter, but what its node has in the place of the setting ``kernel_params``."""
+_DEFAULT = "%default%"
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]|\$\{")
 
@@ -37,6 +40,14 @@ class Ramdisk(msgspec.Struct, frozen=True):
             words.append(f"BOOTIF={normal_mac(self.mac)}")
         words += [_parameter(key, value) for key, value in self.parameters.items()]
         return words + checked(self.extra).split()
+
+
+def appended(given: str | None, usual: str) -> str:
+    """The words that end the command line: ``usual``, or a node's own, in which ``%default%`` stands for those.
+
+    As Ironic has it (admin guide, boot interfaces). Raises Invalid for what a boot script cannot hold.
+    """
+    return usual if given is None else checked(given.replace(_DEFAULT, usual))
 
 
 def normal_mac(text: str) -> str:

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ingot.domain import errors
-from ingot.netboot import advertise, dhcp, dnsmasq, handouts, hostnet, loaders, media, passes, processors, pxe
+from ingot.netboot import advertise, dhcp, dnsmasq, handouts, loaders, media, passes, processors, pxe
 from ingot.netboot.fileserver import FileServer
 from ingot.netboot.handouts import FindImage, Handouts, Sources
 from ingot.settings import Settings
@@ -65,8 +65,8 @@ class Netboot:
         self._store = store
         self._ramdisk = settings.ramdisk
         self._files = FileServer()
-        self._network = _plan_network(settings)
-        self._host = host(settings)
+        self._network = dhcp.of(settings)
+        self._host = dhcp.host(settings)
         self._passes = passes.Passes(seal.open_keys(settings.data / URL_KEY))
         self._dnsmasq: dnsmasq.Dnsmasq | None = None
         self._tftp_root = settings.data / "dnsmasq" / "tftp"
@@ -248,24 +248,6 @@ class Netboot:
                 await self.admit_known()
             except (OSError, SQLAlchemyError, errors.IngotError) as error:
                 _log.warning("deleted ports are still answered by DHCP", reason=type(error).__name__)
-
-
-def host(settings: Settings) -> str | None:
-    """This host's address on the provisioning network; None when the settings name no such network."""
-    network = _plan_network(settings)
-    if network is not None:
-        return network.host
-    return settings.provision_address.split("/")[0] if settings.provision_address else None
-
-
-def _plan_network(settings: Settings) -> dhcp.Network | None:
-    """The network to serve DHCP on. Raises errors.Invalid when interface or range do not fit."""
-    if settings.provision_interface is None:
-        return None
-    address = settings.provision_address or hostnet.address_of(settings.provision_interface)
-    first, _, last = (settings.provision_range or "").partition("-")
-    proxy = settings.dhcp_proxy
-    return dhcp.plan(settings.provision_interface, address, first or None, last or None, proxy=proxy)
 
 
 def _tell_end(task: asyncio.Task[None]) -> None:

@@ -104,8 +104,10 @@ class _Queue:
 
     def _send(self, kind: int, head: bytes, data: bytes = b"", flags: int = 0) -> None:
         place = len(head) + 8 if data else 0
-        self._writer.write(struct.pack("<BBBBI", kind, flags, len(head) + 8, place, len(head) + 8 + len(data)))
-        self._writer.write(head + data)
+        common = struct.pack("<BBBBI", kind, flags, len(head) + 8, place, len(head) + 8 + len(data))
+        self._writer.write(
+            common + head + data
+        )  # in one piece: Linux takes a welcome that comes in two for an empty one
 
     async def _command(self, entry: bytes, data: bytes) -> None:
         ident = struct.unpack_from("<H", entry, 2)[0]

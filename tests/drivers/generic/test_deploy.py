@@ -165,6 +165,39 @@ async def test_a_ramdisk_that_a_step_ended_is_booted_again_for_the_next_of_its_s
     assert effects(quick, name) == ["start", "erase_devices", "stop", "start", "erase_devices_metadata"]
 
 
+@pytest.mark.parametrize(("own", "asked", "done"), [(70, None, True), (70, 0, False), (0, 70, True), (0, None, False)])
+async def test_steps_of_the_agents_own_join_a_deployment(
+    tmp_path: Path, own: int, asked: int | None, done: bool
+) -> None:
+    """By the priority that the agent gives them, unless a deploy template says otherwise."""
+    step: dict[str, Any] = {"interface": "deploy", "step": "inject_files", "args": {"files": []}, "priority": asked}
+    plan = {"ipmi": 1, "first": "127.67.0.1", "inject_priority": own}
+    async with world.opened(tmp_path, plan, automated_clean="false") as site:
+        name = await site.enrol()
+        await site.bring(name, "manage", "provide")
+        if asked is not None:
+            await site.call("POST", "/v1/deploy_templates", {"name": "CUSTOM_FILES", "steps": [step]})
+            await site.call("PUT", f"/v1/nodes/{name}/traits/CUSTOM_FILES")
+        await site.choose_image(name, traits=[] if asked is None else ["CUSTOM_FILES"])
+        await site.order(name, "active")
+        node = await site.rests(name)
+        assert (node["provision_state"], node["last_error"]) == ("active", None)
+        between = ["inject_files"] if done else []
+        assert effects(site, name) == ["start", "write_image", *between, "install_bootloader", "stop", "start"]
+
+
+async def test_a_deploy_step_the_agent_lacks_is_told_before_the_disk_is_touched(slow: world.World) -> None:
+    name = await slow.enrol()
+    await slow.bring(name, "manage", "provide")
+    await slow.choose_image(name)
+    step: dict[str, Any] = {"interface": "deploy", "step": "polish", "args": {}, "priority": 30}
+    await slow.order(name, "active", deploy_steps=[step])
+    node = await slow.rests(name)
+    assert node["provision_state"] == "deploy failed"
+    assert "nor the ramdisk's agent have the step deploy.polish. The agent has: deploy.inject" in node["last_error"]
+    assert effects(slow, name) == ["start", "stop"]
+
+
 async def test_a_step_the_agent_lacks(quick: world.World) -> None:
     name = await quick.enrol()
     await quick.bring(name, "manage")
@@ -234,14 +267,14 @@ async def test_the_answer_to_a_command_is_lost(quick: world.World) -> None:
 
     def mute(name: str, params: dict[str, object]) -> dict[str, object]:
         answer = carry_out(name, params)
-        if name.startswith("deploy.") and not lost:
+        if name.startswith("deploy.") and name not in lost:
             lost.append(name)
             raise asyncio.CancelledError  # the server drops the connection without an answer
         return answer
 
     agent.command = mute
     node = await quick.deploy(name)
-    assert (node["provision_state"], lost) == ("active", ["deploy.execute_deploy_step"])
+    assert (node["provision_state"], lost) == ("active", ["deploy.get_deploy_steps", "deploy.execute_deploy_step"])
     assert effects(quick, name).count("write_image") == 1
 
 
@@ -256,7 +289,7 @@ async def test_killed_between_the_order_and_its_note(quick: world.World) -> None
 
     def deadly(name: str, params: dict[str, object]) -> dict[str, object]:
         answer = carry_out(name, params)
-        if name.startswith("deploy.") and service.returncode is None:
+        if name.startswith("deploy.execute") and service.returncode is None:
             service.kill()
         return answer
 

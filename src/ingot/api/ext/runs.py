@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import tarfile
 import zlib
 from typing import Any
 
@@ -117,6 +116,8 @@ def _logs(connection: Connection, ident: str, run_id: str | None) -> tuple[str, 
 
 def _unpacked(bundle: bytes) -> dict[str, str]:
     """Texts by name; what unpacks to more than ``_MOST_TEXT`` bytes is cut off. The sender is a machine: no trust."""
+    import tarfile  # few ask for logs, and each start would take a millisecond longer
+
     found: dict[str, str] = {}
     left = _MOST_TEXT
     try:

@@ -45,8 +45,11 @@ def doctor(as_json: bool, config: Path | None, data_dir: str | None, assigned: t
 
 
 def _look(config: Path | None, assigned: tuple[str, ...], data_dir: str | None) -> Iterator[Finding]:
+    from ingot import settings as known
     from ingot.cli.doctor import findings, host, network, site
 
+    for name, meant in known.misspelt_variables().items():
+        yield findings.odd("environment", f"{name} names no setting and is ignored", f"Did you mean {meant}?")
     try:
         settings = configuration.load(config, assigned, data_dir=data_dir)
     except errors.IngotError as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ingot.cli.doctor.findings import Finding, bad, fine, odd
 from ingot.domain import errors
-from ingot.netboot import bootfiles, loaders, service
+from ingot.netboot import bootfiles, dhcp, loaders
 from ingot.settings import Settings
 from ingot.tls import wanted
 
@@ -88,14 +88,14 @@ def interface(settings: Settings) -> Iterator[Finding]:
     if (folder / "carrier").exists() and _read(folder / "carrier") != "1":
         yield bad("interface", f"{name} is down or has no cable", f"ip link set {name} up; look at the cable.")
         return
-    host = service.host(settings)
+    host = dhcp.host(settings)
     yield fine("interface", f"{name} is up; machines reach this host at {host}")
 
 
 def ports(settings: Settings) -> Iterator[Finding]:
     """The ports the service listens on: free, or held by an ingot that answers."""
     yield from _tcp("API", settings.host, settings.port, tls=wanted.is_wanted(settings, settings.host))
-    address = service.host(settings) if settings.provision_interface or settings.provision_address else None
+    address = dhcp.host(settings) if settings.provision_interface or settings.provision_address else None
     if address is not None:
         yield from _tcp("files", address, settings.files_port, tls=False)
     if settings.provision_interface is not None:

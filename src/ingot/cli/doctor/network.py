@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from ingot.cli.doctor import site
 from ingot.cli.doctor.findings import Finding, bad, fine, odd
-from ingot.netboot import service
+from ingot.netboot import dhcp
 from ingot.settings import Settings
 from ingot.store import node_filters, nodes, place
 from ingot.store.engine import Store
@@ -43,7 +43,7 @@ def other_dhcp_servers(settings: Settings) -> Iterator[Finding]:
         yield odd(check, "not looked for: that needs root", "Run this as root.")
         return
     try:
-        strangers = offers(name, _LISTEN) - {service.host(settings) or ""}
+        strangers = offers(name, _LISTEN) - {dhcp.host(settings) or ""}
     except OSError as error:
         yield odd(check, f"not looked for on {name}: {error.strerror}", "Cure what is said of the interface first.")
         return

@@ -11,6 +11,7 @@ from typing import Any
 
 from ingot.domain import errors
 from ingot.interfaces.context import Context, StepContext
+from ingot.netboot import ramdisk
 
 _KEY = "boot"
 _SHOWN = 3
@@ -24,6 +25,7 @@ async def check(ctx: Context, how: str) -> None:
             f"Node {ctx.node.uuid} has no port with pxe_enabled",
             hint="Create one: ingot port create NODE MAC.",
         )
+    appended(ctx)
     await ctx.kit.boot.settle()
     trouble = problem(ctx, how)
     if trouble:
@@ -38,6 +40,22 @@ async def write_ramdisk(ctx: StepContext, how: str, params: dict[str, str]) -> N
 async def write_disk(ctx: StepContext) -> None:
     """The machine's network boots go on to its disk."""
     await _write(ctx, {"what": "disk"})
+
+
+def appended(ctx: Context) -> dict[str, str]:
+    """The node's own words for the end of the ramdisk's command line, for its plan; the instance's before the node's.
+
+    Empty where it has none, and gets those of the setting. Raises errors.Invalid for what is no text, or no boot script
+    can hold.
+    """
+    given = (info.get(ramdisk.APPENDED) for info in (ctx.instance_info, ctx.driver_info))
+    found = next((one for one in given if one is not None), None)
+    if found is None:
+        return {}
+    if not isinstance(found, str):
+        raise errors.Invalid(f"{ramdisk.APPENDED} must be a text, not {found!r}.")
+    ramdisk.appended(found, "")
+    return {ramdisk.APPENDED: found}
 
 
 def ramdisk_params(ctx: Context) -> dict[str, str] | None:
@@ -71,6 +89,18 @@ def problem(ctx: Context, how: str) -> str | None:
 def was_seen(ctx: Context, since: float) -> bool:
     """Whether one of the machine's cards did anything on the provisioning network since then."""
     return bool(_seen(ctx, since))
+
+
+def hangs(ctx: StepContext, since: float) -> bool:
+    """Whether a machine that showed itself since then has been silent for long, with time left for another boot.
+
+    One that showed nothing may be busy with its own tests, which take some as long as half an hour: they would only
+    begin again. The last sign may be the BMC's reading of a boot image.
+    """
+    now, share = ctx.now(), ctx.kit.settings.ramdisk_timeout / 4
+    signs = (ctx.kit.boot.last_seen(one) for one in (*ctx.macs(), ctx.node.uuid))
+    last = max((at for at, _ in filter(None, signs) if at >= since), default=None)
+    return last is not None and now - last >= share and now - since <= 3 * share
 
 
 def _seen(ctx: Context, since: float) -> list[tuple[tuple[float, str], str]]:

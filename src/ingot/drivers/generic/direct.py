@@ -7,11 +7,11 @@ a key that it recognises.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 from ingot.consoles import logs
 from ingot.domain import errors, hardware, power
-from ingot.drivers.generic import boot_mode, writing
+from ingot.drivers.generic import boot_mode, boot_plan, writing
 from ingot.images import partitions, source
 from ingot.interfaces import agent
 from ingot.interfaces.context import Context, StepContext, WaitFor
@@ -20,10 +20,13 @@ from ingot.interfaces.steps import step
 
 _BOOT_USUAL = 90.0
 _WRITE_TIMEOUT = 2 * 3600.0
+_AGAIN = "booted again"
 
 
 class DirectDeploy(DeployInterface):
     """The usual way to deploy."""
+
+    agent_after: ClassVar[str | None] = "deploy"
 
     async def validate(self, ctx: Context) -> None:
         """An image with a checksum must be named."""
@@ -33,22 +36,18 @@ class DirectDeploy(DeployInterface):
         """Boot the ramdisk and wait for its first call; a running one is used where that is allowed."""
         if await ctx.once("reused", lambda: self._can_reuse(ctx)):
             return
-        booted_at = await ctx.once("booted", lambda: self._boot(ctx))
+        first = await ctx.once("booted", lambda: self._boot(ctx))
+        booted_at = await self._last_boot(ctx, first)
         await ctx.boot.resume_ramdisk(ctx)
-
-        async def called() -> bool:
-            seen = (await ctx.refresh()).agent_heartbeat_at
-            return seen is not None and seen >= booted_at
-
         await ctx.wait.until(
-            called,
+            lambda: _has_called(ctx, booted_at),
             WaitFor(
                 "the ramdisk's first call",
                 ctx.kit.settings.ramdisk_timeout,
                 _BOOT_USUAL,
                 poll=15.0,
                 on_agent=True,
-                explain=lambda: _explain_silence(ctx, booted_at),
+                explain=lambda: _explain_silence(ctx, booted_at, booted_at - first),
                 hint="Look at the machine's console.",
             ),
         )
@@ -172,10 +171,22 @@ class DirectDeploy(DeployInterface):
         await boot_mode.settle(ctx)
         booted_at = ctx.now()
         # The time lets a machine whose clock is years off verify certificates.
-        params = {**ctx.kit.boot.agent_parameters(), "ingot-time": str(int(booted_at))}
-        await ctx.boot.prepare_ramdisk(ctx, params)
+        told = {**ctx.kit.boot.agent_parameters(), "ingot-time": str(int(booted_at))}
+        await ctx.boot.prepare_ramdisk(ctx, {**told, **boot_plan.appended(ctx)})
         await _switch(ctx, power.Target.ON)
         return booted_at
+
+    async def _last_boot(self, ctx: StepContext, first: float) -> float:
+        """When (epoch seconds) the ramdisk was booted last.
+
+        A machine whose firmware or card hangs in its network boot is switched off and on once more: nothing has been
+        done to it yet, and that is what somebody in front of it would try.
+        """
+        if ctx.noted(_AGAIN) is None and boot_plan.hangs(ctx, first) and not await _has_called(ctx, first):
+            seen = await _explain_silence(ctx, first)
+            await ctx.journal.note(f"Switched off and on again, for it hangs in its network boot: {seen}", "WARNING")
+            await ctx.once(_AGAIN, lambda: self._boot(ctx))
+        return ctx.noted(_AGAIN) or first
 
 
 def _wants_kexec(ctx: Context) -> bool:
@@ -198,11 +209,20 @@ async def _kexec(ctx: StepContext) -> bool:
     return True
 
 
-async def _explain_silence(ctx: StepContext, since: float) -> str | None:
-    """What the network saw of the machine since then, and the last line of its console where that is logged."""
+async def _has_called(ctx: StepContext, since: float) -> bool:
+    seen = (await ctx.refresh()).agent_heartbeat_at
+    return seen is not None and seen >= since
+
+
+async def _explain_silence(ctx: StepContext, since: float, before: float = 0.0) -> str | None:
+    """What the network saw of the machine since then, and the last line of its console where that is logged.
+
+    ``before``: how many seconds earlier it was booted for the first time, 0 for no other boot.
+    """
+    again = f"it had hung and was switched off and on again {before:.0f} s after its first start" if before else None
     seen = await ctx.boot.explain_silence(ctx, since)
     said = await asyncio.to_thread(logs.last_line, logs.folder_of(ctx.kit.settings.data, ctx.node.uuid), ctx.run.id)
-    return "; ".join(filter(None, (seen, said and f'its console says "{said}"'))) or None
+    return "; ".join(filter(None, (seen, said and f'its console says "{said}"', again))) or None
 
 
 async def _switch(ctx: StepContext, target: power.Target) -> None:

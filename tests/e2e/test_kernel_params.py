@@ -1,0 +1,73 @@
+"""``kernel_append_params``: a node's own words at the end of its ramdisk's command line, whichever way it boots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from e2e import stand, way
+from ingot.cli.demo.world import Machine
+
+pytestmark = pytest.mark.timeout(300)
+USUAL = "console=ttyS0,57600"
+
+
+async def script(port: str, machine: Machine) -> str:
+    """What iPXE is told to do, as it asks for it."""
+    url = f"http://127.0.0.1:{port}/boot/ipxe/{machine.mac}"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return await answer.text()
+
+
+async def begin(place: stand.Stand, machine: Machine, boot: str, **more: str) -> None:
+    """Have the machine boot its ramdisk that way; ``more``: of instance_info."""
+    patch = [{"op": "add", "path": "/boot_interface", "value": boot}]
+    patch += [{"op": "add", "path": f"/instance_info/{key}", "value": value} for key, value in more.items()]
+    await place.call("PATCH", f"/v1/nodes/{machine.name}", patch)
+    await way.ask(place, machine, "inspect")
+    await way.reach(place, machine, "inspect wait")
+
+
+async def end(place: stand.Stand, machine: Machine) -> None:
+    await way.ask(place, machine, "abort")
+    await way.reach(place, machine, "inspect failed", within=60)
+    await way.ask(place, machine, "manage")
+    await way.reach(place, machine, "manageable")
+
+
+async def test_a_node_has_its_own(tmp_path: Path) -> None:
+    port = str(stand.free_port())
+    async with stand.opened(tmp_path, agents=False, files_port=port, kernel_params=USUAL) as place:
+        ipmi, redfish = place.machines
+        await place.enrol(ipmi, kernel_append_params="pci=nomsi %default% quiet")
+        await place.enrol(redfish)
+        for machine in place.machines:
+            await way.ask(place, machine, "manage")
+            await way.reach(place, machine, "manageable")
+        await begin(place, ipmi, "ipxe")
+        assert f" pci=nomsi {USUAL} quiet ||" in await script(port, ipmi)
+        await end(place, ipmi)
+        await begin(place, ipmi, "pxe", kernel_append_params="intel_iommu=on")
+        (menu,) = tmp_path.glob(f"**/{ipmi.mac.replace(':', '-')}/grub/grub.cfg")
+        assert " 'intel_iommu=on'; then" in menu.read_text()
+        assert USUAL not in menu.read_text()
+        await end(place, ipmi)
+        await begin(place, redfish, "ipxe")
+        assert f" {USUAL} ||" in await script(port, redfish)
+        await end(place, redfish)
+        await begin(place, redfish, "redfish-virtual-media", kernel_append_params="%default% edd=off")
+        (image,) = tmp_path.glob("**/media/*/*.iso")
+        assert f"'{USUAL}' 'edd=off'; then".encode() in image.read_bytes()
+        await end(place, redfish)
+
+
+@pytest.mark.parametrize("wrong", ["quiet\nboot", "a && b", 7])
+async def test_what_no_boot_script_can_hold_is_refused(tmp_path: Path, wrong: object) -> None:
+    async with stand.opened(tmp_path, agents=False) as place:
+        machine = place.machines[0]
+        await place.enrol(machine, kernel_append_params=wrong)
+        told = await place.call("GET", f"/v1/nodes/{machine.name}/validate")
+        assert told["boot"]["result"] is False
+        assert "boot script" in told["boot"]["reason"] or "must be a text, not 7" in told["boot"]["reason"]
