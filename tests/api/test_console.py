@@ -203,11 +203,9 @@ async def test_what_nobody_watches_is_kept_while_the_node_is_worked_on(api: Api,
     await stand.until(heard, 30)
     assert (await api.get(CONSOLE))["console_enabled"] is False
     told = await asyncio.to_thread(program.run_here, "node", "why", "n1", url=api.url)
-    assert (told.exit_code, "The console said last" in told.output) == (0, True), told.output
-    assert "imaginary machine n1" in told.output
-    assert "its logs are fetched when the run fails" in told.output
+    words = ("The console said last", "imaginary machine n1", "its logs are fetched when the run fails")
+    assert [word for word in words if word not in told.output] == [], told.output
     seat = await sit(api, (await switched(api, on=True))["console_info"]["url"])  # whoever wants the line gets it
-    await seat.says(take=False)
     await seat.sees(b"imaginary machine n1")
 
 
