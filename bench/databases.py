@@ -1,17 +1,20 @@
 """What the hot paths of the store cost on SQLite, PostgreSQL and MariaDB: processor time of ingot and of the server.
 
 Run: ./ingot bench databases [--nodes N]     Servers are started for it, on Unix sockets, and flush to disk.
-"alone" is one caller after another, "together" 32 at once, whose writes share commits. Times are per operation; the
-processor time is that of this process alone, "server" that of all the server's processes. The databases take turns.
+"alone" is one caller after another, "together" 32 at once, whose writes share commits and messages; of claims it is one
+caller who takes many runs, as a conductor does. Times are per node (of a list: per list), the processor time is that of
+this process alone, "server" that of all the server's processes. The databases take turns; the middle one is told.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,9 @@ from ingot.store.paging import Page
 from ingot.store.place import Place
 from servers.databases import KINDS, Databases
 
-Operation = Callable[[Store, int], Awaitable[Any]]
+Operation = Callable[[Store, Sequence[int]], Awaitable[Any]]
+TURNS = 5
+"""In which the databases alternate; the middle one is told."""
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -39,6 +44,7 @@ class Fleet:
         self.uuids = [ids.new() for _ in range(count)]
         self.runs = {uuid: ids.new() for uuid in self.uuids}
         self.leases: dict[int, run_store.Lease] = {}
+        self._line = itertools.count(1)
         form, values = nodes.members([*(column.name for column in schema.nodes.c), "traits"], {})
         self.document = documents.Document(form="{" + ",".join(form) + "}", values=tuple(values))
 
@@ -55,53 +61,55 @@ class Fleet:
         )
         run_store.open_run(connection, run)
 
-    async def claim(self, store: Store, number: int) -> None:
-        [lease] = await store.run(claim_store.claim, "bench/1", 10.0 + number, 1e9, 1)
-        self.leases[number] = lease
+    async def claim(self, store: Store, numbers: Sequence[int]) -> None:
+        found = await store.run(claim_store.claim, "bench/1", 10.0 + numbers[0], 1e9, len(numbers))
+        self.leases.update(zip(numbers, found, strict=True))
 
-    async def journal(self, store: Store, number: int) -> None:
-        await store.run(journals.append, self.leases[number], runs.Entry(1, 0, runs.Mark.STARTED, 3.0))
+    async def journal(self, store: Store, numbers: Sequence[int]) -> None:
+        lease = self.leases[numbers[0]]
+        entry = runs.Entry(next(self._line), 0, runs.Mark.STARTED, 3.0)
+        await store.run_of(lease.node_uuid, journals.append, lease, entry)
 
-    async def heartbeat(self, store: Store, number: int) -> None:
-        await store.run(self._beat, self.uuids[number])
+    async def heartbeat(self, store: Store, numbers: Sequence[int]) -> None:
+        uuid = self.uuids[numbers[0]]
+        await store.run_of(uuid, self._beat, uuid)
 
     def _beat(self, connection: Connection, uuid: str) -> None:
         nodes.get(connection, uuid)
         nodes.change(connection, uuid, agent_url="https://192.0.2.9:9999", agent_heartbeat_at=time.time())
         run_store.wake(connection, uuid, 1.0)
 
-    async def get(self, store: Store, number: int) -> None:
-        await store.peek(nodes.get_document, self.uuids[number], self.document)
+    async def get(self, store: Store, numbers: Sequence[int]) -> None:
+        await store.peek(nodes.get_document, self.uuids[numbers[0]], self.document)
 
-    async def patch(self, store: Store, number: int) -> None:
-        await store.run(self._patch, self.uuids[number])
+    async def patch(self, store: Store, numbers: Sequence[int]) -> None:
+        uuid = self.uuids[numbers[0]]
+        await store.run_of(uuid, self._patch, uuid)
 
     def _patch(self, connection: Connection, uuid: str) -> None:
         present = nodes.get(connection, uuid)
         nodes.change(connection, uuid, extra={**present.extra, "rack": "7"})
 
-    async def list_1000(self, store: Store, _number: int) -> None:
+    async def list_1000(self, store: Store, _: Sequence[int]) -> None:
         found = await store.read(nodes.list_documents, node_filters.Filter(), Page(limit=1000), self.document)
         assert len(found.uuids) == min(1000, len(self.uuids))
 
 
-async def measure(store: Store, pid: int | None, path: Operation, numbers: range, together: int) -> dict[str, float]:
-    """Milliseconds per operation."""
+async def measure(
+    store: Store, pid: int | None, path: Operation, numbers: Sequence[Sequence[int]], together: int
+) -> dict[str, float]:
+    """Milliseconds for each node."""
     waiting = iter(numbers)
 
     async def lane() -> None:
-        for number in waiting:
-            await path(store, number)
+        for some in waiting:
+            await path(store, some)
 
     served, before, begun = server_cpu(pid), time.process_time(), time.perf_counter()
     await asyncio.gather(*(lane() for _ in range(together)))
     spent, wall = time.process_time() - before, time.perf_counter() - begun
-    share = 1000 / len(numbers)
-    return {
-        "CPU, ms": round(spent * share, 3),
-        "server CPU, ms": round((server_cpu(pid) - served) * share, 3),
-        "seconds, ms": round(wall * share, 3),
-    }
+    share = 1000 / sum(map(len, numbers))
+    return {"CPU, ms": spent * share, "server CPU, ms": (server_cpu(pid) - served) * share, "seconds, ms": wall * share}
 
 
 def server_cpu(pid: int | None) -> float:
@@ -125,14 +133,35 @@ async def each_path(
     found: list[report.Row] = []
     half = len(next(iter(fleets.values())).uuids) // 2
     for name in ("claim", "journal", "heartbeat", "patch", "get", "list_1000"):
-        for how, lanes, numbers in (("alone", 1, range(half)), ("together", 32, range(half, 2 * half))):
-            few = name == "list_1000"
-            for kind, store in stores.items():
-                operation = getattr(fleets[kind], name)
-                await measure(store, pids[kind], operation, range(1), 1) if few or name == "get" else None
-                told = await measure(store, pids[kind], operation, range(8) if few else numbers, lanes)
-                found.append({"path": name.replace("_", " "), "callers": how, "database": kind, **told})
+        for how, lanes, first in (("alone", 1, 0), ("together", 32, half)):
+            told: dict[str, list[dict[str, float]]] = {kind: [] for kind in stores}
+            for turn in range(-1, TURNS):  # the first makes statements known and is not told
+                for kind, store in stores.items():
+                    part = parted(range(first, first + half), turn % TURNS, name, how)
+                    if turn < 0 and name == "claim":
+                        continue
+                    one = await measure(store, pids[kind], getattr(fleets[kind], name), part, lanes)
+                    told[kind] += [one] if turn >= 0 else []
+            found += [
+                {"path": name.replace("_", " "), "callers": how, "database": kind, **middle(rows)}
+                for kind, rows in told.items()
+            ]
     return found
+
+
+def parted(numbers: range, turn: int, name: str, how: str) -> list[Sequence[int]]:
+    """What is done in one turn: the nodes of each operation."""
+    part = numbers[len(numbers) * turn // TURNS : len(numbers) * (turn + 1) // TURNS]
+    if name == "claim" and how == "together":
+        return [part]  # a conductor claims all at once
+    return [part[at : at + 1] for at in range(2 if name == "list_1000" else len(part))]
+
+
+def middle(rows: list[dict[str, float]]) -> dict[str, float]:
+    """The median of each column but the server's, whose clock is too coarse for one turn."""
+    found = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+    found["server CPU, ms"] = statistics.fmean(row["server CPU, ms"] for row in rows)
+    return {name: round(value, 3) for name, value in found.items()}
 
 
 def compared(rows: list[report.Row]) -> list[report.Row]:

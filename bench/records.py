@@ -107,9 +107,9 @@ class Site(databases.Fleet):
                     nodes.list_documents, node_filters.Filter(), Page(limit=1000, marker=marker), self.document
                 )
             case "get":
-                await self.get(store, number)
+                await self.get(store, [number])
             case _:
-                await self.heartbeat(store, number)
+                await self.heartbeat(store, [number])
         return 1
 
     def _put_back(self, connection: Connection) -> None:

@@ -158,11 +158,15 @@ def make_nodes(port: int, count: int) -> None:
 
 
 @contextmanager
-def served(folder: Path, *more: str) -> Generator[tuple[int, int]]:
-    """A service on loopback without authentication, its data in ``folder``: (its pid, its port). ``more``: options."""
+def served(folder: Path, *more: str, **settings: str) -> Generator[tuple[int, int]]:
+    """A service on loopback without authentication, its data in ``folder``: (its pid, its port).
+
+    ``more``: options; ``settings``: such as nobody shall see in a list of processes.
+    """
     port = free_port()
     command = [PYTHON, "-P", "-m", "ingot.cli.main", "serve", "--noauth", "--port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": ""}
+    environment |= {f"INGOT_{name.upper()}": value for name, value in settings.items()}
     command += ["--data-dir", str(folder), *more]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet) as process:

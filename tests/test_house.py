@@ -33,6 +33,7 @@ BROAD_EXCEPT = {
     "src/ingot/flows/run.py": "an error outside of all steps is tried again, not left to the task",
     "src/ingot/flows/ending.py": "what cannot even be noted is left to the next claim",
     "src/ingot/store/units.py": "hands a unit's error to the caller who waits for it; the others of its group go on",
+    "src/ingot/store/lanes.py": "the same of a unit whose neighbours are in the middle of theirs",
     "src/ingot/store/server.py": "the same of a whole group",
     "src/ingot/store/readers.py": "drivers stumble over a server that hangs up in any way",
     "src/ingot/store/sqlite.py": "the same of a whole group: without its writer everybody would wait for ever",

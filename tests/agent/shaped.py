@@ -59,9 +59,11 @@ def make_image(path: Path, pieces: int) -> None:
 class Rack:
     """Namespaces on one switch: the controller's, which this thread enters, and one for each machine."""
 
-    def __init__(self, machines: int, rate: str) -> None:
+    def __init__(self, machines: int, rate: str, *, slow: int = 0, slow_rate: str = "") -> None:
+        """``slow``: how many of the machines, the first ones, have links of ``slow_rate`` instead."""
         self.tag = f"ri{os.getpid() % 100000}"
-        self._switch, self._rate = f"{self.tag}w", rate
+        self._switch = f"{self.tag}w"
+        self._rates = [rate, *[slow_rate] * slow, *[rate] * (machines - slow)]
         self.names = [f"{self.tag}c", *(f"{self.tag}m{number}" for number in range(machines))]
 
     def __enter__(self) -> Rack:
@@ -94,7 +96,7 @@ class Rack:
         for link in ("nic", "lo"):
             sh("ip", "-n", name, "link", "set", link, "up")
         for space, link in ((name, "nic"), (self._switch, f"p{number}")):
-            shape = ("tbf", "rate", self._rate, "burst", "64kb", "latency", "50ms")
+            shape = ("tbf", "rate", self._rates[number], "burst", "64kb", "latency", "50ms")
             sh("tc", "-n", space, "qdisc", "add", "dev", link, "root", *shape)
 
     def _introduce(self, name: str) -> None:

@@ -39,6 +39,42 @@ def test_four_machines_take_little_longer_than_one(tmp_path: Path) -> None:
     assert all("chunks came from other machines" in report["log"] for report in outcome.reports)
 
 
+@needs_root
+@pytest.mark.slow
+def test_machines_on_slow_links_hold_up_no_others(tmp_path: Path) -> None:
+    """Four slow ones have all places of the controller when the others come; each chunk takes them eight seconds."""
+    source = tmp_path / "source" / "i.raw"
+    source.parent.mkdir()
+    shaped.make_image(source, 96)
+    with shaped.Rack(7, "24mbit", slow=4, slow_rate="500kbit") as rack:
+        seconds = asyncio.run(written_beside_slow(tmp_path, source, rack, 4))
+    assert seconds < 60, "alone it takes them six; where slow machines keep their places, more than a hundred"
+
+
+async def written_beside_slow(folder: Path, source: Path, rack: shaped.Rack, slow: int) -> float:
+    """Seconds in which all machines but the first ``slow`` get the image, which those had begun to fetch."""
+    async with shaped.controller(folder, source) as served:
+        order = served.order(shared=True)
+        machines = [shaped.Machine(name, folder / f"disk{n}", order) for n, name in enumerate(rack.names[1:])]
+        first: list[asyncio.Task[dict[str, Any]]] = []
+        try:
+            await asyncio.gather(*(machine.start(served.image.size + MIB) for machine in machines))
+            first = [asyncio.create_task(machine.write(600)) for machine in machines[:slow]]
+            while rack.sent() < slow * shaped.PIECE:  # they are in the middle of their first chunks
+                await asyncio.sleep(0.1)
+            began = time.monotonic()
+            reports = await asyncio.gather(*(machine.write(100) for machine in machines[slow:]))
+            assert not [report for report in reports if "error" in report]
+            assert not any(task.done() for task in first), "their links are slow in earnest"
+            return time.monotonic() - began
+        finally:
+            for task in first:
+                task.cancel()
+            for machine in machines:
+                machine.end()
+            await asyncio.gather(*(machine.process.wait() for machine in machines))
+
+
 class Rogue:
     """Says it has every chunk; ``serve`` is what it does with who comes for one."""
 

@@ -309,7 +309,7 @@ async def test_provisioning_bodies_that_are_refused(api: Api, body: dict[str, An
     made = await api.node(name="n1")
     state = _TAKES.get(body["target"], "enroll") if status == 406 else "enroll"
     await api.deps.store.run(node_store.change, made["uuid"], provision_state=state)
-    reply = await api.call("PUT", "/v1/nodes/n1/states/provision", body, version=version)
+    reply = await api.call("PUT", f"/v1/nodes/{made['uuid']}/states/provision", body, version=version)
     assert (reply.status, (await api.get("/v1/nodes/n1"))["provision_state"]) == (status, state), reply.raw
 
 

@@ -101,6 +101,13 @@ def test_init_refuses_a_wrong_setting_before_it_makes_anything(run: Run, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_init_beside_settings_that_name_another_folder_says_how_to_use_its_own(run: Run, tmp_path: Path) -> None:
+    words = ["init", "--config", str(tmp_path / "ingot.toml"), "--data-dir"]
+    assert f"ingot doctor --config {tmp_path}/ingot.toml\n" in run(*words, str(tmp_path / "one")).stdout
+    told = run(*words, str(tmp_path / "two")).stdout
+    assert f"ingot doctor --config {tmp_path}/ingot.toml --data-dir {tmp_path}/two\n" in told
+
+
 def test_init_that_cannot_make_its_folder_leaves_no_settings_that_name_it(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     words = ["init", "--config", str(tmp_path / "ingot.toml"), "--data-dir"]

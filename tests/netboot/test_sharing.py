@@ -85,16 +85,59 @@ def test_an_agent_of_the_version_before_takes_a_wait_for_no_chunk() -> None:
     assert swarm.answer(question("b", want=1), 0).wait > 0
 
 
-def test_places_of_a_machine_that_is_silent_are_given_back() -> None:
-    """One that rests after failures keeps its chunks, and says nothing for as long."""
+def book_all(swarm: Swarm, name: str, now: float) -> int:
+    """Let a machine take all places that the controller has free; what it fetches then."""
+    mine = 0
+    while (told := swarm.answer(question(name, mine), now).chunk) is not None:
+        mine |= 1 << told
+    return mine
+
+
+def test_a_machine_on_a_slow_link_or_a_silent_one_holds_up_nobody() -> None:
     swarm = Swarm(8)
     swarm.answer(question("b"), 0)
-    mine = 0
-    for _ in range(4):  # all places of the controller
-        mine |= 1 << (swarm.answer(question("a", mine), 0).chunk or 0)
-    assert swarm.answer(question("b"), 5).chunk is None
-    assert swarm.answer(question("b"), 11).chunk is not None
-    assert not swarm.answer(question("a", mine), 12).alone, "and is not forgotten"
+    slow = book_all(swarm, "a", 0)
+    assert swarm.answer(question("b"), 1).chunk is None
+    assert swarm.answer(question("a", slow), 5).chunk is not None, "the other's places are free, whoever asks"
+    assert swarm.answer(question("b"), 5).chunk is not None
+    assert not swarm.answer(question("a", slow), 20).alone, "and it is not forgotten"
+
+
+def take(swarm: Swarm, name: str, giver: str, times: int) -> list[int]:
+    """The chunks that a machine is told to fetch from a giver, one question each."""
+    told: list[int] = []
+    for _ in range(times):
+        answer = swarm.answer(question(name, sum(1 << chunk for chunk in told)), 0)
+        assert answer.chunk is not None
+        assert answer.giver == giver
+        told.append(answer.chunk)
+    return told
+
+
+def test_a_giver_that_lets_a_quick_machine_wait_is_spared_for_a_while() -> None:
+    swarm, whole = Swarm(8), 0xFF
+    swarm.answer(question("slow", whole, whole), 0)
+    first, second = take(swarm, "quick", "slow", 2)
+    swarm.answer(question("quick", 1 << first | 1 << second, done=(first,)), 0.1)
+    assert swarm.answer(question("other"), 5).giver == "", "one chunk came at once, the other never"
+    swarm.answer(question("slow", whole, whole), 26)
+    assert swarm.answer(question("other"), 26).giver == "slow"
+
+
+def test_a_giver_is_not_blamed_for_a_taker_on_a_slow_link() -> None:
+    swarm, whole = Swarm(8), 0xFF
+    swarm.answer(question("quick", whole, whole), 0)
+    take(swarm, "slow", "quick", 3)
+    assert swarm.answer(question("other"), 5).giver == "quick"
+
+
+def test_a_link_that_is_slow_for_all_is_not_filled_with_more_and_more() -> None:
+    swarm, mine = Swarm(1000), [0] * 10
+    for second in range(100):  # nothing ever ends
+        for name, fetching in enumerate(mine):
+            told = swarm.answer(Question(str(name), 1000, fetching, 0, want=1), second).chunk
+            mine[name] |= 0 if told is None else 1 << told
+    assert sum(fetching.bit_count() for fetching in mine) < 40, "four more every two seconds would be 200"
 
 
 def test_the_more_machines_the_rarer_each_asks() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,24 @@ async def test_who_is_cancelled_while_he_reads_disturbs_nobody(databases: Databa
         for one in reading[::2]:
             one.cancel()
         assert await asyncio.gather(*reading[1::2]) == ["0"] * 4
+    store.close()
+
+
+@each_server
+async def test_an_event_loop_that_has_ended_leaves_nothing(databases: Databases, kind: str) -> None:
+    store = Store(databases.empty(kind))
+    await store.run(add_user, "ann")
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def reading() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        assert await asyncio.gather(*(store.read(value_of, "ann") for _ in range(8))) == ["0"] * 8
+
+    for _ in range(3):
+        await asyncio.to_thread(lambda: asyncio.run(reading()))
+    gc.collect()
+    assert [one() for one in loops] == [None] * 3
+    assert await store.read(value_of, "ann") == "0"
     store.close()
 
 

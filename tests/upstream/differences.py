@@ -81,7 +81,7 @@ INTENDED: tuple[Intended, ...] = (
         )
         for status in (400, 404, 405, 500)
     ),
-    Intended(r"^GET // ?|^GET / ", r"^body\.description$", "The text says which service answers."),
+    Intended(r"^GET // ?|^GET /(\.json)? ", r"^body\.description$", "The text says which service answers."),
     Intended(r"'Accept': '", r"^body\.error_message$", "Errors are JSON for clients that asked for HTML or text too."),
     Intended(
         r"^PUT /v1/nodes/\S+/maintenance ",
@@ -141,6 +141,11 @@ INTENDED: tuple[Intended, ...] = (
         r"sort_key=name&sort_dir=desc&marker",
         r"^body\.(nodes|next)",
         "Nodes without a name are not lost on the page after a marker.",
+    ),
+    Intended(
+        r"\?limit=1 \[1\.7\]",
+        r"^body\.next$",
+        "A link to the next page can be followed: it does not name an argument that begins with 1.8.",
     ),
     Intended(
         r"^GET /v1/(chassis|nodes)/\S+/(nodes|ports)\?limit",

@@ -118,5 +118,6 @@ WORDED: tuple[Worded, ...] = (
     Worded(r"Schema error for port: ", r"Malformed request URI", "A part of a node is not made there."),
     Worded(r"The driver 'none' is unknown", r"Could not find the following driver", "As for the driver itself."),
     Worded(r"The following properties for node", r"The following properties should", "The node has no name yet."),
+    Worded(r"Node is in %\(state\)s", r"Node \S+ is in .* so its boot mode", "The state is told, not a gap for it."),
     Worded(r"clean step '\S+' is not allowed", r"clean step '\S+' is not allowed", "That is no setting here."),
 )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from ingot.api import query, versions
 from ingot.domain import errors
 
-_FIELDS_SINCE = 8
+FIELDS_SINCE = 8
+"""The microversion from which on the argument ``fields`` is known."""
 
 
 def of_one(resource: str, asked: query.Query, version: int) -> tuple[str, ...]:
@@ -27,11 +28,15 @@ def of_list(
     return _chosen(resource, fields, version) or (versions.fields(resource, version) if detail else short)
 
 
-def repeated(asked: query.Query, short: tuple[str, ...] = (), *, detail: bool = False) -> dict[str, str | None]:
+def repeated(
+    asked: query.Query, short: tuple[str, ...] = (), *, detail: bool = False, version: int = versions.MAX
+) -> dict[str, str | None]:
     """The arguments by which the next page shows the same fields.
 
-    ``short``: what lists show unasked, where Ironic names that too; ``detail``: the path itself asks for everything.
+    ``short``: what lists show unasked, where Ironic names that too, from the microversion on that takes it back;
+    ``detail``: the path itself asks for everything.
     """
+    short = short if version >= FIELDS_SINCE else ()
     whole = asked.flag("detail")
     fields = asked.words("fields") or (() if detail or whole else tuple(name for name in short if name != "links"))
     return {"fields": ",".join(fields) or None, "detail": "True" if whole else None}
@@ -40,6 +45,6 @@ def repeated(asked: query.Query, short: tuple[str, ...] = (), *, detail: bool = 
 def _chosen(resource: str, fields: tuple[str, ...] | None, version: int) -> tuple[str, ...] | None:
     if fields is None:
         return None
-    versions.require(version, _FIELDS_SINCE)
+    versions.require(version, FIELDS_SINCE)
     versions.require_fields(resource, fields, version)
     return tuple(dict.fromkeys((*fields, "links")))

@@ -23,6 +23,7 @@ _USED = tuple((b"x-openstack-ironic-api-version", f"1.{number}".encode()) for nu
 _CLOSE = (b"connection", b"close")
 _IDENTITY = (b"openstack-request-id", b"x-openstack-request-id")
 _LAST_WITH_SUFFIX = 90
+"""Up to here the suffix .json of a path says nothing, to those who name their microversion in Ironic's own header."""
 _NOT_JSON = wire.refusal(406, "This client does not accept application/json, and there is nothing else.")
 
 
@@ -106,14 +107,16 @@ class _Call:
             if not self._is_public(segments):
                 await self._app.gate.caller(headers, self._client)
             return version
-        if plain is None or not self._is_known(segments):
+        named = versions.HEADER in headers and version <= _LAST_WITH_SUFFIX
+        short = routing.versioned(routing.without_suffix(plain or ())) if named else segments
+        if plain is None or not self._is_known(short):
             await self._app.gate.caller(headers, self._client)
             return wire.refusal(404)
-        return await self._cut(headers, segments, version)
+        return await self._cut(headers, segments, short, version)
 
     def _is_known(self, segments: tuple[str, ...]) -> bool:
         if len(segments) > 1 and segments[0] == "v1":
-            return self._app.router.knows(segments[1].removesuffix(".json"))
+            return self._app.router.knows(segments[1])
         return True
 
     def _is_public(self, segments: tuple[str, ...]) -> bool:
@@ -132,15 +135,14 @@ class _Call:
         self.version_headers = (*_RANGE, _USED[version])
         return version
 
-    async def _cut(self, headers: dict[str, str], segments: tuple[str, ...], version: int) -> wire.Answer:
-        """Without the suffix .json, which old microversions allow; where that names nothing, it was part of a name."""
-        last = segments[-1] if segments and version <= _LAST_WITH_SUFFIX else ""
-        if last.removesuffix(".json") in {"", last}:
-            return await self._route(headers, segments, version)
+    async def _cut(
+        self, headers: dict[str, str], segments: tuple[str, ...], short: tuple[str, ...], version: int
+    ) -> wire.Answer:
+        """The path ``short``, without the suffix .json; where that names nothing, the suffix was part of a name."""
         try:
-            return await self._route(headers, (*segments[:-1], last.removesuffix(".json")), version)
+            return await self._route(headers, short, version)
         except errors.NotFound:
-            if last not in self._app.router.find(segments)[1]:
+            if short == segments or segments[-1] not in self._app.router.find(segments)[1]:
                 raise
             return await self._route(headers, segments, version)
 

@@ -23,7 +23,7 @@ class Unexpected(errors.Refused):
 
 
 class Query:
-    """Arguments of one request. Raises errors.Invalid at once for names not in ``allowed``."""
+    """Arguments of one request. Raises errors.Invalid at once for names not in ``allowed`` and a ``limit`` in words."""
 
     def __init__(self, request: wire.Request, *allowed: str) -> None:
         self._values: dict[str, list[str]] = {}
@@ -32,6 +32,7 @@ class Query:
         unknown = [name for name in self._values if name not in allowed]
         if unknown:
             raise Unexpected(unknown, allowed)
+        self._limit = self._read_limit()
 
     def names(self) -> tuple[str, ...]:
         """The arguments given."""
@@ -70,7 +71,8 @@ class Query:
 
         ``by_uuid``: the marker is a UUID, else any text.
         """
-        limit = self._limit()
+        if self._limit <= 0:
+            raise errors.Invalid("Limit must be positive")
         key = self.text("sort_key") or "id"
         if key != "id" and key not in sortable:
             raise errors.Invalid(
@@ -84,9 +86,9 @@ class Query:
                 f"Invalid sort direction: {direction}. Acceptable values are 'asc' or 'desc'", hint="Use one of them."
             )
         marker = self.uuid("marker") if by_uuid else self.text("marker")
-        return Page(limit=limit, marker=marker, sort_key=key, descending=direction == "desc")
+        return Page(limit=self._limit, marker=marker, sort_key=key, descending=direction == "desc")
 
-    def _limit(self) -> int:
+    def _read_limit(self) -> int:
         text = self.text("limit")
         if text is None:
             return MAX_LIMIT
@@ -94,8 +96,6 @@ class Query:
             limit = int(text)
         except ValueError as error:
             raise errors.Invalid(f"Expected an integer for limit: {text}") from error
-        if limit <= 0:
-            raise errors.Invalid("Limit must be positive")
         return min(limit, MAX_LIMIT)
 
 

@@ -96,6 +96,14 @@ def split(raw_path: bytes) -> tuple[str, ...] | None:
     return None if "" in segments else segments
 
 
+def without_suffix(segments: tuple[str, ...]) -> tuple[str, ...]:
+    """The path without the suffix .json of its last segment."""
+    if not segments or not segments[-1].endswith(".json"):
+        return segments
+    stem = segments[-1].removesuffix(".json")
+    return (*segments[:-1], stem) if stem else segments[:-1]
+
+
 def versioned(segments: tuple[str, ...]) -> tuple[str, ...]:
     """The path with ``v1`` in front, which clients may leave out."""
     if not segments or segments[0] in {"v1", *OWN}:

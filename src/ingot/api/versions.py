@@ -8,7 +8,6 @@ Invariant: rows are numbered 1..MAX without a gap. Source: Ironic's published ve
 from __future__ import annotations
 
 import functools
-import re
 
 import msgspec
 
@@ -259,19 +258,15 @@ class Unknown(errors.IngotError):
 def negotiate(headers: dict[str, str]) -> int:
     """The microversion N of 1.N that a request asks for; without a header 1.
 
-    The standard header wins over the older one. Raises Unknown for text that is no version, errors.NotAcceptable
-    for a version out of range.
+    The standard header wins over the older one; of several versions in one header the last counts. Raises Unknown for
+    text that is no version, errors.NotAcceptable for a version out of range.
     """
-    asked = _standard(headers.get("openstack-api-version")) or headers.get(HEADER)
-    if asked is None:
+    asked = _standard(headers.get("openstack-api-version")) or headers.get(HEADER, "").rpartition(",")[2].strip()
+    if not asked:
         return MIN
-    asked = asked.strip()
     if asked.lower() == "latest":
         return MAX
-    match = re.fullmatch(r"(-?[0-9]{1,4})\.(-?[0-9]{1,6})", asked)
-    if match is None:
-        raise Unknown("Invalid value for X-OpenStack-Ironic-API-Version header")
-    major, minor = int(match[1]), int(match[2])
+    major, minor = _parse(asked)
     reach = f"The supported version range is: [1.{MIN}, 1.{MAX}]."
     if major != 1:
         raise errors.NotAcceptable(
@@ -286,10 +281,18 @@ def negotiate(headers: dict[str, str]) -> int:
 
 
 def _standard(value: str | None) -> str | None:
-    """The version for our service in ``OpenStack-API-Version: <service> <version>[, ...]``, or None."""
-    found: str | None = None
-    for part in (value or "").split(","):
-        words = part.split()
-        if words and words[0].lower() == _SERVICE:
-            found = words[1] if len(words) == 2 else found
-    return found
+    """The last version for our service in ``OpenStack-API-Version: <service> <version>[, ...]``, or None."""
+    for part in reversed((value or "").split(",")):
+        words = part.split(None, 1)
+        if len(words) == 2 and words[0].lower() == _SERVICE:
+            return words[1].strip()
+    return None
+
+
+def _parse(text: str) -> tuple[int, int]:
+    """Major and minor number, written as Ironic reads them, which takes all that Python calls a number."""
+    try:
+        major, minor = text.split(".")
+        return int(major), int(minor)
+    except ValueError as error:
+        raise Unknown("Invalid value for X-OpenStack-Ironic-API-Version header") from error

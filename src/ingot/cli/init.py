@@ -155,6 +155,8 @@ def _tell_next(file: Path, settings: Settings) -> None:
     where = f"{wanted.scheme(settings, settings.host)}://{dhcp.url_host(host)}:{settings.port}"
     usual = file == configuration.usual_file()
     option = "" if usual else f" --config {file}"
+    if configuration.load(file, ()).data != settings.data:  # settings that were there already name another
+        option += f" --data-dir {settings.data}"
     lines = [
         f"Look at {file}; provision_interface names the network that servers boot on.",
         f"ingot doctor{option}",

@@ -52,7 +52,7 @@ class RunJournal:
         Where somebody asked the run to stop, that is not written, and the last of the three says why.
         """
         started = self._entry(step, runs.Mark.STARTED)
-        begun = await self._with_due(self._writes.begin, started, self.plan[step])
+        begun = await self._with_due(self.run.node_uuid, self._writes.begin, started, self.plan[step])
         if begun.abort is None:
             self.entries.append(started)
         return begun.node, self._deps.sealer.open(self.run.node_uuid, begun.token), begun.abort
@@ -160,12 +160,12 @@ class RunJournal:
 
     async def switch_relative(self, uuid: str, target: power.Target, timeout: float) -> None:
         """Open a power run on another node and ring."""
-        await self._write(self._writes.switch_relative, uuid, target, timeout)
+        await self._write_further(self._writes.switch_relative, uuid, target, timeout)
         self._deps.bus.ring(uuid)
 
     async def order_step(self, child: str, run_id: str, planned: runs.PlannedStep) -> None:
         """Open a run of one step on a child, unless that was done, and ring."""
-        await self._write(self._writes.order_step, child, run_id, planned)
+        await self._write_further(self._writes.order_step, child, run_id, planned)
         self._deps.bus.ring(child)
 
     async def find_run(self, run_id: str) -> runs.Run:
@@ -186,7 +186,7 @@ class RunJournal:
 
     async def keep_findings(self, found: rule_actions.Findings, key: str) -> None:
         """Write what inspection rules changed, and that they were applied: both or neither."""
-        await self._write(self._writes.keep_findings, found, key)
+        await self._write_further(self._writes.keep_findings, found, key)
 
     async def store_bios(self, settings: list[bios.Setting]) -> None:
         """Keep these firmware settings as the node's."""
@@ -237,18 +237,31 @@ class RunJournal:
         return runs.Entry(len(self.entries) + 1, step, mark, self._deps.clock(), detail)
 
     async def _write(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """One unit of work, what is due before it included."""
+        """One unit of work on what belongs to the node, what is due before it included."""
+        return await self._write_of(self.run.node_uuid, lambda connection: unit(connection, *args, **kwargs))
+
+    async def _write_further(
+        self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """``_write`` of a unit that also touches what belongs to other nodes."""
+        return await self._write_of(None, lambda connection: unit(connection, *args, **kwargs))
+
+    async def _write_of(self, of: str | None, unit: Callable[[Connection], T]) -> T:
         if self._due == writes.Due():
-            return await self._timed(unit, *args, **kwargs)
-        return await self._with_due(self._after, lambda connection: unit(connection, *args, **kwargs))
+            return await self._timed(of, unit)
+        return await self._with_due(of, self._after, unit)
 
     async def _with_due(
-        self, unit: Callable[Concatenate[Connection, writes.Due, P], T], *args: P.args, **kwargs: P.kwargs
+        self,
+        of: str | None,
+        unit: Callable[Concatenate[Connection, writes.Due, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
         """A unit that writes what is due, too: where it is refused, all that is due still."""
         due, self._due = self._due, writes.Due()
         try:
-            return await self._timed(unit, due, *args, **kwargs)
+            return await self._timed(of, unit, due, *args, **kwargs)
         except errors.IngotError:
             self._due = due  # nothing of the unit was written
             raise
@@ -257,14 +270,16 @@ class RunJournal:
         self._writes.catch_up(connection, due)
         return unit(connection)
 
-    async def _timed(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """One unit of work.
+    async def _timed(
+        self, of: str | None, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """One unit of work; ``of``: as ``Store.run_of`` has it.
 
         A process that was held up in it (stopped, swapped out) asks whether the run is still its own before anything
         more is done to hardware.
         """
         began = self._now()
-        result = await self._deps.store.run(unit, *args, **kwargs)
+        result = await self._deps.store.run_of(of, unit, *args, **kwargs)
         self._sure_at = began
         await self.check()
         return result

@@ -82,7 +82,8 @@ class Writes:
         if field and not asked:
             args = secrets.split(step.args, {}, instance=True)[0]
             shown = {"interface": step.interface, "step": step.step, "priority": step.priority, "args": args}
-            values: dict[str, Any] = {field: shown, "updated_at": rows.now()}
+            # What a flow does by itself is no step of any interface: clients look names up and would find none.
+            values: dict[str, Any] = {field: shown if step.interface != "flow" else {}, "updated_at": rows.now()}
             nodes.change(connection, self._run.node_uuid, **values)
             found = msgspec.structs.replace(found, **values)
         return Begun(found, token, (reason or "Aborted on request") if asked else None)
@@ -150,6 +151,7 @@ class Writes:
             "clean_step": {},
             "deploy_step": {},
             "service_step": {},
+            "inspection_started_at": None,
             "last_error": reason,
             "reservation": None,
             **extra,

@@ -9,6 +9,7 @@ restart or a lie costs time and never bytes.
 from __future__ import annotations
 
 import heapq
+import math
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -25,12 +26,18 @@ _GIVER_PLACES = 4
 _MOST_WANTED = 32
 _QUESTIONS = 150
 """Questions a second of all machines of an image: their answers share the controller's link with its chunks."""
-_UNHEARD = 10.0
-"""Seconds after which the places that a silent machine's fetches hold are free again: it may rest, or be gone."""
+_LEAST_USUAL = 0.25
+"""Seconds that a fetch takes as long as nothing is known of the links, and at least."""
+_SLOW = 8.0
+"""A fetch that takes so many times what is usual gives its place up, so that slow, resting and lost machines hold up
+nobody: more than it takes longer for sharing both ends' links with three others."""
+_LONGER = 1.5
+"""Where no fetch is quicker, the link that all share is slow: what is usual grows by this, for more would fill it."""
 _SILENT = 60.0
 """Seconds after which a machine that asked for nothing is forgotten."""
 _SHUNNED = 20.0
-"""Seconds for which a machine is not sent again to a giver that failed it: a busy one recovers, a liar costs little."""
+"""Seconds for which a machine is not sent again to a giver that failed it, and nobody to one that is slow: a busy one
+recovers, a liar costs little."""
 _MOST_CHUNKS = 1 << 20
 _MOST_MACHINES = 4096
 _LOOKS = 48
@@ -80,7 +87,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 class _Machine(msgspec.Struct):
     """One that gets the image; ``giving``: chunks fetched from it now; ``gave``: the turn in which it was last chosen.
 
-    ``fetching``: what it fetches now, and from whom.
+    ``fetching``: what it fetches now and holds a place for: from whom, and since when. ``took``: seconds that
+    its last fetch took; ``spared``: until when nobody is sent to it.
     """
 
     seen: float = 0.0
@@ -88,8 +96,10 @@ class _Machine(msgspec.Struct):
     offer: int = 0
     giving: int = 0
     gave: int = 0
+    took: float = math.inf
+    spared: float = 0.0
     shunned: dict[str, float] = msgspec.field(default_factory=dict[str, float])
-    fetching: dict[int, str] = msgspec.field(default_factory=dict[int, str])
+    fetching: dict[int, tuple[str, float]] = msgspec.field(default_factory=dict[int, tuple[str, float]])
 
 
 _Giver = tuple[int, int, str, int]
@@ -106,6 +116,8 @@ class Swarm:
         self._own_giving = 0
         self._swept = 0.0
         self._turn = 0
+        self._usual = _LEAST_USUAL
+        self._brisk = False
 
     def idle(self, now: float) -> bool:
         """Whether nobody gets this image any more."""
@@ -141,7 +153,7 @@ class Swarm:
         return chosen
 
     def _book(self, machine: _Machine, chunk: int, giver: str) -> tuple[int, str]:
-        machine.fetching[chunk] = giver
+        machine.fetching[chunk] = giver, machine.seen
         machine.mine |= 1 << chunk
         self._count(giver, 1)
         return chunk, giver
@@ -159,7 +171,9 @@ class Swarm:
         found = [
             (other.giving, other.gave, name, common)
             for name, other in self._machines.items()
-            if name != asker and (common := other.offer & wanted) and machine.shunned.get(name, 0.0) <= machine.seen
+            if name != asker
+            and (common := other.offer & wanted)
+            and max(other.spared, machine.shunned.get(name, 0.0)) <= machine.seen
         ]
         heapq.heapify(found)
         return found
@@ -192,8 +206,23 @@ class Swarm:
         machine.seen, machine.mine, machine.offer = now, asked.mine, asked.offer
         machine.shunned |= {name: now + _SHUNNED for name in asked.bad if name in self._machines}
         for chunk in [chunk for chunk in machine.fetching if chunk in asked.done or not asked.mine >> chunk & 1]:
-            self._count(machine.fetching.pop(chunk), -1)
+            _, since = self._let_go(machine, chunk)
+            if asked.mine >> chunk & 1:  # it came, and did not fail
+                self._learn(machine, now - since)
         return machine
+
+    def _learn(self, machine: _Machine, seconds: float) -> None:
+        """Note how long a fetch took. What is usual falls quickly and rises slowly: the slow are not its measure."""
+        machine.took = seconds
+        self._brisk |= seconds <= _SLOW * self._usual
+        now_usual = self._usual * 0.8 + seconds * 0.2 if seconds < self._usual else self._usual * 1.02
+        self._usual = max(_LEAST_USUAL, now_usual)
+
+    def _let_go(self, machine: _Machine, chunk: int) -> tuple[str, float]:
+        """Give back the place that a fetch holds: with whom, and since when."""
+        giver, since = machine.fetching.pop(chunk)
+        self._count(giver, -1)
+        return giver, since
 
     def _count(self, giver: str, change: int) -> None:
         if not giver:
@@ -202,21 +231,28 @@ class Swarm:
             self._machines[giver].giving += change
 
     def _sweep(self, now: float) -> None:
-        """Forget, once a second, who has been silent for long."""
+        """Once a second let slow fetches go on without their places, and forget who has been silent for long."""
         if now - self._swept < 1:
             return
         self._swept = now
+        self._pass_slow_by(now)
         for name, machine in list(self._machines.items()):
-            if now - machine.seen > _UNHEARD:
-                self._free(machine)
             if now - machine.seen > _SILENT:
                 self._forget(name)
 
-    def _free(self, machine: _Machine) -> None:
-        """Give back the places that its fetches hold."""
-        for giver in machine.fetching.values():
-            self._count(giver, -1)
-        machine.fetching.clear()
+    def _pass_slow_by(self, now: float) -> None:
+        """Take slow fetches' places away. Where the taker was quick elsewhere it is the giver whose link is slow."""
+        patience = _SLOW * self._usual
+        slow = False
+        for machine in self._machines.values():
+            for chunk in [chunk for chunk, (_, since) in machine.fetching.items() if now - since > patience]:
+                giver, _ = self._let_go(machine, chunk)
+                if machine.took <= patience and giver in self._machines:
+                    self._machines[giver].spared = now + _SHUNNED
+                slow = True
+        if slow and not self._brisk:
+            self._usual *= _LONGER
+        self._brisk = False
 
     def _forget(self, name: str) -> None:
         machine = self._machines.pop(name, None)
@@ -224,7 +260,8 @@ class Swarm:
             return
         for chunk in _bits(machine.offer):
             self._copies[chunk] -= 1
-        self._free(machine)
+        for chunk in list(machine.fetching):
+            self._let_go(machine, chunk)
 
 
 class Sharing:

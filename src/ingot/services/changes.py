@@ -48,7 +48,7 @@ def check_state(found: node.Node, operations: tuple[patch.Operation, ...]) -> No
 
 def check(found: node.Node, changed: dict[str, Any]) -> None:
     """Raise errors.Conflict or errors.Invalid when the present state forbids one of the changes."""
-    _check_driver(found, changed)
+    check_driver(found, changed)
     _check_instance(found, changed)
     if changed.get("protected") and found.provision_state not in {_S.ACTIVE, _S.RESCUE}:
         raise errors.Conflict(
@@ -69,7 +69,8 @@ def check(found: node.Node, changed: dict[str, Any]) -> None:
             )
 
 
-def _check_driver(found: node.Node, changed: dict[str, Any]) -> None:
+def check_driver(found: node.Node, changed: dict[str, Any]) -> None:
+    """Raise errors.Conflict when the present state forbids a change of driver or interfaces."""
     fixed = sorted(DRIVER_FIELDS.intersection(changed))
     if fixed and found.provision_state not in _LOOSE and not found.maintenance:
         raise errors.Conflict(

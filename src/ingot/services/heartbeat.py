@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, node, states
+from ingot.domain import errors, ids, node, states
 from ingot.store import history, nodes
 from ingot.store import runs as run_store
 
@@ -42,7 +42,8 @@ async def lookup(deps: Deps, addresses: list[str], node_uuid: str | None, asker:
 
 async def beat(deps: Deps, ident: str, body: dict[str, Any]) -> None:
     """Note that a node's agent lives (``body`` of POST /v1/heartbeat). Raises NotFound, Invalid."""
-    uuid, refused = await deps.store.run(_beat, deps, ident, body)
+    node_uuid = ident if ids.is_uuid(ident) else None
+    uuid, refused = await deps.store.run_of(node_uuid, _beat, deps, ident, body)
     if refused is not None:
         raise refused
     deps.bus.ring(uuid)

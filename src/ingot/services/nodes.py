@@ -50,7 +50,12 @@ async def change(
 
     Raises errors.NotFound, Invalid (the patch or a value), Locked, Conflict (not in this state).
     """
-    return await deps.store.run(_change, deps, ident, operations, version, reset_interfaces)
+    for each in operations:
+        if each.path == "/network_data" and each.op != "remove":
+            network_data.check(each.value)
+    looks_further = not ids.is_uuid(ident) or any(each.root() == "parent_node" for each in operations)
+    of = None if looks_further else ident
+    return await deps.store.run_of(of, _change, deps, ident, operations, version, reset_interfaces)
 
 
 async def destroy(deps: Deps, ident: str) -> None:
@@ -104,6 +109,8 @@ def _change(
     if reset_interfaces:
         draft = _without_untouched_interfaces(draft, touched)
     if touched & changes.DRIVER_FIELDS:
+        wanted = {name: getattr(draft, name) for name in touched & changes.INTERFACE_FIELDS}
+        changes.check_driver(found, {name: value for name, value in wanted.items() if value != before[name]})
         values.update(_interfaces(deps, draft, draft.driver))
     changed = {name: value for name, value in values.items() if value != before[name]}
     changes.check(found, changed)

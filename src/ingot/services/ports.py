@@ -105,7 +105,8 @@ def _change(connection: Connection, ident: str, operations: tuple[patch.Operatio
     values = _values(draft, version)
     changed = {name: value for name, value in values.items() if value != before[name]}
     _check_state(owner, found, changed)
-    if "physical_network" in changed and values["portgroup_uuid"] and version >= _GROUP_HAS_NETWORK:
+    touched = {each.root() for each in operations}
+    if "physical_network" in touched and values["portgroup_uuid"] and version >= _GROUP_HAS_NETWORK:
         raise errors.Invalid(
             "physical_network cannot be changed while the port belongs to a portgroup.",
             hint="Change the port group's.",

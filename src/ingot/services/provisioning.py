@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, power, runs, secrets, shadow, states, steplists
-from ingot.store import history, nodes, power_runs
+from ingot.store import history, nodes, power_runs, rows
 from ingot.store import runs as run_store
 from ingot.store import steplists as step_store
 
@@ -37,7 +37,6 @@ _NOT_IN_MAINTENANCE = {
     states.Event.DEPLOY: "provisioning",
     states.Event.REBUILD: "provisioning",
     states.Event.CLEAN: "cleaning",
-    states.Event.PROVIDE: "providing",
     states.Event.RESCUE: "rescuing",
     states.Event.UNRESCUE: "unrescuing",
     states.Event.SERVICE: "service",
@@ -63,14 +62,15 @@ async def request(
         params = await _with_templates(deps, found, params)
     params = await _with_children(deps, found, params)
     asked = {"verb": verb, "sealed": deps.sealer.seal(found.uuid, params)}
-    await deps.store.run(_request, deps, found.uuid, _Request(event, asked, params.get("configdrive"), user, project))
+    wanted = _Request(event, asked, params.get("configdrive"), user, project)
+    await deps.store.run_of(found.uuid, _request, deps, found.uuid, wanted)
     deps.bus.ring(found.uuid)
 
 
 async def request_power(deps: Deps, ident: str, target: power.Target, timeout: float | None = None) -> None:
     """Ask for a power change; ``timeout`` in seconds, None for the setting's. Raises as ``request``."""
     found = await deps.store.peek(nodes.get, ident)
-    await deps.store.run(_request_power, deps, found.uuid, target, timeout)
+    await deps.store.run_of(found.uuid, _request_power, deps, found.uuid, target, timeout)
     deps.bus.ring(found.uuid)
 
 
@@ -145,6 +145,8 @@ def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> 
     goal = states.target(after, manual_clean=event == states.Event.CLEAN)
     # Locked from here on, as everybody can see; the conductor that takes the run up writes its own name.
     shown: dict[str, Any] = {"last_error": None, "target_provision_state": goal, "reservation": deps.hostname}
+    if event == states.Event.INSPECT:
+        shown |= {"inspection_started_at": rows.now(), "inspection_finished_at": None}
     nodes.move(connection, uuid, found.provision_state, after, **shown)
     _open(connection, deps, uuid, _FLOWS[event], asked.params, float(states.allowance(after)))
 

@@ -21,6 +21,8 @@ from ingot.store import place
 _SILENCE = 5
 """Seconds after which a server cuts off a client that holds a transaction and says nothing: less than a conductor's
 lease, so that one that is stopped while it writes does not cost the others theirs."""
+_PREPARED = 500
+"""Statements that a connection keeps prepared."""
 _GONE_STATES = frozenset({"0800", "0801", "57P0", "5330"})
 """PostgreSQL's: a connection's failures, a server that starts or stops, too many clients."""
 _GONE_CODES = frozenset({1040, 1053, 1927, 2002, 2003, 2006, 2013})
@@ -90,7 +92,7 @@ def _postgresql(patience: float) -> dict[str, Any]:
         "lock_timeout": f"{int(patience * 1000)}ms",
         "jit": "off",
     }
-    return {"timeout": patience, "server_settings": session, "prepared_statement_cache_size": 500}
+    return {"timeout": patience, "server_settings": session, "prepared_statement_cache_size": _PREPARED}
 
 
 def _mariadb(patience: float) -> dict[str, Any]:
@@ -103,7 +105,12 @@ def _mariadb(patience: float) -> dict[str, Any]:
         "sql_mode": "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,SIMULTANEOUS_ASSIGNMENT'",
     }
     told = ", ".join(f"{name}={value}" for name, value in session.items())
-    return {"connect_timeout": max(1, round(patience)), "charset": "utf8mb4", "init_command": f"SET SESSION {told}"}
+    return {
+        "connect_timeout": max(1, round(patience)),
+        "charset": "utf8mb4",
+        "init_command": f"SET SESSION {told}",
+        "stmt_cache_size": _PREPARED,
+    }
 
 
 def snapshot(dialect: str) -> str:

@@ -7,13 +7,15 @@ as the DBAPI error of SQLAlchemy's dialect.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.util import await_only
 
 T = TypeVar("T")
+_LONGEST = 500_000
+"""Letters of a text that holds more than one statement; MariaDB takes 16 MiB unless it is told otherwise."""
 _PREPARED = 500
 """Statements that a connection to PostgreSQL keeps prepared."""
 
@@ -50,6 +52,10 @@ class Driver(Protocol):
         """Run a statement once with each line of values; nobody asks what it gave."""
         ...
 
+    def execute_each(self, sql: str, lines: Sequence[Sequence[Any]], reads: bool) -> list[Cursor]:
+        """Run a statement once with each line of values; what each gave. ``reads``: it gives rows."""
+        ...
+
     def frame(self, statements: Sequence[str]) -> None:
         """Run statements that have neither values nor results."""
         ...
@@ -78,6 +84,9 @@ class Rows:
 class _Sqlite:
     def __init__(self, connection: Any) -> None:
         self.execute, self.executemany = connection.execute, connection.executemany
+
+    def execute_each(self, sql: str, lines: Sequence[Sequence[Any]], reads: bool) -> list[Cursor]:
+        return [self.execute(sql, line) for line in lines]
 
     def frame(self, statements: Sequence[str]) -> None:
         for each in statements:
@@ -114,6 +123,18 @@ class _PostgreSQL(_Server):
         self._run(sql, statement.executemany, lines)
         return Rows((), -1)
 
+    def execute_each(self, sql: str, lines: Sequence[Sequence[Any]], reads: bool) -> list[Cursor]:
+        if len(lines) == 1:
+            return [self.execute(sql, lines[0])]
+        # Only rows come back of many lines, so the number of its line is in each row: of what was read or changed.
+        number = f"${len(lines[0]) + 1}::int"
+        numbered = f"SELECT q.*, {number} FROM ({sql}) q" if reads else f"{sql} RETURNING {number}"  # noqa: S608  no value
+        statement = self._prepared.get(numbered) or self._prepare(numbered)
+        told: list[list[Any]] = [[] for _ in lines]
+        for row in self._run(numbered, statement.fetchmany, [(*line, at) for at, line in enumerate(lines)]):
+            told[row[-1]].append(row[:-1])
+        return [Rows(rows if reads else (), len(rows)) for rows in told]
+
     def frame(self, statements: Sequence[str]) -> None:
         done = self._wait(self._raw.execute(";".join(statements)))
         if statements[-1] == "COMMIT" and done == "ROLLBACK":  # its answer where a statement has failed before
@@ -144,6 +165,11 @@ class _MariaDB(_Server):
         self._wait(self._raw.cursor().executemany(sql, lines))
         return Rows((), -1)
 
+    def execute_each(self, sql: str, lines: Sequence[Sequence[Any]], reads: bool) -> list[Cursor]:
+        if reads or len(lines) == 1:
+            return self._wait(self._one_by_one(sql, lines))
+        return self._wait(self._together(sql, lines))
+
     def frame(self, statements: Sequence[str]) -> None:
         self._wait(self._frame(";".join(statements)))
 
@@ -152,11 +178,36 @@ class _MariaDB(_Server):
         await cursor.execute(sql, values)
         return Rows(await cursor.fetchall() if cursor.description else (), cursor.rowcount)
 
+    async def _one_by_one(self, sql: str, lines: Sequence[Sequence[Any]]) -> list[Cursor]:
+        return [await self._ask(sql, line) for line in lines]
+
+    async def _together(self, sql: str, lines: Sequence[Sequence[Any]]) -> list[Cursor]:
+        """Changes as one text; its answers are a few bytes each."""
+        cursor = self._raw.cursor()
+        told: list[Cursor] = []
+        for text in _texts([cursor.mogrify(sql, line) for line in lines]):
+            await cursor.execute(text)
+            told.append(Rows((), cursor.rowcount))
+            while await cursor.nextset():
+                told.append(Rows((), cursor.rowcount))
+        return told
+
     async def _frame(self, sql: str) -> None:
         cursor = self._raw.cursor()
         await cursor.execute(sql)
         while await cursor.nextset():
             pass
+
+
+def _texts(statements: list[str]) -> Iterator[str]:
+    """Statements put together, each text no longer than a server takes for sure."""
+    text = ""
+    for one in statements:
+        if text and len(text) + len(one) > _LONGEST:
+            yield text
+            text = ""
+        text = f"{text};{one}" if text else one
+    yield text
 
 
 def of(driver: str, connection: PoolProxiedConnection) -> Driver:

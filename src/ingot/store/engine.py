@@ -65,10 +65,17 @@ class Store:
         Whatever the unit raises is raised here, and nothing of it stays in the database. Raises errors.StoreDown
         when the database cannot be written (disk full, held by another process, server gone).
         """
-        self._check_open()
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._engine.put((lambda connection: unit(connection, *args, **kwargs), future))
-        return await future
+        return await self._put(None, lambda connection: unit(connection, *args, **kwargs))
+
+    async def run_of(
+        self, node: str | None, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """``run`` for a unit that reads and changes nothing of other nodes than the one with this uuid.
+
+        Its own are the node's row, runs, journals, history, ports. Servers run such units of different nodes side by
+        side, so that they share messages. ``node``: None for a unit that looks further.
+        """
+        return await self._put(node, lambda connection: unit(connection, *args, **kwargs))
 
     async def read(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit that only reads, on one consistent snapshot, beside the writer."""
@@ -89,6 +96,12 @@ class Store:
         if not self._closed:
             self._closed = True
             self._engine.close()
+
+    def _put(self, node: str | None, work: Callable[[Connection], T]) -> asyncio.Future[T]:
+        self._check_open()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._engine.put(Unit(work, future, node))
+        return future
 
     def _check_open(self) -> None:
         if self._closed:

@@ -55,6 +55,19 @@ class _Plan(msgspec.Struct, frozen=True):
     stored: tuple[tuple[int, _Process], ...]
     row: Callable[[tuple[Any, ...]], Any] | None
 
+    @property
+    def reads(self) -> bool:
+        """Whether it gives rows."""
+        return self.row is not None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A known statement with its values. ``whole``: one line of them, and what it gives is looked at."""
+
+    plan: _Plan
+    lines: list[Sequence[Any]]
+    whole: bool
+
 
 _Plans = dict[tuple[str, ...], _Plan | None]
 _plans: dict[str, weakref.WeakKeyDictionary[Executable, _Plans]] = collections.defaultdict(weakref.WeakKeyDictionary)
@@ -74,18 +87,29 @@ class QuickConnection(Connection):
         """As SQLAlchemy's."""
         if not isinstance(statement, SelectBase):
             self.touched = True
-        given: Any = parameters or {}
-        lines = cast("list[Values]", given) if isinstance(given, list) else None
-        plan = _plan_of(statement, cast("Values", given) if lines is None else lines[0], self.dialect)
-        if plan is None:
-            return self._long_way(statement, parameters)
+        asked = plan(statement, parameters, self.dialect)
+        if asked is None:
+            return self.long_way(statement, parameters)
         driver = self._driver or self._connect()
-        if lines is None:
-            cursor = self.ask(plan.sql, driver.execute, plan.sql, _bound(plan, cast("Values", given)))
+        sql = asked.plan.sql
+        if asked.whole:
+            cursor = self.ask(sql, driver.execute, sql, asked.lines[0])
         else:
-            cursor = self.ask(plan.sql, driver.executemany, plan.sql, [_bound(plan, each) for each in lines])
-        found: Any = Found(self, cursor, plan.row, plan.sql)
+            cursor = self.ask(sql, driver.executemany, sql, asked.lines)
+        found: Any = Found(self, cursor, asked.plan.row, sql)
         return found
+
+    def execute_each(self, asked: Sequence[Asked]) -> list[Found]:
+        """What each of them gives, which all are the same statement, in one message to a server."""
+        driver = self._driver or self._connect()
+        plan = asked[0].plan
+        self.touched = True
+        if asked[0].whole:
+            cursors = self.ask(plan.sql, driver.execute_each, plan.sql, [one.lines[0] for one in asked], plan.reads)
+        else:
+            lines = [line for one in asked for line in one.lines]
+            cursors = [self.ask(plan.sql, driver.executemany, plan.sql, lines)] * len(asked)
+        return [Found(self, cursor, plan.row, plan.sql) for cursor in cursors]
 
     def exec_driver_sql(  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
         self, statement: str, parameters: tuple[Any, ...] = ()
@@ -136,7 +160,8 @@ class QuickConnection(Connection):
             sql, None, error, known, hide_parameters=True, connection_invalidated=gone, dialect=self.dialect
         )
 
-    def _long_way(self, statement: Executable, parameters: Any) -> CursorResult[Any]:
+    def long_way(self, statement: Executable, parameters: Any) -> CursorResult[Any]:
+        """A statement that has no plan."""
         try:
             return super().execute(statement, parameters)
         except BaseException:
@@ -202,6 +227,16 @@ class Found:
     def scalars(self) -> Sequence[Any]:
         """The first value of every row."""
         return [row[0] for row in self.all()]
+
+
+def plan(statement: Executable, parameters: Values | Sequence[Values] | None, dialect: Dialect) -> Asked | None:
+    """A statement with its values the short way; None where SQLAlchemy has to run it."""
+    given: Any = parameters or {}
+    lines = cast("list[Values]", given if isinstance(given, list) else [given])
+    found = _plan_of(statement, lines[0], dialect)
+    if found is None:
+        return None
+    return Asked(found, [_bound(found, each) for each in lines], lines is not given)
 
 
 def _bound(plan: _Plan, values: Values) -> Sequence[Any]:

@@ -15,41 +15,57 @@ from sqlalchemy import Connection, Engine, exc
 from sqlalchemy.util import greenlet_spawn
 
 from ingot.domain import errors
-from ingot.store import dialects, place
+from ingot.store import dialects, lanes, place
 from ingot.store.quick import QuickConnection
+from ingot.store.units import Outcome, Unit, Work, settle
 
 C = TypeVar("C", bound=Connection)
-Work = Callable[[QuickConnection], Any]
 PAUSE = 0.2
 """Between two tries to reach a server that is away."""
 FAILURES = (OSError, TimeoutError, exc.SQLAlchemyError)
 """Of a connection or a statement."""
 _SEATS = 4
+_TOGETHER = 64
+"""Callers that share a connection's turn."""
+
+
+class _Queue:
+    """Callers who wait. ``begin``: what begins their transaction, None without one; ``most``: connections at once."""
+
+    def __init__(self, begin: str | None, most: int) -> None:
+        self.begin, self.most = begin, most
+        self.busy = 0
+        self.waiting: list[Unit] = []
+
+    def take(self, most: int = _TOGETHER) -> list[Unit]:
+        """Those who are served next."""
+        taken, self.waiting = self.waiting[:most], self.waiting[most:]
+        return [unit for unit in taken if not unit.future.done()]
 
 
 class Readers:
-    """A few connections, made when they are first needed."""
+    """A few connections, made when they are first needed. Who comes while all are busy shares the next with others.
 
-    def __init__(self, where: str, patience: float) -> None:
-        self._where, self._patience = where, patience
+    ``ended`` is called when their event loop ends.
+    """
+
+    def __init__(self, where: str, patience: float, ended: Callable[[], object]) -> None:
+        self._where, self._patience, self._ended = where, patience, ended
         self._engine = dialects.make_engine(place.url_of(where), patience)
+        self._reads = _Queue(dialects.snapshot(self._engine.dialect.name), _SEATS)
+        self._peeks = _Queue(None, 1)
         self._idle: list[QuickConnection] = []
-        self._seats = asyncio.Semaphore(_SEATS)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._life: AsyncGenerator[None] | None = None
 
-    async def run(self, work: Work) -> Any:
-        """What ``work`` finds. Raises errors.StoreDown, or whatever it raises."""
-        if self._life is None:
-            self._life = self._until_the_loop_ends()
-            await anext(self._life)
-        # A task of its own, which ends what it has begun although nobody waits for it any more.
-        task = asyncio.create_task(self._serve(work))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
-            raise
+    async def read(self, work: Work) -> Any:
+        """What ``work`` finds on one snapshot, maybe that of others. Raises errors.StoreDown, or whatever it raises."""
+        return await self._join(self._reads, work)
+
+    async def peek(self, work: Work) -> Any:
+        """What ``work`` finds with its single statement, which needs no transaction. Raises as ``read``."""
+        return await self._join(self._peeks, work)
 
     def close(self) -> None:
         """Close what is idle, and what is in use as soon as it is not any more."""
@@ -57,47 +73,107 @@ class Readers:
         while self._idle:
             throw_away(self._idle.pop())
 
+    async def _join(self, queue: _Queue, work: Work) -> Any:
+        if self._life is None:
+            self._life = self._until_the_loop_ends()
+            await anext(self._life)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        queue.waiting.append(Unit(work, future))
+        self._start(queue)
+        return await future
+
     async def _until_the_loop_ends(self) -> AsyncGenerator[None]:
         """Whoever ends an event loop closes its generators first, and then these connections can still be closed."""
         try:
             yield
         finally:
             self.close()
+            self._ended()
 
-    async def _serve(self, work: Work) -> Any:
+    def _start(self, queue: _Queue) -> None:
+        if queue.busy < queue.most and (taken := queue.take()):
+            queue.busy += 1
+            # A task of its own, which ends what it has begun although nobody waits for it any more.
+            task = asyncio.create_task(self._serve(queue, taken))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, queue: _Queue, taken: list[Unit]) -> None:
         try:
-            async with asyncio.timeout(2 * self._patience), self._seats:
-                return await self._read(work)
-        except FAILURES as error:
-            raise dialects.told(error, self._where) from error
+            async with asyncio.timeout(2 * self._patience):
+                outcomes = await self._outcomes(queue.begin, [unit.work for unit in taken])
+        except Exception as error:  # noqa: BLE001 - handed to all who wait
+            if isinstance(error, TimeoutError):  # who came meanwhile is not to wait as long again
+                taken += queue.take(len(queue.waiting))
+            outcomes: list[Outcome] = [(None, error) for _ in taken]
+        finally:
+            queue.busy -= 1
+        told = [(result, failure and dialects.told(failure, self._where)) for result, failure in outcomes]
+        settle([(unit.future, outcome) for unit, outcome in zip(taken, told, strict=True)])
+        self._start(queue)
 
-    async def _read(self, work: Work) -> Any:
+    async def _outcomes(self, begin: str | None, works: list[Work]) -> list[Outcome]:
+        try:
+            found = await self._read(begin, works)
+        except FAILURES as error:
+            if len(works) == 1 or dialects.is_gone(error):
+                raise
+            found = None
+        return found or [await self._alone(begin, work) for work in works]
+
+    async def _alone(self, begin: str | None, work: Work) -> Outcome:
+        """The outcome of one of many, who shall not suffer for what another asked."""
+        try:
+            [outcome] = await self._read(begin, [work]) or []
+        except FAILURES as error:
+            return None, error
+        return outcome
+
+    async def _read(self, begin: str | None, works: list[Work]) -> list[Outcome] | None:
         """A connection that died while it was idle is replaced, until the patience ends."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience
         while True:
             try:
-                return await self._read_once(work)
+                return await self._read_once(begin, works)
             except FAILURES as error:
                 if not dialects.is_gone(error) or loop.time() > deadline:
                     raise
                 await asyncio.sleep(0 if self._idle else PAUSE)
 
-    async def _read_once(self, work: Work) -> Any:
+    async def _read_once(self, begin: str | None, works: list[Work]) -> list[Outcome] | None:
         connection = self._idle.pop() if self._idle else await connect(self._engine)
         try:
-            result = await greenlet_spawn(work, connection)
-        except BaseException as error:
-            self._give_back(connection, usable=isinstance(error, errors.IngotError))
-            raise
-        self._give_back(connection, usable=True)
-        return result
-
-    def _give_back(self, connection: QuickConnection, *, usable: bool) -> None:
-        if usable and not self._closed:
-            self._idle.append(connection)
-        else:
+            found = await greenlet_spawn(_together, connection, begin, works)
+        except BaseException:
             throw_away(connection)
+            raise
+        if self._closed:
+            throw_away(connection)
+        else:
+            self._idle.append(connection)
+        return found
+
+
+def _together(connection: QuickConnection, begin: str | None, works: list[Work]) -> list[Outcome] | None:
+    """The outcome of each; None where one of them cannot be run beside others."""
+    if begin is not None:
+        connection.frame(begin)
+    try:
+        if len(works) == 1:
+            return [_outcome(connection, works[0])]
+        found = lanes.side_by_side(connection, [[work] for work in works])
+        return None if found is None else [outcome for [outcome] in found]
+    finally:
+        if begin is not None and not connection.invalidated:  # else what this would raise hides the reason
+            connection.frame("ROLLBACK")
+
+
+def _outcome(connection: QuickConnection, work: Work) -> Outcome:
+    try:
+        return work(connection), None
+    except errors.IngotError as error:
+        return None, error
 
 
 async def connect(engine: Engine, kind: Callable[[Engine], C] = QuickConnection) -> C:

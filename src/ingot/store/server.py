@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
-import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ import uvloop
 from sqlalchemy import Connection, Engine
 from sqlalchemy.util import greenlet_spawn
 
-from ingot.store import dialects, place
+from ingot.store import dialects, lanes, place
 from ingot.store.quick import QuickConnection
 from ingot.store.readers import FAILURES, PAUSE, Readers, connect, throw_away
 from ingot.store.units import GROUP, Outcome, Unit, Work, commit_all, tell
@@ -36,13 +36,12 @@ class ServerEngine:
     def __init__(self, where: str, patience: float) -> None:
         self._where, self._patience = where, patience
         self._engine: Engine = dialects.make_engine(place.url_of(where), patience)
-        self._begin_reading = dialects.snapshot(self._engine.dialect.name)
         self._units: deque[Unit] = deque()
         self._loop = uvloop.new_event_loop()
         self._arrived = asyncio.Event()
         self._closing = False
         self._writing: QuickConnection | None = None
-        self._readers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Readers] = weakref.WeakKeyDictionary()
+        self._readers: dict[asyncio.AbstractEventLoop, Readers] = {}
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
 
@@ -53,11 +52,11 @@ class ServerEngine:
 
     def read(self, work: Work) -> Awaitable[Any]:
         """Run on one snapshot, on a connection that reads."""
-        return self._here().run(lambda connection: _on_snapshot(connection, self._begin_reading, work))
+        return self._here().read(work)
 
     def peek(self, work: Work) -> Awaitable[Any]:
         """Run a single statement, which needs no transaction."""
-        return self._here().run(work)
+        return self._here().peek(work)
 
     def waiting(self) -> int:
         """Units that are queued."""
@@ -77,7 +76,9 @@ class ServerEngine:
         loop = asyncio.get_running_loop()
         found = self._readers.get(loop)
         if found is None:
-            found = self._readers[loop] = Readers(self._where, self._patience)
+            # Not a weak key: connections and generator hold their loop, so it would never go.
+            forget = functools.partial(self._readers.pop, loop, None)
+            found = self._readers[loop] = Readers(self._where, self._patience, forget)
         return found
 
     def _work(self) -> None:
@@ -93,13 +94,13 @@ class ServerEngine:
         await self._forget_writing()
 
     async def _write_group(self, group: list[Unit]) -> None:
-        waiting = [(unit, future) for unit, future in group if not future.cancelled()]
+        waiting = [unit for unit in group if not unit.future.cancelled()]
         if not waiting:
             return
         try:
             async with asyncio.timeout(2 * self._patience):
                 connection = await self._locked()
-                outcomes = await greenlet_spawn(commit_all, connection, [unit for unit, _ in waiting], _begin)
+                outcomes = await greenlet_spawn(commit_all, connection, waiting, _begin, lanes.straight)
         except Exception as error:  # noqa: BLE001 - handed to all who wait: without a writer everybody would for ever
             # Nobody may be told that it is on disk (it may be, when the server fell silent during the commit).
             outcomes: list[Outcome] = [(None, error) for _ in waiting]
@@ -149,12 +150,3 @@ def run_once(where: str, work: Callable[[Connection], T], patience: float) -> T:
 
 def _begin(connection: QuickConnection) -> None:
     connection.frame("BEGIN", _LOCK)
-
-
-def _on_snapshot(connection: QuickConnection, begin: str, work: Work) -> Any:
-    connection.frame(begin)
-    try:
-        return work(connection)
-    finally:
-        if not connection.invalidated:  # else what this would raise hides the reason
-            connection.frame("ROLLBACK")

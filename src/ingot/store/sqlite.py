@@ -19,7 +19,7 @@ from sqlalchemy import Connection, event, exc
 
 from ingot.domain import errors
 from ingot.store.quick import QuickConnection
-from ingot.store.units import GROUP, Outcome, Unit, Work, commit_all, tell
+from ingot.store.units import GROUP, Outcome, Unit, Work, commit_all, one_by_one, tell
 
 _READERS = 2
 _STATEMENTS = 512
@@ -96,10 +96,10 @@ class SqliteEngine:
         ended = False
         while not ended:
             group, ended = self._next_group()
-            waiting = [(unit, future) for unit, future in group if not future.cancelled()]
+            waiting = [unit for unit in group if not unit.future.cancelled()]
             try:
                 with contextlib.closing(QuickConnection(self._engine)) as connection:
-                    outcomes = _commit_group(connection, [unit for unit, _ in waiting]) if waiting else []
+                    outcomes = _commit_group(connection, waiting) if waiting else []
             except Exception as error:  # noqa: BLE001 - handed to all who wait: without a writer everybody would for ever
                 # None of the group is on disk, so nobody may be told it is; the next group gets a fresh connection.
                 failed = told(error, self._path) if isinstance(error, exc.SQLAlchemyError) else error
@@ -158,11 +158,11 @@ def _open_engine(path: Path, patience: float) -> sqlalchemy.Engine:
     return engine
 
 
-def _commit_group(connection: QuickConnection, units: list[Work]) -> list[Outcome]:
+def _commit_group(connection: QuickConnection, units: list[Unit]) -> list[Outcome]:
     """The outcome of each unit. Raises when nothing was committed."""
     try:
         _begin(connection)
-        return commit_all(connection, units, _begin)
+        return commit_all(connection, units, _begin, one_by_one)
     except exc.SQLAlchemyError:
         _roll_back(connection)
         raise

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Executable
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -23,7 +23,17 @@ GROUP = 256
 Work = Callable[[Connection], Any]
 Outcome = tuple[Any, BaseException | None]
 """What a unit returned, or what it raised."""
-Unit = tuple[Work, "asyncio.Future[Any]"]
+
+
+class Unit(NamedTuple):
+    """A unit of work and who waits for it. ``node``: the uuid of the one node to which all belongs that it reads and
+    changes; None where it looks further. Units of different nodes may run side by side."""
+
+    work: Work
+    future: asyncio.Future[Any]
+    node: str | None = None
+
+
 _LOST = (SQLAlchemyError, asyncio.CancelledError)
 """What a statement raises whose connection is lost, or given up because its time was over."""
 
@@ -48,30 +58,33 @@ def attempt(connection: Connection, unit: Work, name: str = "unit") -> Outcome:
 
 
 def commit_all(
-    connection: QuickConnection, units: list[Work], begin: Callable[[QuickConnection], None]
+    connection: QuickConnection,
+    units: Sequence[Unit],
+    begin: Callable[[QuickConnection], None],
+    straight: Callable[[QuickConnection, Sequence[Unit]], list[Outcome] | None],
 ) -> list[Outcome]:
     """Run units in the transaction that has begun and commit; the outcome of each. Raises when nothing was committed.
 
-    Savepoints cost about as much as the statements of a unit. So units are run without, and where one fails that has
-    written something, all is taken back, and run again after ``begin`` with a savepoint for each.
+    Savepoints cost about as much as the statements of a unit. So units are run without (``straight``), and where one
+    fails that has written something, all is taken back, and run again after ``begin`` with a savepoint for each.
     """
-    outcomes = _straight(connection, units)
+    outcomes = straight(connection, units)
     if outcomes is None:
         with contextlib.suppress(SQLAlchemyError):  # SQLite may have ended the transaction, on a full disk
             connection.frame("ROLLBACK")
         begin(connection)
-        outcomes = [attempt(connection, unit) for unit in units]
+        outcomes = [attempt(connection, unit.work) for unit in units]
     connection.frame("COMMIT")
     return outcomes
 
 
-def _straight(connection: QuickConnection, units: list[Work]) -> list[Outcome] | None:
-    """The outcomes, None where something has to be taken back."""
+def one_by_one(connection: QuickConnection, units: Sequence[Unit]) -> list[Outcome] | None:
+    """The outcomes without savepoints, None where something has to be taken back."""
     outcomes: list[Outcome] = []
     for unit in units:
         connection.touched = False
         try:
-            outcomes.append((unit(connection), None))
+            outcomes.append((unit.work(connection), None))
         except BaseException as error:
             if connection.invalidated and isinstance(error, _LOST):
                 raise
@@ -83,7 +96,8 @@ def _straight(connection: QuickConnection, units: list[Work]) -> list[Outcome] |
 
 def refused(connection: Connection, statement: Executable, values: dict[str, Any]) -> IntegrityError | None:
     """Run ``statement``; how it breaks a rule of the tables, if it does, and then the unit may go on without it."""
-    if connection.dialect.name == "sqlite":  # takes back by itself what a refused statement did
+    # SQLite takes back by itself what a refused statement did; with a lane all is taken back and run again.
+    if connection.dialect.name == "sqlite" or not getattr(connection, "has_savepoints", True):
         try:
             connection.execute(statement, values)
         except IntegrityError as error:
@@ -98,15 +112,16 @@ def refused(connection: Connection, statement: Executable, values: dict[str, Any
 def tell(group: list[Unit], outcomes: list[Outcome]) -> None:
     """Give each waiting caller its outcome, with one wake-up for each event loop."""
     loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Outcome]]] = {}
-    for (_, future), outcome in zip(group, outcomes, strict=True):
-        loops.setdefault(future.get_loop(), []).append((future, outcome))
+    for unit, outcome in zip(group, outcomes, strict=True):
+        loops.setdefault(unit.future.get_loop(), []).append((unit.future, outcome))
     for loop, settled in loops.items():
         # A loop that has ended has nobody left who waits.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_settle, settled)
+            loop.call_soon_threadsafe(settle, settled)
 
 
-def _settle(settled: list[tuple[asyncio.Future[Any], Outcome]]) -> None:
+def settle(settled: list[tuple[asyncio.Future[Any], Outcome]]) -> None:
+    """Tell futures of the running loop, but for those whose caller has gone."""
     for future, (result, failure) in settled:
         if future.done():
             continue

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -86,7 +88,11 @@ async def test_tls_with_its_own_certificate(site: place.Place, tmp_path: Path) -
     port = await listening.start()
     address = f"https://{WHERE}:{port}"
     login = {"redfish_address": address, "redfish_username": "admin", "redfish_password": PASSWORD}
-    for verify in (str(ca), "false", False):
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    shutil.copy(ca, folder)
+    subprocess.run(["openssl", "rehash", str(folder)], check=True)
+    for verify in (str(ca), str(folder), "false", False):
         ctx = await site.context("redfish", {**login, "redfish_verify_ca": verify})
         for target in (power.Target.ON, power.Target.OFF):
             await ctx.power.set(ctx, target, 10)

@@ -59,7 +59,9 @@ CALLS: list[Call] = flat(
     put(_PROVISION, {"target": "manage"}).at(3),
     [put(_PROVISION, body) for body in ({}, {"target": None}, {"target": 1}, {"target": "none"}, {"target": ""})],
     _refused("manage"),
-    put("/v1/nodes/none/states/provision", {"target": "manage"}),
+    put("/v1/nodes/none/states/provision", {"target": "manage"}).at(3, 115),
+    put("/v1/nodes/none/states/provision", {"target": "none"}),
+    patch("/v1/nodes/none", swap("/network_data", {})),
     _verb("manage", nothing=1),
     _done("manage", clean_steps=[]),
     _verb("manage", configdrive="x"),
@@ -129,7 +131,9 @@ CALLS: list[Call] = flat(
     puts(f"{_STATES}/secure_boot", {}, {"target": "maybe"}, {"target": None}),
     put(f"{_STATES}/secure_boot", {"target": "true"}, until=_N),
     # available, active and back
+    put(f"{_PATH}/maintenance", {"reason": "why"}),
     _done("provide"),
+    delete(f"{_PATH}/maintenance"),
     _seen(),
     put(_STATES, {}),
     get(_STATES).around(2),
@@ -148,6 +152,9 @@ CALLS: list[Call] = flat(
     _refused("rebuild", "deleted", "undeploy", "rescue", "service"),
     delete(_PATH),
     patches(_PATH, swap("/resource_class", "new"), swap("/boot_interface", "fake"), swap("/driver", "fake-hardware")),
+    patches(_PATH, swap("/storage_interface", "none"), remove("/network_interface")),
+    put("/v1/nodes/none/states/power", {"target": "soft rebooting"}).at(26, 115),
+    put("/v1/nodes/none/states/power", {"target": "none", "timeout": 0}),
     patches(
         _PATH, swap("/name", "active"), swap("/owner", "x"), swap("/instance_uuid", uuid(9, 2)), swap("/retired", True)
     ),

@@ -172,6 +172,12 @@ CALLS: list[Call] = flat(
     patches(_PATH, remove("/driver"), remove("/protected"), remove("/retired"), remove("/disable_power_off")),
     patches(_PATH, remove("/maintenance"), remove("/conductor_group"), remove("/automated_clean"), crash=200),
     patches(_PATH, *(swap(f"/{name}", False) for name in ("maintenance", "retired", "disable_power_off"))),
+    [
+        patch(_PATH, remove(f"/{name}"), version=f"1.{first - 1}", crash=200 * (name == "automated_clean"))
+        for name, first, _ in _GOOD
+        if first > 1
+    ],
+    patches(_PATH, *(swap(f"/{name}", False) for name in ("retired", "protected", "disable_power_off"))),
     patches(_PATH, *_WRONG),
     patches(_PATH, swap("/driver_info", {"a": "b", "password": "c"}), swap("/extra", {"list": [1, 2], "word": "w"})),
     patches(_PATH, *_FORMS),

@@ -84,6 +84,8 @@ CALLS: list[Call] = flat(
         {"uuid": uuid(3, 2), "node_uuid": _N, "address": "52:54:00:00:00:02", "portgroup_uuid": uuid(4, 99)},
     ),
     gets(f"{_PATH}/ports", "", "/detail"),
+    patches(f"/v1/ports/{uuid(3, 1)}", swap("/physical_network", "a"), swap("/physical_network", None)),
+    patch(f"/v1/ports/{uuid(3, 1)}", remove("/physical_network")).around(102),
     gets("/v1/ports?", f"portgroup={_G}", "portgroup=bond0", "portgroup=none"),
     [
         one

@@ -9,6 +9,18 @@ _LEGACY = "X-OpenStack-Ironic-API-Version"
 _STANDARD = "OpenStack-API-Version"
 
 _BAD_VERSIONS = ("1.0", "1.116", "1.9999", "2.1", "0.9", "1", "1.1.1", "", "abc", "1.x", "-1.5", "Latest", "LATEST")
+_ODD_VERSIONS = (
+    "1.20,1.30",
+    "1.20, 1.30",
+    ",1.20",
+    "1.20,",
+    "1.20,abc",
+    "latest,1.20",
+    "+1.20",
+    "01.020",
+    "1. 20",
+    "1_0.2",
+)
 _METHODS = ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "POST", "TRACE", "BREW")
 _BAD_BODIES = (b"{", b"[]", b"null", b'"text"', b"1", b"", b" ", b"\xff\xfe", b"{'a': 1}", b'{"a": NaN}')
 
@@ -30,6 +42,12 @@ CALLS: list[Call] = flat(
         get("/v1/nodes", version=None, headers={_STANDARD: value})
         for value in ("1.20", "compute 2.1", "baremetal", "baremetal 1.20, compute 2.1", "baremetal 9", "BAREMETAL 1.5")
     ],
+    [get("/v1/nodes", version=None, headers={_LEGACY: value}) for value in _ODD_VERSIONS],
+    [
+        get("/v1/nodes", version="1.30", headers={_STANDARD: value})
+        for value in ("baremetal 1.20 x", "baremetal 1.5,baremetal 1.20", "baremetal 1.20, baremetal", "baremetal")
+    ],
+    gets("/v1/nodes?", "limit=x&conductor=a", "limit=0&shard=a", version="1.40"),
     [get("/v1/nodes", headers={_STANDARD: "baremetal 1.20", _LEGACY: "1.30"})],
     [get("/v1/nodes", headers={_STANDARD: "baremetal 1.20", _LEGACY: "1.20"})],
     [Call(method, "/v1/nodes") for method in _METHODS if method != "POST"],
@@ -47,6 +65,10 @@ CALLS: list[Call] = flat(
     gets(f"/v1/nodes/{_N}", "/states/nothing", "/states/power/x", crash=404),
     get(f"/v1/nodes/{_N}/states/power", crash=405),
     get("/v1/nodes/wire.json").around(5, 10, 91),
+    [get(path, version="1.30") for path in ("/v1.json", "/.json", "/v1/nodes/.json", f"/v1/nodes/{_N}/states.json/")],
+    get(f"/v1/nodes/{_N}.json", version=None),
+    get(f"/v1/nodes/{_N}.json", version=None, headers={_STANDARD: "baremetal 1.20"}),
+    get("/v1/nodes.json").at(None, 30),
     get("/v1/nodes/wire.json.json").around(91),
     get(f"/v1/nodes/{_N}.json").around(91),
     gets("/v1/nodes/", "%2e%2e", "a%2Fb", "%00", "%ff", "..", "a%20b", "a+b", "%F0%9F%92%A9", "x" * 300),

@@ -69,14 +69,14 @@ async def destroy(deps: Deps, request: wire.Request) -> wire.Answer:
 @spec.tells("List the nodes of a chassis", answer=spec.page("nodes", "node"))
 async def index_nodes(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/chassis/{chassis}/nodes."""
-    asked = query.Query(request, *query.PAGING, "associated", "instance_uuid", "maintenance", "fields", "detail")
+    asked = query.Query(request, *query.PAGING, *nodes.FILTERS)
     return await _nodes(deps, request, asked, detail=False)
 
 
 @spec.tells("List the nodes of a chassis with all their fields", answer=spec.page("nodes", "node"))
 async def index_nodes_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/chassis/{chassis}/nodes/detail."""
-    asked = query.Query(request, *query.PAGING, "associated", "instance_uuid", "maintenance")
+    asked = query.Query(request, *query.PAGING, *nodes.DETAIL_FILTERS)
     return await _nodes(deps, request, asked, detail=True)
 
 
@@ -96,7 +96,7 @@ async def _collection(
     found = await deps.store.read(store.list_page, page)
     body = {"chassis": [_shown(request, each, names) for each in found]}
     uuids = [each.uuid for each in found]
-    more = columns.repeated(asked, _SHORT, detail=detail)
+    more = columns.repeated(asked, _SHORT, detail=detail, version=request.version)
     return wire.ok(paging.add_next(body, request.href("v1", *path.split("/")), page, uuids, more))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.api import access, paging, patch_rules, policy, query, spec, versions, wire
+from ingot.api import access, columns, paging, patch_rules, policy, query, spec, versions, wire
 from ingot.api.v1 import node_view, redaction
 from ingot.deps import Deps
 from ingot.domain import errors, hashring, ids, patch, states
@@ -16,7 +16,9 @@ from ingot.services import drafts
 from ingot.services import nodes as service
 from ingot.store import chassis, documents, node_filters, nodes, rows, schema
 
-_FILTERS = (*versions.filters_since("node"), "fields")
+FILTERS = (*versions.filters_since("node"), "fields")
+"""What a list of nodes can be narrowed by, and what it shows of them."""
+DETAIL_FILTERS = tuple(name for name in FILTERS if name not in {"fields", "detail"})
 _COLUMNS = frozenset(column.name for column in schema.nodes.c) - rows.JSON_COLUMNS
 SORTABLE = _COLUMNS.intersection(versions.since("node")) - {"chassis_uuid", "allocation_uuid"}
 _FAULTS = ("power failure", "clean failure", "rescue abort failure", "service failure")
@@ -45,14 +47,14 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
 @spec.tells("List nodes, a page at a time", answer=spec.page("nodes", "node"))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes."""
-    asked = query.Query(request, *query.PAGING, *_FILTERS)
+    asked = query.Query(request, *query.PAGING, *FILTERS)
     return await collection(deps, request, asked, "nodes")
 
 
 @spec.tells("List nodes with all their fields", answer=spec.page("nodes", "node"))
 async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/detail, the older form of ?detail=true."""
-    asked = query.Query(request, *query.PAGING, *(name for name in _FILTERS if name not in {"fields", "detail"}))
+    asked = query.Query(request, *query.PAGING, *DETAIL_FILTERS)
     return await collection(deps, request, asked, "nodes/detail", detail=True)
 
 
@@ -91,7 +93,7 @@ async def collection(
     extra = {name: asked.text(name) for name in _REPEATED if asked.flag(name) and not detail}
     if asked.flag("detail"):
         extra["detail"] = "True"
-    elif not detail:
+    elif not detail and request.version >= columns.FIELDS_SINCE:
         short = (name for name in node_view.SHORT if name in shown)
         extra["fields"] = ",".join(names if names is not None else short)
     more = paging.add_next({}, request.href("v1", *path.split("/")), page, found.uuids, extra)
@@ -117,7 +119,8 @@ async def change(deps: Deps, request: wire.Request) -> wire.Answer:
         versions.require(request.version, 45)
     operations = patch.parse(request.json(), escapes=request.version >= 98)
     patch.check_roots(operations, service.ROOTS)
-    _require_body_fields(tuple(operation.root() for operation in operations), request.version)
+    given = (each.root() for each in operations if each.op != "remove" and each.path == f"/{each.root()}")
+    _require_body_fields(tuple(given), request.version)  # what is taken away needs no microversion that knows it
     ident = node_ident(request)
     await access.require(deps, request.caller, "nodes", ident, *patch_rules.of_node(operations))
     await _check_owner_moves(deps, request.caller, ident, operations)

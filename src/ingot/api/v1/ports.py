@@ -150,8 +150,9 @@ async def _collection(
     found = await deps.store.read(_list, page, of_node, where)
     body = {"ports": [shown(request, port, names) for port in found]}
     uuids = [each.uuid for each in found]
+    more = columns.repeated(asked, _SHORT, detail=detail, version=request.version)
     path = request.href("v1", *(within or ()), "ports", *(("detail",) if detail else ()))
-    return wire.ok(paging.add_next(body, path, page, uuids, columns.repeated(asked, _SHORT, detail=detail)))
+    return wire.ok(paging.add_next(body, path, page, uuids, more))
 
 
 def _where(asked: query.Query) -> dict[str, Any]:

@@ -72,17 +72,21 @@ SHAPE = spec.fields(
 )
 
 
-def verb_of(body: dict[str, Any], version: int) -> str:
-    """The verb. Raises errors.Invalid (none, or a key that goes with no verb), errors.NotAcceptable (too new)."""
+def verb_of(body: dict[str, Any]) -> str:
+    """The verb. Raises errors.Invalid (none, or a key that goes with no verb)."""
     verb = body.get("target")
     if not isinstance(verb, str):
         raise errors.Invalid("Missing mandatory parameter: target", hint="Name the verb.")
     for key in body:
         if key != "target" and key not in _KEYS:
             raise errors.Invalid(f"Unexpected arguments: {key}", hint=f"Known beside target: {', '.join(_KEYS)}.")
+    return verb
+
+
+def check_verb(verb: str, version: int) -> None:
+    """Refuse a verb that is newer than the microversion (errors.NotAcceptable), unless that is judged later."""
     if verb in states.VERBS and verb not in _JUDGED_LATE:
         versions.require(version, states.VERBS[verb][1])
-    return verb
 
 
 def read(verb: str, body: dict[str, Any], version: int) -> dict[str, Any]:

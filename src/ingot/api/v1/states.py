@@ -1,7 +1,7 @@
 """``/v1/nodes/{node}/states``: show them, ask for power and provisioning; maintenance and validate beside them.
 
-May not: change a state (services/provisioning.py). Invariant: a verb is refused by microversion before the node is
-looked at.
+May not: change a state (services/provisioning.py). Invariant: that a node is not there is told before anything else is
+judged, as Ironic does.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ async def set_power(deps: Deps, request: wire.Request) -> wire.Answer:
     asked = query.Query(request, "target", "timeout")
     body = {**{name: asked.text(name) for name in asked.names()}, **request.object("power")}
     _only(body, "target", "timeout")
+    ident = nodes.node_ident(request)
+    await deps.store.peek(store.get, ident)
     try:
         target = power.Target(body["target"])
     except KeyError as error:
@@ -67,7 +69,6 @@ async def set_power(deps: Deps, request: wire.Request) -> wire.Answer:
         raise errors.Invalid(f'There is no power action "{body["target"]}"', hint=f"There are: {words}.") from error
     if target in _SOFT or "timeout" in body:
         versions.require(request.version, 27)
-    ident = nodes.node_ident(request)
     await provisioning.request_power(deps, ident, target, _timeout(body.get("timeout")))
     return _accepted(request)
 
@@ -77,10 +78,11 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     """PUT /v1/nodes/{node}/states/provision."""
     query.Query(request)
     body = request.object("provision")
-    verb = provision_body.verb_of(body, request.version)
+    verb = provision_body.verb_of(body)
     ident = nodes.node_ident(request)
-    await _check_steps(deps, request.caller, ident, body)
     found = await deps.store.peek(store.get, ident)
+    provision_body.check_verb(verb, request.version)
+    await _check_steps(deps, request.caller, ident, body)
     await _check_possible(deps, found, verb)
     provision_body.check_abort(verb, found.provision_state, request.version)
     params = provision_body.read(verb, body, request.version)

@@ -142,7 +142,7 @@ class PowerSync:
             _log.info("BMC answers again", node=uuid)
         if changed:
             with contextlib.suppress(errors.StoreDown):  # the next sweep sees it again
-                await self._deps.store.run(_store, changed)
+                await self._deps.store.run_of(uuid, _store, changed)
 
     def _failed(self, uuid: str, error: Exception) -> None:
         if uuid not in self._failures:

@@ -16,10 +16,11 @@ PROPERTIES = {
     "redfish_system_id": "The canonical path to the system resource; needed only where there are several.",
     "redfish_username": "User account with admin/server-profile access privilege.",
     "redfish_password": "User account password.",
-    "redfish_verify_ca": "true (default), false, or the path of a CA file.",
+    "redfish_verify_ca": "true (default), false, or the path of a CA file or of a folder of them.",
     "redfish_auth_type": "auto (default), session, basic or none.",
     "redfish_tls_minimum_version": "Oldest TLS version to agree to: 1.1, 1.2 or 1.3.",
     "redfish_tls_ciphers": "TLS ciphers to offer, as OpenSSL writes them, with colons between.",
+    "firmware_update_unresponsive_bmc_wait": "Means nothing here: ingot waits until a BMC answers again.",
 }
 _FALSE = {"false", "0", "no", "off"}
 _TRUE = {"true", "1", "yes", "on"}
