@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_BEYOND = 1e15
+
 
 @dataclass(frozen=True)
 class Roots:
@@ -75,9 +77,10 @@ def boot_mac(bootif: str) -> str:
 
 def _number(values: dict[str, str], name: str, default: float) -> float:
     try:
-        return float(values[name])
+        number = float(values[name])
     except (KeyError, ValueError):
         return default
+    return number if abs(number) < _BEYOND else default  # neither nan nor inf, which Python reads as numbers
 
 
 def _truth(values: dict[str, str], name: str, default: str = "0") -> bool:

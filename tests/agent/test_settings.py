@@ -27,4 +27,7 @@ def test_bootif(text: str, expected: str) -> None:
 
 def test_nonsense_numbers_fall_back() -> None:
     assert settings.from_cmdline("ipa-lookup-timeout=soon ipa-listen-port=x").lookup_timeout == 600
+    odd = settings.from_cmdline("ipa-listen-port=nan ipa-advertise-port=inf ipa-inject-files-priority=nan")
+    assert (odd.listen_port, odd.advertise_port, odd.inject_files_priority) == (9999, 9999, 0)
+    assert settings.from_cmdline("ipa-inject-files-priority=700").inject_files_priority == 99
     assert settings.from_cmdline('quoted="a b" ipa-listen-port=1234').advertise_port == 1234

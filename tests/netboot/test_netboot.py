@@ -166,6 +166,13 @@ async def test_an_arm_machine_is_refused_what_this_host_lacks(store: Store, tmp_
         assert "choose the boot interface pxe" in str(served.problem("ipxe", "aarch64"))
 
 
+async def test_an_x86_machine_is_not_given_an_arm_ramdisk(store: Store, tmp_path: Path) -> None:
+    served = netboot(Settings(data_dir=str(tmp_path), provision_address="127.0.0.1"), store)
+    (tmp_path / "ramdisk/manifest.json").write_text('{"architecture": "arm64"}')
+    assert f"The deploy ramdisk in {tmp_path}/ramdisk is for ARM64, and this" in str(served.problem("pxe", "x86_64"))
+    assert served.problem("pxe") is None, "nobody has said yet what it is"
+
+
 async def test_a_ramdisk_for_virtual_machines_alone_counts_no_timer_interrupts(
     store: Store, tmp_path: Path, free_port: int
 ) -> None:

@@ -17,6 +17,7 @@ from ingot.netboot.ramdisk import FILES
 ARM64 = "arm64"
 """As iPXE and GRUB call it, and Debian."""
 _CPU_ARCH = ("aarch64", "arm64")
+_X86 = ("x86_64", "amd64", "x86", "i686")
 
 
 class Manifest(msgspec.Struct):
@@ -45,11 +46,18 @@ def read(ramdisk: Path) -> Manifest:
         return Manifest()
 
 
-def check(ramdisk: Path, *, arm64: bool) -> None:
-    """Raise NotFound when there is no ramdisk for such a machine."""
+def check(ramdisk: Path, cpu_arch: object) -> None:
+    """Raise NotFound when there is no ramdisk for a node with this property ``cpu_arch``; without one any may do."""
+    arm64 = is_arm64(cpu_arch)
     found = folder(ramdisk, arm64=arm64)
     if not all((found / name).exists() for name in FILES):
         raise errors.NotFound(f"There is no deploy ramdisk in {found}", hint="Make one with ingot ramdisk build.")
-    if arm64 and read(found).architecture == "amd64":
+    architecture = read(found).architecture
+    if cpu_arch in _X86 and architecture == ARM64:
+        text = f"The deploy ramdisk in {found} is for ARM64, and this machine is {cpu_arch}"
+        raise errors.NotFound(
+            text, hint="Make one with ingot ramdisk build; that for ARM64 goes into the folder arm64."
+        )
+    if arm64 and architecture == "amd64":
         text = f"There is no deploy ramdisk for ARM64 in {ramdisk / ARM64}"
         raise errors.NotFound(text, hint="Make one with ingot ramdisk build --arch arm64.")

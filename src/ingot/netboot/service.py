@@ -198,7 +198,7 @@ class Netboot:
             return f"DHCP does not run: {self._dnsmasq.health.reason}"
         arm64 = processors.is_arm64(cpu_arch)
         try:
-            processors.check(self._ramdisk, arm64=arm64)
+            processors.check(self._ramdisk, cpu_arch)
             _CHECKS[how](self._ramdisk, arm64=arm64)
         except (errors.NotFound, errors.NotSupported) as error:
             return error.sentence()
