@@ -146,14 +146,18 @@ async def test_a_lease_that_ran_out_unseen_is_renewed_before_hardware_is_touched
         async def claimed(owner: str) -> list[run_store.Lease]:
             return await deps.store.run(claim_store.claim, owner, now[0], 6.0, 10)
 
+        async def opened(lease: run_store.Lease) -> journal.RunJournal:
+            run = await deps.store.read(run_store.get, lease.run_id)
+            return journal.RunJournal(deps, lease, run, [], await stand.get_node(deps, uuid))
+
         [lease] = await claimed("slow/1")
-        made = journal.RunJournal(deps, lease, await deps.store.read(run_store.get, lease.run_id), [])
+        made = await opened(lease)
         now[0] += 20
         await made.check()
         assert await claimed("quick/1") == [], "who has just been told to go on is not overtaken"
         now[0] += 20
         [new] = await claimed("quick/1")
-        late = journal.RunJournal(deps, lease, await deps.store.read(run_store.get, lease.run_id), [])
+        late = await opened(lease)
         for each in (made, late):
             with pytest.raises(errors.LostLease):
                 await each.check()
