@@ -1,8 +1,8 @@
 """The page docs/explanation/capacity.md: a model of how large a site gets, computed from bench/results.
 
-Run: INGOT_WRITE_DOCS=1 ./ingot docs No figure of the page is written by hand: a constant comes from a result's file,
-named beside it, and what follows from constants is computed here, so a new measurement is a new page. Standard library
-only; the same results give the same bytes.
+INGOT_WRITE_DOCS=1 ./ingot docs writes it anew. No figure of the page is written by hand: a constant comes from a
+result's file, named beside it, and what follows from constants is computed here, so a new measurement is a new page.
+Standard library only; the same results give the same bytes.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ straight line, rising by one step a step. Standard library only; the same result
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from pathlib import Path
@@ -184,6 +185,7 @@ def _number(value: float) -> str:
 
 def main() -> None:
     """Write the page and its pictures; those whose result is gone go, too."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     PICTURES.mkdir(exist_ok=True)
     made = files()
     for path in set(PICTURES.glob("*.svg")) - set(made):

@@ -94,3 +94,11 @@ def test_the_launchers_own_verbs_have_help(verb: str) -> None:
     argv = [ROOT / "ingot", verb, "--help"]
     asked = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True)
     assert f"./ingot {verb} " in asked.stdout
+
+
+@pytest.mark.parametrize("name", ["report", "nothing"])
+def test_only_what_is_listed_is_a_bench(name: str) -> None:
+    argv = [ROOT / "ingot", "bench", name]
+    asked = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert asked.returncode != 0
+    assert f"no bench {name}" in asked.stderr

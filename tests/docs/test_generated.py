@@ -77,6 +77,14 @@ def test_a_bench_of_several_sizes_says_what_to_draw() -> None:
     refuse([path for path in found if "curves=" not in texts[path]], "pass curves= to tell(): see bench/report.py")
 
 
+def test_a_bench_that_is_listed_can_be_run() -> None:
+    texts = {path: (ROOT / path).read_text() for path in files() if re.fullmatch(r"bench/\w+\.py", path)}
+    found = [path for path, text in texts.items() if f"Run: ./ingot bench {Path(path).stem}" in text]
+    assert len(found) >= 20
+    lacking = [path for path in found if "\nif __name__" not in texts[path] or "parse_args()" not in texts[path]]
+    refuse(lacking, "give it a main that reads its options: --help must not measure")
+
+
 def test_every_page_is_generated_by_somebody() -> None:
     assert set(generator().PAGES) == {"access.md", "cli.md", "extensions.md", "settings.md", "states.md"}, (
         "add the new page to the test above"
