@@ -251,6 +251,19 @@ async def test_history_keeps_the_newest_lines(store: Store) -> None:
     assert len(await store.read(history.list_page, other.uuid, Page())) == 1
 
 
+async def test_a_node_is_changed_only_as_it_is_known(store: Store) -> None:
+    made = await add(store)
+    run = make_run(made)
+    await store.run(run_store.open_run, run)
+    await store.run(nodes.change, made.uuid, owner="a")
+    known = await store.read(nodes.get, made.uuid)
+    for seen, generation, done in ((made, 0, False), (known, 1, False), (known, 0, True), (known, 0, False)):
+        assert await store.run(nodes.change_known, seen, run.id, generation, owner="b") is done
+    found = await store.read(nodes.get, made.uuid)
+    await store.run(run_store.request_abort, made.uuid, "why", 1.0)
+    assert not await store.run(nodes.change_known, found, run.id, 0, owner="c")
+
+
 async def test_inventory(store: Store) -> None:
     made = await add(store)
     with pytest.raises(errors.NotFound, match="inventory record for node"):

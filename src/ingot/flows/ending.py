@@ -48,7 +48,7 @@ async def interrupted(deps: Deps, flows: dict[runs.Kind, flow.Flow], lease: run_
         events, columns = flows[run.kind].failure(found, flow.Failure(aborted=False, undone=False))
         if events and states.find_next(found.provision_state, events[0]) is None:
             events = ()
-        journal = RunJournal(deps, lease, run, entries)
+        journal = RunJournal(deps, lease, run, entries, found)
         await journal.finish(runs.Status.FAILED, events, f"Gave up after {tries} tries: {reason}", **columns)
     except errors.IngotError as error:
         # The database itself is out of reach, or the run is not ours: the lease runs out, the next claim goes on.

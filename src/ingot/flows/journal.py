@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from ingot.deps import Deps
 from ingot.domain import bios, errors, firmware, inspection_rules, node, power, rule_actions, runs, secrets, states
 from ingot.flows import writes
-from ingot.store import history, nodes, run_logs
+from ingot.store import history, nodes, ports, run_logs
+from ingot.store import inspection_rules as rule_store
 from ingot.store import runs as run_store
 from ingot.store.seal import Sealer
 from ingot.telemetry import counts
@@ -30,7 +31,9 @@ _REPORT_EVERY = 1.0
 class RunJournal:
     """Implements interfaces.context.Journal for one lease, and what flows/run.py needs besides."""
 
-    def __init__(self, deps: Deps, lease: run_store.Lease, run: runs.Run, entries: list[runs.Entry]) -> None:
+    def __init__(
+        self, deps: Deps, lease: run_store.Lease, run: runs.Run, entries: list[runs.Entry], known: node.Node
+    ) -> None:
         self.lease = lease
         self.run = run
         self.plan = list(run.plan or [])
@@ -38,21 +41,26 @@ class RunJournal:
         self._deps = deps
         self._writes = writes.Writes(deps, lease, run)
         self._due = writes.Due()
+        self._known: node.Node | None = known
         self._reported = 0.0
         self._sure_at = self._now()
 
     # --- the journal proper -------------------------------------------------------------------------------------
 
-    async def begin(self, step: int) -> tuple[node.Node, str | None, str | None]:
-        """Write that a step begins: the node and its agent's token as they are then, and None.
+    async def begin(self, step: int, token: str | None) -> tuple[node.Node, str | None]:
+        """Write that a step begins; the node and its agent's token as they are then. ``token``: as it was last read.
 
-        Where somebody asked the run to stop, that is not written, and the last of the three says why.
+        Raises errors.Aborted where somebody asked the run to stop: then it does not begin.
         """
         started = self._entry(step, runs.Mark.STARTED)
-        begun = await self._with_due(self.run.node_uuid, self._writes.begin, started, self.plan[step])
-        if begun.abort is None:
-            self.entries.append(started)
-        return begun.node, self._deps.sealer.open(self.run.node_uuid, begun.token), begun.abort
+        found, held = await self._with_due(
+            self.run.node_uuid, self._writes.begin, started, self.plan[step], self._known
+        )
+        self._known = found
+        if held is not None and held.asked:
+            raise errors.Aborted(held.reason or "Aborted on request")
+        self.entries.append(started)
+        return found, token if held is None else self._deps.sealer.open(found.uuid, held.token)
 
     async def mark(self, step: int, mark: runs.Mark, detail: str | None = None) -> None:
         """Write one journal line."""
@@ -115,7 +123,7 @@ class RunJournal:
         """Set columns of the node."""
         if "provision_state" in columns:
             raise errors.Bug("A step tried to change provision_state: only a flow's events may.")
-        await self._write(self._writes.change_node, columns)
+        self._known = await self._write(self._writes.change_node, columns, self._known)
 
     async def keep_internal(self, values: dict[str, Any]) -> node.Node:
         """Set keys of the node's driver_internal_info; the node as it is then."""
@@ -177,9 +185,13 @@ class RunJournal:
         """Store what inspection found."""
         await self._write(self._writes.store_inventory, inventory, plugin_data)
 
-    async def read_for_rules(self) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
-        """The inspection rules, oldest first, and the node and its ports as they are now."""
-        return await self._deps.store.read(writes.read_for_rules, self._deps.sealer, self.run.node_uuid)
+    async def list_rules(self) -> list[inspection_rules.Rule]:
+        """The inspection rules, oldest first."""
+        return await self._deps.store.read(rule_store.list_all, self._deps.sealer)
+
+    async def read_whole(self) -> tuple[node.Node, list[node.Port]]:
+        """The node and its ports as they are now."""
+        return await self._deps.store.read(_read_whole, self.run.node_uuid)
 
     async def keep_findings(self, found: rule_actions.Findings, key: str) -> None:
         """Write what inspection rules changed, and that they were applied: both or neither."""
@@ -211,13 +223,15 @@ class RunJournal:
         The database is asked only where half a lease has passed since it last said so, by either clock: one may be set,
         the other stands still while a host sleeps.
         """
-        while (
-            max(now - sure for now, sure in zip(self._now(), self._sure_at, strict=True))
-            > self._deps.settings.lease / 2
-        ):
+        while self._is_unsure():
             asked = self._now()
             await self._deps.store.read(run_store.check, self.lease)
             self._sure_at = asked  # what was said before a long sleep says nothing of now
+
+    def _is_unsure(self) -> bool:
+        limit = self._deps.settings.lease / 2
+        slept, passed = self._sure_at
+        return time.monotonic() - slept > limit or self._deps.clock() - passed > limit
 
     def _now(self) -> tuple[float, float]:
         return time.monotonic(), self._deps.clock()
@@ -274,6 +288,10 @@ class RunJournal:
         self._sure_at = began
         await self.check()
         return result
+
+
+def _read_whole(connection: Connection, uuid: str) -> tuple[node.Node, list[node.Port]]:
+    return nodes.get(connection, uuid), ports.list_of_node(connection, uuid)
 
 
 def opened_plan(sealer: Sealer, run: runs.Run) -> list[runs.PlannedStep] | None:

@@ -32,11 +32,11 @@ async def apply(ctx: StepContext) -> None:
     """Apply every rule to the node as it is now. Raises errors.Invalid that explains which rule failed and why."""
     if _KEY in ctx.memo:
         return
-    stored, found, ports = await ctx.journal.read_for_rules()
     file = ctx.kit.settings.inspection_rules
-    wanted = [*stored, *(await asyncio.to_thread(_built_in, file) if file else [])]
+    wanted = [*await ctx.journal.list_rules(), *(await asyncio.to_thread(_built_in, file) if file else [])]
     if not wanted:
         return
+    found, ports = await ctx.journal.read_whole()
     told = await ctx.journal.find_inventory()
     inventory, plugin_data = (told[1], told[2]) if told else ({}, {})
     record = rule_actions.Record(_fields(found), list(found.traits), [_fields(port) for port in ports], plugin_data)

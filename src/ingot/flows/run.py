@@ -110,7 +110,6 @@ class Runner:
                     await ending.fail(self._deps, definition, ctx, journal, position.failure)
                 return
             if position.next == len(journal.plan):
-                await ctx.refresh()
                 events, columns = definition.success(ctx)
                 await journal.finish(runs.Status.SUCCEEDED, events, None, **columns)
                 return
@@ -125,7 +124,7 @@ class Runner:
         found = taken.node.node
         opened: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, taken.node.sealed) or {}
         run = msgspec.structs.replace(taken.run, plan=opened_plan(self._deps.sealer, taken.run))
-        journal = RunJournal(self._deps, lease, run, taken.entries)
+        journal = RunJournal(self._deps, lease, run, taken.entries, found)
         sealed_params = run.params.get("sealed")
         params: dict[str, Any] = self._deps.sealer.open(lease.node_uuid, sealed_params) if sealed_params else {}
         ctx = StepContext(
@@ -188,9 +187,7 @@ class Runner:
         if not position.cut:
             # What the run was parked with is over, and a hold's time, which its deadline has got, must not count again.
             ctx.run = msgspec.structs.replace(ctx.run, wait=None)
-            ctx.node, ctx.agent_token, abort = await journal.begin(position.next)
-            if abort is not None:
-                raise errors.Aborted(abort)
+            ctx.node, ctx.agent_token = await journal.begin(position.next, ctx.agent_token)
             await self._do(definition, ctx, planned)
         elif not await self._is_done(definition, ctx, journal, planned):
             await self._do(definition, ctx, planned)

@@ -16,7 +16,6 @@ from ingot.domain import (
     bios,
     errors,
     firmware,
-    inspection_rules,
     node,
     orders,
     power,
@@ -35,6 +34,7 @@ from ingot.store import ports as port_store
 from ingot.store import runs as run_store
 from ingot.store.seal import Sealer
 
+_FIELDS = frozenset(node.Node.__struct_fields__)
 _STEP_FIELDS = {
     runs.Kind.CLEAN: "clean_step",
     runs.Kind.TEAR_DOWN: "clean_step",
@@ -51,11 +51,10 @@ class Due(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """The node and its agent's sealed token when a step was to begin; ``abort``: why it did not."""
+    """The node when a step was to begin. ``held``: it was read for that, because others had changed it."""
 
     node: node.Node
-    token: str | None
-    abort: str | None
+    held: contexts.Held | None
 
 
 class Writes:
@@ -73,25 +72,53 @@ class Writes:
         if due.lines:
             journals.append(connection, self._lease, *due.lines)
 
-    def begin(self, connection: Connection, due: Due, started: runs.Entry, step: runs.PlannedStep) -> Begun:
-        """Write what is due and, unless somebody asked the run to stop, that ``step`` begins; show it on the node."""
-        found, token, asked, reason = contexts.get_held(connection, self._lease)
+    def begin(
+        self, connection: Connection, due: Due, started: runs.Entry, step: runs.PlannedStep, known: node.Node | None
+    ) -> Begun:
+        """Write what is due and, unless somebody asked the run to stop, that ``step`` begins; show it on the node.
+
+        ``known``: the node as it was last read or written. Where nobody has changed it since, it is not read again: the
+        one statement that shows the step asks for that, for the lease and for an abort, too.
+        """
+        values, held = self._shown(step), None
+        found = self._change_known(connection, known, values)
+        if found is None:
+            held = contexts.get_held(connection, self._lease)
+            found = held.node
+            if not held.asked:
+                nodes.change(connection, found.uuid, **values)
+                found = msgspec.structs.replace(found, **values)
         self._set_plan(connection, due.plan)
-        journals.add(connection, self._lease, due.lines if asked else (*due.lines, started))
+        stops = held is not None and held.asked
+        journals.add(connection, self._lease, due.lines if stops else (*due.lines, started))
+        return Begun(found, held)
+
+    def _shown(self, step: runs.PlannedStep) -> dict[str, Any]:
+        """The columns of a node that show the step it is in."""
+        values: dict[str, Any] = {"updated_at": rows.now()}
         field = _STEP_FIELDS.get(self._run.kind)
-        if field and not asked:
+        if field:
             args = secrets.split(step.args, {}, instance=True)[0]
             shown = {"interface": step.interface, "step": step.step, "priority": step.priority, "args": args}
             # What a flow does by itself is no step of any interface: clients look names up and would find none.
-            values: dict[str, Any] = {field: shown if step.interface != "flow" else {}, "updated_at": rows.now()}
-            nodes.change(connection, self._run.node_uuid, **values)
-            found = msgspec.structs.replace(found, **values)
-        return Begun(found, token, (reason or "Aborted on request") if asked else None)
+            values[field] = shown if step.interface != "flow" else {}
+        return values
 
     def _set_plan(self, connection: Connection, plan: list[runs.PlannedStep] | None) -> None:
         if plan is not None:
             sealed = [_sealed_step(self._sealer, self._run.node_uuid, one) for one in plan]
             run_store.change(connection, self._lease, plan=sealed)
+
+    def _change_known(
+        self, connection: Connection, known: node.Node | None, values: dict[str, Any]
+    ) -> node.Node | None:
+        """Set columns where the node is still as ``known``; the node as it is then, None where nothing was done."""
+        if known is None or not nodes.change_known(connection, known, *self._named(), **values):
+            return None
+        return msgspec.structs.replace(known, **values)
+
+    def _named(self) -> tuple[str, int]:
+        return self._lease.run_id, self._lease.generation
 
     def append(self, connection: Connection, entry: runs.Entry) -> None:
         """Write a journal line."""
@@ -177,11 +204,15 @@ class Writes:
             duration_seconds=round(now - self._run.started_at, 3),
         )
 
-    def change_node(self, connection: Connection, columns: dict[str, Any]) -> None:
-        """Set columns of the node."""
-        held = self._run.node_uuid, self._lease.run_id, self._lease.generation
-        if not nodes.change_held(connection, *held, **columns):
+    def change_node(self, connection: Connection, columns: dict[str, Any], known: node.Node | None) -> node.Node | None:
+        """Set columns of the node; the node as it is then, None where that would have to be read."""
+        columns = {"updated_at": rows.now(), **columns}
+        if not columns.keys() <= _FIELDS:
+            known = None
+        found = self._change_known(connection, known, columns)
+        if found is None and not nodes.change_held(connection, self._run.node_uuid, *self._named(), **columns):
             raise errors.LostLease()
+        return found
 
     def keep_internal(self, connection: Connection, values: dict[str, Any]) -> node.Node:
         """Set keys of driver_internal_info; the node as it is then."""
@@ -258,14 +289,6 @@ class Writes:
         """Write a line into the node's history."""
         run_store.check(connection, self._lease)
         history.add(connection, self._run.node_uuid, event, severity=severity)
-
-
-def read_for_rules(
-    connection: Connection, sealer: Sealer, uuid: str
-) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
-    """The inspection rules, oldest first, and the node and its ports."""
-    found = rule_store.list_all(connection, sealer)
-    return found, nodes.get(connection, uuid), port_store.list_of_node(connection, uuid)
 
 
 def _sealed_step(sealer: Sealer, node_uuid: str, step: runs.PlannedStep) -> runs.PlannedStep:

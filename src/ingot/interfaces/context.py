@@ -149,8 +149,12 @@ class Journal(Protocol):
         """Store what inspection found."""
         ...
 
-    async def read_for_rules(self) -> tuple[list[inspection_rules.Rule], node.Node, list[node.Port]]:
-        """The inspection rules, oldest first, and the node and its ports as they are now."""
+    async def list_rules(self) -> list[inspection_rules.Rule]:
+        """The inspection rules, oldest first."""
+        ...
+
+    async def read_whole(self) -> tuple[node.Node, list[node.Port]]:
+        """The node and its ports as they are now."""
         ...
 
     async def keep_findings(self, found: rule_actions.Findings, key: str) -> None:

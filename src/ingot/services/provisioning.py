@@ -54,8 +54,14 @@ async def request(
     Raises errors.NotFound, Locked (a run holds the node), Invalid (not possible from this state), Forbidden
     (protected), NotSupported.
     """
+    await request_of(deps, await deps.store.peek(nodes.get, ident), verb, params, user, project)
+
+
+async def request_of(
+    deps: Deps, found: node.Node, verb: str, params: dict[str, Any], user: str | None = None, project: str | None = None
+) -> None:
+    """``request`` for a node that was read a moment ago."""
     event = states.VERBS[verb][0]
-    found = await deps.store.peek(nodes.get, ident)
     if params.get("rescue_password"):
         params = {**params, "rescue_password": _hashed(params["rescue_password"])}
     if event in {states.Event.DEPLOY, states.Event.REBUILD}:
@@ -118,7 +124,7 @@ def _hashed(password: str) -> str:
 
 
 def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> None:
-    found = nodes.get(connection, uuid)
+    found, sealed, _ = nodes.get_sealed(connection, uuid)
     event = asked.event
     _check(found, event)
     if event == states.Event.ABORT and found.provision_state == states.State.SERVICE_FAILED:
@@ -140,11 +146,11 @@ def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> 
         run_store.refuse_open(connection, uuid)
         nodes.move(connection, uuid, found.provision_state, after, last_error=None, target_provision_state=None)
         return
-    if asked.configdrive:
-        _keep_configdrive(connection, deps, found, asked.configdrive)
     goal = states.target(after, manual_clean=event == states.Event.CLEAN)
     # Locked from here on, as everybody can see; the conductor that takes the run up writes its own name.
     shown: dict[str, Any] = {"last_error": None, "target_provision_state": goal, "reservation": deps.hostname}
+    if asked.configdrive:
+        shown |= _with_configdrive(deps, found, sealed, asked.configdrive)
     if event == states.Event.INSPECT:
         shown |= {"inspection_started_at": rows.now(), "inspection_finished_at": None}
     nodes.move(connection, uuid, found.provision_state, after, **shown)
@@ -157,13 +163,12 @@ def _tell(connection: Connection, found: node.Node, asked: _Request) -> None:
     history.add(connection, found.uuid, text, event_type="provisioning", **more)
 
 
-def _keep_configdrive(connection: Connection, deps: Deps, found: node.Node, configdrive: Any) -> None:
-    """A later rebuild without a config drive uses this one; it is sealed, and shown masked."""
-    kept: dict[str, Any] = deps.sealer.open(found.uuid, nodes.get_secrets(connection, found.uuid)[0]) or {}
+def _with_configdrive(deps: Deps, found: node.Node, sealed: str | None, configdrive: Any) -> dict[str, Any]:
+    """The columns that keep a config drive for a later rebuild without one; it is sealed, and shown masked."""
+    kept: dict[str, Any] = deps.sealer.open(found.uuid, sealed) or {}
     hidden = {**kept.get("instance_info", {}), "configdrive": configdrive}
-    sealed = deps.sealer.seal(found.uuid, {**kept, "instance_info": hidden})
     shown = {**found.instance_info, "configdrive": secrets.MASK}
-    nodes.change(connection, found.uuid, instance_info=shown, secrets=sealed)
+    return {"instance_info": shown, "secrets": deps.sealer.seal(found.uuid, {**kept, "instance_info": hidden})}
 
 
 def _check(found: node.Node, event: states.Event) -> None:

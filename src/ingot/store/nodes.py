@@ -179,7 +179,11 @@ def count_shards(connection: Connection) -> list[tuple[str | None, int]]:
 
 
 _CHANGE = update(nodes).where(nodes.c.uuid == bindparam("is_uuid"))
-_CHANGE_HELD = _CHANGE.where(exists().where(runs.c.id == bindparam("of_run"), runs.c.generation == bindparam("held")))
+_HOLDS = (runs.c.id == bindparam("of_run"), runs.c.generation == bindparam("held"))
+_CHANGE_HELD = _CHANGE.where(exists().where(*_HOLDS))
+_CHANGE_KNOWN = _CHANGE.where(
+    nodes.c.updated_at == bindparam("seen_at"), exists().where(*_HOLDS, runs.c.abort_requested.is_(False))
+)
 
 
 def change(connection: Connection, uuid: str, /, **values: Any) -> None:
@@ -191,6 +195,15 @@ def change(connection: Connection, uuid: str, /, **values: Any) -> None:
 def change_held(connection: Connection, uuid: str, run_id: str, generation: int, /, **values: Any) -> bool:
     """``change`` where the run is still of this generation; whether it was done."""
     return _change(connection, _CHANGE_HELD, uuid, values, {"of_run": run_id, "held": generation})
+
+
+def change_known(connection: Connection, known: node.Node, run_id: str, generation: int, /, **values: Any) -> bool:
+    """``change_held`` where, too, the run shall not stop and nobody has changed the node since ``known`` was read.
+
+    Who changes a node whose run is held touches ``updated_at``; ``values`` have to, too.
+    """
+    held = {"of_run": run_id, "held": generation, "seen_at": known.updated_at}
+    return _change(connection, _CHANGE_KNOWN, known.uuid, values, held)
 
 
 def _change(

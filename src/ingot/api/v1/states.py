@@ -90,7 +90,7 @@ async def set_provision(deps: Deps, request: wire.Request) -> wire.Answer:
     if params.get("runbook"):
         by_name = request.version < steplists.TRAITS_SINCE
         params = await steplists.with_runbook(deps, found, verb, params, by_name=by_name)
-    await provisioning.request(deps, found.uuid, verb, params, request.caller.name, request.caller.project)
+    await provisioning.request_of(deps, found, verb, params, request.caller.name, request.caller.project)
     return _accepted(request)
 
 
