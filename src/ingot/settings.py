@@ -29,7 +29,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where database, key, image cache and boot files live (default: ``$XDG_DATA_HOME/ingot``)."""
     database: str | None = None
     """URL of the database, ``postgresql://USER:PASSWORD@HOST/NAME`` or ``mariadb://...`` (default: the SQLite file
-    ``ingot.db`` in the data directory); it holds a password, so write it into the file, not on the command line."""
+    ``ingot.db`` in the data directory); it holds a password, so write it into the file, not on the command line.
+    PostgreSQL's may end in ``?sslrootcert=FILE``: then the server has to show that certificate, or one signed by it."""
     host: str = "127.0.0.1"
     """Address the API listens on."""
     port: int = 6385
@@ -97,6 +98,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Extra kernel parameters of the deploy ramdisk."""
     console_address: str = "127.0.0.1"
     """Address on which consoles of the type socat listen; whoever reaches it reads and types without a password."""
+    console_recording: bool = True
+    """Listen to the consoles of nodes that are being worked on, where they have a console interface, so that a run that
+    failed shows what the machine said; ingot then holds the BMC's one line, as for a console that is switched on."""
     image_cache_size: int = 40 * 1024**3
     """Space the image cache may take."""
     image_sharing: bool = True

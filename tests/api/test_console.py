@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 import structlog
 
+from cli import program
 from flows import stand
 from ingot import app
 from ingot.consoles import hub, logs, tcp, tickets
@@ -188,6 +189,24 @@ async def test_what_is_said_in_a_run_is_kept_with_the_run(api: Api, deps: Deps, 
     other = await stand.add_node(deps, name="n2")
     assert (await api.call("GET", f"/ingot/v1/nodes/n2/runs/{run.id}/console")).status == 404
     assert (await api.get("/v1/nodes/n2"))["uuid"] == other
+
+
+async def test_what_nobody_watches_is_kept_while_the_node_is_worked_on(api: Api, deps: Deps, uuid: str) -> None:
+    info = {"fake_wait": 600, "fake_fault": "deploy.write_image"}
+    await deps.store.run(nodes.change, uuid, provision_state=states.State.AVAILABLE, driver_info=info)
+    await provisioning.request(deps, uuid, "active", {})
+
+    async def heard() -> bool:
+        said = (await api.get("/ingot/v1/nodes/n1/run"))["console"]
+        return said is not None and "imaginary machine n1" in said["tail"]
+
+    await stand.until(heard, 30)
+    assert (await api.get(CONSOLE))["console_enabled"] is False
+    told = await asyncio.to_thread(program.run_here, "node", "why", "n1", url=api.url)
+    words = ("The console said last", "imaginary machine n1", "its logs are fetched when the run fails")
+    assert [word for word in words if word not in told.output] == [], told.output
+    seat = await sit(api, (await switched(api, on=True))["console_info"]["url"])  # whoever wants the line gets it
+    await seat.sees(b"imaginary machine n1")
 
 
 async def test_a_line_that_drops_is_opened_again(api: Api, uuid: str) -> None:

@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -216,41 +216,33 @@ async def test_only_the_awaited_answer_counts(transport: Transport, suite: suite
 
 async def test_a_replayed_answer_is_dropped(transport: Transport) -> None:
     session, far = ends(transport, suites.SUITE_17)
-    old = far.seal(answer_to(codec.request(0, 1, 1, b""), b"\0\x01"), sequence=1)
-    for turn in range(1, 65):  # the 6-bit rqSeq comes round
-        waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
-        await asyncio.sleep(0)
-        fresh = far.seal(answer_to(codec.request(0, 1, turn & 0x3F, b""), b"\0\0"), sequence=turn)
-        session.receive(fresh)
-        await waiting
-    waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
-    await asyncio.sleep(0)
-    session.receive(old)
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    session.receive(far.seal(answer_to(codec.request(0, 1, 1, b""), b"\0\0"), sequence=65))
-    assert await waiting == b"\0\0"
+    await drops_a_replay(session, lambda number, message: far.seal(message, sequence=number))
 
 
 async def test_a_replayed_answer_in_clear_is_dropped(transport: Transport) -> None:
     session = clear.ClearSession(transport, ("127.0.0.1", 9), TERMS)
+    md5 = clear.Auth.MD5
+    await drops_a_replay(session, lambda number, message: clear.build(md5, TERMS.key, BMC_ID, number, message))
 
-    def answer(turn: int, body: bytes, number: int) -> bytes:
-        message = answer_to(codec.request(0, 1, turn & 0x3F, b""), body)
-        return clear.build(clear.Auth.MD5, TERMS.key, BMC_ID, number, message)
 
-    old = answer(1, b"\0\x01", 1)
+async def drops_a_replay(session: Session, sealed: Callable[[int, bytes], bytes]) -> None:
+    """``sealed``: what the BMC sends, of a packet's number and the message in it."""
+
+    def answer(turn: int, body: bytes) -> bytes:
+        return sealed(turn, answer_to(codec.request(0, 1, turn & 0x3F, b""), body))
+
+    old = answer(1, b"\0\x01")
     for turn in range(1, 65):  # the 6-bit rqSeq comes round
         waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
         await asyncio.sleep(0)
-        session.receive(old if turn == 1 else answer(turn, b"\0\0", turn))
+        session.receive(old if turn == 1 else answer(turn, b"\0\0"))
         await waiting
     waiting = asyncio.create_task(session.request(codec.Request(0, 1, b""), (5.0,)))
     await asyncio.sleep(0)
     session.receive(old)
     await asyncio.sleep(0)
     assert not waiting.done()
-    session.receive(answer(65, b"\0\0", 65))
+    session.receive(answer(65, b"\0\0"))
     assert await waiting == b"\0\0"
 
 

@@ -1,15 +1,18 @@
-"""Real processes on one PostgreSQL and one RabbitMQ: killed, stopped, ended in good order; their broker killed.
+"""Real processes on one PostgreSQL and one RabbitMQ: killed, stopped, ended in good order; their servers killed.
 
 Whatever happens, all work ends, and each imaginary machine remembers that its disk was written once.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
 import time
 from collections.abc import Generator
 from pathlib import Path
 
+import aio_pika
 import pytest
 
 from bus import broker as brokers
@@ -106,3 +109,41 @@ def test_sigterm_hands_over_and_a_broker_that_is_killed_stops_no_work(place: Pla
         written_once(made, [one["uuid"] for one in made.nodes("uuid")])
         broker.start()
         made.wait(lambda: bool(made.client.get(f"/v1/nodes/{uuids[0]}/validate")), 30)
+
+
+@pytest.mark.long
+def test_a_database_server_that_goes_and_comes_back_loses_no_work(place: Place, databases: Databases) -> None:
+    server = databases.server("postgresql")
+    with site(*place, "east", "west") as made:
+        uuids, _, _ = deploy_until_held(made)
+        server.stop()
+        gone = time.monotonic()
+        try:
+            with pytest.raises(errors.IngotError, match="cannot be used"):
+                made.ask(uuids[:1], "deleted")
+            made.wait(lambda: time.monotonic() - gone > TAKEOVER, 2 * TAKEOVER)  # longer than every lease
+        finally:
+            server.start()
+        written_once(made, uuids)
+        made.await_conductors("east", "west")
+        made.ask(uuids, "deleted")
+        made.reach("available", len(uuids))
+
+
+async def ring_and_ring(url: str, uuids: list[str]) -> None:
+    """By another client than ours: every ring two hundred times, and what is none."""
+    connection = await aio_pika.connect(url, timeout=20)
+    async with connection, connection.channel() as channel:
+        rings = await channel.get_exchange("ingot.rings")
+        for number in range(200):
+            body = json.dumps({"topic": "nodes", "uuids": uuids}).encode() if number % 10 else b"\0 no ring"
+            await rings.publish(aio_pika.Message(body), "")
+
+
+@pytest.mark.long
+def test_rings_by_the_hundred_and_noise_are_as_good_as_one_ring(place: Place) -> None:
+    with site(*place, "east", "west") as made:
+        uuids, _, _ = deploy_until_held(made)
+        asyncio.run(ring_and_ring(place[2], uuids))
+        written_once(made, uuids)
+        assert "Traceback" not in made.log("east") + made.log("west")

@@ -66,10 +66,10 @@ async def test_no_disk_at_all(made: artifacts.Artifacts) -> None:
     async with way.opened("diskless", made, firmwares=("bios",), hardware={"disks": 0}) as world:
         (machine,) = world.machines
         await way.enrol(world, machine, automated_clean=False, console_interface="ipmi-sol")
-        await world.call("PUT", f"/v1/nodes/{machine.name}/states/console", {"enabled": True})
         await way.provide(world, machine)
         await way.start_deploy(world, machine, await proof.make_key(world.folder))
         node = await way.reach(world, machine, "deploy failed")
+        assert node["console_enabled"] is False, "what it says is kept though nobody switched it on"
         assert node["last_error"] == (
             "deploy.write_image: The ramdisk's agent failed execute_deploy_step: No disk of at least 4 GiB can take "
             "the image. Disks: none at all: the ramdisk lacks a driver, or there is none. Add one or give a hint. "
@@ -91,3 +91,7 @@ async def its_logs_tell(world: World, machine: Machine) -> None:
     user = {key: access[key] for key in ("INGOT_USER", "INGOT_PASSWORD")}
     told = await asyncio.to_thread(program.run_here, "node", "logs", machine.name, url=access["INGOT_URL"], **user)
     assert "No disk of at least" in told.output
+    asked = await asyncio.to_thread(program.run_here, "node", "why", machine.name, url=access["INGOT_URL"], **user)
+    summary, agent, console = asked.output.split("\n\n")
+    assert "! deploy.write_image failed" in summary
+    assert all("No disk of at least" in words for words in (summary, agent, console)), asked.output

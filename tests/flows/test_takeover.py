@@ -14,6 +14,7 @@ import pytest
 from flows import stand, test_torture, torture
 from flows.torture import Bench, Scenario, Workshop
 from ingot.domain import errors, runs, states
+from ingot.flows import journal
 from ingot.services import heartbeat, provisioning
 from ingot.store import claims as claim_store
 from ingot.store import journals
@@ -132,3 +133,32 @@ async def test_an_old_generation_can_write_nothing(tmp_path: Path) -> None:
         assert await deps.store.run(claim_store.release_all, "quick/1") == 1
         with pytest.raises(errors.LostLease):
             await deps.store.run(run_store.check, new)
+
+
+async def test_a_lease_that_ran_out_unseen_is_renewed_before_hardware_is_touched(tmp_path: Path) -> None:
+    """As after a database that was away: nobody could renew it, and nobody has taken the run over yet."""
+    now = [time.time()]
+    async with stand.site(tmp_path, lease=6.0) as here:
+        deps = stand.with_clock(here, lambda: now[0])
+        uuid = await stand.add_node(deps)
+        await provisioning.request(deps, uuid, "active", {})
+
+        async def claimed(owner: str) -> list[run_store.Lease]:
+            return await deps.store.run(claim_store.claim, owner, now[0], 6.0, 10)
+
+        async def opened(lease: run_store.Lease) -> journal.RunJournal:
+            run = await deps.store.read(run_store.get, lease.run_id)
+            return journal.RunJournal(deps, lease, run, [], await stand.get_node(deps, uuid))
+
+        [lease] = await claimed("slow/1")
+        made = await opened(lease)
+        now[0] += 20
+        await made.check()
+        assert await claimed("quick/1") == [], "who has just been told to go on is not overtaken"
+        now[0] += 20
+        [new] = await claimed("quick/1")
+        late = await opened(lease)
+        for each in (made, late):
+            with pytest.raises(errors.LostLease):
+                await each.check()
+        assert new.generation == lease.generation + 1

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection
 
 from ingot.conductor.calls import Calls
+from ingot.conductor.recordings import Recordings
 from ingot.consoles import logs, tcp
 from ingot.consoles.hub import Console, Watcher
 from ingot.consoles.line import Line
@@ -38,6 +39,7 @@ class Consoles:
         self._calls = calls
         self._has = has
         self._served: dict[str, Console] = {}
+        self._recordings = Recordings(deps, self._made, has)
         self._ports: dict[str, tcp.Port] = {}
         self._tickets = Tickets(deps.clock)
         self._changing: dict[str, asyncio.Task[None]] = {}
@@ -57,6 +59,7 @@ class Consoles:
             for task in self._changing.values():
                 task.cancel()
             await asyncio.gather(*(self._end(uuid) for uuid in list(self._served)), return_exceptions=True)
+            await self._recordings.close()
 
     async def _reconcile(self) -> None:
         """After a restart consoles come back by themselves; those of nodes that are gone, or another's now, end."""
@@ -67,12 +70,14 @@ class Consoles:
         for uuid in set(self._served) - wanted - changing:
             await self._end(uuid)
         for uuid in wanted - set(self._served) - changing:
+            await self._recordings.end(uuid)
             console = self._made(uuid)
             console.start_later()
             try:
                 await self._begin(uuid, console)
             except (errors.Refused, errors.Bug) as error:  # secrets that cannot be opened concern this node alone
                 _log.warning("console not served", node=uuid, reason=error.sentence())
+        await self._recordings.follow(lambda uuid: uuid not in self._served and uuid not in self._changing)
 
     async def _set_console(self, node_uuid: str, enabled: bool) -> None:
         """Switch on or off; what takes long goes on in the background, what goes wrong stands in ``last_error``."""
@@ -95,6 +100,7 @@ class Consoles:
             await self._deps.store.run(_failed, uuid, reason)
 
     async def _start(self, uuid: str) -> None:
+        await self._recordings.end(uuid)
         console = self._made(uuid)
         try:
             async with asyncio.timeout(_OPEN_WITHIN):

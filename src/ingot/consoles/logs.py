@@ -14,7 +14,8 @@ from pathlib import Path
 CAP = 1024 * 1024
 KEEP = 20
 """Logs kept of a node."""
-FLUSH = 0.5
+FLUSH, _SORT = 0.5, 0.05
+"""Seconds between writings, and between looks at which run is open."""
 IDLE = "idle"
 """The log of the time between runs."""
 
@@ -31,12 +32,13 @@ class Log:
     def __init__(self, folder: Path, run_of: RunOf) -> None:
         self._folder = folder
         self._run_of = run_of
-        self._waiting = bytearray()
+        self._said = bytearray()
+        self._waiting: list[tuple[str, bytes]] = []
         self._task: asyncio.Task[None] | None = None
 
     def write(self, piece: bytes) -> None:
         """Keep a piece; it is on disk within a second."""
-        self._waiting += piece
+        self._said += piece
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._flush_soon())
 
@@ -45,21 +47,32 @@ class Log:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._flush(await self._run_of())
+        await self._sort()
+        await self._flush()
 
     async def _flush_soon(self) -> None:
-        while self._waiting:  # again what was said while the last of it was being written
-            run = await self._run_of()  # the one it was said in, which may be over by the time it is written
-            await asyncio.sleep(FLUSH)
-            await self._flush(run)
+        while self._said:  # again what was said while the last of it was being written
+            for _ in range(round(FLUSH / _SORT)):
+                await self._sort()
+                await asyncio.sleep(_SORT)
+            await self._flush()
 
-    async def _flush(self, run: str | None) -> None:
-        if self._waiting:
-            piece = bytes(self._waiting)
-            self._waiting.clear()
+    async def _sort(self) -> None:
+        """Note in which run it was said: by the time it is written that may be over, or another one have begun."""
+        if length := len(self._said):
+            run = await self._run_of()
+            self._waiting.append((run or IDLE, bytes(self._said[:length])))
+            del self._said[:length]
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            run = self._waiting[0][0]
+            count = next((at for at, one in enumerate(self._waiting) if one[0] != run), len(self._waiting))
+            pieces = b"".join(piece for _, piece in self._waiting[:count])
+            del self._waiting[:count]
             # A full disk costs the log, never the console.
             with contextlib.suppress(OSError):
-                await asyncio.to_thread(_append, self._folder, run or IDLE, piece)
+                await asyncio.to_thread(_append, self._folder, run, pieces)
 
 
 def folder_of(data: Path, node_uuid: str) -> Path:

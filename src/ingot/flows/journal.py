@@ -6,6 +6,7 @@ another conductor has the run; what belongs together (journal line and node fiel
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -16,7 +17,7 @@ from sqlalchemy import Connection
 from ingot.deps import Deps
 from ingot.domain import bios, errors, firmware, inspection_rules, node, power, rule_actions, runs, secrets, states
 from ingot.flows import writes
-from ingot.store import history, nodes, ports, run_logs
+from ingot.store import claims, history, nodes, ports, run_logs
 from ingot.store import inspection_rules as rule_store
 from ingot.store import runs as run_store
 from ingot.store.seal import Sealer
@@ -43,7 +44,9 @@ class RunJournal:
         self._due = writes.Due()
         self._known: node.Node | None = known
         self._reported = 0.0
-        self._sure_at = self._now()
+        # A run that was read long after it was claimed may be another's by now.
+        sure = run.generation == lease.generation and self._lasts(run.lease_until)
+        self._sure_at = self._now() if sure else (-math.inf, -math.inf)
 
     # --- the journal proper -------------------------------------------------------------------------------------
 
@@ -221,12 +224,20 @@ class RunJournal:
         """Raise errors.LostLease when another conductor has the run.
 
         The database is asked only where half a lease has passed since it last said so, by either clock: one may be set,
-        the other stands still while a host sleeps.
+        the other stands still while a host sleeps. A lease that nobody could renew (the database was away) may be
+        anybody's the moment after, so it is renewed first.
         """
         while self._is_unsure():
             asked = self._now()
-            await self._deps.store.read(run_store.check, self.lease)
+            ends_at = await self._deps.store.read(run_store.held_until, self.lease)
+            until = self._deps.clock() + self._deps.settings.lease
+            if not self._lasts(ends_at) and await self._deps.store.run(claims.renew, [self.lease], until):
+                raise errors.LostLease()
             self._sure_at = asked  # what was said before a long sleep says nothing of now
+
+    def _lasts(self, lease_until: float) -> bool:
+        """Whether a lease goes on for as long as it is not asked about again."""
+        return lease_until - self._deps.clock() > self._deps.settings.lease / 2
 
     def _is_unsure(self) -> bool:
         limit = self._deps.settings.lease / 2

@@ -7,6 +7,7 @@ a table. Invariant: a value of the schema's type is stored and compared alike on
 from __future__ import annotations
 
 import logging
+import ssl
 from typing import Any
 
 import sqlalchemy
@@ -26,6 +27,7 @@ _GONE_STATES = frozenset({"0800", "0801", "57P0", "5330"})
 """PostgreSQL's: a connection's failures, a server that starts or stops, too many clients."""
 _GONE_CODES = frozenset({1040, 1053, 1927, 2002, 2003, 2006, 2013})
 """MariaDB's of the same."""
+_TLS_KEYS = ("sslrootcert", "sslmode")
 _LARGEST = 64 * 1024**2
 """Bytes of a value that MariaDB puts together from many."""
 
@@ -49,15 +51,38 @@ def make_engine(url: URL, patience: float) -> Engine:
     logging.getLogger("asyncmy").setLevel(logging.ERROR)
     is_postgresql = url.get_backend_name() == "postgresql"
     settings, extra = (_postgresql, extras.POSTGRESQL) if is_postgresql else (_mariadb, extras.MARIADB)
+    tls: dict[str, Any] = _tls(url) if is_postgresql else {}
+    told = {**settings(patience), **tls}
+    url = url.difference_update_query(_TLS_KEYS) if is_postgresql else url
     try:
         from sqlalchemy.ext.asyncio import create_async_engine
 
         made = create_async_engine(
-            url, isolation_level="AUTOCOMMIT", poolclass=NullPool, hide_parameters=True, connect_args=settings(patience)
+            url, isolation_level="AUTOCOMMIT", poolclass=NullPool, hide_parameters=True, connect_args=told
         )
     except ImportError as error:
         raise extras.missing(extra, "The setting database", error) from error
     return made.sync_engine
+
+
+def _tls(url: URL) -> dict[str, Any]:
+    """What asyncpg is to be told of TLS, which the URL says in the words of PostgreSQL's own programs.
+
+    ``sslrootcert=FILE``: the server has to show a certificate of that authority (or that itself) for the URL's host;
+    ``sslmode`` alone as there. Without either TLS is used where the server offers it. Raises errors.Invalid.
+    """
+    file, mode = (str(url.query.get(key, "")) for key in _TLS_KEYS)
+    if not file:
+        return {"ssl": mode} if mode else {}
+    try:
+        context = ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise errors.Invalid(
+            f"The certificate {file} of the setting database cannot be read: {error.strerror or 'it is none'}",
+            hint="Name the file of the server's authority as sslrootcert, readable by ingot's account.",
+        ) from error
+    context.check_hostname = mode != "verify-ca"
+    return {"ssl": context}
 
 
 def _postgresql(patience: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ as the DBAPI error of SQLAlchemy's dialect.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 from sqlalchemy import PoolProxiedConnection
@@ -114,13 +114,13 @@ class _PostgreSQL(_Server):
 
     def execute(self, sql: str, values: Sequence[Any]) -> Cursor:
         statement = self._prepared.get(sql) or self._prepare(sql)
-        rows = self._run(sql, statement.fetch(*values))
+        rows = self._run(sql, statement.fetch, *values)
         words = statement.get_statusmsg().rpartition(" ")[2]  # "UPDATE 1", "INSERT 0 1", "BEGIN"
         return Rows(rows, int(words) if words.isdigit() else -1)
 
     def executemany(self, sql: str, lines: Sequence[Sequence[Any]]) -> Cursor:
         statement = self._prepared.get(sql) or self._prepare(sql)
-        self._run(sql, statement.executemany(lines))
+        self._run(sql, statement.executemany, lines)
         return Rows((), -1)
 
     def execute_each(self, sql: str, lines: Sequence[Sequence[Any]], reads: bool) -> list[Cursor]:
@@ -131,7 +131,7 @@ class _PostgreSQL(_Server):
         numbered = f"SELECT q.*, {number} FROM ({sql}) q" if reads else f"{sql} RETURNING {number}"  # noqa: S608  no value
         statement = self._prepared.get(numbered) or self._prepare(numbered)
         told: list[list[Any]] = [[] for _ in lines]
-        for row in self._run(numbered, statement.fetchmany([(*line, at) for at, line in enumerate(lines)])):
+        for row in self._run(numbered, statement.fetchmany, [(*line, at) for at, line in enumerate(lines)]):
             told[row[-1]].append(row[:-1])
         return [Rows(rows if reads else (), len(rows)) for rows in told]
 
@@ -140,9 +140,12 @@ class _PostgreSQL(_Server):
         if statements[-1] == "COMMIT" and done == "ROLLBACK":  # its answer where a statement has failed before
             raise OSError("a statement of the transaction had failed, so nothing of it was kept")
 
-    def _run(self, sql: str, asked: Awaitable[T]) -> T:
+    def _run(self, sql: str, ask: Callable[..., Awaitable[T]], *given: Any) -> T:
+        async def asked() -> T:  # one of a connection that is closed fails before there is anything to wait for
+            return await ask(*given)
+
         try:
-            return self._wait(asked)
+            return self._wait(asked())
         except BaseException:
             self._prepared.pop(sql, None)  # the tables may have changed since
             raise

@@ -140,6 +140,7 @@ def request_abort(connection: Connection, node_uuid: str, reason: str, now: floa
 
 
 _ABORT = select(table.c.abort_requested, table.c.reason).where(*OF_LEASE)
+_UNTIL = select(table.c.lease_until).where(*OF_LEASE)
 
 
 def named(lease: Lease) -> dict[str, Any]:
@@ -166,6 +167,14 @@ def check(connection: Connection, lease: Lease) -> tuple[bool, str | None]:
     if row is None:
         raise errors.LostLease()
     return bool(row.abort_requested), row.reason
+
+
+def held_until(connection: Connection, lease: Lease) -> float:
+    """When the lease ends that is still the right to work on the run. Raises errors.LostLease."""
+    row = connection.execute(_UNTIL, named(lease)).first()
+    if row is None:
+        raise errors.LostLease()
+    return float(row.lease_until)
 
 
 # Who asked for an abort is not overwritten before the run has read it.

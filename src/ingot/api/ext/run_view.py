@@ -5,7 +5,7 @@ May not: query. Invariant: no secret: parameters are not shown, they may be seal
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -73,8 +73,18 @@ class Console(msgspec.Struct, frozen=True, kw_only=True):
     url: str
 
 
+class Logs(msgspec.Struct, frozen=True, kw_only=True):
+    """That the ramdisk's logs of the run are kept: bytes of the bundle, and where they are read."""
+
+    size: int
+    url: str
+
+
 class Whole(Head, frozen=True, kw_only=True):
-    """A run with all that is known of it. ``now``: the service's clock (epoch); ``console`` None: it was not served."""
+    """A run with all that is known of it. ``now``: the service's clock (epoch).
+
+    ``console`` None: nothing was heard of it; ``logs`` None: the ramdisk's were not kept.
+    """
 
     now: float
     current_step: str | None
@@ -83,6 +93,14 @@ class Whole(Head, frozen=True, kw_only=True):
     progress: dict[str, Any] | None
     journal: list[Line]
     console: Console | None
+    logs: Logs | None
+
+
+class Attached(NamedTuple):
+    """What is kept beside a run's rows."""
+
+    console: Console | None
+    logs: Logs | None
 
 
 def head(run: runs.Run) -> Head:
@@ -90,7 +108,7 @@ def head(run: runs.Run) -> Head:
     return Head(**_head(run))
 
 
-def whole(run: runs.Run, journal: list[runs.Entry], console: Console | None, *, now: float) -> Whole:
+def whole(run: runs.Run, journal: list[runs.Entry], attached: Attached, *, now: float) -> Whole:
     """The run with its steps."""
     plan = run.plan or []
     position = runs.fold(len(plan), journal)
@@ -104,7 +122,8 @@ def whole(run: runs.Run, journal: list[runs.Entry], console: Console | None, *, 
         wait=wait and Waiting(**{name: getattr(wait, name) for name in Waiting.__struct_fields__}),
         progress=run.progress,
         journal=[_line(plan, entry) for entry in journal],
-        console=console,
+        console=attached.console,
+        logs=attached.logs,
     )
 
 

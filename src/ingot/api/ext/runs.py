@@ -48,9 +48,9 @@ async def show(deps: Deps, request: wire.Request) -> wire.Answer:
 
 
 async def _shown(deps: Deps, request: wire.Request, run: runs.Run, journal: list[runs.Entry]) -> wire.Answer:
-    console = await _console(deps, request, run)
+    attached = run_view.Attached(await _console(deps, request, run), await _kept_logs(deps, request, run))
     told = await _with_lack(deps, run)
-    return wire.ok(run_view.whole(told, journal, console, now=deps.clock()))
+    return wire.ok(run_view.whole(told, journal, attached, now=deps.clock()))
 
 
 async def _with_lack(deps: Deps, run: runs.Run) -> runs.Run:
@@ -75,6 +75,16 @@ async def _console(deps: Deps, request: wire.Request, run: runs.Run) -> run_view
         return None  # no conductor is here to read it
     url = request.href("ingot", "v1", "nodes", run.node_uuid, "runs", run.id, "console")
     return run_view.Console(tail=tail, url=url) if tail else None
+
+
+async def _kept_logs(deps: Deps, request: wire.Request, run: runs.Run) -> run_view.Logs | None:
+    if run.status == runs.Status.OPEN:
+        return None  # who watches asks every second
+    size = (await deps.store.read(run_logs.sizes, run.node_uuid)).get(run.id)
+    if size is None:
+        return None
+    url = request.href("ingot", "v1", "nodes", run.node_uuid, "logs")
+    return run_view.Logs(size=size, url=f"{url}?run={run.id}")
 
 
 @spec.tells("The runs of a node without their steps, newest first, a page at a time", answer=_HEADS)

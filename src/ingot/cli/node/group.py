@@ -29,6 +29,7 @@ COMMANDS = {
     "unhold": Entry(_VERBS, "unhold", "Let a node go on that a step holds."),
     "abort": Entry(_VERBS, "abort", "Stop what the node is doing."),
     "watch": Entry("ingot.cli.node.watch", "watch", "Show live what nodes do and wait for."),
+    "why": Entry("ingot.cli.node.why", "why", "Tell what a node waits for or why it failed, with logs."),
     "power": Entry(_WRITE, "power", "Switch a node on, off, or restart it."),
     "maintenance": Entry(_WRITE, "maintenance", "Take a node out of service, or back."),
     "validate": Entry(_READ, "validate", "Tell which interfaces have all they need."),

@@ -1,0 +1,133 @@
+"""The guide's three hosts, typed as it stands there: PostgreSQL, RabbitMQ and ingot's packages on three of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from checkout import ROOT
+from installed import guest, hosts
+from installed.hosts import Host, Network
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.slow,
+    pytest.mark.peer,
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces and mounts"),
+    pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the package is for the Python that builds it"),
+]
+PAGE = (ROOT / "docs/howto/scale-out.md").read_text()
+PASSWORD = "Xk3v9QpTz7"
+RANGES = {"beta": "10.1.0.100-10.1.0.149", "gamma": "10.1.0.150-10.1.0.199"}
+TAKEOVER = 10.0
+# What Debian's packages leave behind where they are installed for the first time, which was on this machine long ago.
+FRESH = """
+for each in $(pg_lsclusters -h | cut -d' ' -f1); do pg_dropcluster --stop $each main; done
+rm -rf /var/lib/rabbitmq/mnesia /etc/rabbitmq/rabbitmq.conf
+pg_createcluster $(ls /usr/lib/postgresql | sort -n | tail -1) main --start
+service rabbitmq-server start
+"""
+# A database whose certificate is not the one that this host was given.
+STRANGER = """
+openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=alpha -addext subjectAltName=IP:10.0.0.1 \
+  -keyout /dev/null -out other.pem 2>/dev/null
+sed s,/etc/ingot/servers.pem,/root/walk/other.pem, /etc/ingot/ingot.toml >other.toml
+! ingot db check --config other.toml 2>&1
+"""
+
+
+def blocks(heading: str) -> list[str]:
+    """What the guide has typed under a heading."""
+    section = re.findall(rf"^### {re.escape(heading)}\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
+    assert section, f"docs/howto/scale-out.md has no heading {heading!r}"
+    return re.findall(r"^```sh\n(.*?)^```", section[0], re.MULTILINE | re.DOTALL)
+
+
+def walk(host: Host, heading: str, **given: str) -> str:
+    """Type what stands under a heading, with this site's own values in place of the guide's; what was said."""
+    mine = {**given, "PASSWORD@": f"{PASSWORD}@"}
+    said = ""
+    for block in blocks(heading):
+        lines = re.sub("|".join(map(re.escape, mine)), lambda found: mine[found[0]], block)
+        said += host.type(lines, stdin=f"{PASSWORD}\n" * 2)
+    return said
+
+
+def awaited(told: Callable[[], str], wanted: set[str], within: float) -> str:
+    """What is told, once it is one of those."""
+    end = time.monotonic() + within
+    while (found := told()) not in wanted:
+        assert time.monotonic() < end, f"{found!r} is none of {wanted}"
+        time.sleep(0.2)  # noqa: TID251  waits for another process
+    return found
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return guest.build_packages(tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture
+def place(tmp_path: Path, packages: tuple[Path, Path]) -> Iterator[tuple[Network, dict[str, Host]]]:
+    """Three hosts on a network, with nothing on them but the packages to install."""
+    with hosts.running(tmp_path, "alpha", "beta", "gamma") as (network, made):
+        for number, (name, host) in enumerate(made.items(), 1):
+            network.plug(host, "eth0", f"10.0.0.{number}")
+            if name in RANGES:
+                network.plug(host, "eth1", f"10.1.0.{number}")
+            for file in packages:
+                shutil.copy(file, host.place("root/walk"))
+        made["alpha"].type(FRESH)
+        yield network, made
+
+
+def test_three_hosts_as_the_guide_says(place: tuple[Network, dict[str, Host]]) -> None:
+    network, made = place
+    alpha = made["alpha"]
+    walk(alpha, "On alpha: the servers")
+    said = walk(alpha, "On alpha: the API")
+    (secret,) = re.findall(r"password of admin: (\S+)", said)
+    for name, own in RANGES.items():
+        shutil.copy(alpha.place("root/walk/ingot-hosts.tar"), made[name].place("root/walk"))
+        walk(made[name], "On beta and gamma: the conductors", **{RANGES["beta"]: own})
+    looked = walk(alpha, "On alpha: look", **{"INGOT_PASSWORD=...": f"INGOT_PASSWORD={secret}"})
+    assert "answers and is at version" in looked
+    assert re.search(r"n1\s+available\s+(beta|gamma)", looked), looked
+    asked = "select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid) where usename = 'ingot'"
+    encrypted = alpha.type(f'runuser -u postgres -- psql -XAtc "{asked}"')
+    assert encrypted.strip() == "t", "everything that speaks to the database does so by TLS"
+    assert "certificate verify failed" in made["beta"].type(STRANGER), "nobody else is taken for the database"
+    for host in made.values():
+        assert PASSWORD not in host.log()
+        assert PASSWORD not in host.type("ps -eo args")
+    dies_and_is_taken_over(network, made, secret)
+
+
+def dies_and_is_taken_over(network: Network, made: dict[str, Host], secret: str) -> None:
+    """The table "What happens when": the host that has the node loses its network in the middle of a deployment."""
+    access = f"export INGOT_URL=https://127.0.0.1:6385 INGOT_USER=admin INGOT_PASSWORD={secret}\n"
+    access += "export INGOT_CACERT=/var/lib/ingot/tls/ca.pem\n"
+    image = f"--image http://10.0.0.1/none.raw --checksum sha256:{'0' * 64}"  # imaginary machines fetch none
+    alpha = made["alpha"]
+    alpha.type(f"{access}ingot node set n1 driver_info.fake_delay=3; ingot node deploy n1 {image}")
+
+    def shown(field: str) -> str:
+        return str(json.loads(alpha.type(f"{access}ingot node show n1 --fields {field} --json"))[field])
+
+    owner = awaited(lambda: shown("reservation"), {"beta", "gamma"}, 30)
+    (other,) = RANGES.keys() - {owner}
+    network.set(made[owner], "eth0", "down")
+    cut = time.monotonic()
+    awaited(lambda: shown("reservation"), {other}, 2 * TAKEOVER)
+    print(f"taken over {time.monotonic() - cut:.1f} s after {owner} was cut off")
+    awaited(lambda: shown("provision_state"), {"active"}, 90)
+    network.set(made[owner], "eth0", "up")
