@@ -292,11 +292,9 @@ class RunJournal:
         """One unit of work; ``of``: as ``Store.run_of`` has it.
 
         A process that was held up in it (stopped, swapped out) asks whether the run is still its own before anything
-        more is done to hardware.
+        more is done to hardware. That it was written says no more than whose the run was then: its lease may be over.
         """
-        began = self._now()
         result = await self._deps.store.run_of(of, unit, *args, **kwargs)
-        self._sure_at = began
         await self.check()
         return result
 
