@@ -128,6 +128,19 @@ async def test_what_comes_out_is_what_units_give_one_after_another(empty: Place,
         assert given == plain, f"seed {seed}"
 
 
+async def test_callers_who_have_gone_leave_nobody_waiting() -> None:
+    """More of them than are served at once, before one who still waits; here by a server that is away."""
+    store = Store("postgresql://nobody@127.0.0.1:1/none", patience=0.5)
+    asked = [asyncio.ensure_future(store.peek(dump)) for _ in range(70)]
+    await asyncio.sleep(0)
+    for one in asked[1:-1]:
+        one.cancel()
+    with pytest.raises(errors.StoreDown):
+        await asyncio.wait_for(asked[-1], 10)
+    await asyncio.gather(*asked, return_exceptions=True)
+    store.close()
+
+
 class Asker:
     """A group of units, the same for each database."""
 

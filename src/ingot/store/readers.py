@@ -38,9 +38,10 @@ class _Queue:
         self.waiting: list[Unit] = []
 
     def take(self, most: int = _TOGETHER) -> list[Unit]:
-        """Those who are served next."""
-        taken, self.waiting = self.waiting[:most], self.waiting[most:]
-        return [unit for unit in taken if not unit.future.done()]
+        """Those who are served next; whoever does not wait any more takes nobody's place."""
+        waiting = [unit for unit in self.waiting if not unit.future.done()]
+        taken, self.waiting = waiting[:most], waiting[most:]
+        return taken
 
 
 class Readers:
