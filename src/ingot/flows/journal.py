@@ -280,7 +280,7 @@ class RunJournal:
         try:
             return await self._timed(of, unit, due, *args, **kwargs)
         except errors.IngotError:
-            self._due = due  # nothing of the unit was written
+            self._due = due  # nothing of the unit was written, or this journal writes no more
             raise
 
     def _after(self, connection: Connection, due: writes.Due, unit: Callable[[Connection], T]) -> T:
