@@ -225,13 +225,14 @@ class RunJournal:
 
         The database is asked only where half a lease has passed since it last said so, by either clock: one may be set,
         the other stands still while a host sleeps. A lease that nobody could renew (the database was away) may be
-        anybody's the moment after, so it is renewed first.
+        anybody's the moment after, so it is renewed first; one that was given back is not.
         """
         while self._is_unsure():
             asked = self._now()
             ends_at = await self._deps.store.read(run_store.held_until, self.lease)
             until = self._deps.clock() + self._deps.settings.lease
-            if not self._lasts(ends_at) and await self._deps.store.run(claims.renew, [self.lease], until):
+            held = ends_at > 0
+            if held and not self._lasts(ends_at) and await self._deps.store.run(claims.renew, [self.lease], until):
                 raise errors.LostLease()
             self._sure_at = asked  # what was said before a long sleep says nothing of now
 
@@ -279,7 +280,7 @@ class RunJournal:
         try:
             return await self._timed(of, unit, due, *args, **kwargs)
         except errors.IngotError:
-            self._due = due  # nothing of the unit was written
+            self._due = due  # nothing of the unit was written, or this journal writes no more
             raise
 
     def _after(self, connection: Connection, due: writes.Due, unit: Callable[[Connection], T]) -> T:

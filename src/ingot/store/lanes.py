@@ -156,7 +156,7 @@ def _of_nodes(connection: QuickConnection, part: list[Unit]) -> list[Outcome] | 
         return units.one_by_one(connection, part)
     try:
         found = side_by_side(connection, [[part[at].work for at in own] for own in places.values()])
-    except (SQLAlchemyError, OSError):
+    except (SQLAlchemyError, OSError, UnicodeEncodeError):  # the last is a driver's, of a text that it did not send
         if connection.invalidated:
             raise
         return None
