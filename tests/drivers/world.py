@@ -128,6 +128,11 @@ class World:
 
         return await self.until(resting, within)
 
+    async def waits(self, name: str, state: str) -> bool:
+        """Whether the node is in this state and its run is parked."""
+        node = await self.node(name)
+        return bool(node["provision_state"] == state and node["reservation"] is None)
+
     async def bring(self, name: str, *targets: str, within: float = 60.0) -> dict[str, Any]:
         """Through these verbs in turn; the node after the last."""
         node: dict[str, Any] = {}
