@@ -71,6 +71,11 @@ def lacking(parts: list[Member]) -> int:
     return len(wanted - {one.number for one in parts})
 
 
+def plain_name(name: str) -> str:
+    """An array's name without the host's in front."""
+    return name.rpartition(":")[2]
+
+
 def _read(path: str, disk: str, size: int) -> Member | None:
     """The member that a device is by its superblock of version 1 (1.2, 1.1 or 1.0); None when it has none."""
     try:
@@ -90,7 +95,7 @@ def _superblock(file: BinaryIO, place: int) -> tuple[bytes, str, int, int, int, 
     raw = file.read(_HEAD)
     if len(raw) < _HEAD or struct.unpack_from("<II", raw) != (_MAGIC, 1):
         return None
-    name = raw[32:64].rstrip(b"\0").decode("utf-8", "replace").rpartition(":")[2]
+    name = plain_name(raw[32:64].rstrip(b"\0").decode("utf-8", "replace"))
     level, number = struct.unpack_from("<i", raw, 72)[0], struct.unpack_from("<I", raw, 160)[0]
     events, count = struct.unpack_from("<Q", raw, 200)[0], struct.unpack_from("<I", raw, 220)[0]
     told = file.read(2 * min(count, _MOST))

@@ -28,8 +28,10 @@ from ingot_agent import (
 )
 
 LIMIT = 64 << 20
-_NUMBERS = ("owner", "group", "mode", "dirmode")
+_NUMBERS = {"owner": 0xFFFF_FFFE, "group": 0xFFFF_FFFE, "mode": 0o7777, "dirmode": 0o7777}
+"""What numbers a wish may have, and the largest that the kernel takes for each."""
 _KNOWN = {"path", "partition", "content", "deleted", *_NUMBERS}
+_NO_PATH = re.compile("[\0\ud800-\udfff]")
 _BLANK = re.compile(r"\{(node|ports)((?:\[[^\]{}]+\])+)\}")
 _MOST_LINKS = 40  # as the kernel has it (path_resolution(7))
 _USUAL_MODE = 0o644
@@ -87,9 +89,11 @@ def _is_list_of_objects(value: object) -> bool:
 def _complaints(one: dict[str, Any]) -> list[str]:
     path, plain = fields.text(one, "path"), _plain(one)
     said = [f"{name!r} is not known" for name in sorted(set(one) - _KNOWN)]
-    said += [f"{name} is not a number" for name in _NUMBERS if name in one and type(one[name]) is not int]
+    said += [f"{name} is not a number of 0 to {most}" for name, most in _NUMBERS.items() if not _fits(one, name, most)]
     if not plain:
         said.append("it has no path")
+    elif _NO_PATH.search(path):
+        said.append("its path has a letter that no file's name can have")
     elif path.endswith("/"):
         said.append("its path is a folder's")
     elif "/" not in plain and not one.get("partition"):
@@ -98,7 +102,13 @@ def _complaints(one: dict[str, Any]) -> list[str]:
         said.append("it needs either content or deleted")
     elif "content" in one and not _is_content(one["content"]):
         said.append("its content is neither base64 nor a URL")
-    return [f"{path or 'a file'}: {each}" for each in said]
+    shown = ascii(path) if _NO_PATH.search(path) else path
+    return [f"{shown or 'a file'}: {each}" for each in said]
+
+
+def _fits(one: dict[str, Any], name: str, most: int) -> bool:
+    value = one.get(name, 0)
+    return type(value) is int and 0 <= value <= most
 
 
 def _plain(one: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ def of_node(node: dict[str, Any], found: list[disks.Disk], roots: settings.Roots
     """What is kept of these disks. Raises InvalidCommandParams."""
     entries = hints.of_node(node)[1]
     skipped = {disk.name for disk in hints.skipped(found, entries)}
-    names = {str(entry["volume_name"]) for entry in entries if "volume_name" in entry}
+    names = {arrays.plain_name(str(entry["volume_name"])) for entry in entries if "volume_name" in entry}
     if not skipped and not names:
         return Kept([], frozenset(), frozenset())
     members = arrays.members(roots)

@@ -159,12 +159,14 @@ def delete(node: dict[str, Any], roots: settings.Roots, progress: commands.Progr
     gone = [one for one in everything if one.array not in kept.whole | kept.emptied]
     paths = {one.path for one in gone}
     emptied = {one.path for one in everything if one.array in kept.emptied}
+    wiped: set[str] = set()
     for array, parts in arrays.running(roots).items():
         if paths & set(parts) or not parts:
             progress.begin(f"stopping {array}")
             _mdadm("--stop", array)
         elif emptied & set(parts):
             erase.metadata(next(disk for disk in found if disk.name == array))
+            wiped |= set(parts)
     for one in gone:
         with blockdev.opened(one.path) as device:
             _wipe_ends(device, 0, device.size)
@@ -174,19 +176,21 @@ def delete(node: dict[str, Any], roots: settings.Roots, progress: commands.Progr
     left = [one.path for one in arrays.members(roots) if one.path in paths]
     if left:
         raise errors.SoftwareRAIDError(f"{', '.join(left)} still belong to an array. Replace the disks.")
-    return _told(gone, [one for one in everything if one not in gone], kept)
+    return _told(gone, [one for one in everything if one not in gone], kept, wiped)
 
 
-def _told(gone: list[arrays.Member], stay: list[arrays.Member], kept: keeping.Kept) -> str:
-    """What became of all arrays."""
+def _told(gone: list[arrays.Member], stay: list[arrays.Member], kept: keeping.Kept, wiped: set[str]) -> str:
+    """What became of all arrays; ``wiped``: paths of the members of those that ran, and were."""
     parts: list[str] = []
     if gone:
         where = ", ".join(sorted(one.path for one in gone))
         parts.append(f"removed the arrays {', '.join(sorted({one.name for one in gone}))} from {where}")
     whole = sorted({one.name for one in stay if one.array in kept.whole})
     parts += [f"left alone {', '.join(whole)}: in skip_block_devices"] if whole else []
-    emptied = sorted({one.name for one in stay if one.array in kept.emptied})
+    emptied = sorted({one.name for one in stay if one.path in wiped})
     parts += [f"kept {', '.join(emptied)}, wiped: on the same disks as those"] if emptied else []
+    idle = sorted({one.name for one in stay if one.array in kept.emptied} - set(emptied))
+    parts += [f"kept {', '.join(idle)}, not running and so not wiped: on the same disks as those"] if idle else []
     return "; ".join(parts) or "there was no array"
 
 

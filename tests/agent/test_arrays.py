@@ -106,6 +106,7 @@ def machine(roots: settings.Roots) -> settings.Roots:
     [
         ({"volume_name": "root"}, "sda sdb", "root", "data logs"),
         ({"volume_name": "other"}, "sdd sde", "other", ""),
+        ({"volume_name": "any:other"}, "sdd sde", "other", ""),
         ({"volume_name": "unheard of"}, "", "", ""),
         ({"serial": "SDA"}, "sda sdb", "root data", "logs"),
         ({"serial": "SDE"}, "sdd sde", "other", ""),
@@ -138,12 +139,26 @@ def test_a_volume_that_is_kept_is_left_alone_by_erasing_and_is_no_root_disk(mach
 @pytest.mark.parametrize("entry", [{"volume_name": "other"}, {"serial": "SDD"}])
 def test_a_kept_array_is_not_deleted(machine: settings.Roots, entry: dict[str, Any]) -> None:
     told = raid.delete(node(entry, {"volume_name": "root"}), machine, commands.Progress())
-    assert told == "left alone other, root: in skip_block_devices; kept data, logs, wiped: on the same disks as those"
+    idle = "kept data, logs, not running and so not wiped: on the same disks as those"
+    assert told == f"left alone other, root: in skip_block_devices; {idle}"
     assert len(arrays.members(machine)) == 8
     told = raid.delete(node(entry), machine, commands.Progress())
     assert told.startswith("removed the arrays data, logs, root from ")
     assert told.endswith("; left alone other: in skip_block_devices")
     assert {one.name for one in arrays.members(machine)} == {"other"}
+
+
+def test_an_array_beside_a_kept_one_is_wiped_where_it_runs(machine: settings.Roots) -> None:
+    device = machines.add_disk(machine, "md0", 5 * GIB, slaves__sda2="", slaves__sdb2="")
+    with device.open("r+b") as file:
+        file.write(b"secret")
+    kept = node({"volume_name": "root"}, {"volume_name": "other"})
+    before = arrays.members(machine)
+    told = raid.delete(kept, machine, commands.Progress())
+    assert "; kept data, wiped: on the same disks as those; kept logs, not running and so not wiped: on " in told
+    with device.open("rb") as file:
+        assert file.read(6) == bytes(6)
+    assert arrays.members(machine) == before
 
 
 def test_a_kept_volume_is_not_made_again(machine: settings.Roots) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ingot.cli import board, drawing, following, progress
+from ingot.cli.node import why
 from ingot.domain import states
 
 NODE: dict[str, Any] = {"uuid": "u", "name": "n1", "provision_state": "wait call-back", "power_state": "power on"}
@@ -148,6 +149,16 @@ def test_words_wrap_in_their_column_and_control_characters_do_nothing() -> None:
         "機械機械機械",
         "機械",
     ]
+
+
+def test_what_a_machine_said_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "\x1b[1mloading\x1b[0m\r\n\x1b]0;owned\x07 \x9b2J\n\n"
+    why.last_words("The console", said, "here", "nothing")
+    mark = "\N{REPLACEMENT CHARACTER}"
+    expected = f"\nThe console said last (all of it: here):\n  loading\n  {mark}]0;owned{mark} {mark}2J\n"
+    assert capsys.readouterr().out == expected
+    why.last_words("The console", "\n", None, "nothing")
+    assert capsys.readouterr().out == "\nThe console: nothing.\n"
 
 
 _BOARD = """

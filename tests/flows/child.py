@@ -21,8 +21,6 @@ import structlog
 from flows import stand
 from ingot import app
 from ingot.conductor.service import Conductor
-from ingot.flows.journal import RunJournal
-from ingot.flows.writes import Writes
 from ingot.store import claims as claim_store
 from ingot.store.engine import Store
 
@@ -37,35 +35,36 @@ class MortalStore(Store):
     busy = 0
 
     async def run(self, unit: Any, *args: Any, **kwargs: Any) -> Any:
+        """A claim counts once it took something; there is no "before" worth dying at."""
         self.busy += 1
         try:
-            return await self._run(unit, *args, **kwargs)
+            result = await super().run(unit, *args, **kwargs)
+            if unit is claim_store.claim and result:
+                self.writes += 1
+                await self._die_at(self.writes, after=True)
+            return result
         finally:
             self.busy -= 1
 
-    async def _die(self) -> None:
+    async def run_of(self, node: str | None, unit: Any, *args: Any, **kwargs: Any) -> Any:
+        """Every write of a run comes this way, and here nothing else does."""
+        self.busy += 1
+        try:
+            self.writes = number = self.writes + 1
+            await self._die_at(number, after=False)
+            result = await super().run_of(node, unit, *args, **kwargs)
+            await self._die_at(number, after=True)
+            return result
+        finally:
+            self.busy -= 1
+
+    async def _die_at(self, number: int, *, after: bool) -> None:
         """Signal this process; who is only stopped must not hold the database's lock, or nobody could go on."""
+        if (number, after) != (self.kill_at, self.kill_after):
+            return
         while self.signal == signal.SIGSTOP and self.busy > 1:
             await asyncio.sleep(0.001)
         os.kill(os.getpid(), self.signal)
-
-    async def _run(self, unit: Any, *args: Any, **kwargs: Any) -> Any:
-        if not (isinstance(getattr(unit, "__self__", None), RunJournal | Writes) or unit is claim_store.claim):
-            return await super().run(unit, *args, **kwargs)
-        number = self.writes + 1
-        if unit is not claim_store.claim:
-            self.writes = number
-            if number == self.kill_at and not self.kill_after:
-                await self._die()
-        result = await super().run(unit, *args, **kwargs)
-        if unit is claim_store.claim:
-            # A claim counts once it took something; there is no "before" worth dying at.
-            if not result:
-                return result
-            self.writes = number
-        if self.kill_after and number == self.kill_at:
-            await self._die()
-        return result
 
 
 async def work(job: dict[str, Any]) -> int:

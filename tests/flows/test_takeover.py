@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from flows import stand, test_torture, torture
@@ -19,6 +22,7 @@ from ingot.services import heartbeat, provisioning
 from ingot.store import claims as claim_store
 from ingot.store import journals
 from ingot.store import runs as run_store
+from ingot.store.engine import Store
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(300)]
 S = states.State
@@ -152,9 +156,10 @@ async def test_a_lease_that_ran_out_unseen_is_renewed_before_hardware_is_touched
 
         [lease] = await claimed("slow/1")
         made = await opened(lease)
-        now[0] += 20
-        await made.check()
-        assert await claimed("quick/1") == [], "who has just been told to go on is not overtaken"
+        for go_on in (made.check, functools.partial(made.note, "A write is told to go on, too.")):
+            now[0] += 20
+            await go_on()
+            assert await claimed("quick/1") == [], "who has just been told to go on is not overtaken"
         now[0] += 20
         [new] = await claimed("quick/1")
         late = await opened(lease)
@@ -162,3 +167,28 @@ async def test_a_lease_that_ran_out_unseen_is_renewed_before_hardware_is_touched
             with pytest.raises(errors.LostLease):
                 await each.check()
         assert new.generation == lease.generation + 1
+
+
+async def test_a_run_that_was_given_back_is_not_renewed(tmp_path: Path) -> None:
+    """Nothing more is done to hardware then, and each renewal would stand in line for the database's writer."""
+
+    class Counting(Store):
+        renewals = 0
+
+        async def run(self, unit: Any, *args: Any, **kwargs: Any) -> Any:
+            self.renewals += unit is claim_store.renew
+            return await super().run(unit, *args, **kwargs)
+
+    now = [time.time()]
+    async with stand.site(tmp_path, lease=6.0) as here:
+        store = Counting(here.store.where)
+        deps = msgspec.structs.replace(stand.with_clock(here, lambda: now[0]), store=store)
+        uuid = await stand.add_node(deps)
+        await provisioning.request(deps, uuid, "active", {})
+        [lease] = await store.run(claim_store.claim, "slow/1", now[0], 6.0, 1)
+        run = await store.read(run_store.get, lease.run_id)
+        made = journal.RunJournal(deps, lease, run, [], await stand.get_node(deps, uuid))
+        now[0] += 5
+        await made.park(runs.Wait("the end", now[0], now[0] + 60), now[0])
+        assert store.renewals == 0
+        store.close()

@@ -78,6 +78,11 @@ def test_entry_local_disk_and_unknown_scripts_are_golden() -> None:
         {"extra": "a && shell"},
         {"extra": "a\nshell"},
         {"extra": "${password}"},
+        {"extra": "a ; shell"},
+        {"extra": ";"},
+        {"extra": "quiet #"},
+        {"extra": "#a"},
+        {"parameters": {"#": ""}},
         {"parameters": {"a b": "c"}},
         {"parameters": {"a": "c\td"}},
     ],
@@ -86,6 +91,11 @@ def test_no_value_can_add_a_command(change: dict[str, object]) -> None:
     changed = msgspec.structs.replace(RAMDISK, **change)
     with pytest.raises(errors.Invalid):
         changed.words()
+
+
+def test_a_semicolon_or_hash_within_a_word_ends_nothing() -> None:
+    words = msgspec.structs.replace(RAMDISK, extra="a=b;c d=; ;e f#g").words()
+    assert words[-4:] == ["a=b;c", "d=;", ";e", "f#g"]
 
 
 @given(st.text(max_size=60))

@@ -105,7 +105,7 @@ def test_who_is_refused_before_he_wrote_costs_the_others_nothing(connection: Cou
     assert (second, third) == (None, None)
 
 
-@pytest.mark.parametrize("kind", ["after he wrote", "by the database", "with savepoints"])
+@pytest.mark.parametrize("kind", ["after he wrote", "by the database", "by the driver", "with savepoints"])
 def test_all_is_taken_back_where_a_unit_has_to_be_run_alone(connection: Counting, kind: str) -> None:
     def fail(there: Connection) -> None:
         if kind == "after he wrote":
@@ -113,6 +113,8 @@ def test_all_is_taken_back_where_a_unit_has_to_be_run_alone(connection: Counting
             raise errors.Conflict("too late")
         if kind == "by the database":
             there.execute(text("SELECT nothing FROM nowhere"))
+        elif kind == "by the driver":
+            nodes.find(there, "no letter: \ud800")
         else:
             units.attempt(there, lambda further: beat(further, UUIDS[0], 9.0), "mine")
 
@@ -126,6 +128,35 @@ async def test_what_comes_out_is_what_units_give_one_after_another(empty: Place,
         asked = Asker(seed)
         given, plain = await lived(empty, asked), await lived(tmp_path / "plain.db", asked)
         assert given == plain, f"seed {seed}"
+
+
+async def test_what_one_reader_asks_wrongly_costs_the_others_nothing(empty: Place) -> None:
+    def broken(connection: Connection) -> None:
+        connection.execute(text("SELECT nothing FROM nowhere"))
+
+    def stumbling(connection: Connection) -> None:
+        raise KeyError(dump(connection)[0])
+
+    store = Store(empty)
+    told = await asyncio.gather(
+        *(store.read(one) for _ in range(6) for one in (dump, stumbling, broken)), return_exceptions=True
+    )
+    store.close()
+    assert [isinstance(one, list) for one in told] == [True, False, False] * 6
+    assert [isinstance(one, KeyError) for one in told] == [False, True, False] * 6
+
+
+async def test_callers_who_have_gone_leave_nobody_waiting() -> None:
+    """More of them than are served at once, before one who still waits; here by a server that is away."""
+    store = Store("postgresql://nobody@127.0.0.1:1/none", patience=0.5)
+    asked = [asyncio.ensure_future(store.peek(dump)) for _ in range(70)]
+    await asyncio.sleep(0)
+    for one in asked[1:-1]:
+        one.cancel()
+    with pytest.raises(errors.StoreDown):
+        await asyncio.wait_for(asked[-1], 10)
+    await asyncio.gather(*asked, return_exceptions=True)
+    store.close()
 
 
 class Asker:

@@ -61,10 +61,10 @@ def columns(rows: Sequence[Sequence[Cell]], width: int, gap: int, *, headed: boo
     """
     if not rows:
         return []
-    cleaned = [[cell._replace(text=_cleaned(cell.text)) for cell in row] for row in rows]
-    widths = [max(_width(cell.text) for cell in column) for column in zip(*cleaned, strict=True)]
+    plain = [[cell._replace(text=cleaned(cell.text)) for cell in row] for row in rows]
+    widths = [max(_width(cell.text) for cell in column) for column in zip(*plain, strict=True)]
     widths = _narrowed(widths, width - gap * (len(widths) - 1))
-    drawn = [_lines(row, widths, gap) for row in cleaned]
+    drawn = [_lines(row, widths, gap) for row in plain]
     if headed:
         whole = sum(widths) + gap * (len(widths) - 1)
         drawn.insert(1, [styled("\N{BOX DRAWINGS LIGHT HORIZONTAL}" * whole, "dim")])
@@ -129,7 +129,8 @@ def _width(text: str) -> int:
     return sum(0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF") for one in text)
 
 
-def _cleaned(text: str) -> str:
+def cleaned(text: str) -> str:
+    """The text without what a terminal would obey."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in text)

@@ -159,8 +159,7 @@ class Consoles:
     def _made(self, uuid: str) -> Console:
         async def run_of() -> str | None:
             with contextlib.suppress(errors.IngotError):
-                found = await self._deps.store.read(run_store.find_open, uuid)
-                return found.id if found else None
+                return await self._deps.store.peek(run_store.find_open_id, uuid)
             return None
 
         async def open_line() -> Line:

@@ -32,8 +32,7 @@ class Recordings:
         """Listen to the nodes that are worked on now, no others; ``is_free``: nobody else has the line."""
         found = await self._deps.store.read(_worked_on) if self._deps.settings.console_recording else {}
         wanted = {uuid for uuid, group in found.items() if self._has(group, uuid)}
-        for uuid in set(self._going) - wanted:
-            await self.end(uuid)
+        await asyncio.gather(*(self.end(uuid) for uuid in set(self._going) - wanted))
         for uuid in wanted - set(self._going):
             if is_free(uuid):
                 self._going[uuid] = console = self._make(uuid)

@@ -18,7 +18,8 @@ APPENDED = "kernel_append_params"
 """In a boot plan's parameters: no parameter, but what its node has in the place of the setting ``kernel_params``."""
 _DEFAULT = "%default%"
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f]|\$\{")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f]|\$\{|\|\||&&|(?<![^ ]);(?![^ ])|(?<![^ ])#")
+"""Line breaks, and what iPXE expands, ends a command at (``;`` as a word) or takes for a comment (src/core/exec.c)."""
 
 
 class Ramdisk(msgspec.Struct, frozen=True):
@@ -67,10 +68,10 @@ def word(value: str) -> str:
 
 def checked(value: str) -> str:
     """``value`` if a boot script may hold it. Raises Invalid."""
-    if _UNSAFE.search(value) or "||" in value or "&&" in value or not value.isascii():
+    if _UNSAFE.search(value) or not value.isascii():
         raise errors.Invalid(
             f"{value!r} cannot be in a boot script.",
-            hint="Remove line breaks, ${, ||, && and non-ASCII letters.",
+            hint="Remove line breaks, ${, ||, &&, a ; by itself, words that begin with # and non-ASCII letters.",
         )
     return value
 

@@ -72,8 +72,9 @@ class Store:
     ) -> T:
         """``run`` for a unit that reads and changes nothing of other nodes than the one with this uuid.
 
-        Its own are the node's row, runs, journals, history, ports. Servers run such units of different nodes side by
-        side, so that they share messages. ``node``: None for a unit that looks further.
+        Its own are the node's row, runs, journals, history, ports. It may ask whether a name or a MAC address is free:
+        the tables refuse a second one, and then all are run one by one. Servers run such units of different nodes side
+        by side, so that they share messages. ``node``: None for a unit that looks further.
         """
         return await self._put(node, lambda connection: unit(connection, *args, **kwargs))
 

@@ -2,7 +2,7 @@
 
 Why: a message to a server and its answer cost ten times what a statement within costs, and units are alike: all begin
 with the node's row. Each unit runs in a lane, a greenlet that stops where it asks; what most lanes wait for is asked
-next. Docs: docs/decisions/0030. May not: know a table. Invariant: what comes out is what the units one after another
+next. Docs: docs/decisions/0032. May not: know a table. Invariant: what comes out is what the units one after another
 would have given; where that is not sure, nothing of it is kept.
 """
 
@@ -156,7 +156,7 @@ def _of_nodes(connection: QuickConnection, part: list[Unit]) -> list[Outcome] | 
         return units.one_by_one(connection, part)
     try:
         found = side_by_side(connection, [[part[at].work for at in own] for own in places.values()])
-    except (SQLAlchemyError, OSError):
+    except (SQLAlchemyError, OSError, UnicodeEncodeError):  # the last is a driver's, of a text that it did not send
         if connection.invalidated:
             raise
         return None

@@ -38,9 +38,10 @@ class _Queue:
         self.waiting: list[Unit] = []
 
     def take(self, most: int = _TOGETHER) -> list[Unit]:
-        """Those who are served next."""
-        taken, self.waiting = self.waiting[:most], self.waiting[most:]
-        return [unit for unit in taken if not unit.future.done()]
+        """Those who are served next; whoever does not wait any more takes nobody's place."""
+        waiting = [unit for unit in self.waiting if not unit.future.done()]
+        taken, self.waiting = waiting[:most], waiting[most:]
+        return taken
 
 
 class Readers:
@@ -115,7 +116,7 @@ class Readers:
     async def _outcomes(self, begin: str | None, works: list[Work]) -> list[Outcome]:
         try:
             found = await self._read(begin, works)
-        except FAILURES as error:
+        except Exception as error:  # a driver stumbles over a value in ways of its own
             if len(works) == 1 or dialects.is_gone(error):
                 raise
             found = None
@@ -125,7 +126,7 @@ class Readers:
         """The outcome of one of many, who shall not suffer for what another asked."""
         try:
             [outcome] = await self._read(begin, [work]) or []
-        except FAILURES as error:
+        except Exception as error:  # noqa: BLE001 - handed to who waits
             return None, error
         return outcome
 

@@ -14,6 +14,7 @@ import pytest
 from drivers import place, world
 from faults import catalogue
 from ingot import app
+from ingot.drivers.generic import boot_plan
 from ingot.images.cache import ImageCache
 from ingot.netboot.service import Netboot
 from ingot.netboot.trace import Trace
@@ -136,14 +137,14 @@ async def test_dhcp_was_seen(tmp_path: Path, name: str, line: str, words: str) -
 
 
 class Read(Watched):
-    """A network on which nothing was seen but that the node's boot image was read, at ``at``."""
+    """A network on which only the node's boot image was read, at ``at``, and its card was seen, at ``card``."""
 
-    def __init__(self, at: float) -> None:
+    def __init__(self, at: float, card: float = 0.0) -> None:
         super().__init__()
-        self.at = at
+        self.at, self.card = at, card
 
     def last_seen(self, address: str) -> tuple[float, str] | None:
-        return None if ":" in address else (self.at, "was read")
+        return (self.card, "asked for an address") if ":" in address else (self.at, "was read")
 
     def strangers(self, since: float) -> list[str]:
         return []
@@ -158,6 +159,28 @@ async def test_a_boot_image_read_for_an_earlier_boot_does_not_count(tmp_path: Pa
             "the BMC has read the boot image, but no DHCP"
         )
         assert str(await ctx.boot.explain_silence(ctx, 1100.0)).startswith("the BMC has not read the boot image")
+
+
+@pytest.mark.parametrize(
+    ("read", "card", "hangs"),
+    [
+        (5.0, None, False),  # into the drive before the start; nothing yet of the machine itself
+        (5.0, -10.0, False),  # its card was seen in an earlier boot
+        (5.0, 40.0, True),
+        (90.0, 40.0, False),  # it reads on
+        (-10.0, 40.0, True),
+    ],
+)
+async def test_a_machine_hangs_that_showed_itself_and_is_silent(
+    tmp_path: Path, read: float, card: float | None, hangs: bool
+) -> None:
+    """All in seconds after a start 100 s ago, of 200 s."""
+    since = time.time() - 100
+    boot = Read(since + read, 0.0 if card is None else since + card)
+    async with place.opened(tmp_path, boot, ramdisk_timeout=200.0) as site:
+        ctx = await site.context("ipmi", {"ipmi_address": "127.0.0.1"}, cards=2)
+        assert boot_plan.hangs(ctx, since) is hangs
+        assert not boot_plan.hangs(ctx, since - 51), "too little time is left"
 
 
 async def test_a_node_without_cards(tmp_path: Path) -> None:

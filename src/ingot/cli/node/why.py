@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ingot.cli import board, jsons, options, output
+from ingot.cli import board, drawing, jsons, options, output
 from ingot.cli import client as api
 from ingot.domain import errors
 
@@ -42,9 +42,9 @@ def why(*, name: str, run_id: str | None, as_json: bool, url: str | None) -> Non
         took = jsons.number(step["duration"])
         told = "" if took is None else f" ({board.duration(took)})"
         click.echo(f"  {_MARKS.get(str(step['status']), '~')} {step['title']} {step['status']}{told}")
-    _last_words("The ramdisk's agent", logged, f"ingot node logs {name} --run {run['id']}", _no_log(run))
+    last_words("The ramdisk's agent", logged, f"ingot node logs {name} --run {run['id']}", _no_log(run))
     console: Any = run["console"] or {}
-    _last_words("The console", console.get("tail"), console.get("url"), _NO_CONSOLE)
+    last_words("The console", console.get("tail"), console.get("url"), _NO_CONSOLE)
 
 
 _NO_CONSOLE = "nothing is kept: set the node's console_interface (ipmi-sol), then the next run is listened to"
@@ -67,11 +67,12 @@ def _agent_log(client: api.Client, name: str, run: dict[str, Any]) -> str | None
     return jsons.text(jsons.table(jsons.table(found).get("files")).get(_AGENT))
 
 
-def _last_words(who: str, said: str | None, where: str | None, otherwise: str) -> None:
+def last_words(who: str, said: str | None, where: str | None, otherwise: str) -> None:
+    """Print the end of what was said, and ``where`` all of it is; ``otherwise`` where nothing is kept."""
     lines = [line.rstrip() for line in (said or "").splitlines() if line.strip()]
     if not lines:
         click.echo(f"\n{who}: {otherwise}.")
         return
     click.echo(f"\n{who} said last (all of it: {where}):")
     for line in lines[-_LINES:]:
-        click.echo(f"  {click.unstyle(line)}")
+        click.echo(f"  {drawing.cleaned(click.unstyle(line))}")  # machines, whoever runs them, are not to be obeyed

@@ -91,16 +91,20 @@ def was_seen(ctx: Context, since: float) -> bool:
     return bool(_seen(ctx, since))
 
 
-def hangs(ctx: StepContext, since: float) -> bool:
+def hangs(ctx: Context, since: float) -> bool:
     """Whether a machine that showed itself since then has been silent for long, with time left for another boot.
 
-    One that showed nothing may be busy with its own tests, which take some as long as half an hour: they would only
-    begin again. The last sign may be the BMC's reading of a boot image.
+    One that showed nothing may be busy with its own tests, or be writing its firmware, which take some as long as half
+    an hour: they would only begin again. That its BMC read a boot image says nothing of it (many do when they are told
+    of one), but is a later sign of a machine that has shown itself.
     """
-    now, share = ctx.now(), ctx.kit.settings.ramdisk_timeout / 4
-    signs = (ctx.kit.boot.last_seen(one) for one in (*ctx.macs(), ctx.node.uuid))
-    last = max((at for at, _ in filter(None, signs) if at >= since), default=None)
-    return last is not None and now - last >= share and now - since <= 3 * share
+    now, share = _now(ctx), ctx.kit.settings.ramdisk_timeout / 4
+    signs = [at for (at, _), _ in _seen(ctx, since)]
+    if not signs:
+        return False
+    read = ctx.kit.boot.last_seen(ctx.node.uuid)
+    last = max(*signs, read[0] if read else 0.0)
+    return now - last >= share and now - since <= 3 * share
 
 
 def _seen(ctx: Context, since: float) -> list[tuple[tuple[float, str], str]]:

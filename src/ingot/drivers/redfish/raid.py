@@ -7,7 +7,6 @@ service told at the end, never what was wished.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -140,7 +139,8 @@ class RedfishRaid(RaidInterface):
         await restart.before(ctx)
         what = WaitFor(f"the volumes to be {word}", _TIMEOUT, _USUAL, hint=_HINT)
         await restart.settle_tasks(ctx, monitors, word, what)
-        await restart.until(ctx, done, replace(what, what=f"the controller to show that its volumes are {word}"))
+        shown = msgspec.structs.replace(what, what=f"the controller to show that its volumes are {word}")
+        await restart.until(ctx, done, shown)
 
     async def _told(self, ctx: StepContext, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The volumes as the service tells them, those wanted first and in their order."""

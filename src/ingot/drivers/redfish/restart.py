@@ -7,7 +7,8 @@ found: off, on, or in its ramdisk. Invariant: entering again continues; each act
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+
+import msgspec
 
 from ingot.clients.redfish import tasks
 from ingot.domain import errors, power
@@ -84,7 +85,8 @@ async def settle_tasks(ctx: StepContext, monitors: list[str], key: str, what: Wa
 
     if await ctx.once(f"{key} waits for a restart", waiting):
         await run(ctx, key)
-        await until(ctx, over, replace(what, what=f"{what.what} with the machine's restart"))
+        restarted = msgspec.structs.replace(what, what=f"{what.what} with the machine's restart")
+        await until(ctx, over, restarted)
 
 
 async def after(ctx: StepContext) -> None:
