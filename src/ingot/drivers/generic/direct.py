@@ -30,7 +30,8 @@ class DirectDeploy(DeployInterface):
     agent_after: ClassVar[str | None] = "deploy"
 
     async def validate(self, ctx: Context) -> None:
-        """An image with a checksum must be named."""
+        """The boot must be able to load a ramdisk, and an image with a checksum be named."""
+        await ctx.boot.validate(ctx)
         source.check(ctx.instance_info, weak=ctx.kit.settings.allow_md5_checksum)
 
     async def start_ramdisk(self, ctx: StepContext, unless: Callable[[], Awaitable[bool]] | None = None) -> None:

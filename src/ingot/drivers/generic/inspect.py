@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ingot.domain import errors
 from ingot.interfaces import agent
-from ingot.interfaces.context import StepContext, WaitFor
+from ingot.interfaces.context import Context, StepContext, WaitFor
 from ingot.interfaces.inspect import InspectInterface
 from ingot.interfaces.steps import step
 
@@ -21,6 +21,11 @@ _GRACE = 10.0
 
 class AgentInspect(InspectInterface):
     """Boots the ramdisk (or uses a running one) and asks its agent, unless it tells its findings unasked."""
+
+    async def validate(self, ctx: Context) -> None:
+        """The boot must be able to load a ramdisk, on a network that it can be had on."""
+        await ctx.boot.validate(ctx)
+        await ctx.network.validate(ctx)
 
     @step(undo="end")
     async def inspect(self, ctx: StepContext) -> None:
