@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import os
 import socket
 import sys
@@ -118,6 +119,18 @@ class World:
     async def order(self, name: str, target: str, **more: Any) -> None:
         await self.call("PUT", f"/v1/nodes/{name}/states/provision", {"target": target, **more})
 
+    async def refused(self, name: str, target: str, **more: Any) -> str:
+        """Why a verb is refused with status 400."""
+        url = f"{self.url}/v1/nodes/{name}/states/provision"
+        headers = {"X-OpenStack-Ironic-API-Version": "1.82"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.put(url, json={"target": target, **more}, headers=headers) as answer,
+        ):
+            told = await answer.json()
+            assert answer.status == 400, (answer.status, told)
+            return str(json.loads(told["error_message"])["faultstring"])
+
     async def rests(self, name: str, within: float = 60.0) -> dict[str, Any]:
         """The node once nothing is going on with it."""
 
@@ -127,6 +140,11 @@ class World:
             return node if still else None
 
         return await self.until(resting, within)
+
+    async def waits(self, name: str, state: str) -> bool:
+        """Whether the node is in this state and its run is parked."""
+        node = await self.node(name)
+        return bool(node["provision_state"] == state and node["reservation"] is None)
 
     async def bring(self, name: str, *targets: str, within: float = 60.0) -> dict[str, Any]:
         """Through these verbs in turn; the node after the last."""

@@ -152,7 +152,7 @@ async def test_an_inventory_is_stored_for_the_machine_it_came_from(deps: Deps) -
     uuid = await stand.add_node(deps, S.INSPECT_WAIT)
     [port] = await deps.store.read(ports.list_of_node, uuid)
     inventory = {"interfaces": [{"mac_address": port.address.upper()}, {"name": "no address"}]}
-    found = await heartbeat.receive_inventory(deps, inventory, {"more": 1}, None)
+    found, _ = await heartbeat.receive_inventory(deps, inventory, {"more": 1}, None, None)
     assert found.uuid == uuid
     _, token = await heartbeat.lookup(deps, [port.address], None)
     assert token != "******"  # the call gave none away
@@ -165,6 +165,6 @@ async def test_once_an_agent_is_proved_nobody_else_may_tell_an_inventory(deps: D
     await token_of(deps, uuid)
     inventory = {"interfaces": [{"mac_address": port.address}, {"mac_address": "52:54:00:ee:ee:ee"}]}
     with pytest.raises(errors.NotFound):
-        await heartbeat.receive_inventory(deps, inventory, {}, uuid)
+        await heartbeat.receive_inventory(deps, inventory, {}, uuid, None)
     with pytest.raises(errors.NotFound):
         await deps.store.read(history.get_inventory, uuid)

@@ -105,6 +105,12 @@ WORDED: tuple[Worded, ...] = (
         r"Couldn't apply patch .* Reason: ('\S+' is not an index|there is nothing below|member '\w+' not found)",
         "What stands there is not told, it may be a password, and Python's types are nobody's business.",
     ),
+    # what a node lacks for a verb
+    Worded(
+        r"Failed to validate deploy or power info for node \S+: Node \S+ failed to validate deploy image info",
+        r"Failed to validate deploy or power info for node \S+: Cannot validate image",
+        "What is missing is told in words, and how to set it.",
+    ),
     # single ones
     Worded(r"A single (node|runbook) trait may be", r"Schema error for body", "The missing field is named."),
     Worded(r"Can't fetch a subset of fields", r"Can not specify \?detail=True and fields", "As for other resources."),

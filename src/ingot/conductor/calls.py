@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from ingot.deps import Deps
 from ingot.domain import errors, node, secrets
 from ingot.interfaces.context import Context
+from ingot.interfaces.contract import Interface
 from ingot.interfaces.kit import Kit
 from ingot.interfaces.management import BootDevice
 from ingot.interfaces.network import Place
@@ -33,6 +34,7 @@ class Calls:
         self._kit = kit
         for verb in (
             "validate",
+            "check_each",
             "get_boot_device",
             "set_boot_device",
             "supported_boot_devices",
@@ -95,6 +97,23 @@ class Calls:
             return {"result": False, "reason": error.sentence()}
         return {"result": True}
 
+    async def _check_each(self, node_uuid: str, kinds: list[str]) -> None:
+        """Raise the refusal of the first interface that cannot work. Frequent, so it reads no more than they need."""
+        ctx = self.open(await self._deps.store.peek(_without_cards, node_uuid))
+        whole = False
+        for kind in kinds:
+            try:
+                judge = ctx.interface(kind)
+            except errors.NotSupported as error:
+                raise errors.NotSupported(
+                    f"Driver {ctx.node.driver} does not support {kind} (disabled or not implemented)", hint=error.hint
+                ) from error
+            if type(judge).validate is Interface.validate:
+                continue
+            if not whole and kind != "power":
+                ctx, whole = await self.context(node_uuid), True
+            await judge.validate(ctx)
+
     async def _get_boot_device(self, node_uuid: str) -> dict[str, Any]:
         ctx = await self.context(node_uuid, free=True)
         choice = await ctx.management.get_boot_device(ctx)
@@ -128,6 +147,12 @@ class Calls:
     async def _vif_detach(self, node_uuid: str, vif_id: str) -> None:
         ctx = await self.context(node_uuid, free=True)
         await self._deps.store.run(_change_vif, ctx, ctx.network.find_vif, vif_id)
+
+
+def _without_cards(connection: Connection, node_uuid: str) -> contexts.Loaded:
+    """What a power interface is given of a node: no power goes by network cards."""
+    found, sealed, token = nodes.get_sealed(connection, node_uuid)
+    return contexts.Loaded(found, [], [], sealed, token)
 
 
 def _change_vif(connection: Connection, ctx: Context, choose: Callable[[Context, T], _Choice], what: T) -> None:

@@ -6,6 +6,7 @@ The steps of a deployment are the methods an implementation declares with ``@ste
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from ingot.interfaces.context import Context, StepContext
@@ -21,8 +22,11 @@ class DeployInterface(Interface):
     agent_after: ClassVar[str | None] = None
 
     @abstractmethod
-    async def start_ramdisk(self, ctx: StepContext) -> None:
-        """Have the ramdisk's agent running and speaking to us; goes on with a running one where that is allowed."""
+    async def start_ramdisk(self, ctx: StepContext, unless: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """Have the ramdisk's agent running and speaking to us; goes on with a running one where that is allowed.
+
+        ``unless``: what makes it needless to wait any longer for the agent's call.
+        """
 
     @abstractmethod
     async def stop_ramdisk(self, ctx: StepContext) -> None:

@@ -50,12 +50,12 @@ async def beat(deps: Deps, ident: str, body: dict[str, Any]) -> None:
 
 
 async def receive_inventory(
-    deps: Deps, inventory: dict[str, Any], plugin_data: dict[str, Any], node_uuid: str | None
-) -> node.Node:
-    """Store what a ramdisk found out about its machine. Raises as ``lookup``; gives out no token.
+    deps: Deps, inventory: dict[str, Any], plugin_data: dict[str, Any], node_uuid: str | None, asker: str | None
+) -> tuple[node.Node, str]:
+    """Store what a ramdisk found out about its machine: its node, and a token as by ``lookup``. Raises as that.
 
     The caller is not proved, so it is heard only while the node is being inspected and has no proved agent yet:
-    one that has is asked by the run itself.
+    one that has is asked by the run itself. ``asker``: None for one who wants no token, which is empty then.
     """
     cards = inventory.get("interfaces", [])
     if len(cards) > _MOST_CARDS:
@@ -63,9 +63,15 @@ async def receive_inventory(
             f"The inventory has {len(cards)} interfaces; {_MOST_CARDS} are the most a machine may have."
         )
     macs = [entry["mac_address"].lower() for entry in cards if entry.get("mac_address")]
-    found = await deps.store.run(_store_inventory, deps, macs, node_uuid, inventory, plugin_data)
+
+    def receive(connection: Connection) -> tuple[node.Node, str]:
+        found = _store_inventory(connection, deps, macs, node_uuid, inventory, plugin_data)
+        # In one unit: the inspection may end with it, and then nobody is told a token any more.
+        return (found, "") if asker is None else _lookup(connection, deps, [], found.uuid, asker)
+
+    found, token = await deps.store.run(receive)
     deps.bus.ring(found.uuid)
-    return found
+    return found, token
 
 
 def _find(connection: Connection, addresses: list[str], node_uuid: str | None) -> node.Node:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from ingot.deps import Deps
 from ingot.domain import errors, ids, node, power, runs, secrets, shadow, states, steplists
+from ingot.services import suitability
 from ingot.store import history, nodes, power_runs, rows
 from ingot.store import runs as run_store
 from ingot.store import steplists as step_store
@@ -62,6 +63,8 @@ async def request_of(
 ) -> None:
     """``request`` for a node that was read a moment ago."""
     event = states.VERBS[verb][0]
+    _check(found, event)
+    await suitability.check(deps, found, event)
     if params.get("rescue_password"):
         params = {**params, "rescue_password": _hashed(params["rescue_password"])}
     if event in {states.Event.DEPLOY, states.Event.REBUILD}:

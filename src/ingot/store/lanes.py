@@ -2,7 +2,7 @@
 
 Why: a message to a server and its answer cost ten times what a statement within costs, and units are alike: all begin
 with the node's row. Each unit runs in a lane, a greenlet that stops where it asks; what most lanes wait for is asked
-next. Docs: docs/decisions/0032. May not: know a table. Invariant: what comes out is what the units one after another
+next. Docs: docs/decisions/0030. May not: know a table. Invariant: what comes out is what the units one after another
 would have given; where that is not sure, nothing of it is kept.
 """
 

@@ -49,12 +49,24 @@ def _asked(*accepted: str) -> list[Call]:
     )
 
 
+def _unable() -> list[Call]:
+    """What is refused before it begins, from manageable and back: no way to inspect, and no image to deploy."""
+    return flat(
+        [patch(_PATH, swap("/inspect_interface", "no-inspect")), _verb("inspect"), *_states()],
+        [patch(_PATH, swap("/inspect_interface", "agent")), patch(_PATH, swap("/automated_clean", False))],
+        [_verb("provide"), _verb("active"), _verb("deploy"), *_states()],
+        [put(f"{_PATH}/maintenance", {}), _verb("active"), delete(f"{_PATH}/maintenance")],
+        [_verb("manage"), patch(_PATH, swap("/automated_clean", True))],
+    )
+
+
 CALLS: list[Call] = flat(
     post("/v1/nodes", {"uuid": _N, "driver": "fake-hardware", "deploy_interface": "direct", "raid_interface": "fake"}),
     patch(_PATH, swap("/inspect_interface", "agent")),
     post("/v1/ports", {"uuid": _PORT, "node_uuid": _N, "address": "52:54:00:00:00:01"}),
     post("/v1/portgroups", {"uuid": _GROUP, "node_uuid": _N, "address": "52:54:00:00:01:01"}),
     _verb("manage"),
+    _unable(),
     _verb("inspect"),
     _asked(),
     put(_PROVISION, {"target": "abort"}).at(12, 40),

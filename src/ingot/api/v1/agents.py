@@ -97,10 +97,10 @@ async def continue_inspection(deps: Deps, request: wire.Request) -> wire.Answer:
     learned: dict[str, Any] = inventory  # pyright: ignore[reportUnknownVariableType] # JSON keys are always text
     _check_interfaces(learned)
     node_uuid = asked.uuid("node_uuid")
-    found = await service.receive_inventory(deps, learned, body, node_uuid and node_uuid.lower())
-    if request.version == versions.MIN:
+    asker = None if request.version == versions.MIN else request.client
+    found, token = await service.receive_inventory(deps, learned, body, node_uuid and node_uuid.lower(), asker)
+    if asker is None:
         return wire.ok({"uuid": found.uuid}, 202)
-    found, token = await service.lookup(deps, [], found.uuid, request.client)
     return wire.ok(_welcome(deps, request, found, token), 202)
 
 

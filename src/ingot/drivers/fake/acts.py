@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,8 +37,8 @@ async def act(ctx: Context, action: str, effect: str | None = None) -> None:
         _remember(Path(ctx.kit.settings.fake_effects), ctx.node.uuid, effect)  # at once: no moment to be stopped in
 
 
-async def wait(ctx: StepContext) -> None:
-    """Wait as ``fake_wait`` says: that many seconds, or (the word "heartbeat") for the agent's call."""
+async def wait(ctx: StepContext, unless: Callable[[], Awaitable[bool]] | None = None) -> None:
+    """Wait as ``fake_wait`` says (seconds, or "heartbeat" for the agent's call), but no longer than to ``unless``."""
     wanted = ctx.driver_info.get("fake_wait")
     if not wanted:
         return
@@ -48,6 +49,8 @@ async def wait(ctx: StepContext) -> None:
     since = await ctx.once("waits since", now)
 
     async def over() -> bool:
+        if unless is not None and await unless():
+            return True
         if wanted != "heartbeat":
             return ctx.now() >= since + _seconds(ctx, "fake_wait")
         seen = (await ctx.refresh()).agent_heartbeat_at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from ingot.domain import power, runs
 from ingot.drivers.fake import acts
 from ingot.interfaces.context import StepContext
@@ -12,7 +14,7 @@ from ingot.interfaces.steps import step
 class FakeDeploy(DeployInterface):
     """A deployment that only remembers."""
 
-    async def start_ramdisk(self, ctx: StepContext) -> None:
+    async def start_ramdisk(self, ctx: StepContext, unless: Callable[[], Awaitable[bool]] | None = None) -> None:
         """The imaginary ramdisk runs at once, or after ``fake_wait``."""
 
         async def boot() -> bool:
@@ -20,7 +22,7 @@ class FakeDeploy(DeployInterface):
             return True
 
         await ctx.once("ramdisk", boot)
-        await acts.wait(ctx)
+        await acts.wait(ctx, unless)
 
     async def stop_ramdisk(self, ctx: StepContext) -> None:
         """The imaginary machine goes off."""

@@ -7,6 +7,7 @@ a key that it recognises.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 from ingot.consoles import logs
@@ -29,18 +30,23 @@ class DirectDeploy(DeployInterface):
     agent_after: ClassVar[str | None] = "deploy"
 
     async def validate(self, ctx: Context) -> None:
-        """An image with a checksum must be named."""
+        """The boot must be able to load a ramdisk, and an image with a checksum be named."""
+        await ctx.boot.validate(ctx)
         source.check(ctx.instance_info, weak=ctx.kit.settings.allow_md5_checksum)
 
-    async def start_ramdisk(self, ctx: StepContext) -> None:
+    async def start_ramdisk(self, ctx: StepContext, unless: Callable[[], Awaitable[bool]] | None = None) -> None:
         """Boot the ramdisk and wait for its first call; a running one is used where that is allowed."""
         if await ctx.once("reused", lambda: self._can_reuse(ctx)):
             return
+
+        async def heard(since: float) -> bool:
+            return await _has_called(ctx, since) or (unless is not None and await unless())
+
         first = await ctx.once("booted", lambda: self._boot(ctx))
-        booted_at = await self._last_boot(ctx, first)
+        booted_at = await self._last_boot(ctx, first, heard)
         await ctx.boot.resume_ramdisk(ctx)
         await ctx.wait.until(
-            lambda: _has_called(ctx, booted_at),
+            lambda: heard(booted_at),
             WaitFor(
                 "the ramdisk's first call",
                 ctx.kit.settings.ramdisk_timeout,
@@ -176,13 +182,13 @@ class DirectDeploy(DeployInterface):
         await _switch(ctx, power.Target.ON)
         return booted_at
 
-    async def _last_boot(self, ctx: StepContext, first: float) -> float:
+    async def _last_boot(self, ctx: StepContext, first: float, heard: Callable[[float], Awaitable[bool]]) -> float:
         """When (epoch seconds) the ramdisk was booted last.
 
         A machine whose firmware or card hangs in its network boot is switched off and on once more: nothing has been
         done to it yet, and that is what somebody in front of it would try.
         """
-        if ctx.noted(_AGAIN) is None and boot_plan.hangs(ctx, first) and not await _has_called(ctx, first):
+        if ctx.noted(_AGAIN) is None and boot_plan.hangs(ctx, first) and not await heard(first):
             seen = await _explain_silence(ctx, first)
             await ctx.journal.note(f"Switched off and on again, for it hangs in its network boot: {seen}", "WARNING")
             await ctx.once(_AGAIN, lambda: self._boot(ctx))
