@@ -60,6 +60,7 @@ class RunJournal:
             self.run.node_uuid, self._writes.begin, started, self.plan[step], self._known
         )
         self._known = found
+        await self.check()
         if held is not None and held.asked:
             raise errors.Aborted(held.reason or "Aborted on request")
         self.entries.append(started)
@@ -98,11 +99,11 @@ class RunJournal:
 
     async def park(self, wait: runs.Wait, wake_at: float) -> None:
         """Give the run back while it waits; the node enters its wait state if the wait is for its agent."""
-        await self._write(self._writes.park, wait, wake_at)
+        await self._write_last(self._writes.park, wait, wake_at)
 
     async def release(self) -> None:
         """Give the run back as it is, due at once: another conductor goes on with it."""
-        await self._write(self._writes.release, self.run.memo)
+        await self._write_last(self._writes.release, self.run.memo)
 
     async def resumed(self) -> None:
         """Note that the wait is over; the node leaves its wait state."""
@@ -112,7 +113,7 @@ class RunJournal:
         self, status: runs.Status, events: tuple[states.Event, ...], reason: str | None, **node: Any
     ) -> None:
         """Close the run and move the node by ``events``, one after another, setting other node columns."""
-        await self._write(self._writes.finish, status, events, reason, node)
+        await self._write_last(self._writes.finish, status, events, reason, node)
         counts.RUNS.count(self.run.kind, status)
 
     # --- what steps may do --------------------------------------------------------------------------------------
@@ -254,18 +255,31 @@ class RunJournal:
         return runs.Entry(len(self.entries) + 1, step, mark, self._deps.clock(), detail)
 
     async def _write(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """One unit of work on what belongs to the node, what is due before it included."""
-        return await self._write_of(self.run.node_uuid, lambda connection: unit(connection, *args, **kwargs))
+        """One unit of work on what belongs to the node, what is due before it included.
+
+        A process that was held up in it (stopped, swapped out) asks whether the run is still its own before anything
+        more is done to hardware. That it was written says no more than whose the run was then: its lease may be over.
+        """
+        result = await self._put(self.run.node_uuid, lambda connection: unit(connection, *args, **kwargs))
+        await self.check()
+        return result
 
     async def _write_further(
         self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """``_write`` of a unit that also touches what belongs to other nodes."""
-        return await self._write_of(None, lambda connection: unit(connection, *args, **kwargs))
+        result = await self._put(None, lambda connection: unit(connection, *args, **kwargs))
+        await self.check()
+        return result
 
-    async def _write_of(self, of: str | None, unit: Callable[[Connection], T]) -> T:
+    async def _write_last(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """``_write`` before the run is let go: nothing more is done to hardware, so it does not matter whose it is."""
+        return await self._put(self.run.node_uuid, lambda connection: unit(connection, *args, **kwargs))
+
+    async def _put(self, of: str | None, unit: Callable[[Connection], T]) -> T:
+        """A unit and what is due before it; ``of``: as ``Store.run_of`` has it."""
         if self._due == writes.Due():
-            return await self._timed(of, unit)
+            return await self._deps.store.run_of(of, unit)
         return await self._with_due(of, self._after, unit)
 
     async def _with_due(
@@ -278,26 +292,14 @@ class RunJournal:
         """A unit that writes what is due, too: where it is refused, all that is due still."""
         due, self._due = self._due, writes.Due()
         try:
-            return await self._timed(of, unit, due, *args, **kwargs)
+            return await self._deps.store.run_of(of, unit, due, *args, **kwargs)
         except errors.IngotError:
-            self._due = due  # nothing of the unit was written, or this journal writes no more
+            self._due = due  # nothing of the unit was written
             raise
 
     def _after(self, connection: Connection, due: writes.Due, unit: Callable[[Connection], T]) -> T:
         self._writes.catch_up(connection, due)
         return unit(connection)
-
-    async def _timed(
-        self, of: str | None, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """One unit of work; ``of``: as ``Store.run_of`` has it.
-
-        A process that was held up in it (stopped, swapped out) asks whether the run is still its own before anything
-        more is done to hardware. That it was written says no more than whose the run was then: its lease may be over.
-        """
-        result = await self._deps.store.run_of(of, unit, *args, **kwargs)
-        await self.check()
-        return result
 
 
 def _read_whole(connection: Connection, uuid: str) -> tuple[node.Node, list[node.Port]]:

@@ -2,7 +2,7 @@
 
 Why: a message to a server and its answer cost ten times what a statement within costs, and units are alike: all begin
 with the node's row. Each unit runs in a lane, a greenlet that stops where it asks; what most lanes wait for is asked
-next. Docs: docs/decisions/0030. May not: know a table. Invariant: what comes out is what the units one after another
+next. Docs: docs/decisions/0032. May not: know a table. Invariant: what comes out is what the units one after another
 would have given; where that is not sure, nothing of it is kept.
 """
 
@@ -13,7 +13,6 @@ from collections.abc import Hashable, Sequence
 from typing import Any, cast
 
 import msgspec
-from greenlet import getcurrent, greenlet
 from sqlalchemy import Connection, CursorResult, Dialect, Executable
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.expression import SelectBase
@@ -52,8 +51,10 @@ class Lane:
         """Whether something has to be taken back."""
         self._connection, self._works = connection, works
         self._touched = False
-        self._run = greenlet(self._run_all)
-        self._run.gr_context = getcurrent().gr_context
+        import greenlet  # one of the libraries for servers: who connects to one says how to get them
+
+        self._run = greenlet.greenlet(self._run_all)
+        self._run.gr_context = greenlet.getcurrent().gr_context
 
     @property
     def invalidated(self) -> bool:
@@ -73,7 +74,7 @@ class Lane:
         """As a connection's, when its turn comes."""
         if not isinstance(statement, SelectBase):
             self._touched = True
-        above = getcurrent().parent
+        above = self._run.parent
         assert above is not None
         return above.switch(_Request(quick.plan(statement, parameters, self.dialect), statement, parameters))
 

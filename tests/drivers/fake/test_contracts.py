@@ -76,7 +76,7 @@ def test_none_of_them_is_a_default() -> None:
 
 async def cleaned(folder: Path, wanted: list[dict[str, Any]], **fields: Any) -> tuple[runs.Run, Any, list[str]]:
     """A manual cleaning of a manageable node: the run, the node after it, what the machine remembers."""
-    async with stand.site(folder) as deps:
+    async with stand.site(folder, console_recording=False) as deps:
         target = {"logical_disks": [VOLUME]}
         given = {**CHOSEN, "target_raid_config": target, "raid_config": {"logical_disks": ["old"]}, **fields}
         uuid = await stand.add_node(deps, states.State.MANAGEABLE, **given)
