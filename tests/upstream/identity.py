@@ -59,7 +59,7 @@ class Keystone:
     def _errors(self) -> str:
         """What it wrote about its own faults; a 500 tells the caller nothing."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return "\n".join(line for line in lines if " ERROR " in line)[-3000:]
+        return "\n".join(line for line in lines if " ERROR " in line or "Error: " in line)[-3000:]
 
     def login(self, user: str, scope: Any, *, brief: bool = False) -> str:
         """A new token of a user's; ``scope``: as Keystone takes it, "unscoped" for none; ``brief``: for a second."""

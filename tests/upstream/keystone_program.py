@@ -6,7 +6,9 @@ Makes database and keys in the folder, the user admin and the roles every cloud 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,6 @@ _CONFIG = """[DEFAULT]
 log_file = {folder}/keystone.log
 [database]
 connection = sqlite:///{folder}/keystone.sqlite
-sqlite_synchronous = false
 [fernet_tokens]
 key_repository = {folder}/keys
 [fernet_receipts]
@@ -46,6 +47,9 @@ def main(folder: Path, port: str, password: str) -> None:
     account = [f"--keystone-user={os.getuid()}", f"--keystone-group={os.getgid()}"]
     for words in (["db_sync"], ["fernet_setup", *account], ["bootstrap", *bootstrap]):
         _manage(["keystone-manage", "--config-file", str(config), *words])
+    with contextlib.closing(sqlite3.connect(folder / "keystone.sqlite")) as database:
+        # a thread that has read and not said that it is done would keep all others from writing
+        database.execute("PRAGMA journal_mode=WAL")
     made = core.initialize_application("public", config_files=[str(config)])
 
     def application(environ: dict[str, Any], start: Any) -> Any:
