@@ -23,12 +23,18 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces ne
 MIB = 1 << 20
 
 
+def image_of(folder: Path) -> Path:
+    """An image of 96 chunks."""
+    source = folder / "source" / "i.raw"
+    source.parent.mkdir()
+    shaped.make_image(source, 96)
+    return source
+
+
 @needs_root
 @pytest.mark.slow
 def test_four_machines_take_little_longer_than_one(tmp_path: Path) -> None:
-    source = tmp_path / "source" / "i.raw"
-    source.parent.mkdir()
-    shaped.make_image(source, 96)
+    source = image_of(tmp_path)
     data, rate = 96 * shaped.PIECE, 24_000_000 / 8
     folder = tmp_path / "rack"
     folder.mkdir()
@@ -43,9 +49,7 @@ def test_four_machines_take_little_longer_than_one(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_machines_on_slow_links_hold_up_no_others(tmp_path: Path) -> None:
     """Four slow ones have all places of the controller when the others come; each chunk takes them eight seconds."""
-    source = tmp_path / "source" / "i.raw"
-    source.parent.mkdir()
-    shaped.make_image(source, 96)
+    source = image_of(tmp_path)
     with shaped.Rack(7, "24mbit", slow=4, slow_rate="500kbit") as rack:
         seconds = asyncio.run(written_beside_slow(tmp_path, source, rack, 4))
     assert seconds < 60, "alone it takes them six; where slow machines keep their places, more than a hundred"

@@ -24,7 +24,7 @@ for each in run tmp; do mount -t tmpfs tmpfs $each; done
 chmod 1777 tmp; mkdir -m 1777 run/lock
 hostname "$2"
 ip link set lo up
-mkdir -p root/walk
+mkdir -p srv/walk
 echo ready
 exec sleep infinity
 """
@@ -75,7 +75,7 @@ except TimeoutError:
 
 
 class Host:
-    """One of them; its shell's lines are typed by root in /root/walk."""
+    """One of them; its shell's lines are typed by root in /srv/walk."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
@@ -114,10 +114,10 @@ class Host:
 
     def type(self, lines: str, stdin: str = "", limit: float = 240.0) -> str:
         """What root's shell says to these lines, the first that fails ends the test. ``stdin``: what is asked for."""
-        self.write("root/walk/.lines", f"set -e\n{lines}")
+        self.write("srv/walk/.lines", f"set -e\n{lines}")
         inside = ["nsenter", "--target", self.pid, "--mount", "--uts", "--ipc", "--net", "--pid"]
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb"}
-        shell = ["setsid", "--wait", "sh", "-c", "cd /root/walk && exec bash .lines"]
+        shell = ["setsid", "--wait", "sh", "-c", "cd /srv/walk && exec bash .lines"]
         into = ["chroot", str(self._folder / "root"), *shell]
         done = subprocess.run(
             [*inside, *into], input=stdin, capture_output=True, text=True, timeout=limit, env=environment, check=False

@@ -40,7 +40,7 @@ service rabbitmq-server start
 STRANGER = """
 openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=alpha -addext subjectAltName=IP:10.0.0.1 \
   -keyout /dev/null -out other.pem 2>/dev/null
-sed s,/etc/ingot/servers.pem,/root/walk/other.pem, /etc/ingot/ingot.toml >other.toml
+sed s,/etc/ingot/servers.pem,/srv/walk/other.pem, /etc/ingot/ingot.toml >other.toml
 ! ingot db check --config other.toml 2>&1
 """
 
@@ -85,7 +85,7 @@ def place(tmp_path: Path, packages: tuple[Path, Path]) -> Iterator[tuple[Network
             if name in RANGES:
                 network.plug(host, "eth1", f"10.1.0.{number}")
             for file in packages:
-                shutil.copy(file, host.place("root/walk"))
+                shutil.copy(file, host.place("srv/walk"))
         made["alpha"].type(FRESH)
         yield network, made
 
@@ -97,7 +97,7 @@ def test_three_hosts_as_the_guide_says(place: tuple[Network, dict[str, Host]]) -
     said = walk(alpha, "On alpha: the API")
     (secret,) = re.findall(r"password of admin: (\S+)", said)
     for name, own in RANGES.items():
-        shutil.copy(alpha.place("root/walk/ingot-hosts.tar"), made[name].place("root/walk"))
+        shutil.copy(alpha.place("srv/walk/ingot-hosts.tar"), made[name].place("srv/walk"))
         walk(made[name], "On beta and gamma: the conductors", **{RANGES["beta"]: own})
     looked = walk(alpha, "On alpha: look", **{"INGOT_PASSWORD=...": f"INGOT_PASSWORD={secret}"})
     assert "answers and is at version" in looked

@@ -127,8 +127,9 @@ class _PostgreSQL(_Server):
         if len(lines) == 1:
             return [self.execute(sql, lines[0])]
         # Only rows come back of many lines, so the number of its line is in each row: of what was read or changed.
+        # The text is the store's own statement and holds no value: those are parameters.
         number = f"${len(lines[0]) + 1}::int"
-        numbered = f"SELECT q.*, {number} FROM ({sql}) q" if reads else f"{sql} RETURNING {number}"  # noqa: S608  no value
+        numbered = f"SELECT q.*, {number} FROM ({sql}) q" if reads else f"{sql} RETURNING {number}"  # noqa: S608 - as above
         statement = self._prepared.get(numbered) or self._prepare(numbered)
         told: list[list[Any]] = [[] for _ in lines]
         for row in self._run(numbered, statement.fetchmany, [(*line, at) for at, line in enumerate(lines)]):
