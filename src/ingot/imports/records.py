@@ -78,10 +78,10 @@ def keep(data: Path, kind: str, plan: plans.Plan) -> Record:
 async def take_prints(deps: Deps, record: Record) -> None:
     """Note what the nodes are like now that they are here, so that undoing leaves those that somebody changed."""
     uuids = list(record.nodes)
-    look = _Look(deps)
-    for start in range(0, len(uuids), _PART):
-        record.prints |= await deps.store.read(look.prints, uuids[start : start + _PART])
-    with contextlib.suppress(OSError):  # then undoing goes by the states alone
+    with contextlib.suppress(OSError):  # a full disk: then undoing goes by the states alone
+        look = _Look(deps)
+        for start in range(0, len(uuids), _PART):
+            record.prints |= await deps.store.read(look.prints, uuids[start : start + _PART])
         await asyncio.to_thread(_write, deps.settings.data, record)
 
 

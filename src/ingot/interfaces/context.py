@@ -39,6 +39,10 @@ class Context(msgspec.Struct):
     registry: Registry
     keep_internal: Callable[[dict[str, Any]], Awaitable[node.Node]]
 
+    def __repr__(self) -> str:
+        """Without the secrets: it may be part of a traceback."""
+        return f"{type(self).__name__}({self.node.uuid})"
+
     async def keep(self, values: dict[str, Any]) -> None:
         """Set keys of the node's driver_internal_info, JSON-able; None removes one."""
         self.node = await self.keep_internal(values)

@@ -129,3 +129,11 @@ async def test_calls_fail_when_told_to(stage: contracts.Stage, action: str, tmp_
     with pytest.raises(errors.Misbehaved, match=f"told to fail {action}"):
         await (owner.call(ctx, method, {}) if kind == "vendor" else getattr(owner, method)(ctx))
     assert stand.effects(tmp_path, stage.uuid) == []
+
+
+async def test_a_node_in_a_traceback_shows_no_secret(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        uuid = await stand.add_node(deps, driver_info={"fake_password": "marvellous"})
+        ctx = await Calls(deps, stand.kit(deps)).context(uuid)
+    assert ctx.driver_info["fake_password"] == "marvellous"
+    assert uuid in repr(ctx) and "marvellous" not in repr(ctx)

@@ -175,7 +175,7 @@ async def open_line(target: Target) -> SolLine:
         session = await login.Login(transport, peer, target).run()
         try:
             largest = await _activate(session, target)
-        except errors.IngotError:
+        except BaseException:  # one that is given up, too: the BMC has few sessions
             await session.close(PATIENCE[0])
             raise
     except refusals.Verdict as verdict:
