@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ingot.clients import fence
 from ingot.deps import Deps
 from ingot.domain import errors, runs, secrets
-from ingot.flows import attempts, child_steps, deaths, ending, flow, ramdisk_logs, undo, waits
+from ingot.flows import asked_power, attempts, child_steps, deaths, ending, flow, ramdisk_logs, undo, waits
 from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
@@ -84,6 +84,7 @@ class Runner:
             taken = found[lease]
         ctx, journal = self._open(lease, taken)
         with fence.asking(journal.check):
+            await asked_power.serve(ctx, journal)
             await self._go_on(ctx, journal)
 
     async def _inherit(self, found: dict[run_store.Lease, Taken]) -> dict[run_store.Lease, Taken]:

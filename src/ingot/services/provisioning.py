@@ -69,6 +69,7 @@ async def request_of(
         params = {**params, "rescue_password": _hashed(params["rescue_password"])}
     if event in {states.Event.DEPLOY, states.Event.REBUILD}:
         params = await _with_templates(deps, found, params)
+        suitability.check_deployment(found, params.get("deploy_steps") or [])
     params = await _with_children(deps, found, params)
     asked = {"verb": verb, "sealed": deps.sealer.seal(found.uuid, params)}
     wanted = _Request(event, asked, params.get("configdrive"), user, project)
@@ -152,6 +153,7 @@ def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> 
     goal = states.target(after, manual_clean=event == states.Event.CLEAN)
     # Locked from here on, as everybody can see; the conductor that takes the run up writes its own name.
     shown: dict[str, Any] = {"last_error": None, "target_provision_state": goal, "reservation": deps.hostname}
+    shown["target_power_state"] = None  # of a run that was given up before it changed the power
     if asked.configdrive:
         shown |= _with_configdrive(deps, found, sealed, asked.configdrive)
     if event == states.Event.INSPECT:
@@ -220,7 +222,10 @@ def _request_power(connection: Connection, deps: Deps, uuid: str, target: power.
         )
     if found.disable_power_off and target.result() == power.Power.OFF:
         raise errors.Conflict(f"Power off is disabled for node {uuid}.", hint="Clear disable_power_off first.")
-    power_runs.open_power(connection, uuid, target, timeout, deps.clock(), deps.hostname)
+    waits = states.TABLE[found.provision_state].kind in _WAITS and found.reservation is None
+    asked = (connection, uuid, target, timeout, deps.clock(), deps.hostname)
+    if not (waits and power_runs.ask_waiting(*asked)):
+        power_runs.open_power(*asked)
 
 
 def _open(

@@ -33,6 +33,7 @@ class AgentRescue(RescueInterface):
             raise errors.Invalid("The request has no rescue_password")
         await ctx.network.remove_tenant(ctx)
         await ctx.deploy.start_ramdisk(ctx)
+        await agent.await_first_call(ctx)
 
         async def open_login() -> bool:
             params: dict[str, Any] = {"rescue_password": hashed, "hashed": True}
