@@ -33,7 +33,7 @@ def _here(*accepted: str) -> list[Call]:
         puts(f"{_STATES}/power", {"target": "none"}, {"target": "power on", "timeout": 0}, {}),
         put(f"{_STATES}/power", {"target": "soft power off"}, version="1.26"),
         [put(f"{_STATES}/provision", {"target": verb}) for verb in _VERBS.split() if verb not in accepted],
-        patches(_PATH, swap("/disable_power_off", True), add("/extra/a", 1), swap("/resource_class", "z")),
+        patches(_PATH, swap("/retired", False), add("/extra/a", 1), swap("/resource_class", "z")),
         patches(_PATH, swap("/boot_interface", "fake"), swap("/parent_node", "none"), swap("/name", "a b")),
         put(f"{_PATH}/maintenance", {"reason": "r"}),
         [patch(_PATH, add("/extra/b", 1)), delete(f"{_PATH}/maintenance")],

@@ -135,6 +135,7 @@ async def _collection(
     detail: bool = False,
 ) -> wire.Answer:
     """One page of ports; ``within``: the resource whose ports they are, and its name or uuid."""
+    _check_forms(asked)
     versions.require_filters("port", asked.names(), request.version)
     names = columns.of_list("port", asked, request.version, _SHORT, detail=detail)
     page = asked.page(_SORTABLE)
@@ -156,11 +157,19 @@ async def _collection(
     return wire.ok(paging.add_next(body, path, page, uuids, more))
 
 
+def _check_forms(asked: query.Query) -> None:
+    """Refuse what names nothing, before anything that the arguments mean."""
+    for what in ("node", "portgroup"):
+        if ident := asked.text(what):
+            query.named(what, ident)
+    asked.uuid("node_uuid")
+    if (address := asked.text("address")) is not None:
+        drafts.check_address(address)
+
+
 def _where(asked: query.Query, of_node: str | None, group: str | None) -> dict[str, Any]:
     """What ports are listed; a path that leads through a node or group names that one, whatever the query does."""
     address = asked.text("address")
-    if address is not None:
-        address = drafts.check_address(address)
     shards, groups = asked.words("shard"), asked.words("conductor_groups")
     given = [name for name, value in (("node", of_node), ("portgroup", group), ("shard", shards)) if value]
     if len(given) > 1:
@@ -176,7 +185,7 @@ def _where(asked: query.Query, of_node: str | None, group: str | None) -> dict[s
         "conductor_group": groups or None,
         "description_contains": asked.text("description_contains"),
     }
-    return where if address is None else {**where, "address": address}
+    return where if address is None else {**where, "address": drafts.check_address(address)}
 
 
 def _list(connection: Connection, page: Page, of_node: str | None, where: dict[str, Any]) -> list[node.Port]:
