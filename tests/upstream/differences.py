@@ -148,7 +148,7 @@ INTENDED: tuple[Intended, ...] = (
         "A link to the next page can be followed: it does not name an argument that begins with 1.8.",
     ),
     Intended(
-        r"^GET /v1/(chassis|nodes)/\S+/(nodes|ports)\?limit",
+        r"^GET /v1/(chassis|nodes|portgroups)/\S+/(nodes|ports|portgroups)(/detail)?\?limit",
         r"\.next$",
         "The next page of a part's list is of that part.",
     ),
@@ -231,6 +231,7 @@ INTENDED: tuple[Intended, ...] = (
         r"^\w+ ", r"\.(power_state|boot_mode|secure_boot)$", "The fake machine is in a known state from the beginning."
     ),
     Intended(r"/v1/nodes/", r"^body\.properties\.", "Inspection of the fake machine finds something."),
+    Intended(r"/v1/nodes/", r"driver_info\.image_url$", "A URL shows no credentials, wherever it stands."),
     Intended(r"/states/console ", r"\.console_info\.", "The fake console has an address, and can be opened."),
     Intended(r"/v1/nodes/", r"\.image_type$", "What kind of image it is is found out anew each time."),
     # lists of steps

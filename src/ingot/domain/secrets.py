@@ -24,6 +24,7 @@ _WORDS = (
     "priv_key",
     "credential",
     # The last ones as upstream's masking has them, so that nothing it masks in a driver_info is shown here.
+    "configdrive",
     *("adminpass", "admin_pass", "new_pass", "sys_pswd", "encrypted_key", "sslkey", "fernetkey"),
     *("cephclusterfsid", "octaviaheartbeatkey", "rabbitcookie", "cephmanilaclientkey", "pacemakerremoteauthkey"),
     *("designaterndckey", "cephadminkey", "heatauthencryptionkey", "cephclientkey", "barbicansimplecryptokek"),
@@ -39,7 +40,7 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 """A secret with its name within a text, in the forms that upstream masks: ``password=x``, ``"token": "x"``."""
-_INSTANCE = frozenset({"configdrive", "image_url", "image_pull_secret"})
+_INSTANCE = frozenset({"image_url", "image_pull_secret"})
 
 
 class Secret(str):

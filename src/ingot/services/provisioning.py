@@ -198,14 +198,15 @@ def _check(found: node.Node, event: states.Event) -> None:
 
 
 def _steer(connection: Connection, deps: Deps, found: node.Node, asked: _Request) -> None:
-    """Abort or release the open run."""
+    """Abort or release the open run; the node shows a lock until a conductor has seen to it."""
     after = states.transition(found.provision_state, asked.event)
     if asked.event == states.Event.UNHOLD:
-        nodes.move(connection, found.uuid, found.provision_state, after)
+        nodes.move(connection, found.uuid, found.provision_state, after, reservation=deps.hostname)
         done = run_store.release_hold(connection, found.uuid, deps.clock())
         _tell(connection, found, asked)
     else:
         who = f" by {asked.user}" if asked.user else ""
+        nodes.change(connection, found.uuid, reservation=deps.hostname)
         done = run_store.request_abort(connection, found.uuid, f"Aborted on request{who}", deps.clock())
     if not done:
         verb = asked.params["verb"]

@@ -58,7 +58,6 @@ CALLS: list[Call] = flat(
         {"pxe_enabled": (19, True), "physical_network": (34, "net"), "name": (88, "eth0"), "vendor": (100, "acme")},
     ),
     _twice("/v1/ports", {"node_uuid": _N}, {"is_smartnic": (53, False)}),
-    _twice("/v1/ports", {"node_uuid": uuid(1, 99), "address": "none"}, {"is_smartnic": (53, False)}),
     _twice("/v1/portgroups", {"node_uuid": _N}, {"mode": (26, "802.3ad"), "properties": (26, {"a": 1})}),
     _twice("/v1/portgroups", {}, {"mode": (26, "802.3ad")}),
     # filters that exclude one another
@@ -87,7 +86,7 @@ CALLS: list[Call] = flat(
     get("/v1/drivers/none?fields=name").at(76),
     get("/v1/drivers?type=classic&fields=default_firmware_interface").around(86),
     # a parent that cannot be one, and a name, while the node is on its way and at rest
-    patches(f"/v1/nodes/{_N}", swap("/parent_node", "none"), swap("/parent_node", "two"), add("/parent_node", _N)),
+    patches(f"/v1/nodes/{_N}", swap("/parent_node", "none"), add("/parent_node", uuid(1, 99))),
     put(f"/v1/nodes/{_N}/states/provision", {"target": "manage"}, until=_N),
     patch(f"/v1/nodes/{_N}", swap("/inspect_interface", "agent")),
     put(f"/v1/nodes/{_N}/states/provision", {"target": "inspect"}, until=_N),

@@ -29,7 +29,7 @@ _SECRETS: dict[str, Any] = {
     "adminPass": "word",
     "configdrive": "word",
     "kernel_append_params": "quiet inst.vncpassword=word console=ttyS0",
-    "written": '{"password": "word", "a": 1}',
+    "written": '{"a": 1, "password": "word"}',
     "below": {"auth_token": "word", "a": 1},
     "rabbitcookie": "word",
     "swifthashsuffix": "word",
@@ -67,7 +67,8 @@ def _asked() -> list[Call]:
         [_verb("active", deploy_steps=[{**core, "priority": 50}]), state],
         [_verb("active"), state],
         patch(_NODE, add("/instance_info/traits", ["CUSTOM_A"])),
-        [_verb("rebuild"), state, patch(_NODE, remove("/instance_info/traits"))],
+        [put(f"{_NODE}/states/provision", {"target": "rebuild"}, until=_N, crash=400), state],
+        [patch(_NODE, remove("/instance_info/traits"))],
         [_verb("rebuild", deploy_steps=[{**core, "priority": 1}]), state, _verb("deleted"), state],
     )
 

@@ -9,6 +9,7 @@ _PATH = f"/v1/nodes/{_N}"
 _STATES = f"{_PATH}/states"
 _VERBS = "active rebuild deleted manage provide inspect adopt rescue unrescue unhold clean service abort"
 _POWER = ("power on", "rebooting", "soft rebooting", "soft power off", "power off")
+_ERASE = [{"interface": "deploy", "step": "erase_devices_metadata"}]
 _SHOWN = "provision_state,target_provision_state,target_power_state,reservation,maintenance,fault,owner"
 
 
@@ -47,8 +48,9 @@ def _here(*accepted: str) -> list[Call]:
 def _cleaning() -> list[Call]:
     """From manageable and back."""
     return flat(
-        [_verb("clean", clean_steps=_step("wait")), *_here("abort"), _verb("abort"), *_look(), _verb("manage")],
-        delete(f"{_PATH}/maintenance"),
+        patch(_PATH, swap("/deploy_interface", "direct")),
+        [_verb("clean", clean_steps=_ERASE), *_here("abort"), _verb("abort"), *_look(), _verb("manage")],
+        [delete(f"{_PATH}/maintenance"), patch(_PATH, swap("/deploy_interface", "fake"))],
         [_verb("clean", clean_steps=_step("hold")), *_here("abort", "unhold"), _verb("abort"), *_look()],
         [_verb("manage"), delete(f"{_PATH}/maintenance"), *_look()],
     )
@@ -56,10 +58,9 @@ def _cleaning() -> list[Call]:
 
 def _deploying() -> list[Call]:
     """From available and back."""
-    leaving = [_verb("abort"), *_look(), _verb("deleted"), *_look()]
     return flat(
-        [_verb("active", deploy_steps=_step("wait", priority=50)), *_here("abort", "deleted"), *leaving],
-        [_verb("active", deploy_steps=_step("hold", priority=50)), *_here("abort", "unhold"), *leaving],
+        [_verb("active", deploy_steps=_step("hold", priority=50)), *_here("abort", "unhold")],
+        [_verb("abort"), *_look(), _verb("deleted"), *_look()],
     )
 
 
@@ -67,8 +68,11 @@ def _serving() -> list[Call]:
     """From active and back."""
     steps = ("abort", "deleted", "rescue", "service")
     return flat(
-        [_verb("service", service_steps=_step("wait")), *_here(*steps), _verb("abort"), *_look()],
-        [_verb("abort"), *_look()],
+        [put(f"{_PATH}/maintenance", {}), patch(_PATH, swap("/deploy_interface", "direct"))],
+        delete(f"{_PATH}/maintenance"),
+        [_verb("service", service_steps=_ERASE), *_here(*steps), _verb("abort"), *_look(), _verb("abort"), *_look()],
+        [put(f"{_PATH}/maintenance", {}), patch(_PATH, swap("/deploy_interface", "fake"))],
+        delete(f"{_PATH}/maintenance"),
         [_verb("service", service_steps=_step("hold")), *_here(*steps, "unhold"), _verb("abort"), *_look()],
         [_verb("abort"), *_look()],
         # What boots nothing cannot rescue: "rescue wait" itself is walked in tests/flows/test_power_in_waits.py.

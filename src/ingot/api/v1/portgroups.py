@@ -144,15 +144,19 @@ def _chosen(asked: query.Query, version: int) -> tuple[str, ...] | None:
 
 
 def _where(asked: query.Query, of_node: str | None) -> dict[str, Any]:
+    address = asked.text("address")
+    if address is not None:
+        address = drafts.check_address(address)
+    if ident := asked.text("node"):
+        query.named("node", ident)
     given = [name for name in ("address", "shard", "conductor_groups") if asked.text(name)]
     given += ["node"] if of_node or asked.text("node") else []
     if len(given) > 1:
         raise errors.Invalid(
             "Filtering by node, address, or shard simultaneously is not supported.", hint=f"Give one of {given}."
         )
-    address = asked.text("address")
     return {
-        "address": None if address is None else drafts.check_address(address),
+        "address": address,
         "shard": asked.words("shard") or None,
         "conductor_group": asked.words("conductor_groups") or None,
     }
