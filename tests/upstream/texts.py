@@ -113,7 +113,7 @@ WORDED: tuple[Worded, ...] = (
     ),
     Worded(
         r"Failed to validate deploy .* Validation of deploy steps from",
-        r"Failed to validate deploy .* Validation of deploy steps failed: deploy step deploy on interface deploy is a core",
+        r"Failed to validate deploy .* Validation of deploy steps failed: deploy step deploy on interface deploy is",
         "Templates and the request are told in one sentence, with a blank before its second half.",
     ),
     # single ones

@@ -1,4 +1,7 @@
-"""All states in which a node waits, for its ramdisk or for an operator: power, verbs, changes, and the way out."""
+"""Power, verbs and changes while a node waits for a ramdisk, in inspection and in cleaning, and the way out.
+
+The other states in which nodes wait need a machine that boots: tests/flows/test_power_in_waits.py goes through them.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,6 @@ _SHOWN = "provision_state,target_provision_state,target_power_state,reservation,
 
 def _verb(verb: str, **more: object) -> Call:
     return put(f"{_STATES}/provision", {"target": verb, **more}, until=_N)
-
-
-def _step(name: str, **more: object) -> list[dict[str, object]]:
-    return [{"interface": "deploy", "step": name, "args": {}, **more}]
 
 
 def _look() -> list[Call]:
@@ -45,51 +44,16 @@ def _here(*accepted: str) -> list[Call]:
     )
 
 
-def _cleaning() -> list[Call]:
-    """From manageable and back."""
-    return flat(
-        patch(_PATH, swap("/deploy_interface", "direct")),
-        [_verb("clean", clean_steps=_ERASE), *_here("abort"), _verb("abort"), *_look(), _verb("manage")],
-        [delete(f"{_PATH}/maintenance"), patch(_PATH, swap("/deploy_interface", "fake"))],
-        [_verb("clean", clean_steps=_step("hold")), *_here("abort", "unhold"), _verb("abort"), *_look()],
-        [_verb("manage"), delete(f"{_PATH}/maintenance"), *_look()],
-    )
-
-
-def _deploying() -> list[Call]:
-    """From available and back."""
-    return flat(
-        [_verb("active", deploy_steps=_step("hold", priority=50)), *_here("abort", "unhold")],
-        [_verb("abort"), *_look(), _verb("deleted"), *_look()],
-    )
-
-
-def _serving() -> list[Call]:
-    """From active and back."""
-    steps = ("abort", "deleted", "rescue", "service")
-    return flat(
-        [put(f"{_PATH}/maintenance", {}), patch(_PATH, swap("/deploy_interface", "direct"))],
-        delete(f"{_PATH}/maintenance"),
-        [_verb("service", service_steps=_ERASE), *_here(*steps), _verb("abort"), *_look(), _verb("abort"), *_look()],
-        [put(f"{_PATH}/maintenance", {}), patch(_PATH, swap("/deploy_interface", "fake"))],
-        delete(f"{_PATH}/maintenance"),
-        [_verb("service", service_steps=_step("hold")), *_here(*steps, "unhold"), _verb("abort"), *_look()],
-        [_verb("abort"), *_look()],
-        # What boots nothing cannot rescue: "rescue wait" itself is walked in tests/flows/test_power_in_waits.py.
-        [_verb("rescue", rescue_password="x"), *_look(), _verb("deleted"), *_look()],
-    )
-
-
 CALLS: list[Call] = flat(
     post("/v1/nodes", {"uuid": _N, "driver": "fake-hardware", "raid_interface": "fake", "automated_clean": False}),
     patches(_PATH, swap("/rescue_interface", "agent"), swap("/inspect_interface", "agent")),
     post("/v1/ports", {"uuid": _PORT, "node_uuid": _N, "address": "52:54:00:00:00:01"}),
     _verb("manage"),
     [_verb("inspect"), *_here("abort"), _verb("abort"), *_look(), _verb("manage"), *_look()],
-    _cleaning(),
-    [_verb("provide"), *_look()],
-    _deploying(),
-    [_verb("active"), *_look()],
-    _serving(),
-    patch(_PATH, remove("/extra")),
+    patch(_PATH, swap("/deploy_interface", "direct")),
+    [_verb("clean", clean_steps=_ERASE), *_here("abort"), _verb("abort"), *_look(), _verb("manage"), *_look()],
+    [delete(f"{_PATH}/maintenance"), patch(_PATH, swap("/deploy_interface", "fake"))],
+    # What boots nothing cannot rescue.
+    [_verb("provide"), _verb("active"), *_look(), _verb("rescue", rescue_password="x"), *_look()],
+    [_verb("deleted"), *_look()],
 )
