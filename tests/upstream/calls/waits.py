@@ -5,7 +5,7 @@ The other states in which nodes wait need a machine that boots: tests/flows/test
 
 from __future__ import annotations
 
-from upstream.call import Call, add, delete, flat, get, patch, patches, post, put, puts, remove, swap, uuid
+from upstream.call import Call, add, delete, flat, get, patch, patches, post, put, puts, swap, uuid
 
 _N, _PORT = uuid(1, 1), uuid(3, 1)
 _PATH = f"/v1/nodes/{_N}"
