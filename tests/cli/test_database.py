@@ -12,7 +12,9 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from cli import program
 from cli.program import Run, environment, ingot_argv
+from ingot.cli.client import Client
 
 
 @pytest.fixture
@@ -58,6 +60,29 @@ def test_backup_is_whole_while_somebody_writes(run: Run, data: Path, tmp_path: P
     with closing(sqlite3.connect(target)) as copy:
         assert copy.execute("SELECT name FROM users").fetchall() == [("ann",)]
     assert run("db", "backup", str(target), "--data-dir", str(data)).exit_code == 1
+
+
+def test_the_database_is_upgraded_checked_and_backed_up_while_the_service_works(run: Run, tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    copy.mkdir()
+    where = ("--data-dir", str(data))
+    with program.serving(data, "--noauth", "--set", "drivers=fake-hardware") as url:
+        client = Client(url, timeout=20)
+        uuids = {client.call("POST", "/v1/nodes", {"driver": "fake-hardware"})["uuid"] for _ in range(30)}
+        for uuid in uuids:
+            client.call("PUT", f"/v1/nodes/{uuid}/states/provision", {"target": "manage"})
+        for words in (("upgrade",), ("check",), ("backup", str(copy / "ingot.db"))):
+            result = run("db", *words, *where)
+            assert result.exit_code == 0, result.output
+
+        def verified() -> bool:
+            return {one["provision_state"] for one in client.get("/v1/nodes")["nodes"]} == {"manageable"}
+
+        program.wait_for(verified, 30)
+    assert run("db", "check", "--data-dir", str(copy)).exit_code == 0
+    with closing(sqlite3.connect(copy / "ingot.db")) as connection:
+        assert {row[0] for row in connection.execute("SELECT uuid FROM nodes")} == uuids
+    assert "Traceback" not in (data / "serve.log").read_text()
 
 
 def test_a_user_is_stored_as_a_hash(run: Run, data: Path) -> None:
