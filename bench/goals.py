@@ -38,7 +38,7 @@ def _asked(request: str, connections: int) -> dict[str, object]:
     return {"nodes": 1000, "request": request, "connections": connections}
 
 
-_SICK = {"": "every 9 s"}
+_SICK: dict[str, object] = {"": "every 9 s"}
 _BMC, _FLEET, _START = "reading-bmcs", "a-fleet", "a-start"
 _API, _RACK = "an-api-request", "an-image-for-a-rack"
 GOALS = (

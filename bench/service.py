@@ -178,9 +178,10 @@ def with_nodes(nodes: int) -> Start:
 def make_nodes(port: int, count: int) -> None:
     """Make nodes of pretended hardware, n0 and on."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
+    heads = {"X-OpenStack-Ironic-API-Version": "1.95", "Content-Type": "application/json"}
     for number in range(count):
         body = json.dumps({"driver": "fake-hardware", "name": f"n{number}"})
-        connection.request("POST", "/v1/nodes", body, {"X-OpenStack-Ironic-API-Version": "1.95"})
+        connection.request("POST", "/v1/nodes", body, heads)
         answer = connection.getresponse()
         answer.read()
         if answer.status != 201:
