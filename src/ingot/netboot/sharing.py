@@ -23,7 +23,7 @@ _OWN_PLACES = 6
 """Chunks of one image that the controller sends: few, so that the first is soon there to be handed on, but one or two
 more than keep its link full, for a place is free only when the next question says so."""
 _GIVER_PLACES = 6
-"""Chunks that a machine is to hand on, those included that wait for a worker or are there and not told yet: few, or newer
+"""Chunks that a machine is to hand on, with those that wait for a worker or are there and not told yet: few, or newer
 holders idle; more for who wants more at once. With fewer than the controller has, its chunks come faster than go on."""
 _MOST_WANTED = 32
 _QUESTIONS = 150
