@@ -82,7 +82,8 @@ def main() -> None:
         rows += compare(wanted.lists, LISTS, wanted, alone=True)
     one = next(each for each in rows if each["connections"] == 8)
     better = f", {one['ratio']['CPU']:g} times less than upstream" if "ratio" in one else ""
-    taking.tell(f"{one['request']}: {one['ingot']['CPU, ms']:g} ms of CPU{better}", rows=rows)
+    curves = {"x": "nodes", "y": ["CPU, ms"], "where": {"connections": 8}}
+    taking.tell(f"{one['request']}: {one['ingot']['CPU, ms']:g} ms of CPU{better}", rows=rows, curves=curves)
 
 
 def compare(nodes: int, kinds: list[Kind], wanted: argparse.Namespace, *, alone: bool) -> list[dict[str, Any]]:

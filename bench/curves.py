@@ -77,7 +77,7 @@ def _drawings(one: dict[str, Any]) -> list[tuple[str, list[Line]]]:
     found: list[tuple[str, list[Line]]] = []
     for column in wanted.get("y", []):
         lines: dict[str, list[tuple[float, float]]] = {}
-        for row in one["rows"]:
+        for row in [row for row in one["rows"] if wanted.get("where", {}).items() <= row.items()]:
             kind = ", ".join(str(value) for value in row.values() if isinstance(value, str))
             for whose, value in _values(row, column).items():
                 if value > 0:
