@@ -70,4 +70,4 @@ async def test_a_storm_of_runs_does_not_fill_the_way_to_the_database(tmp_path: P
             while (await stand.get_node(deps, uuids[-1])).provision_state != states.State.ACTIVE:
                 most = max(most, deps.store.waiting())
                 await asyncio.sleep(0.002)
-        assert FEW < most <= BATCH + 16
+        assert FEW < most < 3 * BATCH, "one batch that waits, and one that was taken up meanwhile"
