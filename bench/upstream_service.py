@@ -16,7 +16,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import service
@@ -103,6 +103,8 @@ def running(chosen: str, port: int) -> Generator[int]:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+            with suppress(ProcessLookupError):  # it leads a group, in which its workers are
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
