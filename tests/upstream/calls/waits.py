@@ -53,7 +53,4 @@ CALLS: list[Call] = flat(
     patch(_PATH, swap("/deploy_interface", "direct")),
     [_verb("clean", clean_steps=_ERASE), *_here("abort"), _verb("abort"), *_look(), _verb("manage"), *_look()],
     [delete(f"{_PATH}/maintenance"), patch(_PATH, swap("/deploy_interface", "fake"))],
-    # What boots nothing cannot rescue.
-    [_verb("provide"), _verb("active"), *_look(), _verb("rescue", rescue_password="x"), *_look()],
-    [_verb("deleted"), *_look()],
 )
