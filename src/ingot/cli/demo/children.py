@@ -60,8 +60,10 @@ async def end(process: asyncio.subprocess.Process, grace: float = GRACE) -> None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await process.wait()
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    # Once it is gone its number may be a stranger's, but not as long as anybody is left in its group.
+    if process.returncode is None or not Path(f"/proc/{process.pid}").exists():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DRAIN):
