@@ -6,8 +6,8 @@ Starts the service on loopback with an empty data folder, and once with N availa
 database, whose power it asks for every minute. Memory is the proportional set size of the process; idle CPU is its own
 processor time over the idle seconds, with nodes over two minutes after the first look at all of them. Installed are the
 Python packages that the service needs, itself among them, without compiled caches and system packages; the largest are
-named. Upstream's service, with SQLite too, is started once on a database that is there, without nodes. --alone leaves it
-out.
+named. Upstream's service, with SQLite too, is started once on a database that is there, without nodes; --alone leaves
+it out.
 """
 
 from __future__ import annotations
