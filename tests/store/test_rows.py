@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
 from ingot.domain import errors, ids, node, runs, states
 from ingot.store import chassis, conductors, history, journals, nodes, ports, retention, seal, users
@@ -240,15 +242,40 @@ async def test_history_keeps_the_newest_lines(store: Store) -> None:
     made, other = await add(store), await add(store)
     await store.run(history.add, other.uuid, "other")
     assert await store.read(history.find_newest, made.uuid) is None
-    for number in range(history.KEEP + 5):
+    for number in range(retention.KEEP_LINES + 5):
         await store.run(history.add, made.uuid, f"{number}", user="ada")
+    await store.run(retention.drop_lines, made.uuid)
     lines = await store.read(history.list_page, made.uuid, Page())
-    assert [line.event for line in lines] == [f"{number}" for number in range(5, history.KEEP + 5)]
-    assert await store.read(history.find_newest, made.uuid) == f"{history.KEEP + 4}"
+    assert [line.event for line in lines] == [f"{number}" for number in range(5, retention.KEEP_LINES + 5)]
+    assert await store.read(history.find_newest, made.uuid) == f"{retention.KEEP_LINES + 4}"
     assert await store.read(history.get, made.uuid, lines[0].uuid) == lines[0]
     with pytest.raises(errors.NotFound):
         await store.read(history.get, other.uuid, lines[0].uuid)
     assert len(await store.read(history.list_page, other.uuid, Page())) == 1
+
+
+async def test_whoever_adds_to_a_history_looks_for_what_is_too_old_now_and_then(store: Store) -> None:
+    made = await add(store)
+
+    def fill(connection: Connection) -> None:
+        for number in range(retention.KEEP_LINES + 400):  # that nobody of 400 looks happens once in 10 ** 11 times
+            history.add(connection, made.uuid, f"{number}")
+
+    await store.run(fill)
+    assert len(await store.read(history.list_page, made.uuid, Page())) < retention.KEEP_LINES + 400
+
+
+async def test_a_node_is_read_again_where_it_changed(store: Store) -> None:
+    made = await store.run(nodes.create, node.Node(uuid=ids.new(), driver="d"), "v1:x")
+    known = await store.read(nodes.get, made.uuid)
+    found, sealed = await store.read(nodes.get_again, known)
+    assert found is known
+    assert sealed == "v1:x"
+    await store.run(nodes.change, made.uuid, owner="a")
+    assert await store.read(nodes.get_again, known) == (await store.read(nodes.get, made.uuid), "v1:x")
+    await store.run(nodes.destroy, made.uuid)
+    with pytest.raises(errors.NotFound):
+        await store.read(nodes.get_again, known)
 
 
 async def test_a_node_is_changed_only_as_it_is_known(store: Store) -> None:
@@ -348,6 +375,7 @@ async def test_of_a_nodes_runs_the_newest_are_kept(store: Store) -> None:
     kept = make_run(other)
     await store.run(run_store.open_run, kept)
     made = [make_run(owner, started=float(number)) for number in range(retention.KEEP_RUNS + 2)]
+    made[-1] = msgspec.structs.replace(made[-1], id=f"0{made[-1].id[1:]}")  # one that looks for those that are too old
     for run in made:
         await store.run(run_store.open_run, run)
         leases = await store.run(claim_store.claim, "host/1", 10.0, 1e6, 9)
