@@ -42,8 +42,9 @@ async def heard(line: sol.SolLine, end: bytes) -> bytes:
     return found
 
 
-@pytest.mark.parametrize("suite", [3, 17])
+@pytest.mark.parametrize("suite", [1, 2, 3, 12, 17])
 async def test_bytes_go_both_ways_whole_and_in_order(fleet: Any, suite: int) -> None:
+    bmc(fleet).suites = frozenset({suite, 17})
     line = await opened(fleet, cipher_suite=suite)
     said = bytes(range(256)) * 40 + b"end"
     async with asyncio.TaskGroup() as group:
@@ -79,6 +80,17 @@ async def test_a_second_line_takes_over_and_the_first_is_told(fleet: Any) -> Non
     await second.write(b"still here")
     assert await heard(second, b"here") == b"still here"
     await second.close()
+
+
+async def test_who_only_listens_leaves_the_line_to_who_has_it(fleet: Any) -> None:
+    first = await opened(fleet)
+    with pytest.raises(errors.NotSupported, match="its serial console is held by another session"):
+        await sol.open_line(target(fleet), take=False)
+    await first.write(b"mine still")
+    assert await heard(first, b"still") == b"mine still"
+    await first.close()
+    listener = await sol.open_line(target(fleet), take=False)
+    await listener.close()
 
 
 async def test_a_break_and_the_pool_beside_it(fleet: Any) -> None:
