@@ -181,10 +181,8 @@ class Runner:
                 return False
             case str() as why:
                 await journal.mark(position.next, runs.Mark.FAILED, f"{planned.title()}: {why}")
-            case None if _may_be_entered_again(definition, ctx, planned):
-                journal.mark_later(position.next, runs.Mark.SUCCEEDED)
             case None:
-                await journal.mark(position.next, runs.Mark.SUCCEEDED)
+                journal.mark_later(position.next, runs.Mark.SUCCEEDED)
         return True
 
     async def _work(

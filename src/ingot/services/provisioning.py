@@ -73,7 +73,7 @@ async def request_of(
     params = await _with_children(deps, found, params)
     asked = {"verb": verb, "sealed": deps.sealer.seal(found.uuid, params)}
     wanted = _Request(event, asked, params.get("configdrive"), user, project)
-    await deps.store.run_of(found.uuid, _request, deps, found.uuid, wanted)
+    await deps.store.run_of(found.uuid, _request, deps, found, wanted)
     deps.bus.ring(found.uuid)
 
 
@@ -127,9 +127,9 @@ def _hashed(password: str) -> str:
     return shadow.sha512_crypt(password, salt)
 
 
-def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> None:
-    found, sealed, _ = nodes.get_sealed(connection, uuid)
-    event = asked.event
+def _request(connection: Connection, deps: Deps, seen: node.Node, asked: _Request) -> None:
+    found, sealed = nodes.get_again(connection, seen)
+    uuid, event = seen.uuid, asked.event
     _check(found, event)
     if event == states.Event.ABORT and found.provision_state == states.State.SERVICE_FAILED:
         event = states.Event.SERVICE  # the instance has to be booted: work, so a run, in the state of work
