@@ -3,7 +3,8 @@
 Run: ./ingot bench api [--nodes N ...] [--rounds N] [--seconds S] [--alone] [--lists N]     Speaks only the wire, to
 services on loopback with SQLite and no authentication, both up all the time and measured in turns. CPU is that of the
 service's own processes (user and system) per request; the clients are in another process (bench/load.py). The table
-has medians of the rounds. --alone leaves upstream out; --lists 100000 measures our lists with so many nodes.
+has medians of the rounds. --alone leaves upstream out; --lists 100000 measures our lists with so many nodes. Upstream's
+nodes but the first are rows put into its database.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ class Kind(NamedTuple):
 
 
 class Service(NamedTuple):
-    """One service under load."""
+    """One service under load, its data in ``folder``."""
 
     name: str
+    folder: Path
     pid: int
     port: int
 
@@ -80,16 +82,18 @@ def main() -> None:
         rows += compare(wanted.lists, LISTS, wanted, alone=True)
     one = next(each for each in rows if each["connections"] == 8)
     better = f", {one['ratio']['CPU']:g} times less than upstream" if "ratio" in one else ""
-    taking.tell(f"{one['request']}: {one['ingot']['CPU, ms']:g} ms of CPU{better}", rows=rows)
+    curves = {"x": "nodes", "y": ["CPU, ms"], "where": {"connections": 8}}
+    taking.tell(f"{one['request']}: {one['ingot']['CPU, ms']:g} ms of CPU{better}", rows=rows, curves=curves)
 
 
 def compare(nodes: int, kinds: list[Kind], wanted: argparse.Namespace, *, alone: bool) -> list[dict[str, Any]]:
     """One row for each kind and number of connections: the figures of each service and upstream's over ours."""
     with ExitStack() as stack:
         places = [("ingot", service.served)] + ([] if alone else [("upstream", upstream_service.served)])
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in places]
         services = [
-            Service(name, *stack.enter_context(served(Path(stack.enter_context(tempfile.TemporaryDirectory())))))
-            for name, served in places
+            Service(name, folder, *stack.enter_context(served(folder)))
+            for (name, served), folder in zip(places, folders, strict=True)
         ]
         fresh = itertools.count()
         for each in services:
@@ -108,9 +112,11 @@ def compare(nodes: int, kinds: list[Kind], wanted: argparse.Namespace, *, alone:
 
 
 def fill(target: Service, nodes: int) -> None:
-    """Make the nodes n0, n1, ... over eight connections."""
+    """Make the nodes n0, n1, ... over eight connections; of upstream's the first, and the others in its database."""
     kind = Kind("fill", "POST", "/v1/nodes", {**NODE, "name": "n{number}"})
-    run(target, {**plan(kind, 8, 7200.0, 0, nodes), "most": nodes})
+    run(target, {**plan(kind, 8, 7200.0, 0, nodes), "most": nodes if target.name == "ingot" else 1})
+    if target.name != "ingot":
+        upstream_service.multiply(target.folder, nodes)
 
 
 def plan(kind: Kind, connections: int, seconds: float, first: int, nodes: int) -> dict[str, Any]:

@@ -20,6 +20,8 @@ _SCALED = "power sync's list by as many times"
 INTERVAL = 60.0
 """Of power sync, as delivered."""
 CONDUCTORS = 4
+_SIDE_BY_SIDE = "2026-11-22 06:50 UTC"
+"""Since when units of different nodes share messages to a server (docs/decisions/0032)."""
 
 
 class Constants(NamedTuple):
@@ -31,6 +33,7 @@ class Constants(NamedTuple):
     conductor: float
     database: float
     api: float
+    both: float
     memory: float
     idle: float
     per_session: float
@@ -81,6 +84,7 @@ def _constants() -> Constants:
         conductor=spent["conductors"],
         database=spent["database"],
         api=spent["api"],
+        both=len(phases) * _result("database_fleet")["rows"][0]["postgresql, ms"],
         memory=_at_rest("memory after start"),
         idle=_at_rest("idle CPU,", "idle CPU over"),
         per_session=_growth(redfish) * 1024,
@@ -107,21 +111,24 @@ def _fewest() -> list[dict[str, Any]]:
 
 
 def _constant_rows(found: Constants) -> Iterator[str]:
-    sync = "`power_sync.json` less the read"
-    yield _row("a power read by IPMI, session kept", f"{found.ipmi:.3f} ms", "conductor", "`bmc_reads.json`")
-    yield _row(
-        "a power read by Redfish over TLS, session kept", f"{found.redfish:.3f} ms", "conductor", "`bmc_reads.json`"
-    )
-    yield _row("what the service does around each read", f"{found.around:.3f} ms", "conductor", sync)
-    yield _row(
-        "a deployment and its release with cleaning", f"{found.conductor:.1f} ms", "conductor", "`scale_out.json`"
-    )
-    yield _row("the same", f"{found.database:.1f} ms", "database (PostgreSQL)", "`scale_out.json`")
-    yield _row("the same, asked for and looked at", f"{found.api:.1f} ms", "API process", "`scale_out.json`")
-    yield _row("a session with a BMC, TLS", f"{found.per_session:.0f} KiB", "conductor's memory", "`bmc_reads.json`")
-    yield _row(
-        "a process at rest", f"{found.memory:.0f} MiB, {found.idle:.1f} % of a core", "its host", "`service.json`"
-    )
+    reads, orders = _taken("bmc_reads"), _taken("scale_out")
+    yield _row("a power read by IPMI, session kept", f"{found.ipmi:.3f} ms", "conductor", reads)
+    yield _row("a power read by Redfish over TLS, session kept", f"{found.redfish:.3f} ms", "conductor", reads)
+    around = f"{_taken('power_sync')}, less the read"
+    yield _row("what the service does around each read", f"{found.around:.3f} ms", "conductor", around)
+    yield _row("a deployment and its release with cleaning", f"{found.conductor:.1f} ms", "conductor", orders)
+    yield _row("the same", f"{found.database:.1f} ms", "database (PostgreSQL)", orders)
+    yield _row("the same, asked for and looked at", f"{found.api:.1f} ms", "API process", orders)
+    both = "API and conductor in one process that has a core"
+    yield _row("the same", f"{found.both:.1f} ms", both, _taken("database_fleet"))
+    yield _row("a session with a BMC, TLS", f"{found.per_session:.0f} KiB", "conductor's memory", reads)
+    rest = f"{found.memory:.0f} MiB, {found.idle:.1f} % of a core"
+    yield _row("a process at rest", rest, "its host", _taken("service"))
+
+
+def _taken(name: str) -> str:
+    """A result's file, and when it was taken."""
+    return f"`{name}.json`, {_result(name)['when']}"
 
 
 def _model_rows(found: Constants) -> Iterator[str]:
@@ -220,6 +227,13 @@ def _unshown() -> Iterator[str]:
             yield f"- A database with {size:,} machines: the nearest measured size stands in for it ({_SCALED})."
     most = max(row["conductors"] for row in _result("scale_out")["rows"])
     yield f"- More than {most} conductors, conductors on hosts of their own, a network between them and the database."
+    old = [name for name in ("scale_out", "records") if _result(name)["when"] < _SIDE_BY_SIDE]
+    if old:
+        yield (
+            f"- {' and '.join(f'`{name}.json`' for name in old)} after units of different nodes had come to share "
+            "messages to the server ([decision 32](../decisions/0032-units-side-by-side.md)): what they say of an "
+            "order bounds its cost from above."
+        )
     load = max(_load(name) for name in ("scale_out", "records", "bmc_reads", "power_sync"))
     if load > 4:
         yield (
@@ -249,7 +263,8 @@ the constants as well as what follows from them; a test compares.
 |---|---|---|---|
 {constants}
 
-Deployments are of pretended hardware. What a real BMC and agent are told comes on top, 0.1 to 0.5 ms a message.
+The model below takes the dearer figures of an order, those of conductors that had a part of a core each. Deployments
+are of pretended hardware. What a real BMC and agent are told comes on top, 0.1 to 0.5 ms a message.
 
 ## What adds up
 

@@ -13,6 +13,8 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import goals
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs/explanation/performance.md"
 PICTURES = PAGE.parent / "curves"
@@ -28,6 +30,12 @@ measures again. Figures beside upstream's are of Ironic 39.0.0 in the same run o
 
 | bench | last result | when | load | command |
 |---|---|---|---|---|
+"""
+AIMS = """
+## Goals
+
+On two cores, with SQLite and one process; the figures are those of the results above.
+
 """
 GROWTH = """
 ## As work grows
@@ -48,7 +56,7 @@ def files() -> dict[Path, str]:
     """Every file to write, with its text."""
     results = {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "results").glob("*.json"))}
     told = {name: one for name, one in results.items() if "headline" in one}
-    text = TELLS + "".join(_row(name, one) for name, one in told.items()) + GROWTH
+    text = TELLS + "".join(_row(name, one) for name, one in told.items()) + AIMS + goals.table(results) + GROWTH
     made: dict[Path, str] = {}
     for name, one in told.items():
         for number, (title, lines) in enumerate(_drawings(one)):
@@ -69,7 +77,7 @@ def _drawings(one: dict[str, Any]) -> list[tuple[str, list[Line]]]:
     found: list[tuple[str, list[Line]]] = []
     for column in wanted.get("y", []):
         lines: dict[str, list[tuple[float, float]]] = {}
-        for row in one["rows"]:
+        for row in [row for row in one["rows"] if wanted.get("where", {}).items() <= row.items()]:
             kind = ", ".join(str(value) for value in row.values() if isinstance(value, str))
             for whose, value in _values(row, column).items():
                 if value > 0:

@@ -54,7 +54,7 @@ class Taking:
         """Print the result as it is wanted and, with --record, keep it.
 
         ``headline``: the one line to remember. ``curves``: {"x": the column that says how much work, "y": [columns to
-        draw over it]}; rows of different words or sides are lines of their own.
+        draw over it], "where": {values of the rows to draw}}; rows of different words or sides are lines of their own.
         """
         result = {
             "command": _command(),

@@ -2,14 +2,17 @@
 
 Run: ./ingot bench service [--rounds N] [--idle SECONDS] [--nodes N] [--alone]
 
-Starts the service on loopback with an empty data folder. Memory is the proportional set size of the process; idle CPU
-is its own processor time over the idle seconds. Installed are the Python packages that the service needs, itself among
-them, without compiled caches and system packages; the largest are named. Upstream's service, with SQLite too, is
-started once on a database that is there. --alone leaves it out.
+Starts the service on loopback with an empty data folder, and once with N available nodes of pretended hardware in its
+database, whose power it asks for every minute. Memory is the proportional set size of the process; idle CPU is its own
+processor time over the idle seconds, with nodes over two minutes after the first look at all of them. Installed are the
+Python packages that the service needs, itself among them, without compiled caches and system packages; the largest are
+named. Upstream's service, with SQLite too, is started once on a database that is there and once with N nodes in it.
+--alone leaves it out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -33,6 +36,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 PYTHON = os.environ.get("INGOT_RUN_PYTHON", sys.executable)
 """That of the environment in which users run the service, which has no libraries for tests."""
+IDLE_WITH_NODES = 120.0
+"""Seconds: two looks at the power of all nodes, each spread over half of its minute."""
 SMALL = 1.0
 """MiB from which a package has a line of its own."""
 
@@ -58,18 +63,15 @@ def main() -> None:
         first = one_start(Path(folder), idle=0)
         rounds = [one_start(Path(folder), idle=0) for _ in range(wanted.rounds)]
         last = one_start(Path(folder), idle=wanted.idle)
-        full = one_start(Path(folder), idle=wanted.idle, nodes=wanted.nodes)
+    full = with_nodes(wanted.nodes)
     ready, spent = (statistics.median(values) for values in zip(*((one.ready, one.cpu) for one in rounds), strict=True))
     sizes = installed(PYTHON, tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
     folders = ("src/ingot", "src/ingot_agent", "src/ingot_rack", "ramdisk")
     sizes["ingot"] = sum(_size(path) for folder in folders for path in (ROOT / folder).rglob("*"))
     ours = compared(Start(ready, spent, last.memory, last.busy), sizes)
-    theirs = {} if wanted.alone else upstream(wanted.idle)
-    figures = {
-        "first start (makes the database), s": round(first.ready, 2),
-        f"memory with {wanted.nodes} new nodes, MiB (PSS)": round(full.memory, 1),
-        f"idle CPU with {wanted.nodes} new nodes, % of a core": round(full.busy * 100, 2),
-    }
+    ours |= footprint(wanted.nodes, full)
+    theirs = {} if wanted.alone else upstream(wanted.idle, wanted.nodes)
+    figures = {"first start (makes the database), s": round(first.ready, 2)}
     figures |= {
         f"of what is installed: {name}, MiB": round(size, 1)
         for name, size in sorted(sizes.items(), key=lambda one: -one[1])
@@ -94,7 +96,15 @@ def compared(one: Start, sizes: dict[str, float]) -> dict[str, float]:
     }
 
 
-def upstream(idle: float) -> dict[str, float]:
+def footprint(nodes: int, full: Start) -> dict[str, float]:
+    """What so many nodes cost while nobody asks for anything."""
+    return {
+        f"memory with {nodes} nodes, MiB (PSS)": round(full.memory, 1),
+        f"idle CPU with {nodes} nodes, % of a core": round(full.busy * 100, 2),
+    }
+
+
+def upstream(idle: float, nodes: int) -> dict[str, float]:
     """The same of upstream's service; its time to ready begins with its process, when its database is there."""
     import upstream_service
 
@@ -105,7 +115,11 @@ def upstream(idle: float) -> dict[str, float]:
             ready, used = time.monotonic() - begun, cpu(pid)
             time.sleep(idle)  # noqa: TID251  idling is what is measured
             found = Start(ready, used, pss(pid), (cpu(pid) - used) / idle if idle else 0.0)
-    return compared(found, installed(os.environ["INGOT_UPSTREAM_PYTHON"], ["ironic"]))
+            make_nodes(port, 1)
+        upstream_service.multiply(Path(folder), nodes, provision_state="available", power_state="power off")
+        with upstream_service.running(chosen, port) as pid:
+            full = idling(pid, IDLE_WITH_NODES)
+    return compared(found, installed(os.environ["INGOT_UPSTREAM_PYTHON"], ["ironic"])) | footprint(nodes, full)
 
 
 def installed(python: str, wanted: list[str]) -> dict[str, float]:
@@ -133,24 +147,41 @@ def _size(path: Path) -> float:
     return path.stat().st_size / 2**20 if path.is_file() and "__pycache__" not in path.parts else 0.0
 
 
-def one_start(folder: Path, idle: float, nodes: int = 0) -> Start:
-    """Start, wait for the first answer, make nodes, idle, stop."""
+def one_start(folder: Path, idle: float) -> Start:
+    """Start, wait for the first answer, idle, stop."""
     begun = time.monotonic()
-    with served(folder) as (pid, port):
+    with served(folder) as (pid, _):
         ready, used = time.monotonic() - begun, cpu(pid)
-        make_nodes(port, nodes)
-        before = cpu(pid)
-        time.sleep(idle)  # noqa: TID251  idling is what is measured
-        busy = (cpu(pid) - before) / idle if idle else 0.0
-        return Start(ready, used, pss(pid), busy)
+        return idling(pid, idle)._replace(ready=ready, cpu=used)
+
+
+def idling(pid: int, seconds: float) -> Start:
+    """What a service that has nothing to do uses meanwhile."""
+    before = cpu(pid)
+    time.sleep(seconds)  # noqa: TID251  idling is what is measured
+    return Start(0.0, 0.0, pss(pid), (cpu(pid) - before) / seconds if seconds else 0.0)
+
+
+def with_nodes(nodes: int) -> Start:
+    """Idling with so many available nodes, once the power of all of them is known."""
+    import power_sync
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        machines = [{"name": f"n{number}", "driver": "fake-hardware", "driver_info": {}} for number in range(nodes)]
+        asyncio.run(power_sync.fill(folder, machines))
+        with served(folder) as (pid, port):
+            asyncio.run(power_sync.Site(folder, pid, port, folder).until_known(0))
+            return idling(pid, IDLE_WITH_NODES)
 
 
 def make_nodes(port: int, count: int) -> None:
-    """Make nodes of pretended hardware, which nobody has begun to manage."""
+    """Make nodes of pretended hardware, n0 and on."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
+    heads = {"X-OpenStack-Ironic-API-Version": "1.95", "Content-Type": "application/json"}
     for number in range(count):
         body = json.dumps({"driver": "fake-hardware", "name": f"n{number}"})
-        connection.request("POST", "/v1/nodes", body, {"X-OpenStack-Ironic-API-Version": "1.95"})
+        connection.request("POST", "/v1/nodes", body, heads)
         answer = connection.getresponse()
         answer.read()
         if answer.status != 201:

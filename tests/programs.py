@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -41,10 +43,12 @@ def system(name: str) -> str:
 
 
 def end(child: subprocess.Popen[bytes], patience: float = 20) -> None:
-    """Ask a program to end, and kill it when it has not after ``patience`` seconds."""
+    """Ask a program to end, and kill it when it has not after ``patience`` seconds, with what is left of its group."""
     child.terminate()
     try:
         child.wait(patience)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait(patience)
+    with contextlib.suppress(ProcessLookupError):  # who leads no group has none
+        os.killpg(child.pid, signal.SIGKILL)

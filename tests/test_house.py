@@ -37,7 +37,7 @@ BROAD_EXCEPT = {
     "src/ingot/store/server.py": "the same of a whole group",
     "src/ingot/store/readers.py": "drivers stumble over a server that hangs up in any way",
     "src/ingot/store/sqlite.py": "the same of a whole group: without its writer everybody would wait for ever",
-    "src/ingot/api/wire.py": "turns any error of a request into a body",
+    "src/ingot/api/refusals.py": "turns any error of a request into a body",
 }
 BROAD_EXCEPT_ONCE = {
     "ingot_agent": "the agent's main loop must outlive a broken command",
@@ -215,6 +215,19 @@ def test_nothing_imports_a_driver() -> None:
         if name.startswith("ingot.drivers.") and not s.path.startswith("src/ingot/drivers/")
     ]
     refuse(direct, "drivers are leaf code: reach them through interfaces/registry.py")
+
+
+def test_structs_are_copied_by_their_own_library() -> None:
+    """dataclasses.replace fails at a Struct, and only when it is reached."""
+    copies = [
+        s.at(node, "dataclasses.replace")
+        for s in sources("src/ingot/")
+        for node in s.nodes
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "dataclasses.replace"
+    ]
+    imports = [(s, node, name) for s in sources("src/ingot/") for node, name in s.imports()]
+    copies += [s.at(node, name) for s, node, name in imports if name == "dataclasses.replace"]
+    refuse(copies, "values are Structs here: msgspec.structs.replace")
 
 
 def asynchronous(among: list[Source]) -> list[str]:

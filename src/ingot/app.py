@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -39,6 +40,9 @@ _GARBAGE = 10_000
 """Objects that are new when the garbage collector looks for cycles among them. By its own 700 most are still in use
 then, and looking at them took 4 to 8 % of the processor time of a busy service."""
 _LOOK_AT_TABLES = 5.0
+_THREADS = 32
+"""For what blocks: writing, hashing and mapping images, passwords. Python's own number, four more than there are
+processors, is used up by a few images on a slow disk, and whoever asks for a file then waits for them."""
 
 
 def make_deps(settings: Settings, only: str | None = None) -> Deps:
@@ -194,6 +198,7 @@ def serve(settings: Settings, only: str | None = None) -> None:
     async def until_signal() -> None:
         task = asyncio.current_task()
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="blocking"))
         stop = asyncio.Event()
 
         def end() -> None:

@@ -1,6 +1,7 @@
 """Fetch an image together with other machines that get it: chunk by chunk, from them or from the image server.
 
-The image server is asked which chunk to fetch next and who has it; what this machine has, it hands on (exchange.py).
+The image server is asked which chunk to fetch next and who has it (guide.py); what this machine has, it hands on
+(exchange.py).
 May not: trust another machine, or need one: a chunk counts only when its digest is right, and what is slow, lying or
 gone is asked for elsewhere; without an answer the image comes from its server as without sharing. Invariant: each
 chunk is handed to the writer once.
@@ -8,7 +9,6 @@ chunk is handed to the writer once.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import deque
@@ -22,13 +22,12 @@ from ingot_agent import (
     chunkmap,
     errors,
     exchange,
-    fields,
     guard,
+    guide,
     log,
     settings,
     sysfile,
     transfer,
-    wire,
 )
 
 WORKERS = 4
@@ -93,23 +92,18 @@ class Sharing:
         device: blockdev.Device,
         roots: settings.Roots,
     ) -> None:
-        self._url, self._source, self._plan = wire.parse_url(sources), source, plan
-        self._connection = wire.Connection(self._url, timeout=source.timeout, insecure=source.insecure)
+        self._source, self._plan = source, plan
         self._numbers = {extent.offset: number for number, extent in enumerate(plan.extents)}
         self._all = (1 << len(plan.extents)) - 1
         self._shelf = exchange.Shelf(device, plan, _room(roots), seeks=_seeks(device, roots))
-        self._giver: exchange.Giver | None = None
-        self._host = ""
+        self._guide = guide.Guide(sources, source, len(plan.extents), self._shelf)
         self._state = _State()
         self._changed = threading.Condition()
 
     def close(self) -> None:
         """Hand on nothing any more: the disk is about to differ from the image."""
-        if self._giver is not None:
-            self._giver.close()
-            if time.monotonic() >= self._state.ask_after:
-                self._ask("&leaves=1")
-        self._connection.close()
+        heard = time.monotonic() >= self._state.ask_after
+        self._guide.close(self._news() if heard else None)
 
     def written(self, piece: transfer.Piece) -> None:
         """A piece is on the disk, and can be handed on."""
@@ -179,7 +173,7 @@ class Sharing:
             state, given = self._state, time.monotonic()
             while self._may_ask(pipe):
                 answer = (self._ask() if time.monotonic() >= state.ask_after else None) or {}
-                told = _told(answer, len(self._plan.extents))
+                told = guide.told(answer, len(self._plan.extents))
                 with self._changed:
                     self._note(answer, told)
                     if self._take(told, time.monotonic() - given > _STARVED):
@@ -312,62 +306,28 @@ class Sharing:
         pipe.put(piece)
         return time.monotonic() - began
 
-    def _ask(self, more: str = "") -> dict[str, Any] | None:
+    def _ask(self) -> dict[str, Any] | None:
         """Ask the image server; None without a usable answer, and then not again for a while."""
-        state, answer = self._state, None
-        with self._changed:
-            done, state.done, bad, state.bad = state.done, [], state.bad, []
-            mine, more = state.mine, f"{more}&want={self._room()}"
-        for _ in range(2):  # the server drops connections that were idle for long
-            found, error = guard.outcome(lambda: self._request(mine, done, bad, more))
-            if error is None:
-                answer = found
-                break
+        state, news = self._state, self._news()
+        answer = self._guide.ask(news)
         if answer is None:
             with self._changed:  # told again: what the server believes to be under way holds a place there
                 state.ask_after = max(state.ask_after, time.monotonic() + _SILENCE)
-                state.done, state.bad = (done + state.done)[-_MOST_TOLD:], (bad + state.bad)[-_MOST_TOLD:]
+                state.done, state.bad = (news.done + state.done)[-_MOST_TOLD:], (news.bad + state.bad)[-_MOST_TOLD:]
         return answer
 
-    def _request(self, mine: int, done: list[int], bad: list[str], more: str) -> dict[str, Any] | None:
-        if self._giver is None:
-            self._giver = self._open()
-        who = f"of={len(self._plan.extents)}&giver={self._giver.port}-{self._giver.token}&host={self._host}"
-        query = f"{who}&mine={mine:x}&offer={self._shelf.offer:x}{more}"
-        query += f"&done={','.join(map(str, done))}" if done else ""
-        query += f"&bad={','.join(bad).replace(' ', '%20')}" if bad else ""
-        mark = "&" if "?" in self._url.path else "?"
-        try:
-            response = self._connection.request("GET", f"{self._url.path}{mark}{query}")
-            body = response.read(65536)
-        except errors.Unreachable:
-            self._connection.close()
-            raise
-        return fields.as_object(json.loads(body)) if response.status == 200 else None
-
-    def _open(self) -> exchange.Giver:
-        """Listen where the image server sees us."""
-        self._host = self._connection.connect()
-        return exchange.Giver(self._host, self._shelf)
+    def _news(self) -> guide.News:
+        """What the next question tells; what has ended is told once."""
+        state = self._state
+        with self._changed:
+            news = guide.News(state.mine, state.done, state.bad, self._room())
+            state.done, state.bad = [], []
+        return news
 
 
 def fits(plan: chunkmap.ChunkMap) -> bool:
     """Whether an image can be shared: one of very many chunks cannot."""
     return 0 < len(plan.extents) <= _MOST_CHUNKS
-
-
-def _told(answer: dict[str, Any], known: int) -> list[tuple[int, str]]:
-    """Chunks and their givers ("": the image server) of an answer; what is not understood is left out."""
-    more = answer.get("more")
-    pairs: list[Any] = [[answer.get("chunk"), answer.get("giver", "")], *(more if isinstance(more, list) else [])]
-    found: dict[int, str] = {}
-    for pair in pairs:
-        match pair:
-            case [int(number), str(giver)] if 0 <= number < known:
-                found.setdefault(number, giver)
-            case _:
-                pass
-    return list(found.items())
 
 
 def _room(roots: settings.Roots) -> int:

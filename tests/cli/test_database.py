@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -12,7 +13,9 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from cli import program
 from cli.program import Run, environment, ingot_argv
+from ingot.cli.client import Client
 
 
 @pytest.fixture
@@ -58,6 +61,35 @@ def test_backup_is_whole_while_somebody_writes(run: Run, data: Path, tmp_path: P
     with closing(sqlite3.connect(target)) as copy:
         assert copy.execute("SELECT name FROM users").fetchall() == [("ann",)]
     assert run("db", "backup", str(target), "--data-dir", str(data)).exit_code == 1
+
+
+def verified(url: str) -> bool:
+    return {one["provision_state"] for one in Client(url, timeout=20).get("/v1/nodes")["nodes"]} == {"manageable"}
+
+
+def test_the_database_is_upgraded_checked_and_backed_up_while_the_service_works(run: Run, tmp_path: Path) -> None:
+    """And what was backed up then is a site: work that was open in it goes on."""
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    copy.mkdir()
+    where, imaginary = ("--data-dir", str(data)), ("--noauth", "--set", "drivers=fake-hardware")
+    with program.serving(data, *imaginary) as url:
+        client = Client(url, timeout=20)
+        body = {"driver": "fake-hardware", "driver_info": {"fake_delay": 1}}
+        uuids = {client.call("POST", "/v1/nodes", body)["uuid"] for _ in range(10)}
+        for uuid in uuids:
+            client.call("PUT", f"/v1/nodes/{uuid}/states/provision", {"target": "manage"})
+        for words in (("upgrade",), ("check",), ("backup", str(copy / "ingot.db"))):
+            result = run("db", *words, *where)
+            assert result.exit_code == 0, result.output
+        program.wait_for(lambda: verified(url), 30)
+    assert "Traceback" not in (data / "serve.log").read_text()
+    with closing(sqlite3.connect(copy / "ingot.db")) as connection:
+        assert {row[0] for row in connection.execute("SELECT uuid FROM nodes")} == uuids
+        assert connection.execute("SELECT count(*) FROM runs WHERE status = 'open'").fetchone()[0] > 0
+    shutil.copy(data / "secret.key", copy)
+    assert run("db", "check", "--data-dir", str(copy)).exit_code == 0
+    with program.serving(copy, *imaginary) as url:
+        program.wait_for(lambda: verified(url), 30)
 
 
 def test_a_user_is_stored_as_a_hash(run: Run, data: Path) -> None:

@@ -81,6 +81,17 @@ async def test_a_second_line_takes_over_and_the_first_is_told(fleet: Any) -> Non
     await second.close()
 
 
+async def test_who_only_listens_leaves_the_line_to_who_has_it(fleet: Any) -> None:
+    first = await opened(fleet)
+    with pytest.raises(errors.NotSupported, match="its serial console is held by another session"):
+        await sol.open_line(target(fleet), take=False)
+    await first.write(b"mine still")
+    assert await heard(first, b"still") == b"mine still"
+    await first.close()
+    listener = await sol.open_line(target(fleet), take=False)
+    await listener.close()
+
+
 async def test_a_break_and_the_pool_beside_it(fleet: Any) -> None:
     line = await opened(fleet)
     await line.send_break()

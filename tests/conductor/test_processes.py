@@ -1,4 +1,4 @@
-"""Real processes on one PostgreSQL and one RabbitMQ: killed, stopped, ended in good order; their servers killed.
+"""Real processes on one database server and one RabbitMQ: killed, stopped, ended in good order; their servers killed.
 
 Whatever happens, all work ends, and each imaginary machine remembers that its disk was written once.
 """
@@ -33,10 +33,16 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Generator[brokers.Broker
         yield found
 
 
+@pytest.fixture(params=["postgresql", pytest.param("mariadb", marks=pytest.mark.long)])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of the database server."""
+    return request.param
+
+
 @pytest.fixture
-def place(tmp_path: Path, databases: Databases, broker: brokers.Broker) -> Place:
+def place(tmp_path: Path, databases: Databases, broker: brokers.Broker, kind: str) -> Place:
     """Folder, database and broker of a new site."""
-    return tmp_path, databases.new("postgresql"), broker.url
+    return tmp_path, databases.new(kind), broker.url
 
 
 def deploy_until_held(made: Site) -> tuple[list[str], str, str]:
@@ -112,8 +118,10 @@ def test_sigterm_hands_over_and_a_broker_that_is_killed_stops_no_work(place: Pla
 
 
 @pytest.mark.long
-def test_a_database_server_that_goes_and_comes_back_loses_no_work(place: Place, databases: Databases) -> None:
-    server = databases.server("postgresql")
+def test_a_database_server_that_goes_and_comes_back_loses_no_work(
+    place: Place, databases: Databases, kind: str
+) -> None:
+    server = databases.server(kind)
     with site(*place, "east", "west") as made:
         uuids, _, _ = deploy_until_held(made)
         server.stop()

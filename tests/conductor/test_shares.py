@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -123,6 +124,71 @@ async def test_a_dead_conductor_has_no_nodes_and_is_shown_as_dead(deps: Deps) ->
     assert (await deps.store.read(conductors.get, "dead")).online is False
 
 
+async def test_what_the_dead_held_is_taken_up_as_soon_as_they_are_missed(tmp_path: Path) -> None:
+    lease = 2.0
+    async with stand.site(tmp_path, lease=lease) as deps:
+        dead = Membership(deps, "dead", ids.new())
+        await dead.join()
+        async with stand.conductor(deps, "alive"):
+            await stand.until(lambda: _ring_of(deps, 2))
+            await dead.join()  # its last sign of life
+            uuids = [await stand.add_node(deps) for _ in range(16)]
+            owners, _ = hashring.shares(("alive", "dead"))
+            uuid, other = (
+                next(one for one in uuids if owners[hashring.slot(one)] == name) for name in ("dead", "alive")
+            )
+            await provisioning.request(deps, uuid, "active", {})
+            [_] = await deps.store.run(claim_store.claim, dead.owner, deps.clock(), lease, 9)
+            deps.bus.ring(other)  # the other one looks now, and plans when to look again
+            began = time.monotonic()
+            assert (await stand.ended(deps, uuid, 30)).status == runs.Status.SUCCEEDED
+            took = time.monotonic() - began
+    assert lease / 2 < took < 1.8 * lease, f"neither before the lease ends nor a lease later: {took:.1f} s"
+
+
+async def test_who_could_not_beat_itself_takes_nobody_for_dead_at_once(deps: Deps) -> None:
+    """As after a database that was away: all fell silent, and one is the first to be heard again."""
+    now = [deps.clock()]
+    later = stand.with_clock(deps, lambda: now[0])
+    east, west = (Membership(later, name, ids.new(), every=0.05) for name in ("east", "west"))
+    await east.join()
+    await west.join()
+    uuid = next(one for one in iter(ids.new, "") if not west.has("", one))
+    beating = asyncio.create_task(west.run())
+
+    async def beaten(times: int) -> None:
+        """Wait for so many signs of life of now."""
+        for _ in range(times):
+            now[0] += 0.001
+            await stand.until(_seen(deps, "west", now[0]))
+
+    try:
+        await beaten(2)
+        assert not west.has("", uuid)
+        now[0] += 7.0
+        await beaten(3)
+        assert not west.has("", uuid), "the other one may be as late as this one"
+        now[0] += 0.06
+        await stand.until(lambda: west.has("", uuid))
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+
+async def test_who_leaves_is_not_back_while_it_ends_what_it_holds(deps: Deps) -> None:
+    leaving = Membership(deps, "leaving", ids.new(), every=0.02)
+    await leaving.join()
+    beating = asyncio.create_task(leaving.run())
+    try:
+        await leaving.retire()
+        left = (await deps.store.read(conductors.get, "leaving")).seen_at
+        await stand.until(_seen(deps, "leaving", left + 0.05))
+        assert (await deps.store.read(conductors.get, "leaving")).online is False
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+
 async def test_draining_ends_the_step_in_hand_and_hands_over(tmp_path: Path, deps: Deps) -> None:
     uuid = await stand.add_node(deps, driver_info={"fake_delay": 1.0})
     leaving = Conductor(deps, stand.kit(deps), "leaving")
@@ -149,6 +215,15 @@ async def _ring_of(deps: Deps, number: int) -> hashring.Ring | None:
     """The ring, once so many conductors are in it."""
     await deps.members.refresh()
     return deps.members.known if len(deps.members.known.hostnames) == number else None
+
+
+def _seen(deps: Deps, hostname: str, at: float) -> Callable[[], Awaitable[bool]]:
+    """Whether a conductor gave a sign of life at that time or later."""
+
+    async def seen() -> bool:
+        return (await deps.store.read(conductors.get, hostname)).seen_at >= at
+
+    return seen
 
 
 def _share(deps: Deps, group: str) -> claim_store.Share:

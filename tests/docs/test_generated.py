@@ -5,6 +5,7 @@ With INGOT_WRITE_DOCS=1 the generated pages are written instead of only compared
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -50,7 +51,8 @@ def test_generated_pages_are_fresh(page: str) -> None:
     assert target.read_text() == made, f"docs/reference/{page} is stale -> run: {generator().HOW}"
 
 
-def test_the_performance_page_is_drawn_from_the_results() -> None:
+def test_the_performance_page_is_drawn_from_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "bench")
     made: dict[Path, str] = loaded("bench/curves.py").files()
     for path, text in made.items():
         if os.environ.get("INGOT_WRITE_DOCS"):
@@ -60,6 +62,14 @@ def test_the_performance_page_is_drawn_from_the_results() -> None:
         assert path.read_text() == text, f"{path} is stale -> run: ./ingot bench curves"
     drawn = {path for path in made if path.suffix == ".svg"}
     assert set((ROOT / "docs/explanation/curves").glob("*")) == drawn, "a picture without its result"
+
+
+def test_a_goal_leads_to_what_bounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    goals = importlib.import_module("goals")
+    text = (ROOT / "bench/results/README.md").read_text()
+    parts = {line[3:].lower().replace(" ", "-") for line in text.splitlines() if line.startswith("## ")}
+    assert {f"what-bounds-{goal.bound}" for goal in goals.GOALS} <= parts
 
 
 def test_the_capacity_page_is_computed_from_the_results() -> None:

@@ -83,6 +83,17 @@ async def test_many_at_once_cost_one_download(server: ImageServer, tmp_path: Pat
     assert len(server.requests) == 1
 
 
+async def test_images_wait_for_a_processor_and_not_for_a_download(server: ImageServer, tmp_path: Path) -> None:
+    made, seen = cache(tmp_path), set[int]()
+
+    def told(_phase: Phase, _done: int, _total: int | None) -> None:
+        raws = [path for path in tmp_path.glob("part-*/disk.raw") if not (path.parent / "entry.json").exists()]
+        seen.add(len(raws))
+
+    await asyncio.gather(*(made.fetch(source(server, number), told) for number in range(6)))
+    assert 1 <= max(seen) <= max(1, (os.cpu_count() or 1) // 2)
+
+
 FETCHER = """
 import asyncio, sys
 from pathlib import Path

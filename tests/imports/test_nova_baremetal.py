@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli import program
+from flows import stand
+from ingot.cli.client import Client
+from ingot_rack import fleet as fleets
+from ingot_rack.hardware import PowerAction
 
 # Columns by nova/virt/baremetal/db/sqlalchemy/models.py of 2012 and of 2014.
 _OLD = """CREATE TABLE bm_nodes (id INTEGER PRIMARY KEY, created_at DATETIME, updated_at DATETIME, deleted BOOLEAN,
@@ -93,6 +99,44 @@ def test_nodes_come_with_their_cards_and_sealed_passwords(tmp_path: Path, databa
     again = bring(tmp_path, database, "--apply", "--interrupted")
     assert (again["present"], again["kinds"]["nodes"]["come"]) == (2, 1)
     assert rows(tmp_path, "SELECT provision_state FROM nodes ORDER BY id")[-1] == ("deploy failed",)
+
+
+def test_a_plan_comes_first_and_what_came_can_go_again(tmp_path: Path, database: Path) -> None:
+    assert bring(tmp_path, database)["kinds"]["nodes"]["come"] == 2
+    assert rows(tmp_path, "SELECT count(*) FROM nodes") == [(0,)]
+    bring(tmp_path, database, "--apply")
+    undo = ("import", "undo", "--data-dir", str(tmp_path))
+    assert "Would go" in program.run_here(*undo).stdout
+    assert rows(tmp_path, "SELECT count(*) FROM nodes") == [(2,)]
+    assert program.run_here(*undo, "--apply").exit_code == 0
+    assert [rows(tmp_path, f"SELECT count(*) FROM {table}") for table in ("nodes", "ports")] == [[(0,)], [(0,)]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="these tables know no port but IPMI's own")
+async def test_a_machine_that_is_on_stays_on_while_the_service_works(tmp_path: Path, database: Path) -> None:
+    fleet = fleets.Fleet(fleets.Plan(ipmi=2, ipmi_port=623, first="127.71.0.1", password="hush-hush", user="root"))
+    await fleet.start()
+    try:
+        with closing(sqlite3.connect(database)) as connection, connection:
+            for number, address in enumerate(fleet.addresses.values(), 1):
+                connection.execute("UPDATE bm_nodes SET pm_address = ? WHERE id = ?", (address, number))
+        for machine in fleet.machines.values():
+            await machine.set_power(PowerAction.ON)
+        data = tmp_path / "data"
+        await asyncio.to_thread(bring, data, database, "--apply")
+        with ExitStack() as stack:
+            serving = program.serving(data, "--noauth", "--set", "power_sync_interval=1")
+            client = Client(await asyncio.to_thread(stack.enter_context, serving), timeout=20)
+
+            async def seen() -> bool:
+                found = await asyncio.to_thread(client.get, f"/v1/nodes/{_UUID.format(2)}")
+                return found["power_state"] == "power on"
+
+            await stand.until(seen, 30)
+            await asyncio.to_thread(stack.close)
+        assert [machine.history for machine in fleet.machines.values()] == [[PowerAction.ON]] * 2
+    finally:
+        await fleet.close()
 
 
 def test_the_first_shape_has_no_uuids_and_keeps_theirs(tmp_path: Path) -> None:

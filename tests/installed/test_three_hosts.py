@@ -127,7 +127,7 @@ def dies_and_is_taken_over(network: Network, made: dict[str, Host], secret: str)
     (other,) = RANGES.keys() - {owner}
     network.set(made[owner], "eth0", "down")
     cut = time.monotonic()
-    awaited(lambda: shown("reservation"), {other}, 2 * TAKEOVER)
+    awaited(lambda: shown("reservation"), {other}, TAKEOVER)
     print(f"taken over {time.monotonic() - cut:.1f} s after {owner} was cut off")
     awaited(lambda: shown("provision_state"), {"active"}, 90)
     network.set(made[owner], "eth0", "up")

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 
-from ingot.api import access, auth, cors, limits, origin, routing, streams, versions, wire
+from ingot.api import access, auth, cors, limits, origin, refusals, routing, streams, versions, wire
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.telemetry import counts
@@ -24,7 +24,7 @@ _CLOSE = (b"connection", b"close")
 _IDENTITY = (b"openstack-request-id", b"x-openstack-request-id")
 _LAST_WITH_SUFFIX = 90
 """Up to here the suffix .json of a path says nothing, to those who name their microversion in Ironic's own header."""
-_NOT_JSON = wire.refusal(406, "This client does not accept application/json, and there is nothing else.")
+_NOT_JSON = refusals.refusal(406, "This client does not accept application/json, and there is nothing else.")
 
 
 Socket = Callable[[Deps, bytes, wire.Receive, wire.Send], Awaitable[None]]
@@ -58,7 +58,7 @@ class App:
         request_id = f"req-{uuid.uuid4()}"
         call = _Call(self, scope, receive, request_id)
         try:
-            answer = await wire.guard(call.answer(), request_id)
+            answer = await refusals.guard(call.answer(), request_id)
         except wire.Gone:
             return
         if scope["method"] == "OPTIONS" and answer.status != 200:
@@ -111,7 +111,7 @@ class _Call:
         short = routing.versioned(routing.without_suffix(plain or ())) if named else segments
         if plain is None or not self._is_known(short):
             await self._app.gate.caller(headers, self._client)
-            return wire.refusal(404)
+            return refusals.refusal(404)
         return await self._cut(headers, segments, short, version)
 
     def _is_known(self, segments: tuple[str, ...]) -> bool:
@@ -128,10 +128,10 @@ class _Call:
         try:
             version = versions.negotiate(headers)
         except versions.Unknown as error:
-            return wire.fault(406, error.message) if not segments else wire.refusal(406, error.message)
+            return refusals.fault(406, error.message) if not segments else refusals.refusal(406, error.message)
         except errors.NotAcceptable as error:
             self.version_headers = _RANGE
-            return wire.fault(406, error.message) if not segments else wire.refusal(406, error.message, *_RANGE)
+            return refusals.fault(406, error.message) if not segments else refusals.refusal(406, error.message, *_RANGE)
         self.version_headers = (*_RANGE, _USED[version])
         return version
 
@@ -185,8 +185,8 @@ class _Call:
 
 def _no_route(routes: dict[str, tuple[routing.Route, tuple[str, ...]]]) -> wire.Answer:
     if not routes:
-        return wire.refusal(404)
-    return wire.refusal(405, "", (b"allow", ", ".join(sorted(routes)).encode()))
+        return refusals.refusal(404)
+    return refusals.refusal(405, "", (b"allow", ", ".join(sorted(routes)).encode()))
 
 
 def _refused(route: routing.Route, version: int, headers: dict[str, str]) -> wire.Answer | None:
@@ -197,9 +197,11 @@ def _refused(route: routing.Route, version: int, headers: dict[str, str]) -> wir
 
 def _too_early(route: routing.Route, version: int) -> wire.Answer:
     if route.late == 406:
-        return wire.fault(406, f"Request not acceptable. The minimal required API version should be 1.{route.since}.")
+        return refusals.fault(
+            406, f"Request not acceptable. The minimal required API version should be 1.{route.since}."
+        )
     text = f"The API version does not allow this. It begins with 1.{route.since}."
-    return wire.refusal(route.late, text) if version < route.by_path else wire.fault(route.late, text)
+    return refusals.refusal(route.late, text) if version < route.by_path else refusals.fault(route.late, text)
 
 
 def _has_body(scope: wire.Scope) -> bool:

@@ -1,7 +1,6 @@
-"""Between HTTP and handlers: requests as handlers read them, answers as clients read them, errors as bodies.
+"""Between HTTP and handlers: requests as handlers read them, answers as clients read them.
 
-May not: know a resource or the database. Invariants: whatever a handler raises becomes an answer, and an unforeseen
-error tells the client nothing of its inside. The error bodies are Ironic's own, JSON inside JSON included.
+May not: know a resource or the database; say how an error looks to a client (refusals.py).
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
-import structlog
 
 from ingot.domain import errors
 
@@ -20,19 +18,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
 
-_log = structlog.get_logger("ingot.api")
 _DEPTH = 25
 _PATIENCE = 60.0
 """Seconds until the next piece of a body has to be there."""
 _SLOWEST = 1024
 """Bytes a second that have to come after that on the average: else a byte a minute would hold a connection for ever."""
-_JSON = (b"content-type", b"application/json")
-_TITLES = {
-    400: "Bad Request",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    406: "Not Acceptable",
-}
+JSON = (b"content-type", b"application/json")
 
 
 class Gone(Exception):
@@ -227,12 +218,12 @@ def accepts_json(accept: str) -> bool:
 
 def ok(value: Any, status: int = 200, *headers: tuple[bytes, bytes]) -> Answer:
     """An answer with a JSON body."""
-    return Answer(status, msgspec.json.encode(value), (_JSON, *headers))
+    return Answer(status, msgspec.json.encode(value), (JSON, *headers))
 
 
 def ready(body: bytes) -> Answer:
     """An answer whose body is JSON text already."""
-    return Answer(200, body, (_JSON,))
+    return Answer(200, body, (JSON,))
 
 
 def listing(name: str, items: bytes, more: dict[str, Any]) -> Answer:
@@ -252,80 +243,3 @@ def accepted(location: str | None = None) -> Answer:
 
 
 NO_CONTENT = Answer(204)
-
-
-def fault(status: int, text: str) -> Answer:
-    """The body of what a resource refuses: faultcode, faultstring, debuginfo as JSON text inside JSON."""
-    inner = {"faultcode": "Client" if status < 500 else "Server", "faultstring": text, "debuginfo": None}
-    return ok({"error_message": msgspec.json.encode(inner).decode()}, status)
-
-
-def refusal(status: int, text: str = "", *headers: tuple[bytes, bytes]) -> Answer:
-    """The body of what never reached a resource (no such path, no such version): code, title, description."""
-    inner = {"code": status, "title": _TITLES[status], "description": text}
-    body = msgspec.json.encode({"error_message": msgspec.json.encode(inner).decode()})
-    return Answer(status, body, (_JSON, *headers), early=True)
-
-
-def _unknown(status: int, text: str, *headers: tuple[bytes, bytes], **more: str) -> Answer:
-    """The body of what is refused because it is not known who asks."""
-    body = msgspec.json.encode({"error": {"message": text, "code": status, **more}})
-    return Answer(status, body, (_JSON, *headers), early=True)
-
-
-def _bare(status: int, text: str) -> Answer:
-    """The body of what is refused before it is read; this one is not wrapped."""
-    body = msgspec.json.encode({"faultcode": "Client", "faultstring": text})
-    return Answer(status, body, (_JSON, (b"connection", b"close")), early=True)
-
-
-_STATUS: tuple[tuple[type[errors.IngotError], int], ...] = (
-    # most special first
-    (errors.Conflict, 409),
-    (errors.NotFound, 404),
-    (errors.NotAcceptable, 406),
-    (errors.Forbidden, 403),
-    (errors.QuotaExceeded, 503),
-    (errors.Refused, 400),
-    (errors.Unreachable, 503),
-    (errors.Misbehaved, 500),
-    (errors.IngotError, 500),
-)
-
-
-def failure(error: errors.IngotError) -> Answer:
-    """An error of the tree as an answer."""
-    match error:
-        case errors.TooLarge():
-            return _bare(413, error.sentence())
-        case TooDeep():
-            return _bare(400, error.sentence())
-        case Unreadable():
-            return refusal(400, error.sentence())
-        case NoToken():
-            challenge = (b"www-authenticate", f'Keystone uri="{error.keystone}"'.encode())
-            return _unknown(401, error.sentence(), challenge, title="Unauthorized")
-        case errors.Unauthorized():
-            return _unknown(401, error.sentence(), (b"www-authenticate", b'Basic realm="Baremetal API"'))
-        case BadCredentials():
-            return _unknown(400, error.sentence())
-        case errors.TooMany():
-            answer = fault(429, error.sentence())
-            return Answer(429, answer.body, (*answer.headers, (b"retry-after", str(error.retry_after).encode())))
-        case _:
-            status = next(status for kind, status in _STATUS if isinstance(error, kind))
-            return fault(status, error.sentence())
-
-
-async def guard(call: Awaitable[Answer], request_id: str) -> Answer:
-    """The answer of ``call``; whatever it raises becomes an answer too."""
-    try:
-        return await call
-    except Gone:
-        raise
-    except errors.IngotError as error:
-        return failure(error)
-    except Exception:
-        _log.exception("request failed", request_id=request_id)
-        text = f"Something unforeseen happened while answering request {request_id}. See the log of the API."
-        return fault(500, text)

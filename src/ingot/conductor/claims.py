@@ -47,6 +47,8 @@ class Claims:
         self._looked_at = deps.clock()
         deps.bus.answer("last_look", self._last_look)
         deps.bus.listen(self._hear)
+        if membership is not None:
+            membership.listen(self._rung.set)  # what a dead conductor held is looked for at once
 
     async def run(self) -> None:
         """Claim for ever. Tasks of claimed runs end with it."""
@@ -139,13 +141,12 @@ class Claims:
 
     async def _renew(self) -> None:
         """Keep the leases of the runs worked on, and of no others; stop working on a run that somebody else took."""
-        lease = self._deps.settings.lease
         while True:
-            await asyncio.sleep(lease / 3)
+            await asyncio.sleep(self._deps.settings.lease / 3)
             if not self._working:
                 continue
             try:
-                lost = await self._deps.store.run(claim_store.renew, list(self._working), self._deps.clock() + lease)
+                lost = await self._deps.store.run(self._extend, list(self._working))
             except errors.Unreachable as error:
                 _log.warning("cannot renew leases", reason=error.sentence())
                 continue
@@ -154,6 +155,10 @@ class Claims:
                 if task is not None:
                     _log.warning("lease lost", node=one.node_uuid, run=one.run_id)
                     task.cancel()
+
+    def _extend(self, connection: Connection, leases: list[run_store.Lease]) -> list[run_store.Lease]:
+        # From when it is written: who had to wait for the database's writer shall not find the lease over again.
+        return claim_store.renew(connection, leases, self._deps.clock() + self._deps.settings.lease)
 
 
 def _nothing(_connection: Connection) -> None:

@@ -39,7 +39,7 @@ class Consoles:
         self._calls = calls
         self._has = has
         self._served: dict[str, Console] = {}
-        self._recordings = Recordings(deps, self._made, has)
+        self._recordings = Recordings(deps, lambda uuid: self._made(uuid, take=False), has)
         self._ports: dict[str, tcp.Port] = {}
         self._tickets = Tickets(deps.clock)
         self._changing: dict[str, asyncio.Task[None]] = {}
@@ -56,8 +56,10 @@ class Consoles:
                     _log.warning("consoles left as they are", reason=error.sentence())
                 await asyncio.sleep(_EVERY)
         finally:
-            for task in self._changing.values():
+            changing = list(self._changing.values())
+            for task in changing:
                 task.cancel()
+            await asyncio.gather(*changing, return_exceptions=True)
             await asyncio.gather(*(self._end(uuid) for uuid in list(self._served)), return_exceptions=True)
             await self._recordings.close()
 
@@ -156,7 +158,7 @@ class Consoles:
         data = await asyncio.to_thread(logs.tail, self._folder(node_uuid), run, size)
         return data.decode(errors="replace")
 
-    def _made(self, uuid: str) -> Console:
+    def _made(self, uuid: str, *, take: bool = True) -> Console:
         async def run_of() -> str | None:
             with contextlib.suppress(errors.IngotError):
                 return await self._deps.store.peek(run_store.find_open_id, uuid)
@@ -164,7 +166,7 @@ class Consoles:
 
         async def open_line() -> Line:
             ctx = await self._calls.context(uuid)
-            return await ctx.interface("console").open(ctx)
+            return await ctx.interface("console").open(ctx, take=take)
 
         return Console(uuid, open_line, logs.Log(self._folder(uuid), run_of))
 

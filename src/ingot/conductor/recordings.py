@@ -1,6 +1,7 @@
 """Consoles that nobody switched on, listened to while their nodes are worked on, for the log of a run that fails.
 
-May not: serve anybody. Invariant: a console that is served, or being switched, is left alone, since a BMC has one line.
+May not: serve anybody, take a line away from anybody. Invariant: a console that is served, or being switched, is left
+alone, since a BMC has one line.
 """
 
 from __future__ import annotations

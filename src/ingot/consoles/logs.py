@@ -14,7 +14,7 @@ from pathlib import Path
 CAP = 1024 * 1024
 KEEP = 20
 """Logs kept of a node."""
-FLUSH, _SORT = 0.5, 0.05
+FLUSH, _SORT = 0.5, 0.125
 """Seconds between writings, and between looks at which run is open."""
 IDLE = "idle"
 """The log of the time between runs."""

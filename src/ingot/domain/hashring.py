@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -26,6 +27,13 @@ class Ring(msgspec.Struct, frozen=True):
         """Every live conductor."""
         return tuple(sorted(name for _, names in self.groups for name in names))
 
+    def joined(self, other: Ring) -> Ring:
+        """The ring of all who are in this one or the other."""
+        found = {group: set(names) for group, names in self.groups}
+        for group, names in other.groups:
+            found.setdefault(group, set()).update(names)
+        return ring(found)
+
     def find(self, group: str, uuid: str) -> str | None:
         """The conductor of a node in this group, None while the group has no live one."""
         names = self._members(group)
@@ -38,6 +46,11 @@ class Ring(msgspec.Struct, frozen=True):
 
     def _members(self, group: str) -> tuple[str, ...]:
         return next((names for name, names in self.groups if name == group.lower()), ())
+
+
+def ring(groups: Mapping[str, Iterable[str]]) -> Ring:
+    """The ring of these groups' hostnames."""
+    return Ring(tuple((group, tuple(sorted(groups[group]))) for group in sorted(groups)))
 
 
 def slot(uuid: str) -> str:

@@ -13,6 +13,8 @@ from ingot.domain import errors, runs
 
 MOST = 100
 """So many deaths in one place without a line of progress, and the run is taken for their cause."""
+_SUSPECT = 3
+"""So many, and it is among few when it goes on (``flows/suspects.py``)."""
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -49,6 +51,12 @@ def refuse_deadly(run: runs.Run, entries: list[runs.Entry], what: str) -> None:
             f"The conductor died {note['times']} times in the middle of {what}",
             hint="Look in its log and the kernel's for what killed it (memory?), then start the operation again.",
         )
+
+
+def is_suspect(run: runs.Run, entries: list[runs.Entry]) -> bool:
+    """Whether processes died in it in this place more than once or twice."""
+    note = run.memo.get(runs.DEATHS, {})
+    return note.get("place") == _place(run, entries) and note["times"] >= _SUSPECT
 
 
 def _place(run: runs.Run, entries: list[runs.Entry]) -> list[int]:

@@ -44,6 +44,8 @@ class RunJournal:
         self._due = writes.Due()
         self._known: node.Node | None = known
         self._reported = 0.0
+        self.moved: Callable[[], None] = _nobody
+        """Called when the run has come a step forward: a line of its journal or a result in its memo is on disk."""
         # A run that was read long after it was claimed may be another's by now.
         sure = run.generation == lease.generation and self._lasts(run.lease_until)
         self._sure_at = self._now() if sure else (-math.inf, -math.inf)
@@ -64,6 +66,7 @@ class RunJournal:
         if held is not None and held.asked:
             raise errors.Aborted(held.reason or "Aborted on request")
         self.entries.append(started)
+        self.moved()
         return found, token if held is None else self._deps.sealer.open(found.uuid, held.token)
 
     async def mark(self, step: int, mark: runs.Mark, detail: str | None = None) -> None:
@@ -71,6 +74,7 @@ class RunJournal:
         entry = self._entry(step, mark, detail)
         await self._write(self._writes.append, entry)
         self.entries.append(entry)
+        self.moved()
 
     def mark_later(self, step: int, mark: runs.Mark) -> None:
         """A line that goes with the next write: it only confirms, and a crash before that repeats the step."""
@@ -122,6 +126,7 @@ class RunJournal:
         """Keep ``value`` in the run's memo."""
         self.run.memo[key] = value
         await self._write(self._writes.remember, self.run.memo)
+        self.moved()
 
     async def change_node(self, **columns: Any) -> None:
         """Set columns of the node."""
@@ -300,6 +305,10 @@ class RunJournal:
     def _after(self, connection: Connection, due: writes.Due, unit: Callable[[Connection], T]) -> T:
         self._writes.catch_up(connection, due)
         return unit(connection)
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 def _read_whole(connection: Connection, uuid: str) -> tuple[node.Node, list[node.Port]]:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ingot.clients import fence
 from ingot.deps import Deps
 from ingot.domain import errors, runs, secrets
-from ingot.flows import attempts, child_steps, deaths, ending, flow, ramdisk_logs, undo, waits
+from ingot.flows import attempts, child_steps, deaths, ending, flow, ramdisk_logs, suspects, undo, waits
 from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
@@ -43,6 +43,7 @@ class Runner:
         self._kit = kit
         self._flows = flows
         self._leaving = False
+        self._suspects = suspects.Suspects()
 
     def let_go(self) -> None:
         """Give every run back at its next journal point: this process is to end."""
@@ -82,8 +83,12 @@ class Runner:
             if lease not in found:
                 raise errors.LostLease()
             taken = found[lease]
-        ctx, journal = self._open(lease, taken)
-        with fence.asking(journal.check):
+        if not deaths.is_suspect(taken.run, taken.entries):
+            await self._go_on(*self._open(lease, taken))
+            return
+        async with self._suspects.seat() as leave:
+            ctx, journal = self._open(lease, await self._deps.store.read(_read, lease))  # the wait may have been long
+            journal.moved = leave
             await self._go_on(ctx, journal)
 
     async def _inherit(self, found: dict[run_store.Lease, Taken]) -> dict[run_store.Lease, Taken]:
@@ -99,6 +104,10 @@ class Runner:
         return {lease: one for lease, one in {**found, **settled}.items() if lease not in lost}
 
     async def _go_on(self, ctx: StepContext, journal: RunJournal) -> None:
+        with fence.asking(journal.check):
+            await self._interpret(ctx, journal)
+
+    async def _interpret(self, ctx: StepContext, journal: RunJournal) -> None:
         definition = self._flows[journal.run.kind]
         if journal.run.plan is None and not await self._make_plan(definition, ctx, journal):
             return

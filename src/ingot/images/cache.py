@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import os
 import shutil
 from collections.abc import AsyncGenerator, Callable
 from enum import StrEnum
@@ -54,6 +55,8 @@ class ImageCache:
         self.fetching = msgspec.structs.replace(fetching or download.Limits(), space=cap)
         self.converting = msgspec.structs.replace(converting or child.Limits(), space=cap)
         self.lock_deadline = 2 * 3600.0
+        # Mapping and hashing keep a processor busy each, and one of the few threads for all that blocks.
+        self._mills = asyncio.Semaphore(max(1, (os.cpu_count() or 1) // 2))
         with contextlib.suppress(FileNotFoundError):
             evict.remove_leftovers(self.root)
 
@@ -130,12 +133,18 @@ class ImageCache:
         )
 
     async def _build(self, part: Path, wanted: download.Wanted, declared: str | None, tell: Progress) -> entries.Entry:
-        packed, raw = part / "download", part / "disk.raw"
-
         def downloaded(done: int, total: int | None) -> None:
             tell(Phase.DOWNLOAD, done, total)
 
-        await fetch.fetch(wanted, packed, self.fetching, downloaded)
+        await fetch.fetch(wanted, part / "download", self.fetching, downloaded)
+        if self._mills.locked():
+            tell(Phase.WAIT, 0, None)
+        async with self._mills:
+            return await self._mill(part, wanted, declared, tell)
+
+    async def _mill(self, part: Path, wanted: download.Wanted, declared: str | None, tell: Progress) -> entries.Entry:
+        """Check, unpack and map what was downloaded: the work of processors, of which there are few."""
+        packed, raw = part / "download", part / "disk.raw"
         found = await asyncio.to_thread(formats.check, packed, declared)
         size = packed.stat().st_size
         tell(Phase.CONVERT, 0, size)

@@ -20,8 +20,11 @@ class ConsoleInterface(Interface):
     """Access to a machine's serial console. Serving, sharing and logging it is not the driver's work."""
 
     @abstractmethod
-    async def open(self, ctx: Context) -> Line:
-        """Open the line. Raises errors.Unreachable, AccessDenied, Misbehaved (a second one is not let in, ...)."""
+    async def open(self, ctx: Context, *, take: bool = True) -> Line:
+        """Open the line. ``take``: where there is one line only, away from who has it; else that is a refusal.
+
+        Raises errors.Unreachable, AccessDenied, NotSupported, Misbehaved.
+        """
 
     def port(self, ctx: Context) -> int:
         """The TCP port that a console of the type socat is to have; 0: any that is free."""

@@ -19,10 +19,12 @@ import msgspec
 
 from ingot.netboot import httpwire
 
-_OWN_PLACES = 4
-"""Chunks of one image that the controller sends at once: few, so that the first is soon there to be handed on."""
-_GIVER_PLACES = 4
-"""Chunks that a machine is to hand on: few, or newer holders idle; more for who wants more at once."""
+_OWN_PLACES = 6
+"""Chunks of one image that the controller sends: few, so that the first is soon there to be handed on, but one or two
+more than keep its link full, for a place is free only when the next question says so."""
+_GIVER_PLACES = 6
+"""Chunks that a machine is to hand on, with those that wait for a worker or are there and not told yet: few, or newer
+holders idle; more for who wants more at once. With fewer than the controller has, its chunks come faster than go on."""
 _MOST_WANTED = 32
 _QUESTIONS = 150
 """Questions a second of all machines of an image: their answers share the controller's link with its chunks."""
@@ -134,7 +136,7 @@ class Swarm:
         if len(self._machines) == 1:
             return Answer(alone=True)
         chosen = self._choose(asked, machine)
-        wait = max(_LEAST_WAIT, len(self._machines) / _QUESTIONS)
+        wait = round(max(_LEAST_WAIT, len(self._machines) / _QUESTIONS), 2)
         if not chosen:
             return Answer(wait=wait)
         return Answer(*chosen[0], 0.0 if asked.want is None else wait, more=tuple(chosen[1:]))

@@ -128,10 +128,10 @@ def _change(
 
 def _check_assigned(operations: tuple[patch.Operation, ...], draft: NodeDraft) -> None:
     """Fields that may be removed, but not set to nothing."""
-    given = {operation.root() for operation in operations if operation.op != "remove"}
-    if "network_data" in given:
+    given = [operation for operation in operations if operation.op != "remove"]
+    if any(each.path.startswith("/network_data/") for each in given):  # the whole was checked before the node was read
         network_data.check(draft.network_data)
-    if "parent_node" in given and not draft.parent_node:
+    if any(each.root() == "parent_node" for each in given) and not draft.parent_node:
         raise errors.Invalid("A node needs a parent's name or UUID here.", hint="Remove parent_node instead.")
 
 

@@ -62,7 +62,7 @@ def find_ring(connection: Connection, since: float) -> hashring.Ring:
     for one in list_all(connection):
         if one.online and one.seen_at > since:
             groups.setdefault(one.conductor_group.lower(), []).append(one.hostname)
-    return hashring.Ring(tuple((group, tuple(sorted(groups[group]))) for group in sorted(groups)))
+    return hashring.ring(groups)
 
 
 def list_seen(connection: Connection, since: float) -> list[str]:

@@ -163,10 +163,10 @@ def check(target: Target) -> None:
         )
 
 
-async def open_line(target: Target) -> SolLine:
-    """Log in and activate the console; one that another session holds is taken over.
+async def open_line(target: Target, *, take: bool = True) -> SolLine:
+    """Log in and activate the console. ``take``: one that another session holds is taken over, else left to it.
 
-    Raises errors.Unreachable, AccessDenied, NotSupported (IPMI 1.5, or serial over LAN is disabled), Misbehaved.
+    Raises errors.Unreachable, AccessDenied, NotSupported (IPMI 1.5, serial over LAN is disabled, or held), Misbehaved.
     """
     check(target)
     transports = Transports()
@@ -174,7 +174,7 @@ async def open_line(target: Target) -> SolLine:
         transport, peer = await transports.find(target.address, target.port, 0)
         session = await login.Login(transport, peer, target).run()
         try:
-            largest = await _activate(session, target)
+            largest = await _activate(session, target, take=take)
         except BaseException:  # one that is given up, too: the BMC has few sessions
             await session.close(PATIENCE[0])
             raise
@@ -187,11 +187,11 @@ async def open_line(target: Target) -> SolLine:
     return SolLine(session, transports, target.name, largest)
 
 
-async def _activate(session: Session, target: Target) -> int:
+async def _activate(session: Session, target: Target, *, take: bool) -> int:
     """The bytes a packet to the BMC may have."""
     asked = codec.Request(codec.NETFN_APP, ACTIVATE, bytes((SERIAL, INSTANCE, ENCRYPTED, 0, 0, 0)))
     answer = await _ask(session, target, asked)
-    if answer[0] == ALREADY_ACTIVE:
+    if answer[0] == ALREADY_ACTIVE and take:
         # Left over from a conductor that was killed, or held by somebody's ipmitool: the console is ours to serve.
         await _ask(
             session, target, codec.Request(codec.NETFN_APP, DEACTIVATE, struct.pack("<BBI", SERIAL, INSTANCE, 0))

@@ -45,7 +45,7 @@ class FakeLine:
 class FakeConsole(ConsoleInterface):
     """Opens a line at once."""
 
-    async def open(self, ctx: Context) -> FakeLine:
+    async def open(self, ctx: Context, *, take: bool = True) -> FakeLine:
         """A line of its own for every caller."""
         await acts.act(ctx, "console.open", "console opened")
         return FakeLine(f"imaginary machine {ctx.node.name or ctx.node.uuid}\r\n# ".encode())

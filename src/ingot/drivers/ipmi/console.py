@@ -23,9 +23,9 @@ class IpmiConsole(ConsoleInterface):
         sol.check(target.of(ctx))
         target.terminal_port(ctx)
 
-    async def open(self, ctx: Context) -> sol.SolLine:
+    async def open(self, ctx: Context, *, take: bool = True) -> sol.SolLine:
         """Log in once more, for the console alone."""
-        return await sol.open_line(target.of(ctx))
+        return await sol.open_line(target.of(ctx), take=take)
 
     def port(self, ctx: Context) -> int:
         """``ipmi_terminal_port``."""

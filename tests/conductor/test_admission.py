@@ -1,0 +1,73 @@
+"""How much a conductor takes up at once: as much as it can do in time, of those who asked first; no setting says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, select
+
+from flows import stand
+from ingot.deps import Deps
+from ingot.domain import states
+from ingot.services import provisioning
+from ingot.store.schema import runs
+
+FEW, BATCH = 64, 128
+"""What ingot.conductor.claims takes up when it is late, and keeps before the database's writer."""
+
+
+async def ask(deps: Deps, count: int, **fields: object) -> list[str]:
+    """So many nodes, each asked to deploy, one after another."""
+    uuids = [await stand.add_node(deps, **fields) for _ in range(count)]
+    for uuid in uuids:
+        await provisioning.request(deps, uuid, "active", {})
+    return uuids
+
+
+def begun(connection: Connection) -> set[str]:
+    """The nodes whose runs were taken up."""
+    return set(connection.execute(select(runs.c.node_uuid).where(runs.c.generation > 0)).scalars())
+
+
+async def compute() -> None:
+    """Leave the event loop a turn in a while, as work that is too much for the processor does."""
+    while True:
+        until = time.monotonic() + 0.15
+        while time.monotonic() < until:
+            pass
+        await asyncio.sleep(0)
+
+
+async def test_who_cannot_keep_up_takes_up_few_and_those_who_asked_first(tmp_path: Path) -> None:
+    async with stand.site(tmp_path, fake_effects="") as deps:
+        uuids = await ask(deps, FEW + 26, driver_info={"fake_delay": "20"})
+        busy = asyncio.create_task(compute())
+        try:
+            async with stand.conductor(deps):
+                await stand.until(lambda: deps.store.read(begun), 60)
+                await asyncio.sleep(2)
+                assert await deps.store.read(begun) == set(uuids[:FEW])
+                busy.cancel()
+
+                async def all_begun() -> bool:
+                    return len(await deps.store.read(begun)) == len(uuids)
+
+                await stand.until(all_begun, 60)
+        finally:
+            busy.cancel()
+
+
+@pytest.mark.slow
+async def test_a_storm_of_runs_does_not_fill_the_way_to_the_database(tmp_path: Path) -> None:
+    """What an API request has to wait behind is bounded, however many runs are due."""
+    async with stand.site(tmp_path, fake_effects="") as deps:
+        uuids = await ask(deps, 4 * BATCH)
+        most = 0
+        async with stand.conductor(deps):
+            while (await stand.get_node(deps, uuids[-1])).provision_state != states.State.ACTIVE:
+                most = max(most, deps.store.waiting())
+                await asyncio.sleep(0.002)
+        assert FEW < most < 3 * BATCH, "one batch that waits, and one that was taken up meanwhile"

@@ -1,0 +1,64 @@
+"""What died again and again goes on a few at a time, so that some of it comes a step forward before the next death."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from flows import stand
+from flows.test_deaths import PLAN
+from flows.test_engine import Probe, claiming, open_run
+from ingot.deps import Deps
+from ingot.domain import runs
+from ingot.flows import deaths, suspects
+from ingot.interfaces.context import StepContext
+from ingot.store import absence, journals
+from ingot.store import claims as claim_store
+from ingot.store import runs as run_store
+
+
+async def died(deps: Deps, number: int, times: int) -> list[str]:
+    """The nodes of so many runs, all of which were held by processes that died in their only step so many times."""
+    uuids = [await open_run(deps) for _ in range(number)]
+    for time in range(times):
+        for lease in await deps.store.run(claim_store.claim, f"dead/{time}", deps.clock() + 1, -2.0, number):
+            if time == 0:
+                await deps.store.run(run_store.change, lease, plan=PLAN)
+                await deps.store.run(journals.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, deps.clock()))
+                continue
+            run = await deps.store.read(run_store.get, lease.run_id)
+            entries = await deps.store.read(journals.get, lease.run_id)
+            lost = deaths.reckon(run, entries, deps.clock(), died=True)
+            await deps.store.run(absence.give, [absence.Gift(lease, lost.seconds, lost.wait, lost.memo)])
+    return uuids
+
+
+@pytest.mark.parametrize(
+    ("number", "times", "takes", "most"),
+    [
+        pytest.param(20, 4, 0.1, suspects.SEATS, id="few at a time"),
+        pytest.param(20, 1, 0.1, 20, id="a first death is nobody's fault"),
+        pytest.param(suspects.SEATS + 1, 4, 1.7, suspects.SEATS + 1, id="who waits for hardware holds nobody up"),
+    ],
+)
+async def test_who_died_often_goes_on_among_few(
+    tmp_path: Path, number: int, times: int, takes: float, most: int
+) -> None:
+    flow = Probe("first")
+    at_once = [0, 0]
+
+    async def act(_ctx: StepContext) -> None:
+        at_once[0] += 1
+        at_once[1] = max(at_once)
+        await asyncio.sleep(takes)
+        at_once[0] -= 1
+
+    flow.acts["first"] = act
+    async with stand.site(tmp_path) as deps:
+        uuids = await died(deps, number, times)
+        async with claiming(deps, flow):
+            ends = [await stand.ended(deps, uuid, 30) for uuid in uuids]
+    assert {run.status for run in ends} == {runs.Status.SUCCEEDED}
+    assert (at_once[1], len(flow.called)) == (most, number)
