@@ -46,7 +46,7 @@ def members(roots: settings.Roots) -> list[Member]:
             continue
         folder = f"{roots.sys}/block/{base}"
         parts = [one for one in sysfile.names(folder) if one.startswith(base)]
-        for one in parts or [base]:
+        for one in (base, *parts):  # a disk that is a member as a whole may show the partitions of what the array holds
             size = sysfile.number(f"{folder}/{one}/size" if one != base else f"{folder}/size") * 512
             member = _read(f"{roots.dev}/{one}", disk.name, size)
             if member is not None:
@@ -94,6 +94,8 @@ def _superblock(file: BinaryIO, place: int) -> tuple[bytes, str, int, int, int, 
     file.seek(place)
     raw = file.read(_HEAD)
     if len(raw) < _HEAD or struct.unpack_from("<II", raw) != (_MAGIC, 1):
+        return None
+    if struct.unpack_from("<Q", raw, 144)[0] * 512 != place:  # a partition's that ends, or begins, where its disk does
         return None
     name = plain_name(raw[32:64].rstrip(b"\0").decode("utf-8", "replace"))
     level, number = struct.unpack_from("<i", raw, 72)[0], struct.unpack_from("<I", raw, 160)[0]

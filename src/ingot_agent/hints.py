@@ -149,9 +149,10 @@ def describe(disk: disks.Disk) -> str:
     return " ".join(part for part in parts if part)
 
 
-def choose(found: list[disks.Disk], hints: dict[str, Any], kept: Collection[disks.Disk] = ()) -> disks.Disk:
-    """Give the disk, none of those ``kept``. Raises DeviceNotFound naming every candidate."""
-    usable = sorted((disk for disk in disks.usable(found) if disk not in kept), key=lambda disk: (disk.size, disk.name))
+def choose(found: list[disks.Disk], hints: dict[str, Any], kept: Collection[str] = ()) -> disks.Disk:
+    """Give the disk, none of those ``kept`` (names). Raises DeviceNotFound naming every candidate."""
+    free = (disk for disk in disks.usable(found) if disk.name not in kept)
+    usable = sorted(free, key=lambda disk: (disk.size, disk.name))
     listing = "; ".join(describe(disk) for disk in found) or "none at all: the ramdisk lacks a driver, or there is none"
     if hints:
         for disk in usable:

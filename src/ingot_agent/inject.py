@@ -205,7 +205,7 @@ def _has(place: _Place, first: str, roots: settings.Roots) -> bool:
     try:
         with mounts.mounted(place.node, _folder(roots), place.found) as top:
             return os.path.isdir(inside(top, first))
-    except errors.ImageWriteError as error:
+    except (errors.ImageWriteError, errors.CommandExecutionError) as error:
         log.line(f"{error.message} Looking elsewhere")
         return False
 

@@ -51,11 +51,16 @@ def disks_of(array: str, roots: settings.Roots) -> list[str]:
     return found
 
 
-def assemble(roots: settings.Roots, *, degraded: bool) -> list[str]:
+Parts = frozenset[str]
+"""The paths of an array's members."""
+
+
+def assemble(roots: settings.Roots, *, degraded: bool, tried: set[Parts]) -> list[str]:
     """Start every array whose members are there, under the name it was made with; the log has what does not start.
 
     Gives the names of arrays that lack members. Those are started only where ``degraded`` says that none will come any
-    more: one that runs goes on without a disk, and what that holds is then old.
+    more: one that runs goes on without a disk, and what that holds is then old. What did not start joins ``tried``, and
+    is not started while its members are the same.
     """
     taken = {path for parts in arrays.running(roots).values() for path in parts}
     idle = [one for one in arrays.members(roots) if one.path not in taken]
@@ -65,9 +70,13 @@ def assemble(roots: settings.Roots, *, degraded: bool) -> list[str]:
         if arrays.lacking(parts) and not degraded:
             waiting.append(parts[0].name)
             continue
+        members = frozenset(one.path for one in parts)
+        if members in tried:
+            continue
         try:
             _mdadm("--assemble", _device(parts[0].name, roots), "--run", *(one.path for one in parts))
         except errors.SoftwareRAIDError as error:
+            tried.add(members)
             log.line(f"the array {parts[0].name} does not start: {error.message}")
     return waiting
 
@@ -95,7 +104,8 @@ def create(node: dict[str, Any], config: dict[str, Any], roots: settings.Roots, 
     found = disks.find_all(roots)
     kept = keeping.of_node(node, found, roots)
     present = {one.name for one in arrays.members(roots) if one.array in kept.whole | kept.emptied}
-    free = [disk for disk in disks.usable(found) if disk not in kept.disks and "/md" not in disk.name]
+    held = {disk.name for disk in kept.disks} | kept.stuck.keys()
+    free = [disk for disk in disks.usable(found) if disk.name not in held and "/md" not in disk.name]
     try:
         volumes = raidplan.make(config, free, uefi=os.path.isdir(f"{roots.sys}/firmware/efi"), present=present)
     except errors.SoftwareRAIDError as error:

@@ -9,25 +9,32 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ingot_agent import disks, drivers, errors, hints, keeping, log, machine, settings
+
+if TYPE_CHECKING:
+    from ingot_agent import raid
 
 _LATE = 30.0  # seconds after the kernel's start in which a disk that is not there yet may still come
 _PAUSE = 0.5
 
 
-def all_disks(roots: settings.Roots) -> list[disks.Disk]:
-    """The machine's disks, software RAID's arrays assembled: those that lack members once none is likely to come."""
+def all_disks(roots: settings.Roots, tried: set[raid.Parts] | None = None) -> list[disks.Disk]:
+    """The machine's disks, software RAID's arrays assembled: those that lack members once none is likely to come.
+
+    ``tried``: arrays that did not start, for who asks again and again: with the same members they are left alone.
+    """
     from ingot_agent import raid  # only when disks are asked for
 
     drivers.wait_for_disks()
     end = _end(roots)
-    told = False
-    while waiting := raid.assemble(roots, degraded=time.monotonic() >= end):
-        if not told:
+    told: list[str] = []
+    tried = set() if tried is None else tried
+    while waiting := raid.assemble(roots, degraded=time.monotonic() >= end, tried=tried):
+        if told != waiting:
             log.line(f"{', '.join(waiting)} lacks members. Waiting until the machine is {_LATE:.0f} s old")
-        told = True
+        told = waiting
         threading.Event().wait(_PAUSE)
     return disks.find_all(roots)
 
@@ -36,17 +43,19 @@ def find(node: dict[str, Any], roots: settings.Roots) -> disks.Disk:
     """The node's root disk. Raises DeviceNotFound, InvalidCommandParams."""
     wanted = hints.of_node(node)[0]
     end = _end(roots)
-    told = False
+    told = ""
+    tried: set[raid.Parts] = set()
     while True:
-        found = all_disks(roots)
+        found = all_disks(roots, tried)
+        kept = keeping.of_node(node, found, roots)
         try:
-            return hints.choose(found, wanted, keeping.of_node(node, found, roots).disks)
+            return hints.choose(found, wanted, {disk.name for disk in kept.disks} | kept.stuck.keys())
         except errors.DeviceNotFound as error:
             if time.monotonic() > end:
                 raise
-            if not told:
+            if told != error.message:  # it names the disks that are there by now
                 log.line(f"{error.message} Waiting until the machine is {_LATE:.0f} s old: one may come late")
-            told = True
+            told = error.message
         threading.Event().wait(_PAUSE)
 
 

@@ -151,9 +151,9 @@ class Steps:
         """The disks to work on, and of every other one why it is left alone."""
         found = rootdisk.all_disks(self._roots)
         left = {disk.name: f"left alone: {disk.barred}" for disk in found if disk.barred}
-        left |= {
-            disk.name: "left alone: in skip_block_devices" for disk in keeping.of_node(node, found, self._roots).disks
-        }
+        kept = keeping.of_node(node, found, self._roots)
+        kept.check()
+        left |= {disk.name: "left alone: in skip_block_devices" for disk in kept.disks}
         return [disk for disk in found if disk.name not in left], left
 
     def _erase_metadata(self, node: dict[str, Any], _: dict[str, Any], progress: commands.Progress) -> Outcome:

@@ -95,8 +95,9 @@ class Bmc:
     """The management controller of one machine.
 
     `kg` is IPMI's second key (20 bytes, or none), `maker` the enterprise number it tells, `privilege` the user's limit,
-    `versions` of IPMI in which it opens sessions ("2.0", "1.5"), `codes` the kinds of code that vouch for messages of
-    1.5 (0 none, 2 MD5, 4 a straight password), `vouched` whether those after the login have one, too,
+    `versions` of IPMI in which it opens sessions ("2.0", "1.5"), `suites` the cipher suites of 2.0 by number, `codes`
+    the kinds of code that vouch for messages of 1.5 (0 none, 2 MD5, 4 a straight password), `vouched` whether those
+    after the login have one, too,
     `readings` what sensors say instead of their usual raw reading, `satellites` the controllers behind this one by bus
     channel and address; `resets` are the restarts of the BMC itself that were asked for, as IPMI numbers them (2 cold,
     3 warm).
@@ -120,6 +121,7 @@ class Bmc:
         "resets",
         "satellites",
         "starts",
+        "suites",
         "user",
         "versions",
         "vouched",
@@ -132,6 +134,7 @@ class Bmc:
         self.privilege = 4  # IPMI's highest level, administrator
         self.kg = b""
         self.versions = frozenset({"2.0"})
+        self.suites = frozenset({3, 17})
         self.codes: tuple[int, ...] = (2, 4)
         self.vouched = True
         self.maker = 0

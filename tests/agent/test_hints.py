@@ -68,9 +68,10 @@ def test_without_hints_small_disks_do_not_count() -> None:
 
 
 def test_skip_list() -> None:
-    assert hints.choose(ALL, {}, hints.skipped(ALL, [{"name": "/dev/sda"}])).name == "/dev/nvme0n1"
+    skipped = [disk.name for disk in hints.skipped(ALL, [{"name": "/dev/sda"}])]
+    assert hints.choose(ALL, {}, skipped).name == "/dev/nvme0n1"
     with pytest.raises(errors.DeviceNotFound):
-        hints.choose(ALL, {"name": "/dev/sda"}, [SMALL])
+        hints.choose(ALL, {"name": "/dev/sda"}, [SMALL.name])
 
 
 @pytest.mark.parametrize("asked", [{"colour": "red"}, {"size": "big"}, {"size": "> big"}])

@@ -53,6 +53,7 @@ def disk(tmp_path: Path, folder: Path) -> Path:
     (tree / "etc/out").symlink_to(f"../../../../../..{tmp_path}/outside")
     (tree / "etc/dangling").symlink_to("/etc/shadow")
     (tree / "etc/round").symlink_to("round")
+    (tree / "loop").symlink_to("loop")
     os.mkfifo(tree / "etc/pipe")
     (tmp_path / "outside").mkdir()
     made = ["mke2fs", "-q", "-F", "-t", "ext4", "-d", str(tree), str(path), "48m"]
@@ -145,6 +146,8 @@ def test_a_place_that_is_not_there_is_a_sentence(folder: Path, disk: Path) -> No
             errors.DeviceNotFound, match=r"no partition with the folder /srv for /srv/x; .*sda4 \(ext4\)"
         ):
             run(folder, [{"path": "/srv/x", "content": ""}])
+        with pytest.raises(errors.DeviceNotFound, match="no partition with the folder /loop for /loop/x"):
+            run(folder, [{"path": "/loop/x", "content": ""}])
         with pytest.raises(errors.DeviceNotFound, match="no partition 7 for /etc/x"):
             run(folder, [{"path": "/etc/x", "partition": "7", "content": ""}])
         assert run(folder, [{"path": "/etc/x", "partition": f"{disk}4", "content": ""}])

@@ -56,7 +56,7 @@ def test_rakp_codes(suite: suites.Suite) -> None:
     assert suites.rakp3_code(suite, key, FACTS) == by_hand(suite.hash, key, BMC_RANDOM + sidm + who)
     kg = b"K" * 20
     sik = by_hand(suite.hash, kg, CONSOLE_RANDOM + BMC_RANDOM + who)
-    keys = suites.derive(suite, kg, FACTS)
+    keys = suites.derive(suite, key, kg, FACTS)
     assert keys.sik == sik
     assert keys.integrity == by_hand(suite.hash, sik, b"\x01" * 20)
     assert keys.aes == by_hand(suite.hash, sik, b"\x02" * 20)[:16]
@@ -174,7 +174,7 @@ def answer_to(request: bytes, body: bytes) -> bytes:
 
 
 def ends(transport: Transport, suite: suites.Suite) -> tuple[SealedSession, FarEnd]:
-    keys = suites.derive(suite, suites.user_key(PASSWORD), FACTS)
+    keys = suites.derive(suite, suites.user_key(PASSWORD), None, FACTS)
     session = SealedSession(transport, ("127.0.0.1", 9), (CONSOLE_ID, BMC_ID), suite, keys)
     return session, FarEnd(suite, keys)
 
@@ -342,7 +342,8 @@ KINDS = ["", "0600ff0700", "0600ff0702", "0600ff0706", "0600ff0706c044332211"]
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 async def test_receivers_never_raise(transport: Transport, packet: bytes, kind: str) -> None:
     data, peer = bytes.fromhex(kind) + packet, ("127.0.0.1", 9)
-    sessions: list[Session] = [ends(transport, suites.SUITE_17)[0], clear.ClearSession(transport, peer, TERMS)]
+    sessions: list[Session] = [ends(transport, suites.BY_NUMBER[number])[0] for number in (1, 2, 12, 17)]
+    sessions.append(clear.ClearSession(transport, peer, TERMS))
     logins = [kind(transport, (peer[0], port), Target(peer[0])) for port, kind in ((7, Login), (8, ClearLogin))]
     tasks = [asyncio.create_task(one.request(codec.Request(0, 1, b""), (5.0,))) for one in sessions]
     entering = [asyncio.create_task(one.run()) for one in logins]
@@ -357,7 +358,7 @@ async def test_receivers_never_raise(transport: Transport, packet: bytes, kind: 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("port", 0), ("username", "x" * 17), ("password", "x" * 21), ("kg", b"short"), ("cipher_suite", 1)],
+    [("port", 0), ("username", "x" * 17), ("password", "x" * 21), ("kg", b"short"), ("cipher_suite", 0)],
 )
 def test_impossible_targets(field: str, value: Any) -> None:
     with pytest.raises(errors.Invalid):

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from ingot.clients import fence
-from ingot.clients.ipmi import chassis, device
+from ingot.clients.ipmi import chassis, device, suites
 from ingot.clients.ipmi.client import IpmiPool
 from ingot.clients.ipmi.target import Privilege, Target
 from ingot.domain import errors
@@ -46,6 +46,24 @@ def target(fleet: Any, index: int = 0, **changes: Any) -> Target:
 
 def bmc(fleet: Any, index: int = 0) -> Any:
     return list(fleet.bmcs.values())[index]
+
+
+@pytest.mark.parametrize("suite", sorted(suites.BY_NUMBER))
+async def test_every_suite_that_an_operator_may_name(pool: IpmiPool, fleet: Any, suite: int) -> None:
+    """The rack's side of each is checked by ipmitool and FreeIPMI (tests/rack/test_ipmi.py)."""
+    one = target(fleet, cipher_suite=suite)
+    bmc(fleet).suites = frozenset({suite})
+    await chassis.control(pool, one, chassis.Control.ON)
+    assert await chassis.power_state(pool, one) is True
+    assert (await device.id(pool, one)).ipmi_version == "2.0"
+    with pytest.raises(errors.AccessDenied, match="password"):
+        await chassis.power_state(pool, target(fleet, cipher_suite=suite, password="wrong"))
+
+
+async def test_a_suite_that_nobody_named_is_not_spoken_however_a_bmc_insists(pool: IpmiPool, fleet: Any) -> None:
+    bmc(fleet).suites = frozenset({1, 2, 16})
+    with pytest.raises(errors.NotSupported, match="suite"):
+        await chassis.power_state(pool, target(fleet))
 
 
 @pytest.mark.parametrize("suite", [3, 17, None])

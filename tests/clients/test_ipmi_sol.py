@@ -42,8 +42,9 @@ async def heard(line: sol.SolLine, end: bytes) -> bytes:
     return found
 
 
-@pytest.mark.parametrize("suite", [3, 17])
+@pytest.mark.parametrize("suite", [1, 2, 3, 12, 17])
 async def test_bytes_go_both_ways_whole_and_in_order(fleet: Any, suite: int) -> None:
+    bmc(fleet).suites = frozenset({suite, 17})
     line = await opened(fleet, cipher_suite=suite)
     said = bytes(range(256)) * 40 + b"end"
     async with asyncio.TaskGroup() as group:

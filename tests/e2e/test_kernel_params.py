@@ -63,11 +63,35 @@ async def test_a_node_has_its_own(tmp_path: Path) -> None:
         await end(place, redfish)
 
 
-@pytest.mark.parametrize("wrong", ["quiet\nboot", "a && b", 7])
-async def test_what_no_boot_script_can_hold_is_refused(tmp_path: Path, wrong: object) -> None:
+async def judged(place: stand.Stand, machine: Machine) -> str:
+    """Why the node's boot is refused; "" when it is not."""
+    told = (await place.call("GET", f"/v1/nodes/{machine.name}/validate"))["boot"]
+    return "" if told["result"] else told["reason"]
+
+
+async def test_what_no_boot_script_can_hold_is_refused_before_a_boot(tmp_path: Path) -> None:
     async with stand.opened(tmp_path, agents=False) as place:
         machine = place.machines[0]
-        await place.enrol(machine, kernel_append_params=wrong)
-        told = await place.call("GET", f"/v1/nodes/{machine.name}/validate")
-        assert told["boot"]["result"] is False
-        assert "boot script" in told["boot"]["reason"] or "must be a text, not 7" in told["boot"]["reason"]
+        await place.enrol(machine)
+
+        async def tried(where: str, value: object) -> str:
+            patch = [{"op": "add", "path": f"/{where}/kernel_append_params", "value": value}]
+            await place.call("PATCH", f"/v1/nodes/{machine.name}", patch)
+            return await judged(place, machine)
+
+        for wrong in ("quiet\nboot", "a && b"):
+            assert "boot script" in await tried("driver_info", wrong)
+        assert "must be a text, not 7" in await tried("driver_info", 7)
+        quoted = 'dyndbg="file drivers/nvme/* +p"'
+        assert await tried("driver_info", quoted) == ""
+        for boot in ("pxe", "http"):
+            await place.call(
+                "PATCH", f"/v1/nodes/{machine.name}", [{"op": "add", "path": "/boot_interface", "value": boot}]
+            )
+            assert "cannot be handed to a kernel by GRUB" in await judged(place, machine)
+        assert await tried("driver_info", "quiet") == ""
+        elsewhere = "ipa-api-url=http://elsewhere"
+        assert await tried("driver_info", elsewhere) == ""
+        for mine in (elsewhere, '"ipa-api-url"=x', "ipa-insecure=1", "quiet BOOTIF=x"):
+            assert "is not the instance's to say" in await tried("instance_info", mine)
+        assert await tried("instance_info", "ipa-debug=1") == ""

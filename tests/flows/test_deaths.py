@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from flows import stand, torture
@@ -47,6 +48,7 @@ async def die(deps: Deps, uuid: str, times: int) -> None:
         [lease] = await deps.store.run(claim_store.claim, "dead/3", deps.clock() + 1, -2.0, 10)
         run = await deps.store.read(run_store.get, lease.run_id)
         lost = deaths.reckon(run, entries, deps.clock(), died=True)
+        lost.memo[runs.DEATHS] = deaths.noted(msgspec.structs.replace(run, memo=lost.memo))
         assert not await deps.store.run(absence.give, [absence.Gift(lease, lost.seconds, lost.wait, lost.memo)])
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from flows import stand
@@ -38,7 +40,7 @@ async def died(deps: Deps, number: int, times: int) -> list[str]:
 @pytest.mark.parametrize(
     ("number", "times", "takes", "most"),
     [
-        pytest.param(20, 4, 0.1, suspects.SEATS, id="few at a time"),
+        pytest.param(suspects.SEATS + 12, 4, 0.1, suspects.SEATS, id="few at a time"),
         pytest.param(20, 1, 0.1, 20, id="a first death is nobody's fault"),
         pytest.param(suspects.SEATS + 1, 4, 1.7, suspects.SEATS + 1, id="who waits for hardware holds nobody up"),
     ],
@@ -62,3 +64,17 @@ async def test_who_died_often_goes_on_among_few(
             ends = [await stand.ended(deps, uuid, 30) for uuid in uuids]
     assert {run.status for run in ends} == {runs.Status.SUCCEEDED}
     assert (at_once[1], len(flow.called)) == (most, number)
+
+
+async def test_who_waited_for_a_seat_is_not_blamed_for_the_next_death(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        [uuid] = await died(deps, 1, 4)
+        run = await deps.store.read(run_store.find_open, uuid)
+        assert run is not None
+        entries = await deps.store.read(journals.get, run.id)
+        waited, went_on = run, msgspec.structs.replace(run, memo={**run.memo, runs.DEATHS: deaths.noted(run)})
+        counts: list[Any] = [
+            deaths.reckon(one, entries, deps.clock(), died=True).memo[runs.DEATHS] for one in (waited, went_on)
+        ]
+    assert [note["times"] for note in counts] == [3, 4]
+    assert all(deaths.is_suspect(one, entries) for one in (waited, went_on))

@@ -169,7 +169,10 @@ def test_names_of_nobody_are_not_kept() -> None:
     swarm.answer(question("liar", 0xFF, 0xFF), 0)
     for number in range(100):
         swarm.answer(question("a", bad=("liar", "", f"nobody {number}")), 0)
-    assert set(swarm._machines["a"].shunned) == {"liar"}  # pyright: ignore[reportPrivateUsage] - what is kept is not told
+    kept = swarm._machines["a"]  # pyright: ignore[reportPrivateUsage] - what is kept is not told
+    assert set(kept.shunned) == {"liar"}
+    swarm.answer(question("liar", 0xFF, 0xFF), 25)
+    assert kept.shunned == {}, "its time is over"
 
 
 def test_who_is_silent_is_forgotten_with_all_it_had() -> None:

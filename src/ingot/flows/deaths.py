@@ -13,6 +13,7 @@ from ingot.domain import errors, runs
 
 MOST = 100
 """So many deaths in one place without a line of progress, and the run is taken for their cause."""
+_WENT_ON = "went on"
 _SUSPECT = 3
 """So many, and it is among few when it goes on (``flows/suspects.py``)."""
 
@@ -39,7 +40,9 @@ def reckon(run: runs.Run, entries: list[runs.Entry], now: float, *, died: bool) 
         later = max(0.0, min(seconds, now - wait.since))
         wait = msgspec.structs.replace(wait, since=wait.since + later, deadline=wait.deadline + later)
     place = _place(run, entries)
-    times = died + (note["times"] if note.get("place") == place else 0)
+    before = note["times"] if note.get("place") == place else 0
+    # One that still waited for its turn among few did nothing from which anybody could die.
+    times = before + (died and (before < _SUSPECT or _WENT_ON in note))
     return Loss(seconds, wait, {**run.memo, runs.DEATHS: {"at": now, "place": place, "times": times}})
 
 
@@ -57,6 +60,11 @@ def is_suspect(run: runs.Run, entries: list[runs.Entry]) -> bool:
     """Whether processes died in it in this place more than once or twice."""
     note = run.memo.get(runs.DEATHS, {})
     return note.get("place") == _place(run, entries) and note["times"] >= _SUSPECT
+
+
+def noted(run: runs.Run) -> dict[str, object]:
+    """The note of a suspect's deaths, and that it goes on now."""
+    return {**run.memo[runs.DEATHS], _WENT_ON: True}
 
 
 def _place(run: runs.Run, entries: list[runs.Entry]) -> list[int]:

@@ -88,6 +88,7 @@ class Runner:
             return
         async with self._suspects.seat() as leave:
             ctx, journal = self._open(lease, await self._deps.store.read(_read, lease))  # the wait may have been long
+            await journal.remember(runs.DEATHS, deaths.noted(ctx.run))
             journal.moved = leave
             await self._go_on(ctx, journal)
 

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 
-SEATS = 8
+SEATS = 32
 HEAD_START = 1.0
 """Seconds: what waits for hardware holds nobody up for longer."""
 

@@ -35,8 +35,13 @@ def render_grub(ramdisk: Ramdisk) -> str:
     return "\n".join((*lines, ""))
 
 
+def check(text: str) -> None:
+    """Raise Invalid for what GRUB would change: it quotes itself what it hands to the kernel."""
+    if any(letter in text for letter in "'\"\\"):
+        raise errors.Invalid(f"{text!r} cannot be handed to a kernel by GRUB.", hint="Remove quotes and backslashes.")
+
+
 def _quoted(word: str) -> str:
-    """One word of a GRUB script. GRUB itself quotes what it hands to the kernel, so quotes would arrive changed."""
-    if any(letter in word for letter in "'\"\\"):
-        raise errors.Invalid(f"{word!r} cannot be handed to a kernel by GRUB.", hint="Remove quotes and backslashes.")
+    """One word of a GRUB script. Raises Invalid."""
+    check(word)
     return f"'{word}'"

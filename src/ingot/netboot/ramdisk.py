@@ -17,6 +17,11 @@ FILES = ("vmlinuz", "initrd")
 APPENDED = "kernel_append_params"
 """In a boot plan's parameters: no parameter, but what its node has in the place of the setting ``kernel_params``."""
 _DEFAULT = "%default%"
+_TRUST = {
+    *("ipa-api-url", "ipa-inspection-callback-url", "ipa-agent-token", "ipa-ca", "ipa-ca-file", "ipa-insecure"),
+    *("ingot-agent-tls", "ingot-time", "BOOTIF"),
+}
+"""Whom the agent of a ramdisk, ours or Ironic's, calls and believes, and by which card it is known."""
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]|\$\{|\|\||&&|(?<![^ ]);(?![^ ])|(?<![^ ])#")
 """Line breaks, and what iPXE expands, ends a command at (``;`` as a word) or takes for a comment (src/core/exec.c)."""
@@ -49,6 +54,20 @@ def appended(given: str | None, usual: str) -> str:
     As Ironic has it (admin guide, boot interfaces). Raises Invalid for what a boot script cannot hold.
     """
     return usual if given is None else checked(given.replace(_DEFAULT, usual))
+
+
+def refuse_trust(given: str) -> None:
+    """Raise Invalid for words of a node's user that would have the agent call or believe somebody else.
+
+    The last of two equal names counts for an agent, and its quotes are no part of a name.
+    """
+    names = {one.partition("=")[0] for one in given.replace('"', "").split()}
+    if found := sorted(names & _TRUST):
+        raise errors.Invalid(
+            f"{APPENDED} of instance_info cannot hold {', '.join(found)}: whom the ramdisk calls and believes is not "
+            "the instance's to say.",
+            hint="Leave it out, or have who manages the node put it into driver_info.",
+        )
 
 
 def normal_mac(text: str) -> str:

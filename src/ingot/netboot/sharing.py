@@ -239,6 +239,7 @@ class Swarm:
         self._swept = now
         self._pass_slow_by(now)
         for name, machine in list(self._machines.items()):
+            machine.shunned = {giver: until for giver, until in machine.shunned.items() if until > now}
             if now - machine.seen > _SILENT:
                 self._forget(name)
 

@@ -125,7 +125,7 @@ async def channel_cipher_suites(call: Call) -> bytes:
     if call.byte(0) & 0x0F not in {0x0E, 0x01}:
         raise Refusal(INVALID_DATA)
     start = (call.byte(2) & 0x3F) * 16
-    return b"\x01" + suites.records()[start : start + 16]
+    return b"\x01" + suites.records(call.device.bmc.suites)[start : start + 16]
 
 
 async def channel_info(call: Call) -> bytes:

@@ -61,34 +61,49 @@ class Session(Opened):
 
     suite: Suite
     console_id: int
+    password: bytes = b""
     console_random: bytes = b""
     k1: bytes = b""
     k2: bytes = b""
 
+    @property
+    def _flags(self) -> int:
+        suite = self.suite
+        return wire.ENCRYPTED * bool(suite.confidentiality) | wire.AUTHENTICATED * bool(suite.integrity)
+
     def seal(self, payload_type: int, payload: bytes) -> bytes:
-        """A sealed packet: encrypted, numbered, with its integrity trailer."""
+        """A sealed packet: numbered, and encrypted and with its integrity trailer where the suite has them."""
         self.sequence_out += 1
-        sealed = suites.encrypt(self.k2[:16], payload)
-        kind = payload_type | wire.ENCRYPTED | wire.AUTHENTICATED
-        packet = wire.build_v20(kind, self.console_id, self.sequence_out, sealed)
+        sealed = suites.encrypt(self.k2[:16], payload) if self.suite.confidentiality else payload
+        packet = wire.build_v20(payload_type | self._flags, self.console_id, self.sequence_out, sealed)
+        if not self.suite.integrity:
+            return packet
         pad = -(len(packet) - 4 + 2) % 4
         packet += b"\xff" * pad + bytes([pad, 0x07])
-        return packet + self.suite.short_mac(self.k1, packet[4:])
+        return packet + self.suite.code(self.k1, self.password, packet[4:])
 
     def unseal(self, datagram: bytes, packet: wire.Packet) -> bytes:
         """Check and decrypt a packet; raises Malformed when anything is not as it must be."""
-        if packet.flags != wire.ENCRYPTED | wire.AUTHENTICATED:
-            raise wire.Malformed("the session demands integrity and confidentiality")
-        length = self.suite.code_length
-        code, signed = datagram[-length:], datagram[4:-length]
-        if len(signed) < packet.header_end - 4 or not suites.same(code, self.suite.short_mac(self.k1, signed)):
-            raise wire.Malformed("wrong integrity code")
+        if packet.flags != self._flags:
+            raise wire.Malformed("the session demands the integrity and confidentiality of its suite")
+        if self.suite.integrity:
+            self._check(datagram, packet)
         if not self.fresh(packet.sequence):
             raise wire.Malformed("repeated packet")
+        if not self.suite.confidentiality:
+            return packet.payload
         try:
             return suites.decrypt(self.k2[:16], packet.payload)
         except suites.BadPadding as error:
             raise wire.Malformed(str(error)) from error
+
+    def _check(self, datagram: bytes, packet: wire.Packet) -> None:
+        length = self.suite.code_length
+        code, signed = datagram[-length:], datagram[4:-length]
+        if len(signed) < packet.header_end - 4 or not suites.same(
+            code, self.suite.code(self.k1, self.password, signed)
+        ):
+            raise wire.Malformed("wrong integrity code")
 
 
 class Sessions:
@@ -165,12 +180,12 @@ class Sessions:
             return None
         tag, privilege = data[0], data[1] & 0x0F
         console_id = struct.unpack_from("<I", data, 4)[0]
-        suite = suites.find(data[12] & 0x3F, data[20] & 0x3F, data[28] & 0x3F)
+        suite = suites.find(self._bmc.suites, data[12] & 0x3F, data[20] & 0x3F, data[28] & 0x3F)
         if suite is None:
             return struct.pack("<BBBBI", tag, NO_SUITE_MATCH, 0, 0, console_id)
         if self.full:
             return struct.pack("<BBBBI", tag, NO_RESOURCES, 0, 0, console_id)
-        session = Session(suite=suite, console_id=console_id, bmc_id=suites.random_id())
+        session = Session(suite=suite, console_id=console_id, bmc_id=suites.random_id(), password=self._key)
         self.add(session)
         granted = privilege or PRIVILEGE_ADMINISTRATOR
         head = struct.pack("<BBBBII", tag, 0, granted, 0, console_id, session.bmc_id)
@@ -230,7 +245,7 @@ class Sessions:
         session.k1, session.k2 = suite.derived(sik, 1), suite.derived(sik, 2)
         session.active = True
         managed = struct.pack("<I", session.bmc_id)
-        return suite.short_mac(sik, session.console_random + managed + self._guid)
+        return suite.proof(sik, session.console_random + managed + self._guid)
 
     @property
     def _key(self) -> bytes:

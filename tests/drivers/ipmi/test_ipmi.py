@@ -82,8 +82,9 @@ async def test_wrong_address(site: place.Place, one: Single) -> None:
         ({"ipmi_hex_kg_key": "xyz"}, "driver_info ipmi_hex_kg_key is not hexadecimal. 40 hex digits."),
         ({"ipmi_hex_kg_key": "abcd"}, "The IPMI Kg key for 127.61.0.1 is not 20 bytes (40 hex digits). "
          "Change the request and send it again."),
-        ({"ipmi_cipher_suite": 2}, "IPMI cipher suite 2 is not supported; use 3 or 17. "
-         "Change the request and send it again."),
+        ({"ipmi_cipher_suite": 0}, "IPMI cipher suite 0 is not supported: it proves no password (0), encrypts by "
+         "RC4, or is unknown. Use 17 or 3, by default the better one that the BMC has; known are 1, 2, 3, 6, 7, 8, 11, "
+         "12, 15, 16, 17."),
         ({"ipmi_password": "x" * 21}, "The IPMI password for 127.61.0.1 is longer than 20 bytes. "
          "Change the request and send it again."),
     ],

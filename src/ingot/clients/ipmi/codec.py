@@ -18,14 +18,13 @@ AUTH_RMCPP = 0x06
 CONSOLE_ADDRESS = 0x81
 
 PAYLOAD_IPMI = 0x00
+PAYLOAD_SERIAL = 0x01  # over LAN
 PAYLOAD_OPEN_REQUEST = 0x10
 PAYLOAD_OPEN_RESPONSE = 0x11
 PAYLOAD_RAKP1 = 0x12
 PAYLOAD_RAKP2 = 0x13
 PAYLOAD_RAKP3 = 0x14
 PAYLOAD_RAKP4 = 0x15
-PAYLOAD_SEALED = 0xC0  # encrypted and authenticated IPMI message
-PAYLOAD_SERIAL = 0xC1  # encrypted and authenticated serial over LAN
 
 V15_HEADER = 14  # RMCP, auth type, sequence, session id, length
 V20_HEADER = 16  # RMCP, auth type, payload type, session id, sequence, length

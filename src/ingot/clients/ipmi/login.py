@@ -94,7 +94,8 @@ class Login(asking.Asker[SealedSession]):
             raise errors.Misbehaved(f"BMC {self._target.name} sent a malformed Open Session Response.")
         agreed = suites.BY_ALGORITHMS.get((reply[16], reply[24], reply[32]))
         wanted = self._target.cipher_suite
-        if agreed is None or wanted not in (None, agreed.number):
+        allowed = suites.PREFERRED if wanted is None else (suites.BY_NUMBER[wanted],)
+        if agreed is None or agreed not in allowed:
             raise errors.NotSupported(
                 f"BMC {self._target.name} offers no cipher suite that we may use "
                 f"(authentication {reply[16]}, integrity {reply[24]}, encryption {reply[32]}).",
@@ -125,14 +126,14 @@ class Login(asking.Asker[SealedSession]):
         if not hmac.compare_digest(suites.rakp2_code(suite, key, facts), reply[40 : 40 + suite.digest_length]):
             self._give_up(head)
             raise refusals.wrong_password(target)
-        keys = suites.derive(suite, target.kg or key, facts)
+        keys = suites.derive(suite, key, target.kg, facts)
         code = suites.rakp3_code(suite, key, facts)
         late = asking.patience(asking.LATE_TRIES, self.pace)
         reply = await self._find(codec.PAYLOAD_RAKP3, head + code, late)
         if reply is None:  # by chance, perhaps
             raise refusals.Again(asking.no_answer(target, sum(late)))
         self._accept(reply[1])
-        if not hmac.compare_digest(suites.rakp4_check(suite, keys.sik, facts), reply[8 : 8 + suite.check_length]):
+        if not hmac.compare_digest(suites.rakp4_check(suite, keys.sik, facts), reply[8 : 8 + suite.proof_length]):
             raise refusals.wrong_kg(target)
         return keys
 
@@ -167,6 +168,6 @@ class Login(asking.Asker[SealedSession]):
 
 
 def _open_request(suite: suites.Suite, console_id: int) -> bytes:
-    algorithms = (suite.authentication, suite.integrity, suites.AES_CBC_128)
+    algorithms = (suite.authentication, suite.integrity, suite.confidentiality)
     blocks = b"".join(struct.pack("<BHBBHB", kind, 0, 8, number, 0, 0) for kind, number in enumerate(algorithms))
     return struct.pack("<I", console_id) + blocks

@@ -20,7 +20,6 @@ from ingot.domain import errors
 
 ACTIVATE, DEACTIVATE, GET_DEVICE_ID = 0x48, 0x49, 0x01
 SERIAL, INSTANCE = 1, 1
-ENCRYPTED = 0xC0
 ALREADY_ACTIVE = 0x80
 REFUSALS = {
     0x80: "its serial console is held by another session",
@@ -187,9 +186,9 @@ async def open_line(target: Target, *, take: bool = True) -> SolLine:
     return SolLine(session, transports, target.name, largest)
 
 
-async def _activate(session: Session, target: Target, *, take: bool) -> int:
+async def _activate(session: SealedSession, target: Target, *, take: bool) -> int:
     """The bytes a packet to the BMC may have."""
-    asked = codec.Request(codec.NETFN_APP, ACTIVATE, bytes((SERIAL, INSTANCE, ENCRYPTED, 0, 0, 0)))
+    asked = codec.Request(codec.NETFN_APP, ACTIVATE, bytes((SERIAL, INSTANCE, session.flags, 0, 0, 0)))
     answer = await _ask(session, target, asked)
     if answer[0] == ALREADY_ACTIVE and take:
         # Left over from a conductor that was killed, or held by somebody's ipmitool: the console is ours to serve.

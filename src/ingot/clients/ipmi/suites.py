@@ -1,34 +1,72 @@
-"""Cipher suites 3 and 17: their algorithms, and the RAKP computations made with them.
+"""Cipher suites: their algorithms, and the RAKP computations made with them.
 
 Why: all cryptography of the session set-up in one place, from IPMI 2.0 sections 13.20 to 13.32 and 22.15.2.
-May not: do I/O. Invariant: pure functions of their arguments.
+May not: do I/O. Invariants: pure functions of their arguments; a suite that is not among the preferred, for it lacks
+encryption, a check of messages or a sound hash, is for a BMC whose operator names it. Left out are 0, which proves no
+password, and those with RC4, which neither ipmitool nor FreeIPMI speaks.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import hmac
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
-AES_CBC_128 = 1
+MD5_128 = 3  # the one check that is no HMAC, and has the password for its key
+_ENCRYPTED, _CHECKED = 0x80, 0x40
+_NOTHING, _SHA1_96 = 0, 1
+_SHA1, _MD5, _SHA256 = 1, 2, 3
+_HASHES = {_SHA1: ("sha1", 20, 12), _MD5: ("md5", 16, 16), _SHA256: ("sha256", 32, 16)}
 
 
 class Suite(NamedTuple):
-    """One cipher suite: wire numbers of its algorithms, its hash, and the length of a cut-off check value."""
+    """One cipher suite: the wire numbers of its algorithms (table 22-20)."""
 
     number: int
     authentication: int
     integrity: int
-    hash: str
-    digest_length: int
-    check_length: int
+    confidentiality: int
+
+    @property
+    def hash(self) -> str:
+        """What RAKP and the keys are made with."""
+        return _HASHES[self.authentication][0]
+
+    @property
+    def digest_length(self) -> int:
+        """Bytes of that hash."""
+        return _HASHES[self.authentication][1]
+
+    @property
+    def proof_length(self) -> int:
+        """Bytes that RAKP 4 carries of it."""
+        return _HASHES[self.authentication][2]
+
+    @property
+    def check_length(self) -> int:
+        """Bytes at the end of each message that vouch for it; 0: none."""
+        return {_NOTHING: 0, _SHA1_96: 12}.get(self.integrity, 16)
+
+    @property
+    def flags(self) -> int:
+        """What a packet's payload type, and Activate Payload, say of its messages."""
+        return _ENCRYPTED * bool(self.confidentiality) | _CHECKED * bool(self.integrity)
 
 
-SUITE_3 = Suite(3, 1, 1, "sha1", 20, 12)
-SUITE_17 = Suite(17, 3, 4, "sha256", 32, 16)
+SUITE_3 = Suite(3, _SHA1, _SHA1_96, 1)
+SUITE_17 = Suite(17, _SHA256, 4, 1)
 PREFERRED = (SUITE_17, SUITE_3)
-BY_NUMBER = {suite.number: suite for suite in PREFERRED}
-BY_ALGORITHMS = {(s.authentication, s.integrity, AES_CBC_128): s for s in PREFERRED}
+NAMED = (
+    *(Suite(1, _SHA1, _NOTHING, 0), Suite(2, _SHA1, _SHA1_96, 0)),
+    *(Suite(6, _MD5, _NOTHING, 0), Suite(7, _MD5, 2, 0), Suite(8, _MD5, 2, 1)),
+    *(Suite(11, _MD5, MD5_128, 0), Suite(12, _MD5, MD5_128, 1)),
+    *(Suite(15, _SHA256, _NOTHING, 0), Suite(16, _SHA256, 4, 0)),
+)
+BY_NUMBER = {suite.number: suite for suite in (*PREFERRED, *NAMED)}
+BY_ALGORITHMS = {suite[1:]: suite for suite in BY_NUMBER.values()}
 
 
 class Exchange(NamedTuple):
@@ -44,7 +82,7 @@ class Exchange(NamedTuple):
 
 
 class Keys(NamedTuple):
-    """Keys of an established session."""
+    """Keys of an established session; ``integrity`` is what checks are made with."""
 
     sik: bytes
     integrity: bytes
@@ -67,18 +105,31 @@ def rakp3_code(suite: Suite, key: bytes, x: Exchange) -> bytes:
     return hmac.digest(key, x.bmc_random + struct.pack("<I", x.console_id) + _who(x), suite.hash)
 
 
-def derive(suite: Suite, key: bytes, x: Exchange) -> Keys:
-    """Session keys; ``key`` is the Kg key, or the user's key when the BMC has none."""
-    sik = hmac.digest(key, x.console_random + x.bmc_random + _who(x), suite.hash)
+def derive(suite: Suite, user: bytes, kg: bytes | None, x: Exchange) -> Keys:
+    """Session keys from the user's key, and the Kg key where the BMC has one."""
+    sik = hmac.digest(kg or user, x.console_random + x.bmc_random + _who(x), suite.hash)
     k1 = hmac.digest(sik, b"\x01" * 20, suite.hash)
     k2 = hmac.digest(sik, b"\x02" * 20, suite.hash)
-    return Keys(sik, k1, k2[:16])
+    return Keys(sik, user if suite.integrity == MD5_128 else k1, k2[:16])
 
 
 def rakp4_check(suite: Suite, sik: bytes, x: Exchange) -> bytes:
     """The integrity check value of RAKP 4."""
     code = hmac.digest(sik, x.console_random + struct.pack("<I", x.bmc_id) + x.guid, suite.hash)
-    return code[: suite.check_length]
+    return code[: suite.proof_length]
+
+
+def checker(suite: Suite, key: bytes) -> Callable[[bytes], bytes]:
+    """What makes the check of a message's bytes, of ``check_length``: key schedules are kept (13.28.4)."""
+    if suite.integrity == MD5_128:
+        return lambda data: hashlib.md5(key + data + key, usedforsecurity=False).digest()
+    return functools.partial(_cut_code, hmac.new(key, digestmod=suite.hash), suite.check_length)
+
+
+def _cut_code(kept: hmac.HMAC, length: int, data: bytes) -> bytes:
+    code = kept.copy()
+    code.update(data)
+    return code.digest()[:length]
 
 
 def offered(records: bytes) -> set[int]:

@@ -10,6 +10,7 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from ingot.clients.ipmi import suites
 from ingot.domain import errors
 
 DEFAULT_PORT = 623
@@ -89,8 +90,13 @@ class Target(msgspec.Struct, frozen=True):
             )
         if self.kg is not None and len(self.kg) != KG_LENGTH:
             raise errors.Invalid(f"The IPMI Kg key for {self.address} is not {KG_LENGTH} bytes (40 hex digits).")
-        if self.cipher_suite not in (None, 3, 17):
-            raise errors.Invalid(f"IPMI cipher suite {self.cipher_suite} is not supported; use 3 or 17.")
+        if self.cipher_suite is not None and self.cipher_suite not in suites.BY_NUMBER:
+            numbers = ", ".join(map(str, sorted(suites.BY_NUMBER)))
+            raise errors.Invalid(
+                f"IPMI cipher suite {self.cipher_suite} is not supported: it proves no password (0), encrypts by RC4, "
+                "or is unknown.",
+                hint=f"Use 17 or 3, by default the better one that the BMC has; known are {numbers}.",
+            )
 
     def __repr__(self) -> str:
         return f"Target({self.name}, user={self.username!r})"

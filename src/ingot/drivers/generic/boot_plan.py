@@ -11,10 +11,12 @@ from typing import Any
 
 from ingot.domain import errors
 from ingot.interfaces.context import Context, StepContext
-from ingot.netboot import ramdisk
+from ingot.netboot import menus, ramdisk
 
 _KEY = "boot"
 _SHOWN = 3
+_BY_IPXE = ("ipxe", "http-ipxe")
+"""Ways to boot without GRUB, which takes less than iPXE."""
 _CAUSES = "wrong VLAN, cable or NIC order, or it booted from elsewhere"
 
 
@@ -25,7 +27,9 @@ async def check(ctx: Context, how: str) -> None:
             f"Node {ctx.node.uuid} has no port with pxe_enabled",
             hint="Create one: ingot port create NODE MAC.",
         )
-    appended(ctx)
+    words = ramdisk.appended(appended(ctx).get(ramdisk.APPENDED), ctx.kit.settings.kernel_params)
+    if how not in _BY_IPXE:
+        menus.check(words)
     await ctx.kit.boot.settle()
     trouble = problem(ctx, how)
     if trouble:
@@ -45,16 +49,18 @@ async def write_disk(ctx: StepContext) -> None:
 def appended(ctx: Context) -> dict[str, str]:
     """The node's own words for the end of the ramdisk's command line, for its plan; the instance's before the node's.
 
-    Empty where it has none, and gets those of the setting. Raises errors.Invalid for what is no text, or no boot script
-    can hold.
+    Empty where it has none, and gets those of the setting. Raises errors.Invalid for what is no text, no boot script
+    can hold, or a lessee may not say.
     """
-    given = (info.get(ramdisk.APPENDED) for info in (ctx.instance_info, ctx.driver_info))
-    found = next((one for one in given if one is not None), None)
+    own: object = ctx.instance_info.get(ramdisk.APPENDED)
+    found: object = ctx.driver_info.get(ramdisk.APPENDED) if own is None else own
     if found is None:
         return {}
     if not isinstance(found, str):
         raise errors.Invalid(f"{ramdisk.APPENDED} must be a text, not {found!r}.")
     ramdisk.appended(found, "")
+    if own is not None:
+        ramdisk.refuse_trust(found)
     return {ramdisk.APPENDED: found}
 
 

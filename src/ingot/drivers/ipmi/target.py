@@ -17,7 +17,7 @@ PROPERTIES = {
     "ipmi_port": "UDP port of the BMC; default 623.",
     "ipmi_priv_level": "Privilege level: ADMINISTRATOR (default), OPERATOR, USER, CALLBACK.",
     "ipmi_protocol_version": 'Version of the protocol: "2.0" (default) or "1.5", which sends commands in clear.',
-    "ipmi_cipher_suite": "Cipher suite 3 or 17; default: 17 where the BMC has it, else 3.",
+    "ipmi_cipher_suite": "Cipher suite: 1-3, 6-8, 11, 12 or 15-17; default: 17 where the BMC has it, else 3.",
     "ipmi_hex_kg_key": "Kg key as 40 hex digits.",
     "ipmi_bridging": 'Whether a controller behind the BMC is meant: "no" (default), "single" or "dual".',
     "ipmi_target_channel": "Channel to that controller; required with bridging.",
