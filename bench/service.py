@@ -6,8 +6,8 @@ Starts the service on loopback with an empty data folder, and once with N availa
 database, whose power it asks for every minute. Memory is the proportional set size of the process; idle CPU is its own
 processor time over the idle seconds, with nodes over two minutes after the first look at all of them. Installed are the
 Python packages that the service needs, itself among them, without compiled caches and system packages; the largest are
-named. Upstream's service, with SQLite too, is started once on a database that is there and once with N nodes in it.
---alone leaves it out.
+named. Upstream's service, with SQLite too, is started once on a database that is there, without nodes; --alone leaves
+it out.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> None:
     sizes["ingot"] = sum(_size(path) for folder in folders for path in (ROOT / folder).rglob("*"))
     ours = compared(Start(ready, spent, last.memory, last.busy), sizes)
     ours |= footprint(wanted.nodes, full)
-    theirs = {} if wanted.alone else upstream(wanted.idle, wanted.nodes)
+    theirs = {} if wanted.alone else upstream(wanted.idle)
     figures = {"first start (makes the database), s": round(first.ready, 2)}
     figures |= {
         f"of what is installed: {name}, MiB": round(size, 1)
@@ -78,7 +78,8 @@ def main() -> None:
         if size >= SMALL
     }
     rows = [
-        {"what": what, "ingot": value, **({"upstream": theirs[what]} if theirs else {})} for what, value in ours.items()
+        {"what": what, "ingot": value, **({"upstream": theirs[what]} if what in theirs else {})}
+        for what, value in ours.items()
     ]
     headline = f"ready in {ready:.2f} s, {last.memory:.1f} MiB, idle at {last.busy * 100:.1f} % of a core"
     taking.tell(f"{headline}; {len(sizes)} packages, {sum(sizes.values()):.0f} MiB installed", figures, rows)
@@ -104,7 +105,7 @@ def footprint(nodes: int, full: Start) -> dict[str, float]:
     }
 
 
-def upstream(idle: float, nodes: int) -> dict[str, float]:
+def upstream(idle: float) -> dict[str, float]:
     """The same of upstream's service; its time to ready begins with its process, when its database is there."""
     import upstream_service
 
@@ -115,11 +116,7 @@ def upstream(idle: float, nodes: int) -> dict[str, float]:
             ready, used = time.monotonic() - begun, cpu(pid)
             time.sleep(idle)  # noqa: TID251  idling is what is measured
             found = Start(ready, used, pss(pid), (cpu(pid) - used) / idle if idle else 0.0)
-            make_nodes(port, 1)
-        upstream_service.multiply(Path(folder), nodes, provision_state="available", power_state="power off")
-        with upstream_service.running(chosen, port) as pid:
-            full = idling(pid, IDLE_WITH_NODES)
-    return compared(found, installed(os.environ["INGOT_UPSTREAM_PYTHON"], ["ironic"])) | footprint(nodes, full)
+    return compared(found, installed(os.environ["INGOT_UPSTREAM_PYTHON"], ["ironic"]))
 
 
 def installed(python: str, wanted: list[str]) -> dict[str, float]:

@@ -70,16 +70,12 @@ def prepare(folder: Path) -> tuple[str, int]:
     return chosen, port
 
 
-def multiply(folder: Path, count: int, **columns: str) -> None:
-    """Nodes n1, n2, ..., ``count`` with n0, which its API has made: rows like that one's. Its API makes 50 a second.
-
-    ``columns``: what all of them have, such as a provision_state.
-    """
+def multiply(folder: Path, count: int) -> None:
+    """Nodes n1, n2, ..., ``count`` with n0, which its API has made: rows like that one's. Its API makes 50 a second."""
     with contextlib.closing(sqlite3.connect(folder / "ironic.sqlite", timeout=60)) as connection, connection:
         connection.row_factory = sqlite3.Row
         first = dict(connection.execute("select * from nodes where name = 'n0'").fetchone())
         del first["id"]
-        first |= columns
         rows = [{**first, "uuid": str(uuid.uuid4()), "name": f"n{number}"} for number in range(1, count)]
         marks = ", ".join(f":{name}" for name in first)
         connection.executemany(f"insert into nodes ({', '.join(first)}) values ({marks})", rows)
@@ -103,8 +99,10 @@ def running(chosen: str, port: int) -> Generator[int]:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
-            with suppress(ProcessLookupError):  # it leads a group, in which its workers are
-                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(20)
+            if not Path(f"/proc/{process.pid}").exists():  # else its number is a stranger's by now
+                with suppress(ProcessLookupError):  # it led a group, in which its workers are
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -51,8 +51,9 @@ def _change(
             hint="Delete the rule and make another one.",
         )
     body = {name: after[name] for name in ROOTS if name in after}
-    value = _make({**body, "uuid": uuid}, {"created_at": found.created_at})
-    store.change(connection, deps.sealer, value)
+    value = _make({**body, "uuid": uuid}, {"created_at": found.created_at, "updated_at": found.updated_at})
+    if value != found:
+        store.change(connection, deps.sealer, value)
     return store.get(connection, deps.sealer, uuid)
 
 

@@ -106,10 +106,12 @@ def change(
     public, hidden = secrets.split(after, before)
     after = {key: value for key, value in secrets.merge(public, hidden).items() if value is not None}
     made = resource.make({**after, "uuid": found.uuid})
-    kept = {"created_at": found.created_at}
+    kept = {"created_at": found.created_at, "updated_at": found.updated_at}
     if isinstance(found, steplists.Runbook):
         kept["traits"] = found.traits
-    resource.store.change(connection, deps.sealer, msgspec.structs.replace(made, **kept))
+    value = msgspec.structs.replace(made, **kept)
+    if value != found:
+        resource.store.change(connection, deps.sealer, value)
     return resource.store.get(connection, deps.sealer, found.uuid)
 
 

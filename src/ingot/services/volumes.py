@@ -86,13 +86,14 @@ def _change(connection: Connection, deps: Deps, kind: Kind[T], uuid: str, operat
     before: dict[str, Any] = {name: getattr(found, name) for name in kind.roots}
     shown = secrets.split(before, {})[0]
     public, hidden = secrets.split(patch.apply(shown, operations), before)
-    kept = {"uuid": found.uuid, "created_at": found.created_at}
+    kept = {"uuid": found.uuid, "created_at": found.created_at, "updated_at": found.updated_at}
     value = _make(kind, secrets.merge(public, hidden), kept)
     owner = _get_node(connection, value.node_uuid)
     node_service.refuse_locked(owner)
     if owner.power_state != power.Power.OFF:
         raise _in_use(kind, owner, "update")
-    kind.store.change(connection, deps.sealer, value)
+    if value != found:
+        kind.store.change(connection, deps.sealer, value)
     return kind.store.get(connection, deps.sealer, uuid)
 
 
