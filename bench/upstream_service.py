@@ -99,8 +99,10 @@ def running(chosen: str, port: int) -> Generator[int]:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
-            with suppress(ProcessLookupError):  # it leads a group, in which its workers are
-                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(20)
+            if not Path(f"/proc/{process.pid}").exists():  # else its number is a stranger's by now
+                with suppress(ProcessLookupError):  # it led a group, in which its workers are
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:

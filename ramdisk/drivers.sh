@@ -1,14 +1,18 @@
 #!/bin/sh
-# Loads drivers. "first": what the devices that show themselves ask for. "disks" and "bmc": what the first call to the
-# API can do without; the agent starts them once it has called, one after the other.
+# Loads drivers. "cards": those of network cards on PCI, virtio and Hyper-V. "all": what the devices that show themselves
+# ask for. "disks" and "bmc": what the first call to the API can do without, if "cards" found the card; the agent starts
+# them once it has called, one after the other.
 export PATH=/usr/bin:/usr/sbin
+CARDS='^pci:.*bc02sc\|^virtio:d00000001\|VMB[Uu][Ss]\|^vmbus:f8615163'
 
 # A driver uncovers further devices (a bus, its disks): three passes reach disks behind controllers behind bridges.
 # All with a modalias are on a bus, but for the processors; a walk through /sys/devices takes ten times as long.
 coldplug() {
+	only=$1
+	shift
 	known=
 	for pass in 1 2 3; do
-		found=$(cat /sys/bus/*/devices/*/modalias /sys/devices/system/cpu/modalias 2>/dev/null | sort -u)
+		found=$(cat /sys/bus/*/devices/*/modalias /sys/devices/system/cpu/modalias 2>/dev/null | grep "$only" | sort -u)
 		[ "$found" = "$known" ] && break
 		known=$found
 		modprobe -qab $found "$@" 2>/dev/null
@@ -28,13 +32,15 @@ usb_disks_are_there() {
 }
 
 case "$1" in
-first)
-	[ -d /sys/firmware/efi ] && efi=efivarfs
-	coldplug sd_mod $efi
+cards)
+	coldplug "$CARDS"
+	;;
+all)
+	coldplug . sd_mod
 	;;
 disks)
 	modprobe -qa usb_storage uas 2>/dev/null
-	coldplug
+	coldplug . sd_mod
 	left=40
 	until usb_disks_are_there || [ $left = 0 ]; do
 		sleep 0.2

@@ -50,5 +50,7 @@ def end(child: subprocess.Popen[bytes], patience: float = 20) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait(patience)
-    with contextlib.suppress(ProcessLookupError):  # who leads no group has none
-        os.killpg(child.pid, signal.SIGKILL)
+    # Who leads no group has none. A number that is in use again is a stranger's: it is not while its group has members.
+    if not Path(f"/proc/{child.pid}").exists():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)

@@ -10,7 +10,8 @@ import threading
 
 from ingot_agent import log, settings
 
-_PATIENCE = 20.0  # seconds
+_PATIENCE = 120.0  # seconds; controllers of many disks take half a minute and more
+_PATIENCE_TO_TELL = 40.0  # where somebody waits for the answer
 _PATIENCE_WITH_BMC = 10.0  # seconds more; one that does not answer its driver takes so long, and has no address to tell
 _disks, _loaded = threading.Event(), threading.Event()
 _disks.set()
@@ -36,14 +37,14 @@ def load_rest(roots: settings.Roots) -> None:
     threading.Thread(target=load, name="drivers", daemon=True).start()
 
 
-def wait_for_disks() -> None:
+def wait_for_disks(patience: float = _PATIENCE) -> None:
     """Wait until all drivers of disks are loaded; too long is a line in the log."""
-    if not _disks.wait(_PATIENCE):
-        log.line(f"drivers of disks are still being loaded after {_PATIENCE:.0f} s; a disk may be left out")
+    if not _disks.wait(patience):
+        log.line(f"drivers of disks are still being loaded after {patience:.0f} s; a disk may be left out")
 
 
 def wait() -> None:
     """Wait until all drivers are loaded; too long is a line in the log."""
-    wait_for_disks()
+    wait_for_disks(_PATIENCE_TO_TELL)
     if not _loaded.wait(_PATIENCE_WITH_BMC):
         log.line("the BMC's driver is still being loaded; its address may be left out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
@@ -51,6 +52,7 @@ async def add(store: Store, **fields: Any) -> node.Node:
 
 
 @given(TEXTS, TEXTS, TEXTS)
+@example("".join(map(chr, range(1, 33))), "\x1f", "100 %s")
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_text_comes_out_as_it_went_in(store: Store, description: str, key: str, constant: str) -> None:
     made = await add(store, description=description, properties={key: [description, 1.5, None, True]})
@@ -59,6 +61,30 @@ async def test_any_text_comes_out_as_it_went_in(store: Store, description: str, 
     assert found["properties"] == {key: [description, 1.5, None, True]}
     assert found["ours"] == constant
     assert (found["name"], found["maintenance"], found["secure_boot"], found["traits"]) == (None, False, None, [])
+
+
+async def test_who_reads_together_gets_what_each_gets_alone(store: Store) -> None:
+    names = [f"n{number}" for number in range(40)]
+    for name in names:
+        await add(store, name=name)
+    asked = [*names, "n1", "N2", "n3 ", "nobody", "%s"]
+
+    async def told(name: str) -> str | bytes:
+        try:
+            return await store.peek(nodes.get_document, name, document())
+        except errors.NotFound as error:
+            return error.message
+
+    async def told_of_all(name: str) -> node.Node | str:
+        try:
+            return await store.peek(nodes.get, name)
+        except errors.NotFound as error:
+            return error.message
+
+    for tell in (told, told_of_all):
+        alone = [await tell(name) for name in asked]
+        assert len(set(map(str, alone))) >= len(names)
+        assert await asyncio.gather(*(tell(name) for name in asked)) == alone
 
 
 async def test_a_list_is_the_documents_in_order(store: Store) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingot.domain import errors, ids, node, runs, states
-from ingot.store import chassis, conductors, history, journals, nodes, ports, retention, seal, users
+from ingot.store import chassis, conductors, history, journals, nodes, ports, seal, users
 from ingot.store import claims as claim_store
 from ingot.store import runs as run_store
 from ingot.store.engine import Store
@@ -236,19 +236,17 @@ async def test_chassis(store: Store) -> None:
             await call
 
 
-async def test_history_keeps_the_newest_lines(store: Store) -> None:
-    made, other = await add(store), await add(store)
-    await store.run(history.add, other.uuid, "other")
-    assert await store.read(history.find_newest, made.uuid) is None
-    for number in range(history.KEEP + 5):
-        await store.run(history.add, made.uuid, f"{number}", user="ada")
-    lines = await store.read(history.list_page, made.uuid, Page())
-    assert [line.event for line in lines] == [f"{number}" for number in range(5, history.KEEP + 5)]
-    assert await store.read(history.find_newest, made.uuid) == f"{history.KEEP + 4}"
-    assert await store.read(history.get, made.uuid, lines[0].uuid) == lines[0]
+async def test_a_node_is_read_again_where_it_changed(store: Store) -> None:
+    made = await store.run(nodes.create, node.Node(uuid=ids.new(), driver="d"), "v1:x")
+    known = await store.read(nodes.get, made.uuid)
+    found, sealed = await store.read(nodes.get_again, known)
+    assert found is known
+    assert sealed == "v1:x"
+    await store.run(nodes.change, made.uuid, owner="a")
+    assert await store.read(nodes.get_again, known) == (await store.read(nodes.get, made.uuid), "v1:x")
+    await store.run(nodes.destroy, made.uuid)
     with pytest.raises(errors.NotFound):
-        await store.read(history.get, other.uuid, lines[0].uuid)
-    assert len(await store.read(history.list_page, other.uuid, Page())) == 1
+        await store.read(nodes.get_again, known)
 
 
 async def test_a_node_is_changed_only_as_it_is_known(store: Store) -> None:
@@ -341,23 +339,6 @@ async def test_a_run_from_open_to_end(store: Store) -> None:
     assert last.id == second.id
     with pytest.raises(errors.NotFound):
         await store.read(run_store.get, "nothing")
-
-
-async def test_of_a_nodes_runs_the_newest_are_kept(store: Store) -> None:
-    owner, other = await add(store), await add(store)
-    kept = make_run(other)
-    await store.run(run_store.open_run, kept)
-    made = [make_run(owner, started=float(number)) for number in range(retention.KEEP_RUNS + 2)]
-    for run in made:
-        await store.run(run_store.open_run, run)
-        leases = await store.run(claim_store.claim, "host/1", 10.0, 1e6, 9)
-        [lease] = [one for one in leases if one.run_id == run.id]
-        await store.run(journals.append, lease, runs.Entry(1, 0, runs.Mark.STARTED, 3.0))
-        await store.run(run_store.finish, lease, runs.Status.SUCCEEDED, None, 30.0)
-    found = await store.read(run_store.list_of_node, owner.uuid, 1000)
-    assert [one.id for one in found] == [one.id for one in reversed(made[2:])]
-    assert await store.read(journals.get, made[0].id) == []
-    assert (await store.read(run_store.get, kept.id)).status == runs.Status.OPEN
 
 
 async def test_claims_take_what_is_due_longest_first_and_each_once(store: Store) -> None:

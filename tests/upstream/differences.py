@@ -148,7 +148,7 @@ INTENDED: tuple[Intended, ...] = (
         "A link to the next page can be followed: it does not name an argument that begins with 1.8.",
     ),
     Intended(
-        r"^GET /v1/(chassis|nodes)/\S+/(nodes|ports)\?limit",
+        r"^GET /v1/(chassis|nodes|portgroups)/\S+/(nodes|ports|portgroups)(/detail)?\?limit",
         r"\.next$",
         "The next page of a part's list is of that part.",
     ),
@@ -180,6 +180,12 @@ INTENDED: tuple[Intended, ...] = (
         r"^(status|header.www-authenticate|body.error)",
         "Local users have tokens too, which come as bearer tokens.",
         (400, 401),
+    ),
+    Intended(
+        r"/ports(/detail)?\?.*(address|conductor_groups)=",
+        r"^body\.(ports|next)",
+        "Filters that are given together all count; upstream drops some of them.",
+        (200, 200),
     ),
     Intended(r"sort_key=node_id ", r".", "Columns that are no fields are no sort keys.", (200, 400)),
     # parts of nodes
@@ -225,6 +231,8 @@ INTENDED: tuple[Intended, ...] = (
         r"^\w+ ", r"\.(power_state|boot_mode|secure_boot)$", "The fake machine is in a known state from the beginning."
     ),
     Intended(r"/v1/nodes/", r"^body\.properties\.", "Inspection of the fake machine finds something."),
+    Intended(r"/v1/nodes/", r"driver_info\.image_url$", "A URL shows no credentials, wherever it stands."),
+    Intended(r"^PATCH ", r"\.last_error$", "A verb that is taken clears the last error; upstream's manage keeps it."),
     Intended(r"/states/console ", r"\.console_info\.", "The fake console has an address, and can be opened."),
     Intended(r"/v1/nodes/", r"\.image_type$", "What kind of image it is is found out anew each time."),
     # lists of steps

@@ -111,6 +111,11 @@ WORDED: tuple[Worded, ...] = (
         r"Failed to validate deploy or power info for node \S+: Cannot validate image",
         "What is missing is told in words, and how to set it.",
     ),
+    Worded(
+        r"Failed to validate deploy .* Validation of deploy steps from",
+        r"Failed to validate deploy .* Validation of deploy steps failed: deploy step deploy on interface deploy is",
+        "Templates and the request are told in one sentence, with a blank before its second half.",
+    ),
     # single ones
     Worded(r"A single (node|runbook) trait may be", r"Schema error for body", "The missing field is named."),
     Worded(r"Can't fetch a subset of fields", r"Can not specify \?detail=True and fields", "As for other resources."),
@@ -125,5 +130,6 @@ WORDED: tuple[Worded, ...] = (
     Worded(r"The driver 'none' is unknown", r"Could not find the following driver", "As for the driver itself."),
     Worded(r"The following properties for node", r"The following properties should", "The node has no name yet."),
     Worded(r"Node is in %\(state\)s", r"Node \S+ is in .* so its boot mode", "The state is told, not a gap for it."),
+    Worded(r"Can not delete node \S+ while it is", r"Can not delete node \S+ while it is", "The states in one order."),
     Worded(r"clean step '\S+' is not allowed", r"clean step '\S+' is not allowed", "That is no setting here."),
 )

@@ -147,6 +147,10 @@ DEATHS = "deaths"
 """The note in a run's memo of what its owners' deaths cost it (flows/deaths.py); ``at``: all before that is settled."""
 
 
+POWER_ASKED = "power asked"
+"""The note in a waiting run's memo of a power change that somebody wants meanwhile (flows/asked_power.py)."""
+
+
 def settled(memo: dict[str, Any], now: float) -> dict[str, Any]:
     """``memo`` with the note that the run was given back what it lost until ``now``: later deaths count from there."""
     return {**memo, DEATHS: {**memo.get(DEATHS, {}), "at": now}}

@@ -24,13 +24,23 @@ _WORDS = (
     "priv_key",
     "credential",
     # The last ones as upstream's masking has them, so that nothing it masks in a driver_info is shown here.
+    "configdrive",
     *("adminpass", "admin_pass", "new_pass", "sys_pswd", "encrypted_key", "sslkey", "fernetkey"),
+    *("cephclusterfsid", "octaviaheartbeatkey", "rabbitcookie", "cephmanilaclientkey", "pacemakerremoteauthkey"),
+    *("designaterndckey", "cephadminkey", "heatauthencryptionkey", "cephclientkey", "barbicansimplecryptokek"),
+    *("cephrgwkey", "swifthashsuffix", "migrationsshkey", "cephmdskey", "cephmonkey"),
 )
 # What these read is as long as a request's body may be, so none of them looks twice at a letter.
 _LOGIN = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s@:]*:[^/?#\s]*@")
 _ENDS = re.compile(r"([&#])")
 _PROOF = re.compile(r"sig|token|secret|passw|credential|api_?key|access_?key", re.IGNORECASE)
-_INSTANCE = frozenset({"configdrive", "image_url", "image_pull_secret"})
+_NAMED = f"(?:{'|'.join(_WORDS)})[0-9]*"
+_ASSIGNED = re.compile(
+    rf"({_NAMED}(?:\s*=\s*|[\"']\s*:\s*|>|\s+(?=[\"']))|--{_NAMED}\s+)(?:([\"'])[^\"']*(?:[\"']|$)|[^\s\"'<]+)",
+    re.IGNORECASE,
+)
+"""A secret with its name within a text, in the forms that upstream masks: ``password=x``, ``"token": "x"``."""
+_INSTANCE = frozenset({"image_url", "image_pull_secret"})
 
 
 class Secret(str):
@@ -66,6 +76,18 @@ def without_credentials(url: str) -> str:
     return "".join(parts)
 
 
+def without_secrets(text: str) -> str:
+    """A text as it may be shown: without a URL's credentials, and without what it calls a password or the like."""
+    if "://" in text:
+        text = without_credentials(text)
+        if len(text.split(None, 1)) == 1:
+            return text
+    lowered = text.lower()
+    if not any(word in lowered for word in _WORDS):
+        return text
+    return _ASSIGNED.sub(lambda found: f"{found[1]}{found[2] or ''}{MASK}{found[2] or ''}", text)
+
+
 def _without_proof(part: str, *, is_key: bool) -> str:
     """``part`` of a query, which begins with a key or at its first question mark."""
     begins = 0 if is_key else part.find("?") + 1
@@ -86,8 +108,8 @@ def split(
 
     A value that is the mask itself means "unchanged": the secret in ``known`` is kept (clients that read, change
     and write back a whole field must not destroy a password). ``known``: what was hidden before, or better the whole
-    field in clear: then items of a list are known again wherever they stand now. A URL is split into its form without
-    credentials and the whole.
+    field in clear: then items of a list are known again wherever they stand now. A text with secrets in it (a URL with
+    credentials, kernel parameters) is split into its form without them and the whole.
     """
     public: dict[str, Any] = {}
     hidden: dict[str, Any] = {}
@@ -98,10 +120,10 @@ def split(
         elif is_secret(key, instance=instance):
             public[key] = MASK
             hidden[key] = value if value != MASK or before is None else before
-        elif isinstance(value, str) and "://" in value:
-            shown = without_credentials(value)
+        elif isinstance(value, str):
+            shown = without_secrets(value)
             public[key] = shown
-            unchanged = isinstance(before, str) and shown == without_credentials(before)
+            unchanged = isinstance(before, str) and shown == without_secrets(before)
             if unchanged and MASK in value:
                 hidden[key] = before
             elif shown != value:

@@ -77,7 +77,10 @@ class RunJournal:
         self.moved()
 
     def mark_later(self, step: int, mark: runs.Mark) -> None:
-        """A line that goes with the next write: it only confirms, and a crash before that repeats the step."""
+        """A line that goes with the next write, which has to follow at once: it only confirms what has ended.
+
+        A crash before that is one in the step, as it would be before a write of its own.
+        """
         entry = self._entry(step, mark)
         self.entries.append(entry)
         self._due = self._due._replace(lines=(*self._due.lines, entry))
@@ -111,13 +114,15 @@ class RunJournal:
 
     async def resumed(self) -> None:
         """Note that the wait is over; the node leaves its wait state."""
+        self._known = None
         await self._write(self._writes.resumed)
 
     async def finish(
         self, status: runs.Status, events: tuple[states.Event, ...], reason: str | None, **node: Any
     ) -> None:
         """Close the run and move the node by ``events``, one after another, setting other node columns."""
-        await self._write_last(self._writes.finish, status, events, reason, node)
+        seen = None if self._known is None else self._known.provision_state
+        await self._write_last(self._writes.finish, seen, writes.End(status, events, reason, node))
         counts.RUNS.count(self.run.kind, status)
 
     # --- what steps may do --------------------------------------------------------------------------------------
@@ -224,6 +229,7 @@ class RunJournal:
 
     async def enter(self, event: str) -> None:
         """Move the node by a state event in mid-run; does nothing when it is there already."""
+        self._known = None
         await self._write(self._writes.enter, states.Event(event))
 
     async def check(self) -> None:

@@ -21,17 +21,18 @@ class Power:
     async def plan(self, ctx: StepContext) -> list[runs.PlannedStep]:
         """One step; before it the power of parent or children where that counts."""
         change = runs.PlannedStep("flow", "change")
-        return [runs.PlannedStep("flow", "switch_relatives"), change] if await _relatives(ctx) else [change]
+        found = await relatives(ctx, power.Target(ctx.params["target"]))
+        return [runs.PlannedStep("flow", "switch_relatives"), change] if found else [change]
 
     @step()
     async def switch_relatives(self, ctx: StepContext) -> None:
         """Bring the parent on, or the children off, each by a run of its own, and wait for them."""
         target, timeout = power.Target(ctx.params["target"]), _timeout(ctx)
-        for relative in await _relatives(ctx):
+        for relative in await relatives(ctx, target):
             await ctx.once(relative.uuid, lambda relative=relative: _ask(ctx, relative, target, timeout))
 
         async def there() -> bool:
-            return all(_has_arrived(one, target) for one in await _relatives(ctx))
+            return all(_has_arrived(one, target) for one in await relatives(ctx, target))
 
         words = "its parent's power" if target == power.Target.ON else "its children's power"
         await ctx.wait.until(there, WaitFor(words, timeout + _GRACE, poll=0.5))
@@ -67,9 +68,9 @@ def _timeout(ctx: StepContext) -> float:
     return ctx.params.get("timeout") or ctx.kit.settings.power_timeout
 
 
-async def _relatives(ctx: StepContext) -> list[node.Node]:
-    """Who has to be switched first."""
-    target, parent = ctx.params["target"], ctx.node.parent_node
+async def relatives(ctx: StepContext, target: power.Target) -> list[node.Node]:
+    """Who has to be switched before the node is."""
+    parent = ctx.node.parent_node
     if target == power.Target.ON:
         return [one for one in await ctx.journal.list_relatives() if one.uuid == parent] if parent else []
     if target == power.Target.OFF:

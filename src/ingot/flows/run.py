@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ingot.clients import fence
 from ingot.deps import Deps
 from ingot.domain import errors, runs, secrets
-from ingot.flows import attempts, child_steps, deaths, ending, flow, ramdisk_logs, suspects, undo, waits
+from ingot.flows import asked_power, attempts, child_steps, deaths, ending, flow, ramdisk_logs, suspects, undo, waits
 from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
@@ -106,6 +106,7 @@ class Runner:
 
     async def _go_on(self, ctx: StepContext, journal: RunJournal) -> None:
         with fence.asking(journal.check):
+            await asked_power.serve(ctx, journal)
             await self._interpret(ctx, journal)
 
     async def _interpret(self, ctx: StepContext, journal: RunJournal) -> None:
@@ -180,10 +181,8 @@ class Runner:
                 return False
             case str() as why:
                 await journal.mark(position.next, runs.Mark.FAILED, f"{planned.title()}: {why}")
-            case None if _may_be_entered_again(definition, ctx, planned):
-                journal.mark_later(position.next, runs.Mark.SUCCEEDED)
             case None:
-                await journal.mark(position.next, runs.Mark.SUCCEEDED)
+                journal.mark_later(position.next, runs.Mark.SUCCEEDED)
         return True
 
     async def _work(

@@ -6,6 +6,7 @@ errors.LostLease, and nothing of it is written.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 import msgspec
@@ -57,6 +58,15 @@ class Begun(NamedTuple):
     held: contexts.Held | None
 
 
+class End(NamedTuple):
+    """How a run ends: ``events`` move the node, ``columns`` of it are set."""
+
+    status: runs.Status
+    events: tuple[states.Event, ...]
+    reason: str | None
+    columns: dict[str, Any]
+
+
 class Writes:
     """The units of one lease."""
 
@@ -77,32 +87,49 @@ class Writes:
     ) -> Begun:
         """Write what is due and, unless somebody asked the run to stop, that ``step`` begins; show it on the node.
 
-        ``known``: the node as it was last read or written. Where nobody has changed it since, it is not read again: the
-        one statement that shows the step asks for that, for the lease and for an abort, too.
+        ``known``: the node as it was last read or written. Where nobody has changed it since, it is not read again.
         """
-        values, held = self._shown(step), None
-        found = self._change_known(connection, known, values)
-        if found is None:
-            held = contexts.get_held(connection, self._lease)
-            found = held.node
-            if not held.asked:
-                nodes.change(connection, found.uuid, **values)
-                found = msgspec.structs.replace(found, **values)
         self._set_plan(connection, due.plan)
-        stops = held is not None and held.asked
-        journals.add(connection, self._lease, due.lines if stops else (*due.lines, started))
-        return Begun(found, held)
+        shown, lines = self._shown(step), (*due.lines, started)
+        found = self._begin_known(connection, known, shown, lines)
+        if found is not None:
+            return Begun(found, None)
+        held = contexts.get_held(connection, self._lease)
+        if held.asked:
+            journals.add(connection, self._lease, due.lines)
+            return Begun(held.node, held)
+        if shown:
+            shown["updated_at"] = rows.now()
+            nodes.change(connection, held.node.uuid, **shown)
+        journals.add(connection, self._lease, lines)
+        return Begun(msgspec.structs.replace(held.node, **shown), held)
+
+    def _begin_known(
+        self, connection: Connection, known: node.Node | None, shown: dict[str, Any], lines: tuple[runs.Entry, ...]
+    ) -> node.Node | None:
+        """Begin a step where the node is still as ``known``; the node as it is then, None where nothing was done.
+
+        The statement that shows the step asks for that, for the lease and for an abort, too; where there is nothing to
+        show that is the one which writes the first line.
+        """
+        if known is None:
+            return None
+        if all(getattr(known, name) == value for name, value in shown.items()):
+            return known if journals.append_known(connection, self._lease, known, lines) else None
+        found = self._change_known(connection, known, {**shown, "updated_at": rows.now()})
+        if found is not None:
+            journals.add(connection, self._lease, lines)
+        return found
 
     def _shown(self, step: runs.PlannedStep) -> dict[str, Any]:
-        """The columns of a node that show the step it is in."""
-        values: dict[str, Any] = {"updated_at": rows.now()}
+        """The column of a node that shows the step it is in; none where the flow shows none."""
         field = _STEP_FIELDS.get(self._run.kind)
-        if field:
-            args = secrets.split(step.args, {}, instance=True)[0]
-            shown = {"interface": step.interface, "step": step.step, "priority": step.priority, "args": args}
-            # What a flow does by itself is no step of any interface: clients look names up and would find none.
-            values[field] = shown if step.interface != "flow" else {}
-        return values
+        if field is None:
+            return {}
+        if step.interface == "flow":
+            return {field: {}}  # no step of any interface: clients look names up and would find none
+        args = secrets.split(step.args, {}, instance=True)[0]
+        return {field: {"interface": step.interface, "step": step.step, "priority": step.priority, "args": args}}
 
     def _set_plan(self, connection: Connection, plan: list[runs.PlannedStep] | None) -> None:
         if plan is not None:
@@ -162,47 +189,53 @@ class Writes:
         if after is not None:
             nodes.move(connection, self._run.node_uuid, present, after)
 
-    def finish(
-        self,
-        connection: Connection,
-        status: runs.Status,
-        events: tuple[states.Event, ...],
-        reason: str | None,
-        extra: Any,
-    ) -> None:
-        """Close the run, move the node by ``events`` one after another, and set its columns ``extra``."""
+    def finish(self, connection: Connection, seen: states.State | None, end: End) -> None:
+        """Close the run, move the node by the end's events one after another, and set its columns.
+
+        ``seen``: the state that the run knows the node in; where it is another one, that is found out.
+        """
         now = self._clock()
-        run_store.finish(connection, self._lease, status, reason, now)
-        uuid = self._run.node_uuid
-        fields: dict[str, Any] = {
-            "clean_step": {},
-            "deploy_step": {},
-            "service_step": {},
-            "inspection_started_at": None,
-            "last_error": reason,
-            "reservation": None,
-            **extra,
-        }
-        after = before = nodes.get_state(connection, uuid)
-        for event in events:
-            after = states.transition(after, event)
-        if not events:
-            nodes.change(connection, uuid, **fields)
-        else:
-            rests = states.TABLE[after].kind == states.Kind.STABLE
-            goal = {"target_provision_state": None} if rests else {}
-            nodes.move(connection, uuid, before, after, **goal, **fields)
-        text = f"{self._run.kind}: {status}" + (f": {reason}" if reason else "")
+        run_store.finish(connection, self._lease, end.status, end.reason, now)
+        after = self._leave(connection, seen, end)
+        text = f"{self._run.kind}: {end.status}" + (f": {end.reason}" if end.reason else "")
         history.add(
             connection,
-            uuid,
+            self._run.node_uuid,
             text,
-            severity="INFO" if status == runs.Status.SUCCEEDED else "ERROR",
+            severity="INFO" if end.status == runs.Status.SUCCEEDED else "ERROR",
             event_type="provisioning",
             conductor=self._lease.owner.rsplit("/", 1)[0],
             state=after,
             duration_seconds=round(now - self._run.started_at, 3),
         )
+
+    def _leave(self, connection: Connection, seen: states.State | None, end: End) -> states.State:
+        """Change the node as an end does; the state that it is in then."""
+        if seen is not None and end.events:
+            with contextlib.suppress(errors.Refused):  # somebody moved it meanwhile
+                return self._leave_from(connection, seen, end)
+        return self._leave_from(connection, nodes.get_state(connection, self._run.node_uuid), end)
+
+    def _leave_from(self, connection: Connection, before: states.State, end: End) -> states.State:
+        uuid, after = self._run.node_uuid, before
+        for event in end.events:
+            after = states.transition(after, event)
+        fields: dict[str, Any] = {
+            "clean_step": {},
+            "deploy_step": {},
+            "service_step": {},
+            "inspection_started_at": None,
+            "last_error": end.reason,
+            "reservation": None,
+            **end.columns,
+        }
+        if not end.events:
+            nodes.change(connection, uuid, **fields)
+        else:
+            rests = states.TABLE[after].kind == states.Kind.STABLE
+            goal = {"target_provision_state": None} if rests else {}
+            nodes.move(connection, uuid, before, after, **goal, **fields)
+        return after
 
     def change_node(self, connection: Connection, columns: dict[str, Any], known: node.Node | None) -> node.Node | None:
         """Set columns of the node; the node as it is then, None where that would have to be read."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Params = dict[str, Any]
 _LONGEST_NOTE = 4000
+_BY_HAND = 300.0
 
 
 def is_alive(ctx: Context, now: float) -> bool:
@@ -44,6 +45,20 @@ def client(ctx: Context) -> Agent:
             f"Node {ctx.node.uuid} has no agent: its ramdisk did not call yet", hint="Boot the ramdisk first."
         )
     return ctx.kit.agents.agent(ctx.node.agent_url, ctx.agent_token, ctx.node.agent_verify_ca)
+
+
+async def await_first_call(ctx: StepContext, unless: Callable[[], Awaitable[bool]] | None = None) -> None:
+    """Wait for the agent of a ramdisk that the deploy interface did not wait for (``fake`` boots none, but a machine
+    booted by hand may call), or for ``unless``. Raises errors.TimedOut.
+    """
+
+    async def called() -> bool:
+        return (await ctx.refresh()).agent_url is not None or (unless is not None and await unless())
+
+    if ctx.node.agent_url is None:
+        patience = ctx.kit.settings.ramdisk_timeout
+        words, hint = "the call of a ramdisk that was not booted from here", "Boot the ramdisk on the machine."
+        await ctx.wait.until(called, WaitFor(words, patience, usual=_BY_HAND, poll=15.0, on_agent=True, hint=hint))
 
 
 def node_fields(ctx: Context) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from ingot.interfaces.context import Context, StepContext
 from ingot.interfaces.contract import Interface
@@ -10,6 +11,9 @@ from ingot.interfaces.contract import Interface
 
 class BootInterface(Interface):
     """One way to boot a machine."""
+
+    real: ClassVar[bool] = True
+    """Whether a machine comes to run anything by it."""
 
     @abstractmethod
     async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:

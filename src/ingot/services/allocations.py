@@ -218,7 +218,9 @@ def _change(connection: Connection, ident: str, operations: tuple[patch.Operatio
         _check_operation(operation)
     after = patch.apply({"name": found.name, "extra": found.extra}, operations)
     checked = drafts.convert({"name": None, "extra": None, **after}, AllocationDraft, "patch")
-    allocations.change(connection, found.uuid, name=checked.name, extra=checked.extra or {})
+    wanted: dict[str, Any] = {"name": checked.name, "extra": checked.extra or {}}
+    if changed := {name: value for name, value in wanted.items() if value != getattr(found, name)}:
+        allocations.change(connection, found.uuid, **changed)
     return allocations.get(connection, found.uuid)
 
 

@@ -35,7 +35,7 @@ DRIVER_FIELDS = INTERFACE_FIELDS | {"driver"}
 
 def check_state(found: node.Node, operations: tuple[patch.Operation, ...]) -> None:
     """Raise errors.Conflict while the node is on its way to another state and must not be changed."""
-    moving = found.target_provision_state or found.target_power_state
+    moving = found.target_provision_state
     if not moving or found.provision_state in _WHILE_MOVING:
         return
     if found.maintenance and [(each.op, each.path) for each in operations] == [("remove", "/instance_uuid")]:
@@ -48,6 +48,11 @@ def check_state(found: node.Node, operations: tuple[patch.Operation, ...]) -> No
 
 def check(found: node.Node, changed: dict[str, Any]) -> None:
     """Raise errors.Conflict or errors.Invalid when the present state forbids one of the changes."""
+    if found.target_power_state:
+        raise errors.Conflict(
+            f'Node {found.uuid} can not be updated while its power changes to "{found.target_power_state}".',
+            hint="Ask again once it has.",
+        )
     check_driver(found, changed)
     _check_instance(found, changed)
     if changed.get("protected") and found.provision_state not in {_S.ACTIVE, _S.RESCUE}:

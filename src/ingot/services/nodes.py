@@ -22,12 +22,11 @@ ROOTS = tuple(name for name in NodeDraft.__struct_fields__ if name != "uuid")
 """The fields a patch may name."""
 
 
-async def create(deps: Deps, body: dict[str, Any], version: int) -> node.Node:
+async def create(deps: Deps, draft: NodeDraft, version: int) -> node.Node:
     """Store a new node; ``version``: microversion 1.N, which decides its first state and how names look.
 
     Raises errors.Invalid (a field, an unknown driver or chassis), errors.Conflict (uuid or name taken).
     """
-    draft = convert(body, NodeDraft, "node")
     uuid = (draft.uuid or ids.new()).lower()
     if draft.name is not None:
         _check_name(draft.name, version, f"Cannot create node with invalid name '{draft.name}'")
@@ -95,7 +94,7 @@ def _change(
 ) -> str:
     found = nodes.get(connection, ident)
     touched = {operation.root() for operation in operations}
-    refuse_locked(found)
+    _check_parent(connection, found, operations)
     changes.check_state(found, operations)
     _check_owner(connection, found, operations)
     before = {name: getattr(found, name) for name in ROOTS}
@@ -105,6 +104,7 @@ def _change(
         _check_name(draft.name, version, f"Node {ident}: Cannot change name to invalid name '{draft.name}'")
     check_properties(draft.properties)
     _check_assigned(operations, draft)
+    refuse_locked(found)
     values = _columns(draft)
     if reset_interfaces:
         draft = _without_untouched_interfaces(draft, touched)
@@ -133,6 +133,13 @@ def _check_assigned(operations: tuple[patch.Operation, ...], draft: NodeDraft) -
         network_data.check(draft.network_data)
     if any(each.root() == "parent_node" for each in given) and not draft.parent_node:
         raise errors.Invalid("A node needs a parent's name or UUID here.", hint="Remove parent_node instead.")
+
+
+def _check_parent(connection: Connection, found: node.Node, operations: tuple[patch.Operation, ...]) -> None:
+    """Refuse a parent that cannot be one whatever state the node is in."""
+    given = [each.value for each in operations if each.path == "/parent_node" and each.op != "remove"]
+    if given and isinstance(given[0], str) and given[0]:
+        _get_parent(connection, found, given[0])
 
 
 def _check_owner(connection: Connection, found: node.Node, operations: tuple[patch.Operation, ...]) -> None:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, patch, states
+from ingot.domain import errors, ids, node, patch, states, typed
 from ingot.interfaces.network import VIF
 from ingot.services import drafts
 from ingot.services import nodes as node_service
@@ -31,13 +30,12 @@ _FROZEN_SINCE = 39
 """Microversion from which on "inspecting" means that a conductor is at work, and nothing may change."""
 
 
-async def create(deps: Deps, body: dict[str, Any]) -> node.Portgroup:
+async def create(deps: Deps, draft: PortgroupDraft) -> node.Portgroup:
     """Store a new port group. Raises errors.Invalid (a field, an unknown node), Conflict (address or name taken)."""
-    draft = convert(body, PortgroupDraft, "portgroup")
     if draft.name and not ids.is_name(draft.name):
         raise errors.Invalid(f"Cannot create portgroup with invalid name '{draft.name}'", hint=_NAMES)
     own = {"uuid": (draft.uuid or ids.new()).lower(), "node_uuid": draft.node_uuid.lower()}
-    fresh = msgspec.convert({**_values(draft), "mode": draft.mode or _DEFAULT_MODE, **own}, node.Portgroup)
+    fresh = typed.convert({**_values(draft), "mode": draft.mode or _DEFAULT_MODE, **own}, node.Portgroup)
     return await deps.store.run(_create, fresh)
 
 
@@ -143,7 +141,8 @@ def _change(
     if draft.node_uuid.lower() != found.node_uuid:
         changed["node_uuid"] = _new_owner(connection, found, owner, draft.node_uuid.lower())
     _follow(connection, found, owner, changed)
-    portgroups.change(connection, found.uuid, **changed)
+    if changed:
+        portgroups.change(connection, found.uuid, **changed)
     return portgroups.get(connection, found.uuid)
 
 

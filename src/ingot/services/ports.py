@@ -38,8 +38,8 @@ _SMART = frozenset({"port_id", "hostname"})
 _LOGICAL = frozenset({"vtep-logical-switch", "vtep-physical-switch", "port_id"})
 
 
-async def create(deps: Deps, body: dict[str, Any], version: int) -> node.Port:
-    """Store a new port. Raises errors.Invalid (a field, an unknown node), Conflict (address taken), Locked."""
+def read(body: dict[str, Any]) -> PortDraft:
+    """The body of a new port. Raises errors.Invalid for one that does not fit, whatever it names."""
     _refuse_nulls(body, ("pxe_enabled",))
     draft = convert(body, PortDraft, "port")
     if (draft.node_uuid is None) == (draft.node_ident is None):
@@ -47,6 +47,17 @@ async def create(deps: Deps, body: dict[str, Any], version: int) -> node.Port:
             "Schema error for port: exactly one of node_uuid and node_ident is a required property",
             hint="Name the port's node.",
         )
+    return draft
+
+
+def node_of(draft: PortDraft) -> str:
+    """The node that a new port names, by its UUID or name."""
+    ident = draft.node_uuid or draft.node_ident or ""
+    return ident.lower() if ids.is_uuid(ident) else ident
+
+
+async def create(deps: Deps, draft: PortDraft, version: int) -> node.Port:
+    """Store a new port. Raises errors.Invalid (a field, an unknown node), Conflict (address taken), Locked."""
     return await deps.store.run(_create, draft, version)
 
 
@@ -81,9 +92,8 @@ def _refuse_nulls(given: dict[str, Any], names: tuple[str, ...]) -> None:
 
 
 def _owner(connection: Connection, draft: PortDraft) -> node.Node:
-    ident = draft.node_uuid or draft.node_ident or ""
     try:
-        return nodes.get(connection, ident.lower() if ids.is_uuid(ident) else ident)
+        return nodes.get(connection, node_of(draft))
     except errors.NotFound as error:
         raise errors.Invalid(error.message, hint=error.hint) from error
 

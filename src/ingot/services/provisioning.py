@@ -69,10 +69,11 @@ async def request_of(
         params = {**params, "rescue_password": _hashed(params["rescue_password"])}
     if event in {states.Event.DEPLOY, states.Event.REBUILD}:
         params = await _with_templates(deps, found, params)
+        suitability.check_deployment(found, params.get("deploy_steps") or [])
     params = await _with_children(deps, found, params)
     asked = {"verb": verb, "sealed": deps.sealer.seal(found.uuid, params)}
     wanted = _Request(event, asked, params.get("configdrive"), user, project)
-    await deps.store.run_of(found.uuid, _request, deps, found.uuid, wanted)
+    await deps.store.run_of(found.uuid, _request, deps, found, wanted)
     deps.bus.ring(found.uuid)
 
 
@@ -126,9 +127,9 @@ def _hashed(password: str) -> str:
     return shadow.sha512_crypt(password, salt)
 
 
-def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> None:
-    found, sealed, _ = nodes.get_sealed(connection, uuid)
-    event = asked.event
+def _request(connection: Connection, deps: Deps, seen: node.Node, asked: _Request) -> None:
+    found, sealed = nodes.get_again(connection, seen)
+    uuid, event = seen.uuid, asked.event
     _check(found, event)
     if event == states.Event.ABORT and found.provision_state == states.State.SERVICE_FAILED:
         event = states.Event.SERVICE  # the instance has to be booted: work, so a run, in the state of work
@@ -152,6 +153,7 @@ def _request(connection: Connection, deps: Deps, uuid: str, asked: _Request) -> 
     goal = states.target(after, manual_clean=event == states.Event.CLEAN)
     # Locked from here on, as everybody can see; the conductor that takes the run up writes its own name.
     shown: dict[str, Any] = {"last_error": None, "target_provision_state": goal, "reservation": deps.hostname}
+    shown["target_power_state"] = None  # of a run that was given up before it changed the power
     if asked.configdrive:
         shown |= _with_configdrive(deps, found, sealed, asked.configdrive)
     if event == states.Event.INSPECT:
@@ -196,14 +198,15 @@ def _check(found: node.Node, event: states.Event) -> None:
 
 
 def _steer(connection: Connection, deps: Deps, found: node.Node, asked: _Request) -> None:
-    """Abort or release the open run."""
+    """Abort or release the open run; the node shows a lock until a conductor has seen to it."""
     after = states.transition(found.provision_state, asked.event)
     if asked.event == states.Event.UNHOLD:
-        nodes.move(connection, found.uuid, found.provision_state, after)
+        nodes.move(connection, found.uuid, found.provision_state, after, reservation=deps.hostname)
         done = run_store.release_hold(connection, found.uuid, deps.clock())
         _tell(connection, found, asked)
     else:
         who = f" by {asked.user}" if asked.user else ""
+        nodes.change(connection, found.uuid, reservation=deps.hostname)
         done = run_store.request_abort(connection, found.uuid, f"Aborted on request{who}", deps.clock())
     if not done:
         verb = asked.params["verb"]
@@ -220,7 +223,10 @@ def _request_power(connection: Connection, deps: Deps, uuid: str, target: power.
         )
     if found.disable_power_off and target.result() == power.Power.OFF:
         raise errors.Conflict(f"Power off is disabled for node {uuid}.", hint="Clear disable_power_off first.")
-    power_runs.open_power(connection, uuid, target, timeout, deps.clock(), deps.hostname)
+    waits = states.TABLE[found.provision_state].kind in _WAITS and found.reservation is None
+    asked = (connection, uuid, target, timeout, deps.clock(), deps.hostname)
+    if not (waits and power_runs.ask_waiting(*asked)):
+        power_runs.open_power(*asked)
 
 
 def _open(

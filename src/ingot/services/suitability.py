@@ -6,12 +6,14 @@ time passes before it begins. May not: touch hardware. Invariant: those interfac
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ingot.deps import Deps
 from ingot.domain import errors, node, states
 
 _PATIENCE = 10.0
+_CORE = ("deploy", "deploy")
+"""Interface and name of the step that is the deployment: it can be left out, but nothing else be put in its place."""
 
 
 class _Look(NamedTuple):
@@ -61,3 +63,30 @@ async def check(deps: Deps, found: node.Node, event: states.Event) -> None:
     except errors.Invalid as error:
         told = look.told.format(node=found.uuid, instance=found.instance_uuid, reason=error.message)
         raise errors.Invalid(told, hint=error.hint) from error
+
+
+def check_deployment(found: node.Node, steps: list[dict[str, Any]]) -> None:
+    """Raise errors.Invalid where the instance asks for traits the node has not, or ``steps`` for the deployment itself.
+
+    A locked node is not looked at, as above.
+    """
+    fault = None if found.reservation is not None else _fault(found, steps)
+    if fault is not None:
+        raise errors.Invalid(_DEPLOY.told.format(node=found.uuid, reason=fault), hint="Correct it and ask again.")
+
+
+def _fault(found: node.Node, steps: list[dict[str, Any]]) -> str | None:
+    wanted: Any = found.instance_info.get("traits") or []
+    if not isinstance(wanted, list) or not all(isinstance(one, str) for one in cast("list[Any]", wanted)):
+        return f"Error parsing traits from Node {found.uuid} instance_info field. A list of strings is expected."
+    if missing := sorted({*cast("list[str]", wanted)}.difference(found.traits)):
+        return (
+            "Cannot specify instance traits that are not also set on the node. "
+            f"Node {found.uuid} is missing traits {', '.join(missing)}"
+        )
+    if any((each["interface"], each["step"]) == _CORE and each["priority"] > 0 for each in steps):
+        return (
+            "Validation of deploy steps failed: deploy step deploy on interface deploy is a core step and cannot be "
+            "overridden by user steps. It may be disabled by setting the priority to 0"
+        )
+    return None

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, patch, power, secrets, states, volumes
+from ingot.domain import errors, ids, node, patch, power, secrets, states, typed, volumes
 from ingot.services import nodes as node_service
 from ingot.services.drafts import Object, Text, convert
 from ingot.store import nodes
@@ -86,13 +86,14 @@ def _change(connection: Connection, deps: Deps, kind: Kind[T], uuid: str, operat
     before: dict[str, Any] = {name: getattr(found, name) for name in kind.roots}
     shown = secrets.split(before, {})[0]
     public, hidden = secrets.split(patch.apply(shown, operations), before)
-    kept = {"uuid": found.uuid, "created_at": found.created_at}
+    kept = {"uuid": found.uuid, "created_at": found.created_at, "updated_at": found.updated_at}
     value = _make(kind, secrets.merge(public, hidden), kept)
     owner = _get_node(connection, value.node_uuid)
     node_service.refuse_locked(owner)
     if owner.power_state != power.Power.OFF:
         raise _in_use(kind, owner, "update")
-    kind.store.change(connection, deps.sealer, value)
+    if value != found:
+        kind.store.change(connection, deps.sealer, value)
     return kind.store.get(connection, deps.sealer, uuid)
 
 
@@ -110,7 +111,7 @@ def _make(kind: Kind[T], body: dict[str, Any], kept: dict[str, Any]) -> T:
     given = {name: value for name, value in msgspec.to_builtins(draft).items() if value is not None}
     given["uuid"] = (draft.uuid or ids.new()).lower()
     given["node_uuid"] = draft.node_uuid.lower()
-    return msgspec.convert({**given, **kept}, kind.value)
+    return typed.convert({**given, **kept}, kind.value)
 
 
 def _get_node(connection: Connection, uuid: str) -> node.Node:

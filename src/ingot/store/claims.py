@@ -80,7 +80,8 @@ def claim(
     common = {"owner": owner, "lease_until": now + lease, "wake_at": FAR, "claimed_at": now}
     connection.execute(_CLAIM, [{**common, "generation": row.generation + 1, "of_run": row.id} for row in free])
     host = owner.rsplit("/", 1)[0]
-    connection.execute(RESERVE, [{"of_node": row.node_uuid, "reservation": host} for row in free])
+    if others := [row.node_uuid for row in free if row.reservation != host]:  # who asked for the run locked it
+        connection.execute(RESERVE, [{"of_node": uuid, "reservation": host} for uuid in others])
     return [
         Lease(row.id, row.node_uuid, owner, row.generation + 1, row.lease_until != 0.0, row.lease_until != _LEFT)
         for row in free
@@ -134,7 +135,8 @@ def _kind(share: Share | None) -> Share | None:
 @functools.lru_cache(64)
 def _claims(lease: float, share: Share | None) -> tuple[Select[Any], Select[Any]]:
     """The runs that are due, the longest first; and those whose owner let the lease run out."""
-    columns = (table.c.id, table.c.node_uuid, table.c.generation, table.c.lease_until)
+    locked = select(nodes.c.reservation).where(nodes.c.uuid == table.c.node_uuid).scalar_subquery()
+    columns = (table.c.id, table.c.node_uuid, table.c.generation, table.c.lease_until, locked.label("reservation"))
     due = cast("Select[Any]", select(*columns)).where(*_claimable(share), _due(lease, share) <= _NOW).limit(_MOST)
     return due.where(table.c.wake_at <= _NOW).order_by(table.c.wake_at), due.where(table.c.wake_at >= FAR)
 

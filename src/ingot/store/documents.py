@@ -53,6 +53,8 @@ NOTHING = Listed(items=b"", uuids=[])
 
 _ITEMS: ColumnElement[bytes | None] = literal_column("CAST(group_concat(document) AS BLOB)")
 _PAIRS = 50
+_BETWEEN = "\x1f"
+"""A letter that JSON text never has."""
 _UUIDS: ColumnElement[str] = literal_column("group_concat(uuid)")
 
 
@@ -94,18 +96,28 @@ def find(connection: Connection, document: Document, table: str, column: str, id
     if row is None:
         return None
     found: bytes | str = row[0]
-    return found if isinstance(found, bytes) else found.encode()
+    if isinstance(found, bytes):
+        return found
+    return (document.form % tuple(found.split(_BETWEEN))).encode()
 
 
 @functools.lru_cache(64)
 def _statement(document: Document, table: str, column: str, dialect: str) -> TextualSelect:
+    """The document of a row where there is printf; elsewhere its values, ``_BETWEEN`` them, and the key.
+
+    For the form's pieces would be twenty parameters, which cost a driver for a server more than all else of a read.
+    """
+    key = f"{table}.{column}"
     if dialect == "sqlite":
-        shown, pieces = f"CAST({_printed(document)} AS BLOB)", [bindparam("form", document.form, String)]
-        kind: TypeEngine[Any] = LargeBinary()
+        shown, more = f"CAST({_printed(document)} AS BLOB) AS document", bindparam("form", document.form, String)
+        kinds: dict[str, TypeEngine[Any]] = {"document": LargeBinary()}
     else:
-        (shown, pieces), kind = _spliced(document, dialect), String()
-    sql = f"SELECT {shown} AS document FROM {table} WHERE {table}.{column} = :ident"  # noqa: S608 - names of the schema only
-    return text(sql).bindparams(bindparam("ident", type_=String), *pieces).columns(document=kind)
+        values = [getattr(sql, speech.of(dialect).name).replace(":", r"\:") for sql in document.values]
+        shown = f"concat_ws(:between, {', '.join(values)}) AS document, {key}"
+        more = bindparam("between", _BETWEEN, String)
+        kinds = {"document": String(), column: String()}
+    sql = f"SELECT {shown} FROM {table} WHERE {key} = :ident"  # noqa: S608 - names of the schema only
+    return text(sql).bindparams(bindparam("ident", type_=String), more).columns(**kinds)
 
 
 @functools.lru_cache(64)

@@ -1,4 +1,4 @@
-"""A node's history and inventory in the database. May not: decide. Invariant: at most ``KEEP`` lines a node."""
+"""A node's history and inventory in the database. May not: decide. How long lines are kept: retention.py."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from ingot.domain import errors, ids, node
-from ingot.store import rows
+from ingot.store import retention, rows
 from ingot.store.paging import Page, paged
 from ingot.store.schema import node_history, node_inventory
 
-KEEP = 300
 _ADD = insert(node_history)
 _ADD_INVENTORY = insert(node_inventory)
 _DROP_INVENTORY = delete(node_inventory).where(node_inventory.c.node_uuid == bindparam("of_node"))
@@ -22,17 +21,15 @@ _NEWEST_FIRST = (
     .order_by(node_history.c.id.desc())
     .limit(1)
 )
-_OLDEST = _NEWEST_FIRST.offset(KEEP)
 
 
 def add(connection: Connection, node_uuid: str, event: str, /, *, severity: str = "INFO", **more: Any) -> None:
-    """Write one line (``more``: event_type, conductor, user, state, ...) and drop the oldest over KEEP."""
-    values = {"uuid": ids.new(), "node_uuid": node_uuid, "created_at": rows.now(), "event": event, **more}
+    """Write one line (``more``: event_type, conductor, user, state, ...)."""
+    uuid = ids.new()
+    values = {"uuid": uuid, "node_uuid": node_uuid, "created_at": rows.now(), "event": event, **more}
     connection.execute(_ADD, {"severity": severity, **values})
-    limit = connection.execute(_OLDEST, {"of_node": node_uuid}).scalar()
-    if limit is not None:
-        old = delete(node_history).where(node_history.c.node_uuid == node_uuid, node_history.c.id <= limit)
-        connection.execute(old)
+    if retention.is_time(uuid):
+        retention.drop_lines(connection, node_uuid)
 
 
 def find_newest(connection: Connection, node_uuid: str) -> str | None:

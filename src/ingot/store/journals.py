@@ -11,8 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select
 
-from ingot.domain import errors, runs
+from ingot.domain import errors, node, runs
 from ingot.store.runs import OF_LEASE, Lease, named
+from ingot.store.schema import nodes as nodes_table
 from ingot.store.schema import run_events as table
 from ingot.store.schema import runs as runs_table
 
@@ -21,6 +22,12 @@ _ADD = insert(table)
 # The value of each column, as a row for each run that the lease still holds: one or none.
 _LINE = select(*(bindparam(f"of_{name}", type_=table.c[name].type) for name in _COLUMNS)).where(*OF_LEASE)
 _ADD_HELD = insert(table).from_select(list(_COLUMNS), _LINE.select_from(runs_table))
+_SAME = (
+    runs_table.c.abort_requested.is_(False),
+    nodes_table.c.uuid == runs_table.c.node_uuid,
+    nodes_table.c.updated_at == bindparam("seen_at"),
+)
+_ADD_KNOWN = insert(table).from_select(list(_COLUMNS), _LINE.select_from(runs_table, nodes_table).where(*_SAME))
 _OF_RUN = select(table).where(table.c.run_id == bindparam("of_run")).order_by(table.c.seq)
 _OF_RUNS = (
     select(table).where(table.c.run_id.in_(bindparam("of_runs", expanding=True))).order_by(table.c.run_id, table.c.seq)
@@ -39,6 +46,18 @@ def add(connection: Connection, lease: Lease, entries: Sequence[runs.Entry]) -> 
     """``append`` in a unit that has asked for the lease already."""
     if entries:
         connection.execute(_ADD, [_line(lease, each) for each in entries])
+
+
+def append_known(connection: Connection, lease: Lease, known: node.Node, entries: Sequence[runs.Entry]) -> bool:
+    """``append`` where, too, the run shall not stop and nobody has changed its node since ``known`` was read.
+
+    Whether it was done; see ``nodes.change_known``.
+    """
+    line = {f"of_{name}": value for name, value in _line(lease, entries[0]).items()}
+    if connection.execute(_ADD_KNOWN, {**line, **named(lease), "seen_at": known.updated_at}).rowcount != 1:
+        return False
+    add(connection, lease, entries[1:])
+    return True
 
 
 def _line(lease: Lease, entry: runs.Entry) -> dict[str, Any]:

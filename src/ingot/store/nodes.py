@@ -38,6 +38,7 @@ _BY_UUID = WHOLE.where(nodes.c.uuid == bindparam("ident"))
 _BY_NAME = WHOLE.where(nodes.c.name == bindparam("ident"))
 _AMONG = WHOLE.where(nodes.c.uuid.in_(bindparam("idents", expanding=True)))
 _STATE = select(nodes.c.provision_state).where(nodes.c.uuid == bindparam("ident"))
+_MARK = select(nodes.c.updated_at, nodes.c.secrets).where(nodes.c.uuid == bindparam("ident"))
 _SECRETS = select(nodes.c.secrets, nodes.c.agent_token).where(nodes.c.uuid == bindparam("ident"))
 
 
@@ -66,6 +67,17 @@ def get(connection: Connection, ident: str) -> node.Node:
     if found is None:
         raise errors.NotFound(f"Node {ident} could not be found.")
     return found
+
+
+def get_again(connection: Connection, known: node.Node) -> tuple[node.Node, str | None]:
+    """``known`` where nobody has changed the node since it was read, but for its lock, else as it is now.
+
+    With its sealed secrets. Raises errors.NotFound.
+    """
+    row = connection.execute(_MARK, {"ident": known.uuid}).first()
+    if row is None or row.updated_at != known.updated_at:
+        return get_sealed(connection, known.uuid)[:2]
+    return known, row.secrets
 
 
 def find_by_macs(connection: Connection, addresses: list[str]) -> list[node.Node]:

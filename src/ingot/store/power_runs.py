@@ -1,4 +1,7 @@
-"""Opening a run that changes a node's power: it is asked for by itself, outside of all states. May not: switch."""
+"""Asking for a change of a node's power: by a run of its own, or of the run that holds the node and only waits.
+
+May not: switch. Invariant: one change at a time; who asks for a second one reads "locked".
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from ingot.domain import ids, power, runs
 from ingot.store import rows
 from ingot.store import runs as run_store
 from ingot.store.schema import nodes
+from ingot.store.schema import runs as table
 
 _DEADLINE = 900.0
+_CHANGE_WAITING = update(table).where(table.c.id == bindparam("of_run"), table.c.owner.is_(None))
 _CHANGE_NODE = update(nodes).where(nodes.c.uuid == bindparam("of_node"))
 
 
@@ -28,6 +33,28 @@ def open_power(
     at: dict[str, Any] = {"wake_at": now, "started_at": now, "deadline": now + _DEADLINE}
     run = runs.Run(id=ids.new(), node_uuid=node_uuid, kind=runs.Kind.POWER, params=params, **at)
     run_store.open_run(connection, run)
+    _show(connection, node_uuid, target, host)
+
+
+def ask_waiting(
+    connection: Connection, node_uuid: str, target: power.Target, timeout: float | None, now: float, host: str
+) -> bool:
+    """Have the run that waits change the node's power before it waits on; False when no run of the node waits now.
+
+    ``host`` locks the node until that was done.
+    """
+    run = run_store.find_open(connection, node_uuid)
+    if run is None or run.wait is None or run.owner is not None or run.abort_requested:
+        return False
+    memo = {**run.memo, runs.POWER_ASKED: {"target": target.value, "timeout": timeout}}
+    values = {**rows.encode({"memo": memo}), "wake_at": now}
+    if connection.execute(_CHANGE_WAITING, {**values, "of_run": run.id}).rowcount == 0:
+        return False
+    _show(connection, node_uuid, target, host)
+    return True
+
+
+def _show(connection: Connection, node_uuid: str, target: power.Target, host: str | None) -> None:
     going = {"target_power_state": target.result().value, "last_error": None, "updated_at": rows.now()}
     going |= {} if host is None else {"reservation": host}
     connection.execute(_CHANGE_NODE, {**going, "of_node": node_uuid})

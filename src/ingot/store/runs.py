@@ -232,12 +232,13 @@ def release(connection: Connection, lease: Lease, memo: dict[str, Any], wake_at:
 
 
 def finish(connection: Connection, lease: Lease, status: runs.Status, reason: str | None, now: float) -> None:
-    """Close the run, and drop the node's oldest.
+    """Close the run.
 
     The node is free as soon as the caller clears its ``reservation``, in the same unit.
     """
     change(connection, lease, **_closed(status, reason, now), **_FREE, open_node=None)
-    retention.drop_runs(connection, lease.node_uuid)
+    if retention.is_time(lease.run_id):
+        retention.drop_runs(connection, lease.node_uuid)
 
 
 def _closed(status: runs.Status, reason: str | None, now: float) -> dict[str, Any]:

@@ -19,7 +19,10 @@ _DYNAMIC = 30
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/drivers."""
     asked = query.Query(request, "type", "detail", "fields")
-    if asked.flag("detail") is not None:
+    fields, detail = _fields(asked, request.version), asked.flag("detail")
+    if fields and detail:
+        raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
+    if detail is not None:
         versions.require(request.version, _DYNAMIC)
     versions.require_filters("driver", asked.names(), request.version)
     kind = asked.text("type")
@@ -27,13 +30,9 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
         raise errors.Invalid(
             '"type" filter must be one of "classic" or "dynamic", if specified.', hint="Correct or leave it out."
         )
-    fields = asked.words("fields")
-    detail = bool(asked.flag("detail"))
-    if fields is not None and detail:
-        raise errors.Invalid("Can not specify ?detail=True and fields in the same request.")
     names = () if kind == "classic" else deps.registry.enabled
     hosts = await _hosts(deps)
-    shown = [_shown(deps, request, name, hosts, detail or bool(fields)) for name in names]
+    shown = [_shown(deps, request, name, hosts, bool(detail or fields)) for name in names]
     return wire.ok({"drivers": [_pick(one, fields) for one in shown]})
 
 
@@ -41,10 +40,11 @@ async def index(deps: Deps, request: wire.Request) -> wire.Answer:
 async def show(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/drivers/{driver}."""
     asked = query.Query(request, "fields")
+    fields = _fields(asked, request.version)
     versions.require_filters("driver", asked.names(), request.version)
     name = known(deps, request)
     body = _shown(deps, request, name, await _hosts(deps), request.version >= _DYNAMIC)
-    return wire.ok(_pick(body, asked.words("fields")))
+    return wire.ok(_pick(body, fields))
 
 
 @spec.tells("The keys of driver_info that a hardware type knows", answer=spec.of(dict[str, str]))
@@ -94,15 +94,28 @@ def _shown(deps: Deps, request: wire.Request, name: str, hosts: list[str], detai
         for kind in node.INTERFACES:
             if request.version >= _KINDS_SINCE.get(kind, _DYNAMIC):
                 choices = deps.registry.names(name, kind)
-                body[f"default_{kind}_interface"] = choices[0]
-                body[f"enabled_{kind}_interfaces"] = list(choices)
+                default, enabled = _of_kind(kind)
+                body |= {default: choices[0], enabled: list(choices)}
     return body
+
+
+def _fields(asked: query.Query, version: int) -> tuple[str, ...] | None:
+    """The argument ``fields``, judged even where there is no driver to show. Raises errors.Invalid."""
+    given = asked.words("fields")
+    if given is None or version < versions.filters_since("driver")["fields"]:
+        return given
+    kinds = [kind for kind in node.INTERFACES if version >= _KINDS_SINCE.get(kind, _DYNAMIC)]
+    known = [*versions.fields("driver", version), *(name for kind in kinds for name in _of_kind(kind))]
+    if wrong := [name for name in given if name not in known]:
+        raise errors.Invalid(f'Field(s) "{", ".join(wrong)}" are not valid', hint=f"There are: {', '.join(known)}.")
+    return given
+
+
+def _of_kind(kind: str) -> tuple[str, str]:
+    return f"default_{kind}_interface", f"enabled_{kind}_interfaces"
 
 
 def _pick(body: dict[str, Any], fields: tuple[str, ...] | None) -> dict[str, Any]:
     if fields is None:
         return body
-    for name in fields:
-        if name not in body:
-            raise errors.Invalid(f'Field(s) "{name}" are not valid', hint=f"There are: {', '.join(body)}.")
     return {name: value for name, value in body.items() if name in fields or name == "links"}

@@ -6,7 +6,7 @@ node_view.py alone.
 
 from __future__ import annotations
 
-from typing import Any
+import msgspec
 
 from ingot.api import access, columns, paging, patch_rules, policy, query, spec, versions, wire
 from ingot.api.v1 import node_view, redaction
@@ -37,8 +37,9 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
             f"Schema error for node: {', '.join(wrong)} can not be set when a node is made",
             hint="Set it on the active node.",
         )
+    draft = drafts.convert(body, drafts.NodeDraft, "node")
     _require_body_fields(tuple(body), request.version)
-    made = await service.create(deps, {**body, **_owner(request.caller, body)}, request.version)
+    made = await service.create(deps, _owned(request.caller, draft), request.version)
     answer = await _show(deps, request, made.uuid, node_view.view(request.version, None))
     location = (b"location", request.href("v1", "nodes", made.uuid).encode())
     return wire.Answer(201, answer.body, (*answer.headers, location))
@@ -152,16 +153,16 @@ def known_ident(ident: str, version: int) -> str:
     return found
 
 
-def _owner(caller: wire.Caller, body: dict[str, Any]) -> dict[str, str | None]:
-    """The owner of a new node: who has no role in the whole system owns it. Raises errors.Invalid."""
+def _owned(caller: wire.Caller, draft: drafts.NodeDraft) -> drafts.NodeDraft:
+    """A new node with its owner: who has no role in the whole system owns it. Raises errors.Invalid."""
     if caller.system:
-        return {}
-    if body.get("owner") and body["owner"] != caller.project:
+        return draft
+    if draft.owner and draft.owner != caller.project:
         raise errors.Invalid(
             "Cannot create a node as a project scoped admin with an owner other than your own project.",
             hint="Leave the owner out.",
         )
-    return {"owner": caller.project}
+    return msgspec.structs.replace(draft, owner=caller.project)
 
 
 async def _check_owner_moves(

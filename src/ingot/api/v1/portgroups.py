@@ -20,6 +20,8 @@ from ingot.store.paging import Page
 
 _SHORT = ("uuid", "address", "name", "links")
 _FILTERS = (*versions.filters_since("portgroup"), "fields")
+_ALL = (*query.PAGING, *_FILTERS)
+_OF_DETAIL = tuple(name for name in _ALL if name not in {"fields", "detail"})
 _SORTABLE = frozenset(column.name for column in schema.portgroups.c) - rows.JSON_COLUMNS
 _REFUSED_EARLY = ("mode", "properties", "dynamic_portgroup")
 """Fields that cannot be asked for before their microversion; others are newer too, but Ironic never refused them."""
@@ -35,9 +37,10 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/portgroups."""
     query.Query(request)
     body = request.object("portgroup")
+    draft = drafts.convert(body, drafts.PortgroupDraft, "portgroup")
+    await access.require_on_node(deps, request.caller, draft.node_uuid, "baremetal:portgroup:create")
     _require_fields(tuple(name for name in body if body[name]), request.version)
-    await access.require_on_node(deps, request.caller, str(body.get("node_uuid")), "baremetal:portgroup:create")
-    made = await service.create(deps, body)
+    made = await service.create(deps, draft)
     names = versions.fields("portgroup", request.version)
     return wire.created(_shown(request, made, names), request.href("v1", "portgroups", made.uuid))
 
@@ -45,27 +48,26 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
 @spec.tells("List port groups, a page at a time", answer=spec.page("portgroups", "portgroup"))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/portgroups."""
-    return await _collection(deps, request, query.Query(request, *query.PAGING, *_FILTERS))
+    return await _collection(deps, request, query.Query(request, *_ALL))
 
 
 @spec.tells("List port groups with all their fields", answer=spec.page("portgroups", "portgroup"))
 async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/portgroups/detail."""
-    known = (name for name in _FILTERS if name not in {"fields", "detail"})
-    return await _collection(deps, request, query.Query(request, *query.PAGING, *known), detail=True)
+    return await _collection(deps, request, query.Query(request, *_OF_DETAIL), detail=True)
 
 
 @spec.tells("List the port groups of a node", answer=spec.page("portgroups", "portgroup"))
 async def index_of_node(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/portgroups."""
-    asked = query.Query(request, *query.PAGING, "fields", "detail")
+    asked = query.Query(request, *_ALL)
     return await _collection(deps, request, asked, nodes.node_ident(request))
 
 
 @spec.tells("List the port groups of a node with all their fields", answer=spec.page("portgroups", "portgroup"))
 async def index_of_node_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/portgroups/detail."""
-    asked = query.Query(request, *query.PAGING)
+    asked = query.Query(request, *_OF_DETAIL)
     return await _collection(deps, request, asked, nodes.node_ident(request), detail=True)
 
 
@@ -120,7 +122,7 @@ async def _collection(
     whole = versions.fields("portgroup", versions.MAX) if detail or asked.flag("detail") else _SHORT
     page = asked.page(_SORTABLE)
     _require_fields((page.sort_key,), request.version)
-    where = _where(asked)
+    where = _where(asked, of_node)
     if of_node is None:
         where["project"] = access.project_of_list(request.caller, "portgroup")
     found = await deps.store.read(_list, page, of_node or asked.text("node"), where)
@@ -141,15 +143,20 @@ def _chosen(asked: query.Query, version: int) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys((*fields, "links")))
 
 
-def _where(asked: query.Query) -> dict[str, Any]:
-    given = [name for name in ("node", "address", "shard", "conductor_groups") if asked.text(name)]
+def _where(asked: query.Query, of_node: str | None) -> dict[str, Any]:
+    address = asked.text("address")
+    if address is not None:
+        address = drafts.check_address(address)
+    if ident := asked.text("node"):
+        query.named("node", ident)
+    given = [name for name in ("address", "shard", "conductor_groups") if asked.text(name)]
+    given += ["node"] if of_node or asked.text("node") else []
     if len(given) > 1:
         raise errors.Invalid(
             "Filtering by node, address, or shard simultaneously is not supported.", hint=f"Give one of {given}."
         )
-    address = asked.text("address")
     return {
-        "address": None if address is None else drafts.check_address(address),
+        "address": address,
         "shard": asked.words("shard") or None,
         "conductor_group": asked.words("conductor_groups") or None,
     }

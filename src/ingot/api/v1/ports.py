@@ -28,7 +28,8 @@ _GATED_IN_PATCHES = frozenset(
     {"local_link_connection", "pxe_enabled", "portgroup_uuid", "physical_network", "is_smartnic"}
 )
 """Fields that a patch may name from their microversion on; younger ones Ironic lets every version change."""
-_BY_NODE = (*query.PAGING, "fields", "detail")
+_ALL = (*query.PAGING, *_FILTERS)
+_OF_DETAIL = tuple(name for name in _ALL if name not in {"fields", "detail"})
 
 
 @spec.tells("Register a network card of a node", 201, answer=spec.one("port"), body=spec.of(drafts.PortDraft))
@@ -36,10 +37,11 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     """POST /v1/ports."""
     query.Query(request)
     body = request.object("port")
+    draft = service.read(body)
+    _require_body_fields(("node_ident",) if draft.node_ident else (), request.version)
+    await access.require_on_node(deps, request.caller, service.node_of(draft), "baremetal:port:create")
     _require_body_fields(tuple(body), request.version)
-    on = str(body.get("node_uuid") or body.get("node_ident"))
-    await access.require_on_node(deps, request.caller, on, "baremetal:port:create")
-    made = await service.create(deps, body, request.version)
+    made = await service.create(deps, draft, request.version)
     names = versions.fields("port", request.version)
     return wire.created(shown(request, made, names), request.href("v1", "ports", made.uuid))
 
@@ -47,42 +49,41 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
 @spec.tells("List ports, a page at a time", answer=spec.page("ports", "port"))
 async def index(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/ports."""
-    return await _collection(deps, request, query.Query(request, *query.PAGING, *_FILTERS))
+    return await _collection(deps, request, query.Query(request, *_ALL))
 
 
 @spec.tells("List ports with all their fields", answer=spec.page("ports", "port"))
 async def index_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/ports/detail."""
-    known = (name for name in _FILTERS if name not in {"fields", "detail"})
-    return await _collection(deps, request, query.Query(request, *query.PAGING, *known), detail=True)
+    return await _collection(deps, request, query.Query(request, *_OF_DETAIL), detail=True)
 
 
 @spec.tells("List the ports of a node", answer=spec.page("ports", "port"))
 async def index_of_node(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/ports."""
     within = ("nodes", nodes.node_ident(request))
-    return await _collection(deps, request, query.Query(request, *_BY_NODE), within)
+    return await _collection(deps, request, query.Query(request, *_ALL), within)
 
 
 @spec.tells("List the ports of a node with all their fields", answer=spec.page("ports", "port"))
 async def index_of_node_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/nodes/{node}/ports/detail."""
     within = ("nodes", nodes.node_ident(request))
-    return await _collection(deps, request, query.Query(request, *query.PAGING), within, detail=True)
+    return await _collection(deps, request, query.Query(request, *_OF_DETAIL), within, detail=True)
 
 
 @spec.tells("List the ports of a port group", answer=spec.page("ports", "port"))
 async def index_of_portgroup(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/portgroups/{portgroup}/ports."""
     within = ("portgroups", portgroups.group_ident(request))
-    return await _collection(deps, request, query.Query(request, *_BY_NODE), within)
+    return await _collection(deps, request, query.Query(request, *_ALL), within)
 
 
 @spec.tells("List the ports of a port group with all their fields", answer=spec.page("ports", "port"))
 async def index_of_portgroup_detail(deps: Deps, request: wire.Request) -> wire.Answer:
     """GET /v1/portgroups/{portgroup}/ports/detail."""
     within = ("portgroups", portgroups.group_ident(request))
-    return await _collection(deps, request, query.Query(request, *query.PAGING), within, detail=True)
+    return await _collection(deps, request, query.Query(request, *_OF_DETAIL), within, detail=True)
 
 
 @spec.tells("Show one port", answer=spec.one("port"))
@@ -134,19 +135,20 @@ async def _collection(
     detail: bool = False,
 ) -> wire.Answer:
     """One page of ports; ``within``: the resource whose ports they are, and its name or uuid."""
+    _check_forms(asked)
     versions.require_filters("port", asked.names(), request.version)
     names = columns.of_list("port", asked, request.version, _SHORT, detail=detail)
     page = asked.page(_SORTABLE)
     _require_body_fields((page.sort_key,), request.version)
     if not ids.is_uuid(asked.text("node") or ids.new()):
         versions.require(request.version, _NAMES_OF_NODES_SINCE)
-    where = {**_where(asked), "project": access.project_of_list(request.caller, "port")}
     kind, ident = within or ("", "")
     group = ident if kind == "portgroups" else asked.text("portgroup")
+    of_node = ident if kind == "nodes" else asked.uuid("node_uuid") or asked.text("node")
+    where = {**_where(asked, of_node, group), "project": access.project_of_list(request.caller, "port")}
     if group:
         await access.require(deps, request.caller, "portgroups", group, "baremetal:portgroup:get")
         where["portgroup_uuid"] = (await deps.store.read(group_store.get, group)).uuid
-    of_node = ident if kind == "nodes" else asked.text("node") or asked.uuid("node_uuid")
     found = await deps.store.read(_list, page, of_node, where)
     body = {"ports": [shown(request, port, names) for port in found]}
     uuids = [each.uuid for each in found]
@@ -155,26 +157,35 @@ async def _collection(
     return wire.ok(paging.add_next(body, path, page, uuids, more))
 
 
-def _where(asked: query.Query) -> dict[str, Any]:
-    given = [name for name in ("node", "node_uuid", "portgroup", "shard") if asked.text(name) is not None]
-    if len(given) > 1 and set(given) != {"node", "node_uuid"}:
-        raise errors.Forbidden("Operation not permitted.", hint=f"Give only one of {', '.join(given)}.")
-    groups = asked.words("conductor_groups")
+def _check_forms(asked: query.Query) -> None:
+    """Refuse what names nothing, before anything that the arguments mean."""
+    for what in ("node", "portgroup"):
+        if ident := asked.text(what):
+            query.named(what, ident)
+    asked.uuid("node_uuid")
+    if (address := asked.text("address")) is not None:
+        drafts.check_address(address)
+
+
+def _where(asked: query.Query, of_node: str | None, group: str | None) -> dict[str, Any]:
+    """What ports are listed; a path that leads through a node or group names that one, whatever the query does."""
     address = asked.text("address")
-    if groups is not None and (given or address):
+    shards, groups = asked.words("shard"), asked.words("conductor_groups")
+    given = [name for name, value in (("node", of_node), ("portgroup", group), ("shard", shards)) if value]
+    if len(given) > 1:
+        raise errors.Forbidden("Operation not permitted.", hint=f"Give only one of {', '.join(given)}.")
+    if groups and (of_node or group or address):
         raise errors.Invalid(
             "Filtering by conductor_groups cannot be combined with node_ident, portgroup_ident, or node address "
             "filters.",
             hint="Leave one out.",
         )
     where: dict[str, Any] = {
-        "shard": asked.words("shard") or None,
+        "shard": shards or None,
         "conductor_group": groups or None,
         "description_contains": asked.text("description_contains"),
     }
-    if address is not None:
-        where["address"] = drafts.check_address(address)
-    return where
+    return where if address is None else {**where, "address": drafts.check_address(address)}
 
 
 def _list(connection: Connection, page: Page, of_node: str | None, where: dict[str, Any]) -> list[node.Port]:

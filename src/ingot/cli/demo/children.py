@@ -60,12 +60,18 @@ async def end(process: asyncio.subprocess.Process, grace: float = GRACE) -> None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await process.wait()
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode is None or _is_free(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DRAIN):
             await process.communicate()  # to the end of its pipes: open ones would outlive the event loop
+
+
+def _is_free(pid: int) -> bool:
+    """Whether no process has this number now: one that is gone leaves it to a stranger, but not to lead its group."""
+    return not Path(f"/proc/{pid}").exists()
 
 
 async def wait_gone(pid: int, limit: float = GRACE) -> None:

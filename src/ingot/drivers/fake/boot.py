@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ingot.drivers.fake import acts
 from ingot.interfaces.boot import BootInterface
 from ingot.interfaces.context import StepContext
 
 
 class FakeBoot(BootInterface):
-    """Boots anything."""
+    """Boots anything, in imagination."""
+
+    real: ClassVar[bool] = False
 
     async def prepare_ramdisk(self, ctx: StepContext, params: dict[str, str]) -> None:
         """Only remembers."""

@@ -31,6 +31,7 @@ class AgentInspect(InspectInterface):
     async def inspect(self, ctx: StepContext) -> None:
         """Ramdisk up, ask, store, ramdisk down."""
         await ctx.deploy.start_ramdisk(ctx, unless=lambda: _has_told(ctx))
+        await agent.await_first_call(ctx, unless=lambda: _has_told(ctx))
         if ctx.kit.settings.fast_track:
             await _await_call(ctx)
 

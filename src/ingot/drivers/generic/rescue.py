@@ -23,6 +23,12 @@ class AgentRescue(RescueInterface):
     async def validate(self, ctx: Context) -> None:
         """Keys must be a list of public keys; the boot must be able to load a ramdisk."""
         _keys(ctx)
+        if not ctx.boot.real:
+            raise errors.NotSupported(
+                f"Driver {ctx.node.driver} does not support validate_rescue (disabled or not implemented): the boot "
+                f'interface "{ctx.node.boot_interface}" boots nothing',
+                hint="Choose another boot interface, or the rescue interface fake.",
+            )
         await ctx.boot.validate(ctx)
 
     @step(undo="end")
@@ -33,6 +39,7 @@ class AgentRescue(RescueInterface):
             raise errors.Invalid("The request has no rescue_password")
         await ctx.network.remove_tenant(ctx)
         await ctx.deploy.start_ramdisk(ctx)
+        await agent.await_first_call(ctx)
 
         async def open_login() -> bool:
             params: dict[str, Any] = {"rescue_password": hashed, "hashed": True}

@@ -1,0 +1,123 @@
+"""Power that somebody changes while a run waits for its ramdisk or for an operator: the run does it, and waits on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import stand
+from ingot.deps import Deps
+from ingot.domain import errors, power, runs, states
+from ingot.services import provisioning
+from ingot.store import nodes
+from ingot.store import runs as run_store
+
+S = states.State
+_HEARTBEAT = {"fake_wait": "heartbeat"}
+_STEP = {"interface": "deploy", "step": "hold"}
+WAITING: list[tuple[str, states.State, dict[str, Any], states.State]] = [
+    ("inspect", S.MANAGEABLE, {}, S.INSPECT_WAIT),
+    ("active", S.AVAILABLE, {}, S.WAIT_CALL_BACK),
+    ("rescue", S.ACTIVE, {"rescue_password": "x"}, S.RESCUE_WAIT),
+    ("service", S.ACTIVE, {"service_steps": [_STEP]}, S.SERVICE_HOLD),
+    ("clean", S.MANAGEABLE, {"clean_steps": [_STEP]}, S.CLEAN_HOLD),
+]
+
+
+async def _waiting(deps: Deps, verb: str, state: states.State, params: dict[str, Any], **info: Any) -> str:
+    uuid = await stand.add_node(deps, state, driver_info={**_HEARTBEAT, **info}, rescue_interface="fake")
+    await provisioning.request(deps, uuid, verb, params)
+    await stand.parked(deps, uuid)
+    return uuid
+
+
+async def _settled(deps: Deps, uuid: str) -> None:
+    async def done() -> bool:
+        found = await stand.get_node(deps, uuid)
+        return found.target_power_state is None and found.reservation is None
+
+    await stand.until(done)
+
+
+@pytest.mark.parametrize(("verb", "state", "params", "after"), WAITING)
+async def test_a_node_that_waits_can_be_switched_and_waits_on(
+    tmp_path: Path, verb: str, state: states.State, params: dict[str, Any], after: states.State
+) -> None:
+    async with stand.site(tmp_path) as deps, stand.conductor(deps):
+        uuid = await _waiting(deps, verb, state, params)
+        before = await stand.parked(deps, uuid)
+        for target in (power.Target.ON, power.Target.REBOOT, power.Target.OFF):
+            await provisioning.request_power(deps, uuid, target)
+            await _settled(deps, uuid)
+            assert stand.effects(tmp_path, uuid)[-1] == f"power {target}"
+        found, run = await stand.get_node(deps, uuid), await stand.parked(deps, uuid)
+        assert (found.provision_state, found.power_state, found.last_error) == (after, "power off", None)
+        assert (run.id, run.wait and run.wait.since) == (before.id, before.wait and before.wait.since)
+        assert (await stand.events(deps, uuid))[-1].startswith('Power: "power off", asked for while the ')
+
+
+async def test_a_failed_change_is_told_and_the_run_ends_well_all_the_same(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps, stand.conductor(deps):
+        uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {}, fake_fault="power.set")
+        await provisioning.request_power(deps, uuid, power.Target.ON)
+        await _settled(deps, uuid)
+        found = await stand.get_node(deps, uuid)
+        assert (found.provision_state, found.power_state) == (S.INSPECT_WAIT, "power off")
+        assert "was told to fail power.set" in (found.last_error or "")
+        await deps.store.run(nodes.change, uuid, agent_heartbeat_at=deps.clock())
+        deps.bus.ring(uuid)
+        assert (await stand.ended(deps, uuid)).status == runs.Status.SUCCEEDED
+
+
+async def test_a_change_asked_for_while_no_conductor_lives_is_made_by_the_next(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
+        await provisioning.request_power(deps, uuid, power.Target.ON)
+        found = await stand.get_node(deps, uuid)
+        assert (found.target_power_state, found.reservation) == ("power on", deps.hostname)
+        with pytest.raises(errors.Locked):
+            await provisioning.request_power(deps, uuid, power.Target.OFF)
+        async with stand.conductor(deps):
+            await _settled(deps, uuid)
+        assert stand.effects(tmp_path, uuid).count("power power on") == 1
+
+
+async def test_a_verb_that_ends_the_wait_ends_the_change_with_it(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "active", S.AVAILABLE, {})
+        await provisioning.request_power(deps, uuid, power.Target.ON)
+        await provisioning.request(deps, uuid, "deleted", {})
+        found = await stand.get_node(deps, uuid)
+        assert (found.provision_state, found.target_power_state) == (S.DELETING, None)
+
+
+async def test_power_is_not_changed_where_another_node_has_to_be_switched_first(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps, stand.conductor(deps):
+        parent = await stand.add_node(deps, S.MANAGEABLE)
+        uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
+        await deps.store.run(nodes.change, uuid, parent_node=parent)
+        await provisioning.request_power(deps, uuid, power.Target.ON)
+        await _settled(deps, uuid)
+        assert parent in ((await stand.get_node(deps, uuid)).last_error or "")
+        assert "power power on" not in stand.effects(tmp_path, uuid)
+
+
+async def test_a_change_that_a_stop_cut_is_made_again(tmp_path: Path) -> None:
+    async with stand.site(tmp_path, drain=0.0) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {}, fake_delay=0.3)
+            await provisioning.request_power(deps, uuid, power.Target.ON)
+            await stand.until(lambda: _is_taken(deps, uuid))
+        assert (await stand.get_node(deps, uuid)).target_power_state == "power on"
+        async with stand.conductor(deps):
+            await _settled(deps, uuid)
+        assert stand.effects(tmp_path, uuid)[-1] == "power power on"
+
+
+async def _is_taken(deps: Deps, uuid: str) -> bool:
+    run = await deps.store.read(run_store.find_open, uuid)
+    return run is not None and run.owner is not None
