@@ -6,6 +6,7 @@ Its nodes have no inspection and no cleaning (upstream_service.py), which favour
 from __future__ import annotations
 
 import collections
+import contextlib
 import http.client
 import json
 import tempfile
@@ -23,7 +24,8 @@ PHASES = (("manage", "manageable"), ("provide", "available"), ("active", "active
 LANES = 16
 PATIENCE = 900.0
 BUSY = (409, 503)
-"""Its answers for a node that is locked, and for want of a free worker: clients ask again."""
+"""Its answers for a node that is locked, and for want of a free worker: clients ask again. So they do when it hangs up,
+which it does now and then."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,12 @@ class Service:
         """Ask until it takes the call. Raises SystemExit for any answer but that it is busy."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            status, answer = self.call(*call)
-            if status < 300:
-                return
-            if status not in BUSY:
-                raise SystemExit(f"{call[:2]}: {status} {answer[:300]!r}")
+            with contextlib.suppress(ConnectionError):
+                status, answer = self.call(*call)
+                if status < 300:
+                    return
+                if status not in BUSY:
+                    raise SystemExit(f"{call[:2]}: {status} {answer[:300]!r}")
             time.sleep(0.2)  # noqa: TID251  asking again
         raise SystemExit(f"{call[:2]}: busy for {PATIENCE:.0f} s")
 

@@ -27,6 +27,10 @@ ASYNC_STORE = {
     "src/ingot/store/readers.py": "those who read there",
     "src/ingot/store/drivers.py": "those drivers as store functions see them: synchronous",
 }
+DOMAIN_ALLOWED = {
+    ("src/ingot/domain/typed.py", "threading"): "keeps threads apart while msgspec learns a type: no I/O, no wait"
+}
+TYPED = "src/ingot/domain/typed.py"
 DEEP_TREES = {"src/ingot/domain/errors.py": "one tree of errors: Locked is a Conflict to every client"}
 BROAD_EXCEPT = {
     "src/ingot/flows/attempts.py": "turns any error of a step into a journal entry",
@@ -237,9 +241,32 @@ def asynchronous(among: list[Source]) -> list[str]:
 
 def test_domain_is_pure() -> None:
     imports = [(s, node, name) for s in sources("src/ingot/domain/") for node, name in s.imports()]
-    impure = [s.at(node, name) for s, node, name in imports if name.split(".")[0] in DOMAIN_FREE_OF]
+    impure = [
+        s.at(node, name)
+        for s, node, name in imports
+        if name.split(".")[0] in DOMAIN_FREE_OF and (s.path, name) not in DOMAIN_ALLOWED
+    ]
     impure += asynchronous(sources("src/ingot/domain/"))
     refuse(impure, "domain/ holds values and rules: no I/O, no async, no clock; take it as a parameter")
+
+
+def test_types_are_learnt_in_one_place() -> None:
+    found = [
+        s.at(call, ast.unparse(call.func))
+        for s in sources("src/ingot/")
+        if s.path != TYPED
+        for call in s.nodes
+        if isinstance(call, ast.Call) and learns(call)
+    ]
+    refuse(found, "two threads that make msgspec learn a type at once crash: use ingot.domain.typed")
+
+
+def learns(call: ast.Call) -> bool:
+    name = ast.unparse(call.func)
+    typed = (
+        name.startswith("msgspec.") and name.endswith(".decode") and any(word.arg == "type" for word in call.keywords)
+    )
+    return typed or name == "msgspec.convert" or (name.startswith("msgspec.") and name.endswith(".Decoder"))
 
 
 def test_store_functions_are_synchronous() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.domain import errors
+from ingot.domain import errors, typed
 
 _NEARLY = 0.85
 """How alike (1: the same) two names are of which one is the other misspelt; INGOT_USER is none of INGOT_BROKER."""
@@ -213,7 +213,7 @@ def load_traced(file: Path | None, overrides: dict[str, Any]) -> tuple[Settings,
             hint = f'Did you mean "{near[0]}"?' if near else "See docs/reference/settings.md."
             raise errors.Invalid(f'There is no setting "{key}" ({origins[key]})', hint=hint)
     try:
-        return msgspec.convert(values, Settings, strict=False), origins
+        return typed.convert(values, Settings, strict=False), origins
     except msgspec.ValidationError as error:
         raise errors.Invalid(f"A setting has a wrong value: {error}", hint="Correct it and start again.") from error
 

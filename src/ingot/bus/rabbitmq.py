@@ -23,7 +23,7 @@ from aio_pika import abc, exceptions
 from ingot.bus import envelopes, line
 from ingot.bus.base import NODES, Answer, Listener, Route
 from ingot.bus.memory import MemoryBus, too_late
-from ingot.domain import errors
+from ingot.domain import errors, typed
 
 _log = structlog.get_logger("ingot.bus")
 _PAUSE = 1.0
@@ -169,7 +169,7 @@ class RabbitBus:
         if message.app_id == self._id:
             return
         with contextlib.suppress(msgspec.DecodeError):
-            rings = msgspec.json.decode(message.body, type=envelopes.Rings)
+            rings = typed.decode(message.body, envelopes.Rings)
             for one in rings.uuids:
                 self._local.ring(one, rings.topic)
 
@@ -177,7 +177,7 @@ class RabbitBus:
         future = self._waiting.get(message.correlation_id or "")
         if future is not None and not future.done():
             try:
-                future.set_result(msgspec.json.decode(message.body, type=envelopes.Reply))
+                future.set_result(typed.decode(message.body, envelopes.Reply))
             except msgspec.DecodeError:
                 future.set_exception(self._broken("an answer came that is none"))
 
@@ -189,7 +189,7 @@ class RabbitBus:
     async def _work(self, message: abc.AbstractIncomingMessage) -> None:
         """Answer one call. Taken off the queue at its end, so that no more are under way than ``_AT_ONCE``."""
         try:
-            call = msgspec.json.decode(message.body, type=envelopes.Call)
+            call = typed.decode(message.body, envelopes.Call)
         except msgspec.DecodeError:
             await message.reject()
             return

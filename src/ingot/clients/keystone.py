@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from ingot.clients.http import client as http
-from ingot.domain import errors
+from ingot.domain import errors, typed
 
 _TIMEOUT = 20.0
 _REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
@@ -87,7 +87,7 @@ class Keystone:
             hint = "See Keystone's log; keystone_url has to be the address of its API."
             raise errors.Unreachable(f"{self._peer} answered {reply.status} when asked about a token", hint=hint)
         try:
-            return msgspec.json.decode(reply.body, type=_Answer).token
+            return typed.decode(reply.body, _Answer).token
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.Misbehaved(f"{self._peer} says nothing of a token that is readable: {error}") from error
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.domain import errors, schema_texts
+from ingot.domain import errors, schema_texts, typed
 
 _PLAIN = re.compile(r"^(/[\w-]+)+$")
 _ESCAPED = re.compile(r"^(/([\w-]|~[01])+)+$")
@@ -42,7 +42,7 @@ def parse(body: Any, *, escapes: bool) -> tuple[Operation, ...]:
         text = "the body" if body and not isinstance(body, int) else repr(body)
         raise errors.Invalid(f"Schema error for patch: {text} is not of type 'array'", hint="Send a JSON patch.")
     try:
-        found = msgspec.convert(body, tuple[Operation, ...])
+        found = typed.convert(body, tuple[Operation, ...])
     except msgspec.ValidationError as error:
         text = f"Schema error for patch: {schema_texts.told(error, body)}"
         raise errors.Invalid(text, hint="See RFC 6902.") from error

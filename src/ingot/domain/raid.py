@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
-from ingot.domain import errors, schema_texts
+from ingot.domain import errors, schema_texts, typed
 
 LEVELS = ("JBOD", "0", "1", "2", "5", "6", "1+0", "5+0", "6+0")
 _DISK_TYPES = ("hdd", "ssd")
@@ -50,7 +50,7 @@ class _Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def check(target: dict[str, Any]) -> None:
     """Raise errors.Invalid unless ``target`` ({"logical_disks": [...]}) can be meant."""
     try:
-        disks = msgspec.convert(target, _Target).logical_disks
+        disks = typed.convert(target, _Target).logical_disks
     except msgspec.ValidationError as error:
         raise _wrong(schema_texts.told(error, target)) from error
     if any(disk.physical_disks is not None and disk.controller is None for disk in disks):

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
-from ingot.domain import capabilities, errors, ids, node, traits
+from ingot.domain import capabilities, errors, ids, node, traits, typed
 
 _FIXED = frozenset(
     {
@@ -103,7 +103,7 @@ def _typed(columns: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any
         if field.name not in columns:
             continue
         try:
-            found[field.name] = msgspec.convert(columns[field.name], field.type, strict=False)
+            found[field.name] = typed.convert(columns[field.name], field.type, strict=False)
         except msgspec.ValidationError as error:
             raise errors.Invalid(f"{field.name} cannot be {columns[field.name]!r}: {error}") from error
     if not ids.is_name(found.get("name") or "x"):

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from ingot.clients.http.client import Call, HttpClient
-from ingot.domain import errors, inspection_rules, node, rule_actions, rule_conditions, rule_terms
+from ingot.domain import errors, inspection_rules, node, rule_actions, rule_conditions, rule_terms, typed
 from ingot.flows import patience
 from ingot.interfaces.context import StepContext
 
@@ -157,9 +157,9 @@ def _check_interfaces(ctx: StepContext, columns: dict[str, Any], driver: str) ->
 def _built_in(path: str) -> list[inspection_rules.Rule]:
     """The rules of the file that the settings name. Raises errors.Invalid naming it."""
     try:
-        found: list[dict[str, Any]] = msgspec.json.decode(Path(path).read_bytes(), type=list[dict[str, Any]])
+        found: list[dict[str, Any]] = typed.decode(Path(path).read_bytes(), list[dict[str, Any]])
         given = [{"uuid": f"00000000-0000-0000-0000-{number:012x}", **one} for number, one in enumerate(found)]
-        made = [msgspec.convert(one, inspection_rules.Rule) for one in given]
+        made = [typed.convert(one, inspection_rules.Rule) for one in given]
         for rule in made:
             inspection_rules.check(rule, built_in=True)
     except (OSError, msgspec.MsgspecError, errors.Invalid) as error:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import msgspec
 
+from ingot.domain import typed
+
 CHUNK_SIZE = 4 * 1024 * 1024
 GRAIN = 65536
 _HASH = "blake2b-256"
@@ -69,7 +71,7 @@ def digest(data: bytes | memoryview) -> str:
 
 def parse(data: bytes) -> ChunkMap:
     """Return the map in ``data``; raises msgspec.DecodeError or msgspec.ValidationError."""
-    return msgspec.json.decode(data, type=ChunkMap)
+    return typed.decode(data, ChunkMap)
 
 
 def _windows(fd: int, size: int) -> Iterator[tuple[int, int]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from ingot.domain import typed
 from ingot.images import chunks, formats
 
 PART = "part-"
@@ -56,7 +57,7 @@ def load(root: Path, key: str) -> Entry | None:
     """The entry ``key`` if it is there and, by size and time, as it was written. Blocking."""
     folder = root / key
     try:
-        entry = msgspec.json.decode((folder / "entry.json").read_bytes(), type=Entry)
+        entry = typed.decode((folder / "entry.json").read_bytes(), Entry)
         info = (folder / "disk.raw").stat()
         whole = (info.st_size, info.st_mtime_ns) == (entry.size, entry.mtime_ns)
         same_map = chunks.digest((folder / "chunks.json").read_bytes()) == entry.chunks_digest

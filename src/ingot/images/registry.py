@@ -18,7 +18,7 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
-from ingot.domain import errors
+from ingot.domain import errors, typed
 from ingot.images import download, urls
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -185,7 +185,7 @@ def secret_for(host: str, given: str | None, limits: download.Limits) -> str | N
     if given or limits.registry_auth is None:
         return given
     try:
-        auths = msgspec.json.decode(limits.registry_auth.read_bytes(), type=_AuthFile).auths
+        auths = typed.decode(limits.registry_auth.read_bytes(), _AuthFile).auths
     except (OSError, msgspec.DecodeError) as error:
         raise errors.Invalid(
             f"The file {limits.registry_auth} of the setting oci_auth_file cannot be used ({type(error).__name__}).",
@@ -208,6 +208,6 @@ def _basic(secret: str | None) -> str | None:
 
 def _decoded(body: bytes, kind: type[T], who: str) -> T:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return typed.decode(body, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.Misbehaved(f"{who} answered with something that makes no sense: {error}.", hint=_HINT) from error

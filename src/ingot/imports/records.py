@@ -19,7 +19,7 @@ import msgspec
 from sqlalchemy import Connection, Table, delete, select
 
 from ingot.deps import Deps
-from ingot.domain import errors, node
+from ingot.domain import errors, node, typed
 from ingot.imports import plan as plans
 from ingot.store import schema, seal
 
@@ -122,7 +122,7 @@ def all_of(data: Path) -> list[Record]:
         paths = sorted(path for path in (data / FOLDER).iterdir() if path.suffix == ".json")
     except FileNotFoundError:
         return []
-    return [msgspec.json.decode(path.read_bytes(), type=Record) for path in paths]
+    return [typed.decode(path.read_bytes(), Record) for path in paths]
 
 
 def get(data: Path, name: str | None) -> Record:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.domain import errors, node, secrets
+from ingot.domain import errors, node, secrets, typed
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +52,7 @@ def load(file: Path) -> Manifest:
     """The manifest in ``file``. Raises errors.Invalid naming what is wrong."""
     try:
         raw: dict[str, Any] = tomllib.loads(file.read_text())
-        found = msgspec.convert({**raw, "folder": file.parent.name}, Manifest)
+        found = typed.convert({**raw, "folder": file.parent.name}, Manifest)
     except tomllib.TOMLDecodeError as error:
         raise errors.Invalid(f"{file} is not valid TOML: {error}", hint="Correct the line it names.") from error
     except msgspec.ValidationError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from ingot.domain import errors
+from ingot.domain import errors, typed
 from ingot.netboot.ramdisk import FILES
 
 ARM64 = "arm64"
@@ -41,7 +41,7 @@ def folder(ramdisk: Path, *, arm64: bool) -> Path:
 def read(ramdisk: Path) -> Manifest:
     """What the builder tells of the ramdisk in this folder; nothing when nobody says so."""
     try:
-        return msgspec.json.decode((ramdisk / "manifest.json").read_bytes(), type=Manifest)
+        return typed.decode((ramdisk / "manifest.json").read_bytes(), Manifest)
     except (OSError, msgspec.DecodeError):
         return Manifest()
 

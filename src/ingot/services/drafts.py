@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from ingot.domain import errors, ids, schema_texts, truth
+from ingot.domain import errors, ids, schema_texts, truth, typed
 
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 Long = Annotated[str, msgspec.Meta(max_length=4096)]
@@ -127,7 +127,7 @@ def convert(body: dict[str, Any], kind: type[T], what: str) -> T:
     """``body`` as a draft. Raises errors.Invalid naming ``what`` and the field."""
     values = {name: flag(name, value) if name in _FLAGS else value for name, value in body.items()}
     try:
-        found = msgspec.convert(values, kind)
+        found = typed.convert(values, kind)
     except msgspec.ValidationError as error:
         text = f"Schema error for {what}: {schema_texts.told(error, values)}"
         raise errors.Invalid(text, hint="Correct the field and send again.") from error

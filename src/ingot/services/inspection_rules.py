@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, inspection_rules, patch, schema_texts
+from ingot.domain import errors, ids, inspection_rules, patch, schema_texts, typed
 from ingot.store import inspection_rules as store
 
 ROOTS = ("description", "priority", "sensitive", "phase", "conditions", "actions")
@@ -62,7 +62,7 @@ def _make(body: dict[str, Any], kept: dict[str, Any]) -> inspection_rules.Rule:
     if isinstance(priority, str) and priority.isdecimal() and len(priority) < 9:
         body = {**body, "priority": int(priority)}  # the baremetal command sends it so
     try:
-        draft = msgspec.convert(body, RuleDraft)
+        draft = typed.convert(body, RuleDraft)
     except msgspec.ValidationError as error:
         text = f"Schema error: {schema_texts.told(error, body)}"
         raise errors.Invalid(text, hint="Correct the field and send again.") from error

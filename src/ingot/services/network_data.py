@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ingot.domain import errors, schema_texts
+from ingot.domain import errors, schema_texts, typed
 
 _Mac = Annotated[str, msgspec.Meta(pattern="^(?i:[0-9a-f]{2}[:-]){5}(?i:[0-9a-f]{2})$")]
 _Mtu = Annotated[int | float, msgspec.Meta(ge=1, le=65535)] | None
@@ -80,9 +80,9 @@ _LINKS: dict[object, type[_Phy | _Bond | _Vlan]] = {"bond": _Bond, "vlan": _Vlan
 def check(value: object) -> None:
     """Raise errors.Invalid unless ``value`` is network data."""
     try:
-        found = msgspec.convert(value, _Data)
+        found = typed.convert(value, _Data)
         for link in found.links:
-            msgspec.convert(link, _LINKS.get(link.get("type"), _Phy))
+            typed.convert(link, _LINKS.get(link.get("type"), _Phy))
     except msgspec.ValidationError as error:
         text = f"Invalid network_data: {schema_texts.told(error, value)}"
         raise errors.Invalid(text, hint="It has the form of Nova's metadata.") from error

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, patch, states
+from ingot.domain import errors, ids, node, patch, states, typed
 from ingot.interfaces.network import VIF
 from ingot.services import drafts
 from ingot.services import nodes as node_service
@@ -36,7 +35,7 @@ async def create(deps: Deps, draft: PortgroupDraft) -> node.Portgroup:
     if draft.name and not ids.is_name(draft.name):
         raise errors.Invalid(f"Cannot create portgroup with invalid name '{draft.name}'", hint=_NAMES)
     own = {"uuid": (draft.uuid or ids.new()).lower(), "node_uuid": draft.node_uuid.lower()}
-    fresh = msgspec.convert({**_values(draft), "mode": draft.mode or _DEFAULT_MODE, **own}, node.Portgroup)
+    fresh = typed.convert({**_values(draft), "mode": draft.mode or _DEFAULT_MODE, **own}, node.Portgroup)
     return await deps.store.run(_create, fresh)
 
 

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, patch, schema_texts, secrets, steplists, traits
+from ingot.domain import errors, ids, node, patch, schema_texts, secrets, steplists, traits, typed
 from ingot.services import drafts
 from ingot.store import steplists as store
 
@@ -167,7 +167,7 @@ def _convert(body: dict[str, Any], kind: Any, what: str) -> Any:
     flags = {name: drafts.flag(name, body[name]) for name in ("disable_ramdisk", "public") if name in body}
     given = {**body, **flags, **({"steps": steps} if "steps" in body else {})}
     try:
-        return msgspec.convert(given, kind)
+        return typed.convert(given, kind)
     except msgspec.ValidationError as error:
         text = f"Schema error for {what}: {schema_texts.told(error, given)}"
         raise errors.Invalid(text, hint="Correct the field and send again.") from error

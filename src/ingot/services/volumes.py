@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, patch, power, secrets, states, volumes
+from ingot.domain import errors, ids, node, patch, power, secrets, states, typed, volumes
 from ingot.services import nodes as node_service
 from ingot.services.drafts import Object, Text, convert
 from ingot.store import nodes
@@ -111,7 +111,7 @@ def _make(kind: Kind[T], body: dict[str, Any], kept: dict[str, Any]) -> T:
     given = {name: value for name, value in msgspec.to_builtins(draft).items() if value is not None}
     given["uuid"] = (draft.uuid or ids.new()).lower()
     given["node_uuid"] = draft.node_uuid.lower()
-    return msgspec.convert({**given, **kept}, kind.value)
+    return typed.convert({**given, **kept}, kind.value)
 
 
 def _get_node(connection: Connection, uuid: str) -> node.Node:

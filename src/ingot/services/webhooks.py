@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from ingot.deps import Deps
-from ingot.domain import errors, ids, patch, schema_texts
+from ingot.domain import errors, ids, patch, schema_texts, typed
 from ingot.store import events
 from ingot.store import webhooks as store
 
@@ -68,7 +68,7 @@ def _values(draft: Draft) -> dict[str, Any]:
 
 def _read(body: dict[str, Any]) -> Draft:
     try:
-        draft = msgspec.convert(body, Draft)
+        draft = typed.convert(body, Draft)
     except msgspec.ValidationError as error:
         text = f"Schema error for webhook: {schema_texts.told(error, body)}"
         raise errors.Invalid(text, hint="Correct it and send again.") from error

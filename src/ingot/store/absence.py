@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from ingot.domain import runs as values
+from ingot.domain import typed
 from ingot.store import conductors as members
 from ingot.store import rows
 from ingot.store import runs as run_store
@@ -84,6 +85,6 @@ def give(connection: Connection, gifts: Sequence[Gift]) -> set[run_store.Lease]:
 def _later(stored: str | None, away: float) -> str | None:
     if stored is None:
         return None
-    wait = msgspec.json.decode(stored, type=values.Wait)
+    wait = typed.decode(stored, values.Wait)
     later = msgspec.structs.replace(wait, since=wait.since + away, deadline=wait.deadline + away)
     return rows.encode({"wait": later})["wait"]

@@ -15,6 +15,8 @@ from sqlalchemy import Row, Table
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import Boolean
 
+from ingot.domain import typed
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 JSON_COLUMNS = frozenset(
@@ -75,7 +77,7 @@ def from_row(row: Row[Any], kind: type[T], **more: Any) -> T:
     for key, at in texts:
         text = row[at]
         values[key] = None if text is None else {} if text == "{}" else msgspec.json.decode(text)
-    return msgspec.convert({**values, **more} if more else values, kind, strict=False)
+    return typed.convert({**values, **more} if more else values, kind, strict=False)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import msgspec
 from ingot.api import query, spec, versions, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
-from ingot.domain import errors, ids, node, schema_texts
+from ingot.domain import errors, ids, node, schema_texts, typed
 from ingot.services import heartbeat as service
 
 _HEARTBEAT: dict[str, tuple[int, int]] = {
@@ -106,7 +106,7 @@ async def continue_inspection(deps: Deps, request: wire.Request) -> wire.Answer:
 
 def _check_interfaces(inventory: dict[str, Any]) -> None:
     try:
-        msgspec.convert(inventory, _Inventory)
+        typed.convert(inventory, _Inventory)
     except msgspec.ValidationError as error:
         raise errors.Invalid(f"Schema error for data: {schema_texts.told(error, inventory)}") from error
 

@@ -12,7 +12,7 @@ import structlog
 
 from ingot.api import query, spec, wire
 from ingot.deps import Deps
-from ingot.domain import errors, ids, schema_texts
+from ingot.domain import errors, ids, schema_texts, typed
 
 _log = structlog.get_logger("ingot.api")
 
@@ -41,7 +41,7 @@ async def create(deps: Deps, request: wire.Request) -> wire.Answer:
     query.Query(request)
     given = request.object("events")
     try:
-        body = msgspec.convert(given, Events)
+        body = typed.convert(given, Events)
     except msgspec.ValidationError as error:
         text = f"Schema error: {schema_texts.told(error, given)}"
         raise errors.Invalid(text, hint="Correct the event and send again.") from error

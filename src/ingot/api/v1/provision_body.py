@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ingot.api import spec, versions
-from ingot.domain import errors, ids, schema_texts, states, steplists, truth
+from ingot.domain import errors, ids, schema_texts, states, steplists, truth, typed
 
 _DEPLOYS = frozenset({"active", "deploy", "rebuild"})
 _KEYS: dict[str, tuple[frozenset[str], int]] = {
@@ -198,7 +198,7 @@ def _check_configdrive(value: Any, version: int) -> None:
 
 def _convert(key: str, value: Any, kind: Any) -> Any:
     try:
-        return msgspec.convert(value, kind)
+        return typed.convert(value, kind)
     except msgspec.ValidationError as error:
         text = f"Invalid {key}: {schema_texts.told(error, value)}"
         raise errors.Invalid(text, hint="Correct it and send again.") from error

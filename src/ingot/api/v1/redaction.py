@@ -13,6 +13,7 @@ import msgspec
 
 from ingot.api import policy, wire
 from ingot.deps import Deps
+from ingot.domain import typed
 from ingot.store import tenancy
 
 _WORDS: dict[str, Any] = {
@@ -33,7 +34,7 @@ async def of_one(deps: Deps, caller: wire.Caller, ident: str, answer: wire.Answe
     """The answer that shows the node ``ident`` as this caller may see it."""
     if policy.everywhere("baremetal:node:get:filter_threshold", caller):
         return answer
-    body = msgspec.json.decode(answer.body, type=_Body)
+    body = typed.decode(answer.body, _Body)
     _hide(body, caller, await deps.store.peek(tenancy.find, "nodes", ident))
     return msgspec.structs.replace(answer, body=msgspec.json.encode(body))
 
@@ -44,8 +45,8 @@ async def of_list(deps: Deps, caller: wire.Caller, uuids: list[str], answer: wir
         mark in answer.body for mark in _MARKS
     ):
         return answer
-    body = msgspec.json.decode(answer.body, type=_Body)
-    shown = msgspec.json.decode(body["nodes"], type=list[_Body])
+    body = typed.decode(answer.body, _Body)
+    shown = typed.decode(body["nodes"], list[_Body])
     found = await deps.store.read(tenancy.of_nodes, uuids)
     for each, uuid in zip(shown, uuids, strict=True):
         _hide(each, caller, found.get(uuid))

@@ -7,7 +7,7 @@ import msgspec
 from ingot.api import query, spec, wire
 from ingot.api.v1 import nodes
 from ingot.deps import Deps
-from ingot.domain import errors, schema_texts
+from ingot.domain import errors, schema_texts, typed
 from ingot.domain import traits as rules
 from ingot.services import traits as service
 from ingot.store import nodes as store
@@ -33,7 +33,7 @@ async def replace(deps: Deps, request: wire.Request) -> wire.Answer:
     query.Query(request)
     body = request.object("traits")
     try:
-        given = msgspec.convert(body, _Traits).traits
+        given = typed.convert(body, _Traits).traits
     except msgspec.ValidationError as error:
         text = f"Schema error for body: {schema_texts.told(error, body)}"
         raise errors.Invalid(text, hint='Send {"traits": [...]}.') from error

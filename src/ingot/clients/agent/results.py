@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from ingot.clients.http.client import Reply
-from ingot.domain import errors
+from ingot.domain import errors, typed
 
 
 class CommandStatus(StrEnum):
@@ -78,7 +78,7 @@ class Fault(msgspec.Struct, frozen=True):
 def command(reply: Reply) -> CommandResult:
     """The command in an answer. Raises ``errors.Misbehaved``."""
     try:
-        return msgspec.json.decode(reply.body, type=CommandResult)
+        return typed.decode(reply.body, CommandResult)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.Misbehaved(f"{reply.peer} sent no valid command result: {error}.") from error
 
@@ -86,7 +86,7 @@ def command(reply: Reply) -> CommandResult:
 def commands(reply: Reply) -> list[CommandResult]:
     """The commands in an answer. Raises ``errors.Misbehaved``."""
     try:
-        return msgspec.json.decode(reply.body, type=CommandList).commands
+        return typed.decode(reply.body, CommandList).commands
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.Misbehaved(f"{reply.peer} sent no valid list of commands: {error}.") from error
 
@@ -98,7 +98,7 @@ _UNKNOWN = ("The agent has no command", "Invalid command")
 def refusal(reply: Reply, name: str) -> errors.IngotError:
     """The error for a status of 400 or more to the command ``name``."""
     try:
-        said = msgspec.json.decode(reply.body, type=Fault).faultstring
+        said = typed.decode(reply.body, Fault).faultstring
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = ""
     text = f"{reply.peer} refused {name} (status {reply.status})" + (f": {said.rstrip('. ')}." if said else ".")

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from ingot.domain import typed
+
 FILE = Path(__file__).with_suffix(".toml")
 
 
@@ -36,7 +38,7 @@ NONE = Quirks()
 @functools.cache
 def load() -> dict[str, Quirks]:
     """Every entry by maker."""
-    return msgspec.convert(tomllib.loads(FILE.read_text()), dict[str, Quirks])
+    return typed.convert(tomllib.loads(FILE.read_text()), dict[str, Quirks])
 
 
 def find(manufacturer: object) -> Quirks:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from ingot.clients.redfish.target import Target
-from ingot.domain import errors
+from ingot.domain import errors, typed
 from ingot.store import seal
 
 _NONE = "-"
@@ -50,7 +50,7 @@ class Sessions:
         if line is None or self._sealer is None:
             return None
         with contextlib.suppress(errors.Bug, msgspec.ValidationError):  # other credentials, another key, or damaged
-            return msgspec.convert(self._sealer.open(_whose(target), line), Session)
+            return typed.convert(self._sealer.open(_whose(target), line), Session)
         return None
 
     def opened(self, target: Target, session: Session) -> None:
