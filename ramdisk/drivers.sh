@@ -1,9 +1,10 @@
 #!/bin/sh
-# Loads drivers. "cards": those of network cards on PCI, virtio and Hyper-V. "all": what the devices that show themselves
-# ask for. "disks" and "bmc": what the first call to the API can do without, if "cards" found the card; the agent starts
-# them once it has called, one after the other.
+# Loads drivers. "cards": those of network cards on PCI, virtio and Hyper-V, and of USB's controllers, for nothing says
+# when a bus of theirs has shown its disks: they have until "disks". "all": what the devices that show themselves ask for.
+# "disks" and "bmc": what the first call to the API can do without, if "cards" found the card; the agent starts them once
+# it has called, one after the other.
 export PATH=/usr/bin:/usr/sbin
-CARDS='^pci:.*bc02sc\|^virtio:d00000001\|VMB[Uu][Ss]\|^vmbus:f8615163'
+CARDS='^pci:.*bc02sc\|^pci:.*bc0Csc03\|^virtio:d00000001\|VMB[Uu][Ss]\|^vmbus:f8615163'
 
 # A driver uncovers further devices (a bus, its disks): three passes reach disks behind controllers behind bridges.
 # All with a modalias are on a bus, but for the processors; a walk through /sys/devices takes ten times as long.

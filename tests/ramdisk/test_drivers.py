@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,28 @@ PROMISED = {
     "USB": "xhci_pci ehci_pci uhci_hcd usb_storage uas usbhid",
     "IPMI": "ipmi_si ipmi_devintf ipmi_ssif",
 }
+
+
+BEFORE_THE_CALL = (
+    "pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00",
+    "pci:v00001B36d0000000Dsv00001AF4sd00001100bc0Csc03i30",  # xHCI: its disks come seconds later
+    "virtio:d00000001v00001AF4",
+    "vmbus:f8615163df3e46c5913ff2d2f965ed0e",
+)
+AFTER_IT = (
+    "pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01",
+    "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02",
+    "virtio:d00000002v00001AF4",
+)
+
+
+def test_what_the_first_call_waits_for() -> None:
+    """Its modaliases are as the kernel writes them (scripts/mod/file2alias.c)."""
+    text = (Path(__file__).parents[2] / "ramdisk/drivers.sh").read_text()
+    (pattern,) = re.findall(r"^CARDS='(.*)'$", text, re.MULTILINE)
+    words = "\n".join((*BEFORE_THE_CALL, *AFTER_IT))
+    found = subprocess.run(["grep", pattern], input=words, capture_output=True, text=True, check=True, timeout=10)
+    assert tuple(found.stdout.split()) == BEFORE_THE_CALL
 
 
 def silently(phase: str, part: float) -> None:
