@@ -228,13 +228,15 @@ class Between(asyncio.DatagramProtocol):
     """Stands between client and BMC, and loses what answers RAKP 1 until ``opened`` sessions have been asked for.
 
     ``deaf``: loses proposals of these kinds of authentication (1 of suite 3, 3 of suite 17), as firmware does that
-    drops what it does not know.
+    drops what it does not know. ``instead``: what every proposal is changed to: authentication, integrity, encryption.
     """
 
     OPEN, RAKP2 = 0x10, 0x13
 
-    def __init__(self, bmc: tuple[str, int], opened: int = 0, deaf: tuple[int, ...] = ()) -> None:
-        self.bmc, self.opened, self.deaf = bmc, opened, deaf
+    def __init__(
+        self, bmc: tuple[str, int], opened: int = 0, deaf: tuple[int, ...] = (), instead: bytes | None = None
+    ) -> None:
+        self.bmc, self.opened, self.deaf, self.instead = bmc, opened, deaf, instead
         self.asked: set[bytes] = set()
         self.client: Any = None
         self.way: Any = None
@@ -250,6 +252,10 @@ class Between(asyncio.DatagramProtocol):
                 self.asked.add(data)
                 if data[28] in self.deaf:
                     return
+                if self.instead is not None:
+                    changed = bytearray(data)
+                    changed[28], changed[36], changed[44] = self.instead
+                    data = bytes(changed)
             self.way.sendto(data, self.bmc)
         elif kind != self.RAKP2 or len(self.asked) >= self.opened:
             self.way.sendto(data, self.client)
@@ -292,6 +298,25 @@ async def test_a_suite_that_the_bmc_does_not_answer_to_is_followed_by_the_next(
         ) as told:
             await chassis.power_state(pool, through)
         assert "set driver_info ipmi_protocol_version to 1.5" in told.value.sentence()
+    way.close()
+
+
+@pytest.mark.parametrize(("named", "instead", "enters"), [(None, 1, False), (17, 3, False), (None, 3, True)])
+async def test_nobody_on_the_way_talks_the_client_into_a_weaker_suite(
+    pool: IpmiPool, fleet: Any, named: int | None, instead: int, enters: bool
+) -> None:
+    """The BMC answers with the suite that somebody has put into the proposal."""
+    bmc(fleet).suites = frozenset({instead})
+    one = target(fleet, cipher_suite=named)
+    way, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: Between((one.address, one.port), instead=bytes(suites.BY_NUMBER[instead][1:])), ("0.0.0.0", 0)
+    )
+    through = msgspec.structs.replace(one, address="127.0.0.1", port=way.get_extra_info("sockname")[1])
+    if enters:
+        assert await chassis.power_state(pool, through) is False
+    else:
+        with pytest.raises(errors.NotSupported, match="offers no cipher suite that we may use"):
+            await chassis.power_state(pool, through)
     way.close()
 
 
