@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import threading
 
-from ingot_agent import log, settings
+from ingot_agent import errors, log, settings
 
 _PATIENCE = 120.0  # seconds; controllers of many disks take half a minute and more
 _PATIENCE_TO_TELL = 40.0  # where somebody waits for the answer
 _PATIENCE_WITH_BMC = 10.0  # seconds more; one that does not answer its driver takes so long, and has no address to tell
-_disks, _loaded = threading.Event(), threading.Event()
+_disks, _loaded, _broken = threading.Event(), threading.Event(), threading.Event()
 _disks.set()
 _loaded.set()
 
@@ -25,13 +25,19 @@ def load_rest(roots: settings.Roots) -> None:
         return
     _disks.clear()
     _loaded.clear()
+    _broken.clear()
 
     def load() -> None:
         for part, done in (("disks", _disks), ("bmc", _loaded)):
             try:
-                os.waitpid(os.posix_spawn(program, [program, part], {}), 0)
+                ended = os.waitpid(os.posix_spawn(program, [program, part], {}), 0)[1]
+                trouble = f"{program} ended with {os.waitstatus_to_exitcode(ended)}" if ended else ""
             except OSError as error:
-                log.line(f"drivers ({part}) could not be loaded: {error.strerror}")
+                trouble = str(error.strerror)
+            if trouble:
+                log.line(f"drivers ({part}) could not be loaded: {trouble}")
+                if done is _disks:
+                    _broken.set()
             done.set()
 
     threading.Thread(target=load, name="drivers", daemon=True).start()
@@ -41,6 +47,16 @@ def wait_for_disks(patience: float = _PATIENCE) -> None:
     """Wait until all drivers of disks are loaded; too long is a line in the log."""
     if not _disks.wait(patience):
         log.line(f"drivers of disks are still being loaded after {patience:.0f} s; a disk may be left out")
+
+
+def require_disks(patience: float = _PATIENCE) -> None:
+    """The same for what has to work on every disk. Raises BlockDeviceEraseError where one may be left out."""
+    if not _disks.wait(patience) or _broken.is_set():
+        why = "could not be loaded" if _broken.is_set() else f"are still being loaded after {patience:g} s"
+        raise errors.BlockDeviceEraseError(
+            f"The drivers of disks {why}, so that a disk could be left out. See the ramdisk's log for the device that "
+            "does not answer, mend or remove it, and clean again."
+        )
 
 
 def wait() -> None:

@@ -15,6 +15,7 @@ from ingot_agent import (
     burnin_network,
     commands,
     disks,
+    drivers,
     efiboot,
     erase,
     errors,
@@ -149,6 +150,7 @@ class Steps:
 
     def _disks(self, node: dict[str, Any]) -> tuple[list[disks.Disk], dict[str, str]]:
         """The disks to work on, and of every other one why it is left alone."""
+        drivers.require_disks()
         found = rootdisk.all_disks(self._roots)
         left = {disk.name: f"left alone: {disk.barred}" for disk in found if disk.barred}
         kept = keeping.of_node(node, found, self._roots)

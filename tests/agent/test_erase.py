@@ -107,17 +107,43 @@ def test_a_disk_whose_work_fails_unforeseen_is_not_taken_for_done(tmp_path: Path
         erase.on_all(erase.apart([good, gone]), lambda group: {"sda": str(Path(group.disks[0].name).stat().st_size)})
 
 
+def machine(folder: Path) -> settings.Roots:
+    """A machine whose drivers the agent loads."""
+    return dataclasses.replace(machines.make(folder), top=str(folder))
+
+
+def load(roots: settings.Roots, script: str) -> None:
+    """Have the drivers of disks loaded by a line of shell."""
+    program = Path(roots.top, "etc/drivers.sh")
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f'#!/bin/sh\n[ "$1" = disks ] || exit 0\n{script}\n')
+    program.chmod(0o755)
+    drivers.load_rest(roots)
+
+
+def test_nothing_is_erased_while_a_driver_hangs_or_when_none_could_be_loaded(tmp_path: Path) -> None:
+    roots, gate = machine(tmp_path / "m"), tmp_path / "gate"
+    os.mkfifo(gate)
+    load(roots, f"read word < {gate}")
+    with pytest.raises(errors.BlockDeviceEraseError, match=r"are still being loaded after 0.2 s"):
+        drivers.require_disks(0.2)
+    gate.write_text("go\n")
+    drivers.require_disks()
+    load(roots, "kill -9 $$")
+    step = {"step": {"step": "erase_devices_metadata"}, "node": {}}
+    with pytest.raises(errors.BlockDeviceEraseError, match="The drivers of disks could not be loaded"):
+        steps.Steps(settings.Settings(), roots).execute("clean", step, GO)
+    load(roots, "exit 0")
+    drivers.require_disks()
+
+
 def test_a_disk_whose_driver_comes_late_is_not_left_out(tmp_path: Path) -> None:
-    roots = dataclasses.replace(machines.make(tmp_path / "m"), top=str(tmp_path / "m"))
+    roots = machine(tmp_path / "m")
     late = machines.add_disk(roots, "sda", MIB)
     late.write_bytes(b"x" * MIB)
     folder, hidden = Path(roots.sys) / "block/sda", tmp_path / "hidden"
     folder.rename(hidden)
-    program = tmp_path / "m/etc/drivers.sh"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\n/bin/sleep 0.5\n/bin/mv {hidden} {folder}\n")
-    program.chmod(0o755)
-    drivers.load_rest(roots)
+    load(roots, f"/bin/sleep 0.5; /bin/mv {hidden} {folder}")
     step = {"step": {"step": "erase_devices_metadata"}, "node": {}}
     done = steps.Steps(settings.Settings(), roots).execute("clean", step, GO)
     assert list(done["clean_result"]["disks"]) == [str(late)]
