@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 from ingot_agent import errors, log, settings
 
@@ -16,6 +17,7 @@ _PATIENCE_WITH_BMC = 10.0  # seconds more; one that does not answer its driver t
 _disks, _loaded, _broken = threading.Event(), threading.Event(), threading.Event()
 _disks.set()
 _loaded.set()
+_disks_at: dict[settings.Roots, float] = {}
 
 
 def load_rest(roots: settings.Roots) -> None:
@@ -38,6 +40,8 @@ def load_rest(roots: settings.Roots) -> None:
                 log.line(f"drivers ({part}) could not be loaded: {trouble}")
                 if done is _disks:
                     _broken.set()
+            if done is _disks:
+                _disks_at[roots] = time.monotonic()
             done.set()
 
     threading.Thread(target=load, name="drivers", daemon=True).start()
@@ -47,6 +51,11 @@ def wait_for_disks(patience: float = _PATIENCE) -> None:
     """Wait until all drivers of disks are loaded; too long is a line in the log."""
     if not _disks.wait(patience):
         log.line(f"drivers of disks are still being loaded after {patience:.0f} s; a disk may be left out")
+
+
+def disks_at(roots: settings.Roots) -> float:
+    """When (monotonic seconds) the drivers of disks were loaded; 0.0: before the agent, or not yet."""
+    return _disks_at.get(roots, 0.0)
 
 
 def require_disks(patience: float = _PATIENCE) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ingot_agent import raid
 
 _LATE = 30.0  # seconds after the kernel's start in which a disk that is not there yet may still come
+_LATE_AFTER_DRIVERS = 15.0  # and after its driver, which a machine that gets its address late loads late
 _PAUSE = 0.5
 
 
@@ -33,7 +34,8 @@ def all_disks(roots: settings.Roots, tried: set[raid.Parts] | None = None) -> li
     tried = set() if tried is None else tried
     while waiting := raid.assemble(roots, degraded=time.monotonic() >= end, tried=tried):
         if told != waiting:
-            log.line(f"{', '.join(waiting)} lacks members. Waiting until the machine is {_LATE:.0f} s old")
+            left = end - time.monotonic()
+            log.line(f"{', '.join(waiting)} lacks members. Waiting {left:.0f} s: one may come late")
         told = waiting
         threading.Event().wait(_PAUSE)
     return disks.find_all(roots)
@@ -42,11 +44,11 @@ def all_disks(roots: settings.Roots, tried: set[raid.Parts] | None = None) -> li
 def find(node: dict[str, Any], roots: settings.Roots) -> disks.Disk:
     """The node's root disk. Raises DeviceNotFound, InvalidCommandParams."""
     wanted = hints.of_node(node)[0]
-    end = _end(roots)
-    told = ""
+    end, told = 0.0, ""
     tried: set[raid.Parts] = set()
     while True:
         found = all_disks(roots, tried)
+        end = end or _end(roots)
         kept = keeping.of_node(node, found, roots)
         try:
             return hints.choose(found, wanted, {disk.name for disk in kept.disks} | kept.stuck.keys())
@@ -54,11 +56,12 @@ def find(node: dict[str, Any], roots: settings.Roots) -> disks.Disk:
             if time.monotonic() > end:
                 raise
             if told != error.message:  # it names the disks that are there by now
-                log.line(f"{error.message} Waiting until the machine is {_LATE:.0f} s old: one may come late")
+                log.line(f"{error.message} Waiting {end - time.monotonic():.0f} s: one may come late")
             told = error.message
         threading.Event().wait(_PAUSE)
 
 
 def _end(roots: settings.Roots) -> float:
     """When (monotonic seconds) no disk is likely to come any more."""
-    return time.monotonic() + max(0.0, _LATE - machine.uptime(roots))
+    began = time.monotonic() - machine.uptime(roots)
+    return max(began + _LATE, drivers.disks_at(roots) + _LATE_AFTER_DRIVERS)

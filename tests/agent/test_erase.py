@@ -168,6 +168,16 @@ def test_a_root_disk_that_shows_itself_late_is_waited_for_while_the_machine_is_y
         rootdisk.find({"properties": {"root_device": {"serial": "USB2"}}}, roots)
 
 
+def test_a_root_disk_may_come_late_after_its_driver_on_an_old_machine(tmp_path: Path) -> None:
+    roots = machine(tmp_path / "m")
+    machines.add_disk(roots, "sda", 5 * GIB)
+    load(roots, "exit 0")
+    comes = threading.Timer(1.0, machines.add_disk, (roots, "sdb", 5 * GIB), {"serial": "FC1"})
+    comes.start()
+    assert rootdisk.find({"properties": {"root_device": {"serial": "FC1"}}}, roots).name == f"{roots.dev}/sdb"
+    comes.join()
+
+
 def test_nothing_of_a_program_that_takes_too_long_goes_on(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
