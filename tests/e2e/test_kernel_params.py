@@ -92,6 +92,6 @@ async def test_what_no_boot_script_can_hold_is_refused_before_a_boot(tmp_path: P
         assert await tried("driver_info", "quiet") == ""
         elsewhere = "ipa-api-url=http://elsewhere"
         assert await tried("driver_info", elsewhere) == ""
-        for mine in (elsewhere, '"ipa-api-url"=x', "ipa-insecure=1", "quiet BOOTIF=x"):
+        for mine in (elsewhere, '"ipa-api-url"=x', "ipa-insecure=1", "ipa-advertise-host=elsewhere", "quiet BOOTIF=x"):
             assert "is not the instance's to say" in await tried("instance_info", mine)
         assert await tried("instance_info", "ipa-debug=1") == ""

@@ -19,9 +19,9 @@ APPENDED = "kernel_append_params"
 _DEFAULT = "%default%"
 _TRUST = {
     *("ipa-api-url", "ipa-inspection-callback-url", "ipa-agent-token", "ipa-ca", "ipa-ca-file", "ipa-insecure"),
-    *("ingot-agent-tls", "ingot-time", "BOOTIF"),
+    *("ipa-advertise-host", "ipa-advertise-port", "ipa-advertise-protocol", "ingot-agent-tls", "ingot-time", "BOOTIF"),
 }
-"""Whom the agent of a ramdisk, ours or Ironic's, calls and believes, and by which card it is known."""
+"""Whom the agent of a ramdisk, ours or Ironic's, calls and believes, where it is called, by which card it is known."""
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]|\$\{|\|\||&&|(?<![^ ]);(?![^ ])|(?<![^ ])#")
 """Line breaks, and what iPXE expands, ends a command at (``;`` as a word) or takes for a comment (src/core/exec.c)."""
