@@ -169,6 +169,7 @@ async def test_the_templates_of_an_instances_traits_join_its_deployment(api: Api
     await make(api, "deploy_templates", {**TEMPLATE, "steps": [STEP, other]})
     await make(api, "deploy_templates", {**TEMPLATE, "name": "CUSTOM_OTHER"})
     made = await api.node(name="n1", instance_info={"traits": ["CUSTOM_FAST", "CUSTOM_UNKNOWN"]})
+    await api.deps.store.run(node_store.set_traits, made["uuid"], ["CUSTOM_FAST", "CUSTOM_UNKNOWN"])
     await api.deps.store.run(node_store.change, made["uuid"], provision_state="available")
     asked = {**STEP, "priority": 7}
     reply = await api.call("PUT", "/v1/nodes/n1/states/provision", {"target": "active", "deploy_steps": [asked]})
