@@ -53,6 +53,9 @@ SCENARIOS = {
     "service, waiting": Scenario(S.ACTIVE, "service", SERVE, fields=ON, waits=True),
     "service, failing": Scenario(S.ACTIVE, "service", SERVE, fields={**ON, **FAULT}, waits=True),
     "service, given up": Scenario(S.SERVICE_FAILED, "abort", fields=ON),
+    "inspect, rebooted while it waits": Scenario(
+        S.MANAGEABLE, "inspect", fields={"driver_info": {"fake_wait": "heartbeat"}}, meanwhile="rebooting"
+    ),
     "power off, failing": Scenario(S.AVAILABLE, "power off", fields={**FAULT, "power_state": "power on"}),
 }
 

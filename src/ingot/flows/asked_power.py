@@ -29,13 +29,11 @@ async def serve(ctx: StepContext, journal: RunJournal) -> None:
     outcome = await attempts.attempt(_switch(ctx, target, asked["timeout"]), "power")
     if isinstance(outcome, waits.Parked):
         outcome = errors.Bug(f"A change of power tried to wait for {outcome.wait.what}").sentence()
-    if outcome is None:
-        await journal.change_node(target_power_state=None, power_state=target.result().value)
-    else:
-        await journal.change_node(target_power_state=None, last_error=outcome)
     told = f'Power: "{target}", asked for while the {ctx.run.kind} waits'
-    await journal.note(f"{told}: {outcome}" if outcome else f"{told}.", "ERROR" if outcome else "INFO")
-    await journal.remember(runs.POWER_ASKED, None)
+    if outcome is None:
+        await journal.end_asked_power(f"{told}.", "INFO", power_state=target.result().value)
+    else:
+        await journal.end_asked_power(f"{told}: {outcome}", "ERROR", last_error=outcome)
     await ctx.refresh()
 
 
