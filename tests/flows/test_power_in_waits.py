@@ -118,6 +118,27 @@ async def test_a_change_that_a_stop_cut_is_made_again(tmp_path: Path) -> None:
         assert stand.effects(tmp_path, uuid)[-1] == "power power on"
 
 
+async def test_a_change_that_a_stop_cut_is_not_replaced_by_another(tmp_path: Path) -> None:
+    async with stand.site(tmp_path, drain=0.0) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {}, fake_delay=0.3)
+            await provisioning.request_power(deps, uuid, power.Target.ON)
+            await stand.until(lambda: _is_taken(deps, uuid))
+        assert (await stand.get_node(deps, uuid)).reservation is None
+        with pytest.raises(errors.Locked):
+            await provisioning.request_power(deps, uuid, power.Target.OFF)
+        assert (await stand.get_node(deps, uuid)).target_power_state == "power on"
+
+
+async def test_a_change_may_take_as_long_as_a_run_of_its_own(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
+        await provisioning.request_power(deps, uuid, power.Target.SOFT_OFF, 86_400.0)
+        run = await stand.parked(deps, uuid)
+        assert run.memo[runs.POWER_ASKED] == {"target": "soft power off", "timeout": 900.0}
+
+
 async def _is_taken(deps: Deps, uuid: str) -> bool:
     run = await deps.store.read(run_store.find_open, uuid)
     return run is not None and run.owner is not None
