@@ -225,6 +225,7 @@ class Writes:
             "deploy_step": {},
             "service_step": {},
             "inspection_started_at": None,
+            "target_power_state": None,
             "last_error": end.reason,
             "reservation": None,
             **end.columns,
