@@ -11,8 +11,9 @@ from sqlalchemy import Connection, update
 from flows import stand
 from ingot.deps import Deps
 from ingot.domain import errors, power, runs, states
+from ingot.flows import deaths
 from ingot.services import provisioning
-from ingot.store import nodes
+from ingot.store import journals, nodes, rows
 from ingot.store import runs as run_store
 from ingot.store.schema import runs as table
 
@@ -145,6 +146,20 @@ async def test_the_end_of_a_run_that_nobody_can_take_up_ends_the_change_with_it(
         assert (found.provision_state, found.target_power_state, found.reservation) == (S.INSPECT_FAILED, None, None)
 
 
+async def test_a_change_that_seems_to_kill_conductors_is_given_up_and_the_run_waits_on(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
+        await provisioning.request_power(deps, uuid, power.Target.ON)
+        await deps.store.run(_blame, uuid)
+        async with stand.conductor(deps):
+            await _settled(deps, uuid)
+            await stand.parked(deps, uuid)
+        found = await stand.get_node(deps, uuid)
+        assert (found.provision_state, found.power_state) == (S.INSPECT_WAIT, "power off")
+        assert "died 100 times in the middle of a change of power" in (found.last_error or "")
+
+
 async def test_a_change_may_take_as_long_as_a_run_of_its_own(tmp_path: Path) -> None:
     async with stand.site(tmp_path) as deps:
         async with stand.conductor(deps):
@@ -152,6 +167,15 @@ async def test_a_change_may_take_as_long_as_a_run_of_its_own(tmp_path: Path) -> 
         await provisioning.request_power(deps, uuid, power.Target.SOFT_OFF, 86_400.0)
         run = await stand.parked(deps, uuid)
         assert run.memo[runs.POWER_ASKED] == {"target": "soft power off", "timeout": 900.0}
+
+
+def _blame(connection: Connection, uuid: str) -> None:
+    """Note that processes died as often as is borne in the place where the run is."""
+    run = run_store.find_open(connection, uuid)
+    assert run is not None
+    place = [len(journals.get(connection, run.id)), len(run.memo)]
+    memo = {**run.memo, runs.DEATHS: {"at": run.started_at, "place": place, "times": deaths.MOST}}
+    connection.execute(update(table).where(table.c.id == run.id).values(**rows.encode({"memo": memo})))
 
 
 def _make_late(connection: Connection, uuid: str) -> None:
