@@ -43,6 +43,25 @@ def test_a_new_url_takes_the_old_ones_place() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("nomodeset rootpwd password=x quiet", "nomodeset rootpwd password=****** quiet"),
+        ('{"url": "http://h", "password": "x"}', '{"url": "http://h", "password": "******"}'),
+        ('{"url":"http://h","password":"x"}', '{"url":"http://h","password":"******"}'),
+        ("password=x://y", "password=******"),
+        ("log --token x to http://h", "log --token ****** to http://h"),
+        ("https://h/?token=x&b=2", "https://h/?token=******&b=2"),
+        ("a token of ours", "a token of ours"),
+    ],
+)
+def test_what_of_a_text_may_be_shown(text: str, shown: str) -> None:
+    public, hidden = secrets.split({"words": text}, {})
+    assert public == {"words": shown}
+    assert secrets.merge(public, hidden) == {"words": text}
+    assert secrets.merge(*secrets.split(public, hidden)) == {"words": text}, "written back, it is unchanged"
+
+
+@pytest.mark.parametrize(
     "key",
     [
         *("ipmi_password", "redfish_password", "snmp_auth_key", "snmp_priv_key", "ipmi_hex_kg_key", "http_token"),

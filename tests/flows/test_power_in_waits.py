@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
 
 from flows import stand
 from ingot.deps import Deps
 from ingot.domain import errors, power, runs, states
+from ingot.flows import deaths
 from ingot.services import provisioning
-from ingot.store import nodes
+from ingot.store import journals, nodes, rows
 from ingot.store import runs as run_store
+from ingot.store.schema import runs as table
 
 S = states.State
 _HEARTBEAT = {"fake_wait": "heartbeat"}
@@ -116,6 +119,67 @@ async def test_a_change_that_a_stop_cut_is_made_again(tmp_path: Path) -> None:
         async with stand.conductor(deps):
             await _settled(deps, uuid)
         assert stand.effects(tmp_path, uuid)[-1] == "power power on"
+
+
+async def test_a_change_that_a_stop_cut_is_not_replaced_by_another(tmp_path: Path) -> None:
+    async with stand.site(tmp_path, drain=0.0) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {}, fake_delay=0.3)
+            await provisioning.request_power(deps, uuid, power.Target.ON)
+            await stand.until(lambda: _is_taken(deps, uuid))
+        assert (await stand.get_node(deps, uuid)).reservation is None
+        with pytest.raises(errors.Locked):
+            await provisioning.request_power(deps, uuid, power.Target.OFF)
+        assert (await stand.get_node(deps, uuid)).target_power_state == "power on"
+
+
+async def test_the_end_of_a_run_that_nobody_can_take_up_ends_the_change_with_it(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
+        await provisioning.request_power(deps, uuid, power.Target.ON)
+        await deps.store.run(nodes.change, uuid, secrets="of another key")
+        await deps.store.run(_make_late, uuid)
+        async with stand.conductor(deps):
+            assert (await stand.ended(deps, uuid)).status == runs.Status.FAILED
+        found = await stand.get_node(deps, uuid)
+        assert (found.provision_state, found.target_power_state, found.reservation) == (S.INSPECT_FAILED, None, None)
+
+
+async def test_a_change_that_seems_to_kill_conductors_is_given_up_and_the_run_waits_on(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
+        await provisioning.request_power(deps, uuid, power.Target.ON)
+        await deps.store.run(_blame, uuid)
+        async with stand.conductor(deps):
+            await _settled(deps, uuid)
+            await stand.parked(deps, uuid)
+        found = await stand.get_node(deps, uuid)
+        assert (found.provision_state, found.power_state) == (S.INSPECT_WAIT, "power off")
+        assert "died 100 times in the middle of a change of power" in (found.last_error or "")
+
+
+async def test_a_change_may_take_as_long_as_a_run_of_its_own(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
+        await provisioning.request_power(deps, uuid, power.Target.SOFT_OFF, 86_400.0)
+        run = await stand.parked(deps, uuid)
+        assert run.memo[runs.POWER_ASKED] == {"target": "soft power off", "timeout": 900.0}
+
+
+def _blame(connection: Connection, uuid: str) -> None:
+    """Note that processes died as often as is borne in the place where the run is."""
+    run = run_store.find_open(connection, uuid)
+    assert run is not None
+    place = [len(journals.get(connection, run.id)), len(run.memo)]
+    memo = {**run.memo, runs.DEATHS: {"at": run.started_at, "place": place, "times": deaths.MOST}}
+    connection.execute(update(table).where(table.c.id == run.id).values(**rows.encode({"memo": memo})))
+
+
+def _make_late(connection: Connection, uuid: str) -> None:
+    connection.execute(update(table).where(table.c.open_node == uuid).values(deadline=0.0))
 
 
 async def _is_taken(deps: Deps, uuid: str) -> bool:

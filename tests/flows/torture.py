@@ -34,6 +34,7 @@ class Scenario:
     """What to run: a node in ``state`` with ``fields``, and what is asked of it (a verb, power target or order).
 
     ``waits``: a step of it waits for time to pass, so that the number of its writes may differ by some.
+    ``meanwhile``: a power target that is asked for once the run waits, just before its agent calls.
     """
 
     state: states.State
@@ -42,6 +43,7 @@ class Scenario:
     fields: dict[str, Any] = field(default_factory=dict[str, Any])
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     waits: bool = False
+    meanwhile: str | None = None
 
 
 @dataclass
@@ -112,7 +114,7 @@ class Workshop:
 
 
 async def prepare(folder: Path, scenario: Scenario) -> str:
-    """Make a site with one node and ask the verb of it; the node's uuid. Nothing runs yet."""
+    """Make a site with one node and ask the verb of it; the node's uuid. Nothing runs yet, or it waits."""
     async with stand.site(folder, **scenario.settings) as deps:
         uuid = await stand.add_node(deps, scenario.state, **scenario.fields)
         if scenario.verb in states.VERBS:
@@ -121,6 +123,11 @@ async def prepare(folder: Path, scenario: Scenario) -> str:
             await order_service.request(deps, uuid, orders.Order(scenario.verb), scenario.params)
         else:
             await provisioning.request_power(deps, uuid, power.Target(scenario.verb))
+        if scenario.meanwhile is not None:
+            async with stand.conductor(deps):
+                await stand.parked(deps, uuid)
+            await provisioning.request_power(deps, uuid, power.Target(scenario.meanwhile))
+            await deps.store.run(nodes.change, uuid, agent_heartbeat_at=deps.clock())
     return uuid
 
 

@@ -31,6 +31,7 @@ _WORDS = (
     *("cephrgwkey", "swifthashsuffix", "migrationsshkey", "cephmdskey", "cephmonkey"),
 )
 # What these read is as long as a request's body may be, so none of them looks twice at a letter.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*")
 _LOGIN = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s@:]*:[^/?#\s]*@")
 _ENDS = re.compile(r"([&#])")
 _PROOF = re.compile(r"sig|token|secret|passw|credential|api_?key|access_?key", re.IGNORECASE)
@@ -80,7 +81,7 @@ def without_secrets(text: str) -> str:
     """A text as it may be shown: without a URL's credentials, and without what it calls a password or the like."""
     if "://" in text:
         text = without_credentials(text)
-        if len(text.split(None, 1)) == 1:
+        if _URL.fullmatch(text):
             return text
     lowered = text.lower()
     if not any(word in lowered for word in _WORDS):

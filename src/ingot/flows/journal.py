@@ -117,6 +117,13 @@ class RunJournal:
         self._known = None
         await self._write(self._writes.resumed)
 
+    async def end_asked_power(self, event: str, severity: str, **columns: Any) -> None:
+        """Note that the power change which was asked for while the run waits is over, setting node columns."""
+        del self.run.memo[runs.POWER_ASKED]
+        self._known = None
+        await self._write(self._writes.end_asked_power, self.run.memo, columns, event, severity)
+        self.moved()
+
     async def finish(
         self, status: runs.Status, events: tuple[states.Event, ...], reason: str | None, **node: Any
     ) -> None:

@@ -55,11 +55,11 @@ class Power:
 
     def success(self, ctx: StepContext) -> flow.Ending:
         """No state event."""
-        return (), {"target_power_state": None}
+        return (), {}
 
     def failure(self, found: node.Node, how: flow.Failure) -> flow.Ending:
         """No state event."""
-        return (), {"target_power_state": None}
+        return (), {}
 
     run_agent_step = staticmethod(agent_steps.refuse)
 

@@ -225,6 +225,7 @@ class Writes:
             "deploy_step": {},
             "service_step": {},
             "inspection_started_at": None,
+            "target_power_state": None,
             "last_error": end.reason,
             "reservation": None,
             **end.columns,
@@ -246,6 +247,14 @@ class Writes:
         if found is None and not nodes.change_held(connection, self._run.node_uuid, *self._named(), **columns):
             raise errors.LostLease()
         return found
+
+    def end_asked_power(
+        self, connection: Connection, memo: dict[str, Any], columns: dict[str, Any], event: str, severity: str
+    ) -> None:
+        """A power change that was asked for while the run waits is over: the memo without it, the node, its history."""
+        run_store.change(connection, self._lease, memo=memo)
+        nodes.change(connection, self._run.node_uuid, target_power_state=None, **columns)
+        history.add(connection, self._run.node_uuid, event, severity=severity)
 
     def keep_internal(self, connection: Connection, values: dict[str, Any]) -> node.Node:
         """Set keys of driver_internal_info; the node as it is then."""

@@ -16,6 +16,7 @@ from ingot.store.schema import nodes
 from ingot.store.schema import runs as table
 
 _DEADLINE = 900.0
+"""Seconds that a change may take, whatever is asked for: it keeps a node locked."""
 _CHANGE_WAITING = update(table).where(table.c.id == bindparam("of_run"), table.c.owner.is_(None))
 _CHANGE_NODE = update(nodes).where(nodes.c.uuid == bindparam("of_node"))
 
@@ -39,14 +40,18 @@ def open_power(
 def ask_waiting(
     connection: Connection, node_uuid: str, target: power.Target, timeout: float | None, now: float, host: str
 ) -> bool:
-    """Have the run that waits change the node's power before it waits on; False when no run of the node waits now.
+    """Have the run that waits change the node's power before it waits on; False when no run of the node waits for
+    nothing else now.
 
     ``host`` locks the node until that was done.
     """
     run = run_store.find_open(connection, node_uuid)
     if run is None or run.wait is None or run.owner is not None or run.abort_requested:
         return False
-    memo = {**run.memo, runs.POWER_ASKED: {"target": target.value, "timeout": timeout}}
+    if runs.POWER_ASKED in run.memo:  # by somebody before, and whoever was to do it stopped: the node shows no lock
+        return False
+    limit = None if timeout is None else min(timeout, _DEADLINE)
+    memo = {**run.memo, runs.POWER_ASKED: {"target": target.value, "timeout": limit}}
     values = {**rows.encode({"memo": memo}), "wake_at": now}
     if connection.execute(_CHANGE_WAITING, {**values, "of_run": run.id}).rowcount == 0:
         return False
