@@ -10,8 +10,9 @@ import pytest
 from flows import stand
 from ingot.deps import Deps
 from ingot.domain import errors, power, runs, states
+from ingot.flows import deaths
 from ingot.services import provisioning
-from ingot.store import nodes
+from ingot.store import claims, journals, nodes
 from ingot.store import runs as run_store
 
 S = states.State
@@ -69,6 +70,28 @@ async def test_a_failed_change_is_told_and_the_run_ends_well_all_the_same(tmp_pa
         await deps.store.run(nodes.change, uuid, agent_heartbeat_at=deps.clock())
         deps.bus.ring(uuid)
         assert (await stand.ended(deps, uuid)).status == runs.Status.SUCCEEDED
+
+
+async def test_a_change_that_kills_the_process_again_and_again_is_given_up_and_the_run_goes_on(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
+        await provisioning.request_power(deps, uuid, power.Target.ON)
+        [lease] = await deps.store.run(claims.claim, "dead/1", deps.clock(), -1.0, 1)
+        run = await deps.store.read(run_store.get, lease.run_id)
+        entries = await deps.store.read(journals.get, lease.run_id)
+        for _ in range(deaths.MOST - 1):  # the conductor below finds one more
+            run.memo.update(deaths.reckon(run, entries, deps.clock(), died=True).memo)
+            run.memo[runs.DEATHS] = deaths.noted(run)
+        await deps.store.run(run_store.change, lease, memo=run.memo)
+        async with stand.conductor(deps):
+            await _settled(deps, uuid)
+            found = await stand.get_node(deps, uuid)
+            assert f"died {deaths.MOST} times in the middle of a change of power" in (found.last_error or "")
+            assert "power power on" not in stand.effects(tmp_path, uuid)
+            await deps.store.run(nodes.change, uuid, agent_heartbeat_at=deps.clock())
+            deps.bus.ring(uuid)
+            assert (await stand.ended(deps, uuid)).status == runs.Status.SUCCEEDED
 
 
 async def test_a_change_asked_for_while_no_conductor_lives_is_made_by_the_next(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import asyncio
 from typing import Any
 
 from ingot.domain import errors, power, runs
-from ingot.flows import attempts, waits
+from ingot.flows import attempts, deaths, waits
 from ingot.flows import power as power_flow
 from ingot.flows.journal import RunJournal
 from ingot.interfaces.context import StepContext
@@ -26,7 +26,7 @@ async def serve(ctx: StepContext, journal: RunJournal) -> None:
     if asked is None:
         return
     target = power.Target(asked["target"])
-    outcome = await attempts.attempt(_switch(ctx, target, asked["timeout"]), "power")
+    outcome = await attempts.attempt(_switch(ctx, journal, target, asked["timeout"]), "power")
     if isinstance(outcome, waits.Parked):
         outcome = errors.Bug(f"A change of power tried to wait for {outcome.wait.what}").sentence()
     if outcome is None:
@@ -35,12 +35,13 @@ async def serve(ctx: StepContext, journal: RunJournal) -> None:
         await journal.change_node(target_power_state=None, last_error=outcome)
     told = f'Power: "{target}", asked for while the {ctx.run.kind} waits'
     await journal.note(f"{told}: {outcome}" if outcome else f"{told}.", "ERROR" if outcome else "INFO")
-    await journal.remember(runs.POWER_ASKED, None)
+    await journal.forget(runs.POWER_ASKED)
     await ctx.refresh()
 
 
-async def _switch(ctx: StepContext, target: power.Target, asked: float | None) -> None:
+async def _switch(ctx: StepContext, journal: RunJournal, target: power.Target, asked: float | None) -> None:
     """Raises errors.Conflict where another node has to be switched first: the run is not to wait for that, too."""
+    deaths.refuse_deadly(ctx.run, journal.entries, "a change of power")
     for relative in await power_flow.relatives(ctx, target):
         if relative.power_state != target.result():
             raise errors.Conflict(

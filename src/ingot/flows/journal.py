@@ -133,6 +133,12 @@ class RunJournal:
         await self._write(self._writes.remember, self.run.memo)
         self.moved()
 
+    async def forget(self, key: str) -> None:
+        """Take ``key`` out of the run's memo."""
+        self.run.memo.pop(key, None)
+        await self._write(self._writes.remember, self.run.memo)
+        self.moved()
+
     async def change_node(self, **columns: Any) -> None:
         """Set columns of the node."""
         if "provision_state" in columns:
