@@ -12,7 +12,7 @@ from flows import stand
 from ingot.deps import Deps
 from ingot.domain import errors, power, runs, states
 from ingot.flows import deaths
-from ingot.services import provisioning
+from ingot.services import heartbeat, provisioning
 from ingot.store import journals, nodes, rows
 from ingot.store import runs as run_store
 from ingot.store.schema import runs as table
@@ -72,6 +72,19 @@ async def test_a_failed_change_is_told_and_the_run_ends_well_all_the_same(tmp_pa
         await deps.store.run(nodes.change, uuid, agent_heartbeat_at=deps.clock())
         deps.bus.ring(uuid)
         assert (await stand.ended(deps, uuid)).status == runs.Status.SUCCEEDED
+
+
+async def test_a_ramdisk_that_is_switched_off_ends_its_agent_s_right_to_speak(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps, stand.conductor(deps):
+        uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
+        _, first = await heartbeat.lookup(deps, [], uuid, "192.0.2.9")
+        await deps.store.run(nodes.change, uuid, agent_url="http://192.0.2.9:9999", agent_token_told=None)
+        for target, told in ((power.Target.ON, "******"), (power.Target.REBOOT, "a new one")):
+            await provisioning.request_power(deps, uuid, target)
+            await _settled(deps, uuid)
+            _, again = await heartbeat.lookup(deps, [], uuid, "192.0.2.9")
+            assert again != first and (again == "******") == (told == "******")
+        assert (await stand.get_node(deps, uuid)).agent_url is None
 
 
 async def test_a_change_asked_for_while_no_conductor_lives_is_made_by_the_next(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ import pytest
 
 from flows import stand
 from flows.test_deaths import PLAN
-from flows.test_engine import Probe, claiming, open_run
+from flows.test_engine import Probe, claiming, open_run, waits
 from ingot.deps import Deps
 from ingot.domain import runs
 from ingot.flows import deaths, suspects
+from ingot.flows.run import Runner
 from ingot.interfaces.context import StepContext
 from ingot.store import absence, journals
 from ingot.store import claims as claim_store
@@ -78,3 +79,28 @@ async def test_who_waited_for_a_seat_is_not_blamed_for_the_next_death(tmp_path: 
         ]
     assert [note["times"] for note in counts] == [3, 4]
     assert all(deaths.is_suspect(one, entries) for one in (waited, went_on))
+
+
+async def test_nor_is_who_went_on_was_let_go_and_waits_for_a_seat_again(tmp_path: Path) -> None:
+    flow = Probe("first")
+    flow.acts["first"] = waits("the machine", lambda: False)
+    async with stand.site(tmp_path) as deps:
+        uuids = await died(deps, 2, 4)
+        runner = Runner(deps, stand.kit(deps), {runs.Kind.POWER: flow})
+
+        async def claim() -> list[run_store.Lease]:
+            return await deps.store.run(claim_store.claim, "host/1", deps.clock() + 60, 60.0, 2)
+
+        for lease in await claim():
+            await runner.run(lease)
+        parked = [await stand.parked(deps, uuid) for uuid in uuids]
+        assert await runner.load(await claim())
+        taken_up = [await deps.store.read(run_store.get, run.id) for run in parked]
+        for before, after in zip(parked, taken_up, strict=True):
+            entries = await deps.store.read(journals.get, after.id)
+            notes: list[Any] = [
+                deaths.reckon(run, entries, deps.clock(), died=True).memo[runs.DEATHS] for run in (before, after)
+            ]
+            assert [note["times"] for note in notes] == [4, 3]
+            assert (after.deadline, after.wait) == (before.deadline, before.wait)
+            assert deaths.is_suspect(after, entries)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingot.domain import errors, ids, node, runs, states
-from ingot.store import chassis, conductors, history, journals, nodes, ports, seal, users
+from ingot.domain import errors, ids, node, rule_actions, runs, states
+from ingot.store import chassis, conductors, history, inspection_rules, journals, nodes, ports, seal, users
 from ingot.store import claims as claim_store
 from ingot.store import runs as run_store
 from ingot.store.engine import Store
@@ -244,6 +244,10 @@ async def test_a_node_is_read_again_where_it_changed(store: Store) -> None:
     assert sealed == "v1:x"
     await store.run(nodes.change, made.uuid, owner="a")
     assert await store.read(nodes.get_again, known) == (await store.read(nodes.get, made.uuid), "v1:x")
+    known = await store.read(nodes.get, made.uuid)
+    traits = rule_actions.Findings({}, ("CUSTOM_A",), {}, None)
+    await store.run(inspection_rules.keep, seal.Sealer(bytes(32)), made.uuid, traits)
+    assert (await store.read(nodes.get_again, known))[0].traits == ("CUSTOM_A",)
     await store.run(nodes.destroy, made.uuid)
     with pytest.raises(errors.NotFound):
         await store.read(nodes.get_again, known)

@@ -67,10 +67,6 @@ class Findings(msgspec.Struct, frozen=True):
     ports: dict[str, dict[str, Any]]
     plugin_data: dict[str, Any] | None
 
-    def empty(self) -> bool:
-        """Whether nothing was changed."""
-        return not self.node and self.traits is None and not self.ports and self.plugin_data is None
-
 
 class Failed(errors.Refused):
     """The inspection is to fail, as an action says."""

@@ -18,6 +18,9 @@ from ingot.interfaces.context import StepContext
 
 _GRACE = 60.0
 """Seconds beyond the change's own limit: what a driver needs to tell that it could not keep it."""
+_AGENT = ("agent_token", "agent_token_told", "agent_url", "agent_verify_ca")
+"""What ends with a ramdisk that is switched off: the next one is let in. When it was last heard of stays: waits count
+from there."""
 
 
 async def serve(ctx: StepContext, journal: RunJournal) -> None:
@@ -31,7 +34,8 @@ async def serve(ctx: StepContext, journal: RunJournal) -> None:
         outcome = errors.Bug(f"A change of power tried to wait for {outcome.wait.what}").sentence()
     told = f'Power: "{target}", asked for while the {ctx.run.kind} waits'
     if outcome is None:
-        await journal.end_asked_power(f"{told}.", "INFO", power_state=target.result().value)
+        gone: dict[str, Any] = {} if target == power.Target.ON else dict.fromkeys(_AGENT)
+        await journal.end_asked_power(f"{told}.", "INFO", power_state=target.result().value, **gone)
     else:
         await journal.end_asked_power(f"{told}: {outcome}", "ERROR", last_error=outcome)
     await ctx.refresh()

@@ -67,6 +67,18 @@ def noted(run: runs.Run) -> dict[str, object]:
     return {**run.memo[runs.DEATHS], _WENT_ON: True}
 
 
+def seated_again(run: runs.Run, entries: list[runs.Entry]) -> Loss | None:
+    """What a suspect is given that was let go (it waited) and waits for its turn anew: a note that says so, no time.
+
+    None where there is no such note to mend.
+    """
+    note = run.memo.get(runs.DEATHS, {})
+    if _WENT_ON not in note or not is_suspect(run, entries):
+        return None
+    left = {key: value for key, value in note.items() if key != _WENT_ON}
+    return Loss(0.0, run.wait, {**run.memo, runs.DEATHS: left})
+
+
 def _place(run: runs.Run, entries: list[runs.Entry]) -> list[int]:
     """Changes with every step forward: a line in the journal, or a result noted in the memo."""
     return [len(entries), len(run.memo.keys() - {runs.DEATHS})]

@@ -95,13 +95,12 @@ class Runner:
     async def _inherit(self, found: dict[run_store.Lease, Taken]) -> dict[run_store.Lease, Taken]:
         """The runs with what their last owners' deaths cost them given back; without those that are lost meanwhile."""
         now = self._deps.clock()
-        inherited = {lease: one for lease, one in found.items() if lease.inherited}
-        dead = {lease: deaths.reckon(one.run, one.entries, now, died=lease.died) for lease, one in inherited.items()}
-        if not dead:
+        losses = {lease: loss for lease, one in found.items() if (loss := _loss(lease, one, now)) is not None}
+        if not losses:
             return found
-        gifts = [absence.Gift(lease, loss.seconds, loss.wait, loss.memo) for lease, loss in dead.items()]
+        gifts = [absence.Gift(lease, loss.seconds, loss.wait, loss.memo) for lease, loss in losses.items()]
         lost = await self._deps.store.run(absence.give, gifts)
-        settled = {lease: _settled(found[lease], loss) for lease, loss in dead.items()}
+        settled = {lease: _settled(found[lease], loss) for lease, loss in losses.items()}
         return {lease: one for lease, one in {**found, **settled}.items() if lease not in lost}
 
     async def _go_on(self, ctx: StepContext, journal: RunJournal) -> None:
@@ -231,6 +230,13 @@ class Runner:
         now = self._deps.clock()
         held = now - ctx.run.wait.since if ctx.run.wait is not None and ctx.run.wait.held else 0.0
         return ctx.run.deadline + held - now
+
+
+def _loss(lease: run_store.Lease, taken: Taken, now: float) -> deaths.Loss | None:
+    """What a run that was taken up has to be given before it goes on, None where there is nothing."""
+    if lease.inherited:
+        return deaths.reckon(taken.run, taken.entries, now, died=lease.died)
+    return deaths.seated_again(taken.run, taken.entries)
 
 
 def _settled(taken: Taken, loss: deaths.Loss) -> Taken:

@@ -22,6 +22,9 @@ from ingot.domain import errors
 from ingot.images import child, chunks, convert, download, entries, evict, fetch, formats, locate
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+MILLS = max(1, min(8, (os.cpu_count() or 1) // 2))
+"""Images that are unpacked, mapped and hashed at once: that keeps two processors busy each, and two of the threads for
+all that blocks (``app.py``), of which there are no more on a host with many processors."""
 
 
 class Phase(StrEnum):
@@ -55,8 +58,7 @@ class ImageCache:
         self.fetching = msgspec.structs.replace(fetching or download.Limits(), space=cap)
         self.converting = msgspec.structs.replace(converting or child.Limits(), space=cap)
         self.lock_deadline = 2 * 3600.0
-        # Mapping and hashing keep a processor busy each, and one of the few threads for all that blocks.
-        self._mills = asyncio.Semaphore(max(1, (os.cpu_count() or 1) // 2))
+        self._mills = asyncio.Semaphore(MILLS)
         with contextlib.suppress(FileNotFoundError):
             evict.remove_leftovers(self.root)
 

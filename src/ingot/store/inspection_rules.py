@@ -78,7 +78,7 @@ def keep(connection: Connection, sealer: Sealer, node_uuid: str, found: rule_act
             columns[name], hidden = secrets.split(columns[name], known.get(name, {}), instance=name == "instance_info")
             known[name] = hidden
         columns["secrets"] = sealer.seal(node_uuid, known)
-    if columns:
+    if columns or found.traits is not None:
         nodes.change(connection, node_uuid, **columns)
     if found.traits is not None:
         nodes.set_traits(connection, node_uuid, found.traits)

@@ -70,9 +70,9 @@ def get(connection: Connection, ident: str) -> node.Node:
 
 
 def get_again(connection: Connection, known: node.Node) -> tuple[node.Node, str | None]:
-    """``known`` where nobody has changed the node since it was read, but for its lock, else as it is now.
+    """``known`` where nobody has changed the node since it was read, else as it is now; with its sealed secrets.
 
-    With its sealed secrets. Raises errors.NotFound.
+    Its lock, and what power sync saw of it, may be newer: they do not touch ``updated_at``. Raises errors.NotFound.
     """
     row = connection.execute(_MARK, {"ident": known.uuid}).first()
     if row is None or row.updated_at != known.updated_at:
