@@ -41,6 +41,8 @@ class World:
     api: Api
     tokens: dict[tuple[str | None, str], str]
     idents: dict[str, str] = field(default_factory=dict[str, str])
+    uuid: str = ""
+    """The node's."""
 
     async def call(self, project: str | None, role: str, method: str, path: str, body: Any = None) -> Reply:
         return await self.api.call(method, path, body, headers={"X-Auth-Token": self.tokens[project, role]})
@@ -75,6 +77,7 @@ async def settle(api: Api, deps: Deps) -> World:
     on = {"node_uuid": made["uuid"]}
     connector = await world.make("/v1/volume/connectors", {**on, "type": "iqn", "connector_id": "iqn.2026-01.x:y"})
     target = {**on, "volume_type": "iscsi", "boot_index": 0, "volume_id": "v", "properties": {"auth": "x"}}
+    world.uuid = made["uuid"]
     world.idents = {
         "{node}": "n1",
         "{port}": port["uuid"],

@@ -98,13 +98,15 @@ async def test_without_credentials_every_route_but_the_public_ones_asks_for_them
 
 
 def _request(world: tenants.World, item: str) -> tuple[str, str, Any]:
-    """A request that changes nothing even if it is let in: it asks for something that the route does not know."""
+    """A request that changes nothing even if it is let in: it asks for something that the route does not know, or has."""
     method, path = item.split(" ")
     for word, ident in world.idents.items():
         path = path.replace(word, ident)
     of_node = {"node_uuid": "n1", "node_ident": "n1"}
     bodies: dict[str, Any] = {"PATCH /v1/nodes/{node}": [{"op": "replace", "path": "/description", "value": [[]]}]}
-    bodies.update({f"POST /v1/{name}": of_node for name in ("ports", "portgroups")})
+    # These are read before their caller is judged: what is there already.
+    bodies["POST /v1/ports"] = {"node_uuid": world.uuid, "address": "52:54:00:00:00:01"}
+    bodies["POST /v1/portgroups"] = {"node_uuid": world.uuid, "name": "g1"}
     bodies.update({f"POST /v1/volume/{name}": of_node for name in ("connectors", "targets")})
     if item == "GET /v1/nodes/validate":
         return method, f"{path}?node=n1", None

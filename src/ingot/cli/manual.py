@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,19 +34,20 @@ def manual(folder: Path) -> None:
     from ingot.cli import main
 
     folder.mkdir(parents=True, exist_ok=True)
-    pages = dict(render(main.root, ("ingot",)))
+    pages = dict(render(main.root, ("ingot",), main.CONTEXT["help_option_names"]))
     for name, text in pages.items():
         (folder / f"{name}.1").write_text(text)
     click.echo(f"{len(pages)} pages in {folder}")
 
 
-def render(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """(name, troff text) of a command and of all below it."""
-    context = click.Context(command, info_name=" ".join(path))
+def render(command: click.Command, path: tuple[str, ...], helps: Any) -> Iterator[tuple[str, str]]:
+    """(name, troff text) of a command and of all below it. ``helps``: the words that ask for help, which click
+    remembers of a command from when it is first asked."""
+    context = click.Context(command, info_name=" ".join(path), help_option_names=helps)
     inner = _inner(command, context)
     yield "-".join(path), _page(command, context, path, inner)
     for name, one in inner:
-        yield from render(one, (*path, name))
+        yield from render(one, (*path, name), helps)
 
 
 def _inner(command: click.Command, context: click.Context) -> list[tuple[str, click.Command]]:
