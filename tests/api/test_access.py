@@ -98,7 +98,7 @@ async def test_without_credentials_every_route_but_the_public_ones_asks_for_them
 
 
 def _request(world: tenants.World, item: str) -> tuple[str, str, Any]:
-    """A request that changes nothing even if it is let in: it asks for something that the route does not know, or has."""
+    """A request that changes nothing even if it is let in: the route does not know what it asks for, or has it."""
     method, path = item.split(" ")
     for word, ident in world.idents.items():
         path = path.replace(word, ident)
