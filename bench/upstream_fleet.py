@@ -6,7 +6,6 @@ Its nodes have no inspection and no cleaning (upstream_service.py), which favour
 from __future__ import annotations
 
 import collections
-import contextlib
 import http.client
 import json
 import tempfile
@@ -48,14 +47,17 @@ class Service:
 
     def persist(self, call: tuple[str, str, Any]) -> None:
         """Ask until it takes the call. Raises SystemExit for any answer but that it is busy."""
-        end = time.monotonic() + PATIENCE
+        end, cut = time.monotonic() + PATIENCE, False
         while time.monotonic() < end:
-            with contextlib.suppress(ConnectionError):
+            try:
                 status, answer = self.call(*call)
-                if status < 300:
-                    return
-                if status not in BUSY:
-                    raise SystemExit(f"{call[:2]}: {status} {answer[:300]!r}")
+            except ConnectionError:
+                cut = True
+                continue
+            if status < 300 or (cut and status == 409 and call[0] == "POST"):  # made before it hung up
+                return
+            if status not in BUSY:
+                raise SystemExit(f"{call[:2]}: {status} {answer[:300]!r}")
             time.sleep(0.2)  # noqa: TID251  asking again
         raise SystemExit(f"{call[:2]}: busy for {PATIENCE:.0f} s")
 
