@@ -15,6 +15,7 @@ from ingot_agent import (
     collect,
     commands,
     disks,
+    drivers,
     errors,
     fields,
     firmware,
@@ -114,6 +115,7 @@ def _finalize_rescue(context: Context) -> commands.Function:
             hashed = passwords.hash_password(hashed.encode(), passwords.salt())
         keys: list[object] = params.get("ingot_ssh_keys") or []
         progress.begin("opening the rescue login")
+        drivers.wait_for_disks()  # who logs in comes for the disks, and the agent may end before they are there
         rescue.open_login(hashed, [str(key) for key in keys], context.roots)
         threading.Timer(_GRACE, _leave, (context,)).start()
         return "the user rescue may log in"
