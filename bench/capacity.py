@@ -184,7 +184,9 @@ def _record_rows() -> Iterator[str]:
 
 
 def _spent(row: dict[str, Any]) -> str:
-    server = f" + {row['server CPU, ms']:.1f} of the server" if row["server CPU, ms"] else ""
+    server = (
+        f" + {row['server CPU, ms']:.1f} of the server" if row["server CPU, ms"] > 0 else ""
+    )  # less: a backend of it ended meanwhile
     return f"{row['seconds, ms']:.2f} ms ({row['CPU, ms']:.2f}{server})"
 
 
