@@ -261,14 +261,21 @@ class Between(asyncio.DatagramProtocol):
             self.way.sendto(data, self.client)
 
 
+async def led(one: Target, **between: Any) -> tuple[Target, Between, asyncio.DatagramTransport]:
+    """The BMC through a ``Between``; that, and its transport, which the caller closes."""
+    loop = asyncio.get_running_loop()
+    way, standing = await loop.create_datagram_endpoint(
+        lambda: Between((one.address, one.port), **between), ("0.0.0.0", 0)
+    )
+    port = way.get_extra_info("sockname")[1]
+    return msgspec.structs.replace(one, address="127.0.0.1", port=port), standing, way
+
+
 @pytest.mark.parametrize(("opened", "enters"), [(2, True), (3, False)])
 async def test_a_first_proof_without_an_answer_is_begun_anew_once(
     pool: IpmiPool, fleet: Any, opened: int, enters: bool
 ) -> None:
-    one = target(fleet)
-    loop = asyncio.get_running_loop()
-    way, between = await loop.create_datagram_endpoint(lambda: Between((one.address, one.port), opened), ("0.0.0.0", 0))
-    through = msgspec.structs.replace(one, address="127.0.0.1", port=way.get_extra_info("sockname")[1])
+    through, between, way = await led(target(fleet), opened=opened)
     if enters:
         assert await chassis.power_state(pool, through) is False
     else:
@@ -282,12 +289,7 @@ async def test_a_first_proof_without_an_answer_is_begun_anew_once(
 async def test_a_suite_that_the_bmc_does_not_answer_to_is_followed_by_the_next(
     pool: IpmiPool, fleet: Any, deaf: tuple[int, ...], enters: bool
 ) -> None:
-    one = target(fleet)
-    loop = asyncio.get_running_loop()
-    way, _ = await loop.create_datagram_endpoint(
-        lambda: Between((one.address, one.port), deaf=deaf), local_addr=("0.0.0.0", 0)
-    )
-    through = msgspec.structs.replace(one, address="127.0.0.1", port=way.get_extra_info("sockname")[1])
+    through, _, way = await led(target(fleet), deaf=deaf)
     began = time.monotonic()
     if enters:
         assert await chassis.power_state(pool, through) is False
@@ -307,11 +309,8 @@ async def test_nobody_on_the_way_talks_the_client_into_a_weaker_suite(
 ) -> None:
     """The BMC answers with the suite that somebody has put into the proposal."""
     bmc(fleet).suites = frozenset({instead})
-    one = target(fleet, cipher_suite=named)
-    way, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: Between((one.address, one.port), instead=bytes(suites.BY_NUMBER[instead][1:])), ("0.0.0.0", 0)
-    )
-    through = msgspec.structs.replace(one, address="127.0.0.1", port=way.get_extra_info("sockname")[1])
+    proposal = bytes(suites.BY_NUMBER[instead][1:])
+    through, _, way = await led(target(fleet, cipher_suite=named), instead=proposal)
     if enters:
         assert await chassis.power_state(pool, through) is False
     else:

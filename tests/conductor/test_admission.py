@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -32,19 +31,10 @@ def begun(connection: Connection) -> set[str]:
     return set(connection.execute(select(runs.c.node_uuid).where(runs.c.generation > 0)).scalars())
 
 
-async def compute() -> None:
-    """Leave the event loop a turn in a while, as work that is too much for the processor does."""
-    while True:
-        until = time.monotonic() + 0.15
-        while time.monotonic() < until:
-            pass
-        await asyncio.sleep(0)
-
-
 async def test_who_cannot_keep_up_takes_up_few_and_those_who_asked_first(tmp_path: Path) -> None:
     async with stand.site(tmp_path, fake_effects="") as deps:
         uuids = await ask(deps, FEW + 26, driver_info={"fake_delay": "20"})
-        busy = asyncio.create_task(compute())
+        busy = asyncio.create_task(stand.hog())
         try:
             async with stand.conductor(deps):
                 await stand.until(lambda: deps.store.read(begun), 60)

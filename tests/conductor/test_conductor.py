@@ -52,18 +52,10 @@ async def test_a_ring_is_heard_at_once_and_a_lost_one_within_five_seconds(tmp_pa
 
 async def test_a_process_that_cannot_keep_up_begins_no_more(deps: Deps) -> None:
     """Else all that is asked at once is begun at once, and every deadline passes while each gets a little."""
-
-    async def hog() -> None:
-        while True:
-            until = time.monotonic() + 0.15
-            while time.monotonic() < until:
-                pass
-            await asyncio.sleep(0)
-
     uuids = [await stand.add_node(deps, driver_info={"fake_delay": 0.5}) for _ in range(110)]
     for uuid in uuids:
         await provisioning.request_power(deps, uuid, stand.ON)
-    hogging = asyncio.create_task(hog())
+    hogging = asyncio.create_task(stand.hog())
     most = 0
 
     async def on() -> bool:

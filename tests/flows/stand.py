@@ -88,6 +88,15 @@ async def add_node(deps: Deps, state: states.State = states.State.AVAILABLE, /, 
     return uuid
 
 
+async def hog() -> None:
+    """Leave the event loop a turn in a while, as work that is too much for the processor does."""
+    while True:
+        end = time.monotonic() + 0.15
+        while time.monotonic() < end:
+            pass
+        await asyncio.sleep(0)
+
+
 async def until(condition: Callable[[], Any], within: float = 10.0) -> Any:
     """Wait for ``condition`` (may be async) to give something true, and give it."""
     end = time.monotonic() + within

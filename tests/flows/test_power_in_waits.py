@@ -122,12 +122,18 @@ async def test_power_is_not_changed_where_another_node_has_to_be_switched_first(
         assert "power power on" not in stand.effects(tmp_path, uuid)
 
 
+async def _stopped_in_the_middle(deps: Deps) -> str:
+    """A node that waits, whose conductor has ended while it switched it on."""
+    async with stand.conductor(deps):
+        uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {}, fake_delay=0.3)
+        await provisioning.request_power(deps, uuid, power.Target.ON)
+        await stand.until(lambda: _is_taken(deps, uuid))
+    return uuid
+
+
 async def test_a_change_that_a_stop_cut_is_made_again(tmp_path: Path) -> None:
     async with stand.site(tmp_path, drain=0.0) as deps:
-        async with stand.conductor(deps):
-            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {}, fake_delay=0.3)
-            await provisioning.request_power(deps, uuid, power.Target.ON)
-            await stand.until(lambda: _is_taken(deps, uuid))
+        uuid = await _stopped_in_the_middle(deps)
         assert (await stand.get_node(deps, uuid)).target_power_state == "power on"
         async with stand.conductor(deps):
             await _settled(deps, uuid)
@@ -136,10 +142,7 @@ async def test_a_change_that_a_stop_cut_is_made_again(tmp_path: Path) -> None:
 
 async def test_a_change_that_a_stop_cut_is_not_replaced_by_another(tmp_path: Path) -> None:
     async with stand.site(tmp_path, drain=0.0) as deps:
-        async with stand.conductor(deps):
-            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {}, fake_delay=0.3)
-            await provisioning.request_power(deps, uuid, power.Target.ON)
-            await stand.until(lambda: _is_taken(deps, uuid))
+        uuid = await _stopped_in_the_middle(deps)
         assert (await stand.get_node(deps, uuid)).reservation is None
         with pytest.raises(errors.Locked):
             await provisioning.request_power(deps, uuid, power.Target.OFF)
