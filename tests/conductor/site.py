@@ -139,7 +139,7 @@ def site(
     try:
         for name in ("api", *conductors):
             made.start(name, source)
-        made.await_conductors(*conductors)
+        made.await_conductors(*conductors, within=120)  # a busy host took 48 s to start three processes
         yield made
     finally:
         made.close()

@@ -9,6 +9,7 @@ import asyncio
 import json
 import signal
 import time
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 
@@ -48,17 +49,23 @@ def place(tmp_path: Path, databases: Databases, broker: brokers.Broker, kind: st
 def deploy_until_held(made: Site) -> tuple[list[str], str, str]:
     """Machines being deployed, the conductor that works on more of them just now (three at least), and the other.
 
-    Shares are a preference, and one that has just joined may take what is the other's.
+    Shares are a preference, and one that has just joined may take what is the other's. A step takes as long as the host
+    took to enrol them all, and 3 s at least: else, on a busy one, all may be done before anybody looks who holds them.
     """
+    began = time.monotonic()
     uuids = made.enrol(NODES)
+    step = min(max(3.0, time.monotonic() - began), 10.0)
+    change = [{"op": "add", "path": "/driver_info/fake_delay", "value": step}]
     for uuid in uuids:
-        made.client.call("PATCH", f"/v1/nodes/{uuid}", [{"op": "add", "path": "/driver_info/fake_delay", "value": 1.2}])
+        made.client.call("PATCH", f"/v1/nodes/{uuid}", change)
     made.ask(uuids, "active")
     busy: list[str] = []
 
     def held() -> bool:
-        by = {name: len(made.held_by(name)) for name in ("east", "west")}
-        busy[:] = sorted(by, key=lambda name: -by[name])
+        found = made.nodes("provision_state", "reservation")
+        assert {one["provision_state"] for one in found} != {"active"}, "all were done before the look"
+        by = Counter(one["reservation"] for one in found)
+        busy[:] = sorted(("east", "west"), key=lambda name: -by[name])
         return by[busy[0]] >= 3
 
     made.wait(held, 30)
