@@ -13,7 +13,7 @@ from ingot.deps import Deps
 from ingot.domain import errors, power, runs, states
 from ingot.flows import deaths
 from ingot.services import heartbeat, provisioning
-from ingot.store import journals, nodes, rows
+from ingot.store import claims, journals, nodes, rows
 from ingot.store import runs as run_store
 from ingot.store.schema import runs as table
 
@@ -182,7 +182,25 @@ async def test_a_change_may_take_as_long_as_a_run_of_its_own(tmp_path: Path) -> 
             uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
         await provisioning.request_power(deps, uuid, power.Target.SOFT_OFF, 86_400.0)
         run = await stand.parked(deps, uuid)
-        assert run.memo[runs.POWER_ASKED] == {"target": "soft power off", "timeout": 900.0}
+        asked = run.memo[runs.POWER_ASKED]
+        assert run.wait is not None
+        assert asked == {"target": "soft power off", "timeout": 900.0, "wait": run.wait.what}
+
+
+async def test_a_change_is_given_up_where_a_conductor_that_knows_of_none_went_on_with_the_run(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
+        await provisioning.request_power(deps, uuid, power.Target.ON)
+        now = deps.clock()
+        [lease] = await deps.store.run(claims.claim, "older/1", now, 60.0, 1)
+        later = runs.Wait("the end of what came next", now, now + 600.0)
+        await deps.store.run(run_store.park, lease, later, now)
+        async with stand.conductor(deps):
+            await _settled(deps, uuid)
+        found = await stand.get_node(deps, uuid)
+        assert "power power on" not in stand.effects(tmp_path, uuid)
+        assert "has gone on without it. Look at its state, then ask again." in (found.last_error or "")
 
 
 def _blame(connection: Connection, uuid: str) -> None:
