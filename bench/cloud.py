@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,15 @@ class Cloud:
         assert self._client is not None
         async with self._client.get(path, raise_for_status=True) as answer:
             return await answer.text()
+
+    async def wall_clock(self) -> float:
+        """What the service takes for the time of day (epoch seconds), once it answers."""
+        assert self._client is not None
+        while True:
+            await self.ready()
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with self._client.get("/v1") as answer:
+                    return parsedate_to_datetime(answer.headers["Date"]).timestamp()
 
     async def enrol(self) -> None:
         """Make all nodes with their ports; sets ``names``."""

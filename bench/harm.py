@@ -20,6 +20,10 @@ from cloud import Cloud
 
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 RESUMED_WITHIN = 300.0
+NOTICED_WITHIN = 60.0
+_JUMPS = (-7200, -3600, -600, -60, 60, 600, 3600, 7200)
+_NEAR = 20.0
+"""Seconds by which a clock that is told may be late: less than any jump."""
 
 
 @contextlib.contextmanager
@@ -38,7 +42,7 @@ class Harm:
 
     def __init__(self, cloud: Cloud, dice: random.Random, lease: float) -> None:
         self._cloud, self._dice, self._lease = cloud, dice, lease
-        self._clock = cloud.folder / "clock"
+        self._clock, self._ahead = cloud.folder / "clock", 0
         self.resumed: list[float] = []
         self.ready: list[float] = []
         self.cpu: list[float] = []
@@ -70,9 +74,18 @@ class Harm:
         self._cloud.signal(signal.SIGCONT)
 
     async def jump(self) -> None:
-        """Move the wall clock by up to two hours, to and fro; monotonic time goes on as it does on a real machine."""
-        self._clock.write_text(f"{self._dice.choice([-7200, -3600, -600, -60, 60, 600, 3600, 7200]):+d}\n")
+        """Move the wall clock by up to two hours, to and fro; monotonic time goes on as it does on a real machine.
+
+        Returns once the service itself tells the other time.
+        """
+        self._ahead = self._dice.choice([ahead for ahead in _JUMPS if ahead != self._ahead])
+        self._clock.write_text(f"{self._ahead:+d}\n")
         await asyncio.sleep(self._dice.uniform(1, 3))
+        end = time.monotonic() + NOTICED_WITHIN
+        while abs(await self._cloud.wall_clock() - time.time() - self._ahead) > _NEAR:
+            if time.monotonic() > end:
+                raise SystemExit("the service's clock was moved, and it does not show")
+            await asyncio.sleep(0.2)
 
     async def fill(self) -> None:
         """Take every byte of the data directory's file system for some seconds."""

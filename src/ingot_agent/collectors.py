@@ -9,7 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ingot_agent import collect, errors, guard, hints, inventory, lldp, log, machine, nics, settings, smbios, sysfile
+from ingot_agent import (
+    collect,
+    drivers,
+    errors,
+    guard,
+    hints,
+    inventory,
+    lldp,
+    log,
+    machine,
+    nics,
+    settings,
+    smbios,
+    sysfile,
+)
 from ingot_agent import disks as disk_list
 
 Report = dict[str, Any]
@@ -92,7 +106,7 @@ _TABLE: dict[str, Callable[[settings.Settings, settings.Roots, Report], None]] =
 
 def report(config: settings.Settings, roots: settings.Roots, names: str = "") -> Report:
     """Give an inspection's whole result: the inventory, and what the collectors (names with commas) add to it."""
-    found: Report = {"inventory": inventory.gather(config, roots), "error": None}
+    found: Report = {"inventory": inventory.gather(config, roots), "error": drivers.trouble()}
     for name in (names or config.inspection_collectors or DEFAULT).replace(" ", "").split(","):
         work = _TABLE.get(name)
         if work is None:

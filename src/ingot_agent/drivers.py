@@ -68,6 +68,13 @@ def require_disks(patience: float = _PATIENCE) -> None:
         )
 
 
+def trouble() -> str | None:
+    """Why what is found now may lack a disk; None where it lacks none."""
+    if _broken.is_set():
+        return "the drivers of disks could not be loaded, so a disk may be left out"
+    return None if _disks.is_set() else "drivers of disks are still being loaded, so a disk may be left out"
+
+
 def wait() -> None:
     """Wait until all drivers are loaded; too long is a line in the log."""
     wait_for_disks(_PATIENCE_TO_TELL)

@@ -16,6 +16,7 @@ from agent import machines
 from agent.test_hints import SMALL
 from ingot_agent import (
     ata,
+    collectors,
     commands,
     disks,
     drivers,
@@ -127,9 +128,13 @@ def test_nothing_is_erased_while_a_driver_hangs_or_when_none_could_be_loaded(tmp
     load(roots, f"read word < {gate}")
     with pytest.raises(errors.BlockDeviceEraseError, match=r"are still being loaded after 0.2 s"):
         drivers.require_disks(0.2)
+    assert "are still being loaded" in str(drivers.trouble())
     gate.write_text("go\n")
     drivers.require_disks()
+    assert collectors.report(settings.Settings(), roots, "default")["error"] is None
     load(roots, "kill -9 $$")
+    drivers.wait()
+    assert "could not be loaded" in collectors.report(settings.Settings(), roots, "default")["error"]
     step = {"step": {"step": "erase_devices_metadata"}, "node": {}}
     with pytest.raises(errors.BlockDeviceEraseError, match="The drivers of disks could not be loaded"):
         steps.Steps(settings.Settings(), roots).execute("clean", step, GO)

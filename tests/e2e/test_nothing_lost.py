@@ -27,6 +27,7 @@ async def test_a_small_fleet_survives_everything() -> None:
     figures = await suffer("--nodes", "6", "--fakes", "2", "--kills", "5", "--others", "1", within=560)
     assert figures["killed"] == 5
     assert {figures[word] for word in ("lost", "stuck", "twice", "missing")} == {0}
+    assert {figures[harm] for harm in ("stopped", "database held", "clock moved")} == {1}
     assert (os.geteuid() == 0) == (figures["disk filled"] == 1)
 
 

@@ -50,6 +50,7 @@ _AGENT, _IMAGE = "tests/drivers/generic/test_agent_faults.py", "tests/drivers/ge
 _SILENCE, _FLOW = "tests/drivers/generic/test_silence.py", "tests/flows/test_faults.py"
 _CONTROLLER, _START = "tests/e2e/test_controller_faults.py", "tests/e2e/test_start_faults.py"
 _NETBOOT, _SECOND = "tests/netboot/test_netboot.py", "tests/drivers/generic/test_second_boot.py"
+_INSPECT = "tests/drivers/generic/test_inspection.py"
 _LACKING = "tests/e2e/test_lacking.py"
 _DATABASE = "tests/servers/test_harmed.py"
 _OCI, _BROKER = "tests/images/test_oci.py", "tests/bus/test_rabbitmq.py"
@@ -98,6 +99,7 @@ FAULTS: dict[str, Fault] = {
         "disk", "it begins its own erase and aborts it", "did not erase itself", "continue_if_secure", _ERASE
     ),
     "disk-dead-sector": Fault("disk", "a sector of it cannot be written", "Writing", "Check or replace", _ERASE),
+    "disk-driver-hangs": Fault("disk", "its driver hangs in an inspection", "still being loaded", "inspect", _INSPECT),
     "no-disk": Fault("disk", "a real machine has none", "none at all", "Add one", _LACKING),
     "image-checksum": Fault("image", "its checksum is another", "is wrong: expected", "correct it in", _IMAGE),
     "image-wrong-format": Fault("image", "qcow2 declared as raw", "its content is qcow2", "Set image_disk", _IMAGE),

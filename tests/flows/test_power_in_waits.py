@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Connection, update
 
@@ -13,13 +14,15 @@ from ingot.deps import Deps
 from ingot.domain import errors, power, runs, states
 from ingot.flows import deaths
 from ingot.services import heartbeat, provisioning
-from ingot.store import journals, nodes, rows
+from ingot.store import claims, journals, nodes, rows
 from ingot.store import runs as run_store
 from ingot.store.schema import runs as table
 
 S = states.State
 _HEARTBEAT = {"fake_wait": "heartbeat"}
 _STEP = {"interface": "deploy", "step": "hold"}
+_WEEK = 7 * 86_400.0
+_NEXT = {"interface": "power", "step": "reboot"}
 WAITING: list[tuple[str, states.State, dict[str, Any], states.State]] = [
     ("inspect", S.MANAGEABLE, {}, S.INSPECT_WAIT),
     ("active", S.AVAILABLE, {}, S.WAIT_CALL_BACK),
@@ -59,6 +62,17 @@ async def test_a_node_that_waits_can_be_switched_and_waits_on(
         assert (found.provision_state, found.power_state, found.last_error) == (after, "power off", None)
         assert (run.id, run.wait and run.wait.since) == (before.id, before.wait and before.wait.since)
         assert (await stand.events(deps, uuid))[-1].startswith('Power: "power off", asked for while the ')
+
+
+async def test_a_hold_that_ends_in_the_middle_of_a_change_is_no_time_of_the_run(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps, stand.conductor(deps):
+        uuid = await _waiting(deps, "service", S.ACTIVE, {"service_steps": [_STEP, _NEXT]}, fake_delay=0.7)
+        await deps.store.run(_hold_since_last_week, uuid)
+        await provisioning.request_power(deps, uuid, power.Target.ON)
+        await stand.until(lambda: _is_taken(deps, uuid))
+        await provisioning.request(deps, uuid, "unhold", {})
+        run = await stand.ended(deps, uuid)
+        assert (run.status, run.reason) == (runs.Status.SUCCEEDED, None)
 
 
 async def test_a_failed_change_is_told_and_the_run_ends_well_all_the_same(tmp_path: Path) -> None:
@@ -182,7 +196,35 @@ async def test_a_change_may_take_as_long_as_a_run_of_its_own(tmp_path: Path) -> 
             uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
         await provisioning.request_power(deps, uuid, power.Target.SOFT_OFF, 86_400.0)
         run = await stand.parked(deps, uuid)
-        assert run.memo[runs.POWER_ASKED] == {"target": "soft power off", "timeout": 900.0}
+        asked = run.memo[runs.POWER_ASKED]
+        assert run.wait is not None
+        assert asked == {"target": "soft power off", "timeout": 900.0, "wait": run.wait.what}
+
+
+async def test_a_change_is_given_up_where_a_conductor_that_knows_of_none_went_on_with_the_run(tmp_path: Path) -> None:
+    async with stand.site(tmp_path) as deps:
+        async with stand.conductor(deps):
+            uuid = await _waiting(deps, "inspect", S.MANAGEABLE, {})
+        await provisioning.request_power(deps, uuid, power.Target.ON)
+        now = deps.clock()
+        [lease] = await deps.store.run(claims.claim, "older/1", now, 60.0, 1)
+        later = runs.Wait("the end of what came next", now, now + 600.0)
+        await deps.store.run(run_store.park, lease, later, now)
+        async with stand.conductor(deps):
+            await _settled(deps, uuid)
+        found = await stand.get_node(deps, uuid)
+        assert "power power on" not in stand.effects(tmp_path, uuid)
+        assert "has gone on without it. Look at its state, then ask again." in (found.last_error or "")
+
+
+def _hold_since_last_week(connection: Connection, uuid: str) -> None:
+    """Make the run's hold, and its deadline with it, a week older."""
+    run = run_store.find_open(connection, uuid)
+    assert run is not None
+    assert run.wait is not None
+    wait = msgspec.structs.replace(run.wait, since=run.wait.since - _WEEK)
+    values = {**rows.encode({"wait": wait}), "deadline": run.deadline - _WEEK}
+    connection.execute(update(table).where(table.c.id == run.id).values(values))
 
 
 def _blame(connection: Connection, uuid: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import re
 import sqlite3
@@ -13,9 +15,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from cli import program
+from flows import stand
 from imports import copies, filling
+from ingot.cli import client as api
 from ingot.domain.states import TABLE, Kind, State
 from ingot.store import seal
+from ingot_rack import fleet, hardware
 from servers.databases import Databases
 from upstream import alone, compare, sides
 
@@ -65,7 +70,13 @@ def changed(made: Made, tmp_path: Path) -> Change:
 
 def bring(data: Path, database: Path | str, *words: str) -> dict[str, Any]:
     url = f"sqlite:///{database}" if isinstance(database, Path) else database
-    where = ("--database", url, "--data-dir", str(data), "--set", "drivers=fake-hardware")
+    where = (
+        "--database",
+        url,
+        "--data-dir",
+        str(data),
+        *(() if "--set" in words else ("--set", "drivers=fake-hardware")),
+    )
     result = program.run_here("import", "ironic", *where, *words, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
@@ -125,6 +136,56 @@ def databases() -> Iterator[Databases]:
 
 def _port(url: str) -> int:
     return int(url.rpartition(":")[2])
+
+
+def reached_by(few: fleet.Fleet) -> list[str]:
+    """Statements that make n0, n1 and n2 machines of a fleet, deployed and, as Ironic remembers them, switched off."""
+    generic = {"deploy": "direct", "inspect": "agent", "network": "noop", "bios": "no-bios", "boot": "ipxe"}
+    statements: list[str] = []
+    for number, one in enumerate(few.nodes()):
+        own = "ipmitool" if one["driver"] == "ipmi" else "redfish"
+        interfaces = {**generic, "power": own, "management": own}
+        columns = {f"{name}_interface": value for name, value in interfaces.items()}
+        columns |= {"driver": one["driver"], "driver_info": json.dumps(one["driver_info"])}
+        columns |= {"power_state": "power off", "provision_state": "active"}
+        told = ", ".join(f"{name} = '{value}'" for name, value in columns.items())
+        statements.append(f"UPDATE nodes SET {told}, maintenance = 0, console_enabled = 0 WHERE name = 'n{number}'")
+    return statements
+
+
+async def test_no_machine_that_is_on_is_touched(changed: Change, tmp_path: Path) -> None:
+    """Nor switched to the power that the other service remembers, as Ironic would do."""
+    few = fleet.Fleet(fleet.Plan(ipmi=2, redfish=1, first="127.51.0.1"))
+    await few.start()
+    try:
+        for machine in few.machines.values():
+            await machine.set_power(hardware.PowerAction.ON)
+        given = [(one.boot, one.media, tuple(one.history)) for one in few.machines.values()]
+        data, drivers = tmp_path / "data", ("--set", "drivers=fake-hardware,ipmi,redfish")
+        told = await asyncio.to_thread(bring, data, changed(*reached_by(few)), *drivers, "--apply")
+        assert told["stay behind"] == []
+        await serve_and_look(few, data, *drivers)
+        assert [(one.boot, one.media, tuple(one.history)) for one in few.machines.values()] == given
+        assert rows(data, "SELECT count(*) FROM runs") == [(0,)]
+    finally:
+        await few.close()
+
+
+async def serve_and_look(few: fleet.Fleet, data: Path, *words: str) -> None:
+    """Serve what came until all of the fleet's power is known, and BMCs of each kind were asked again after that."""
+    with contextlib.ExitStack() as stack:
+        serving = program.serving(data, "--noauth", "--set", "power_sync_interval=1", *words)
+        client = api.Client(await asyncio.to_thread(stack.enter_context, serving), timeout=10)
+
+        async def known() -> bool:
+            found = await asyncio.to_thread(client.get, "/v1/nodes/detail")
+            powers = {one["name"]: one["power_state"] for one in found["nodes"]}
+            return {powers[f"n{number}"] for number in range(len(few.machines))} == {"power on"}
+
+        await stand.until(known, 30)
+        before = few.messages()
+        await stand.until(lambda: all(count > before[kind] for kind, count in few.messages().items()), 30)
+        await asyncio.to_thread(stack.close)
 
 
 def test_secrets_are_sealed_and_whole(made: Made, tmp_path: Path) -> None:

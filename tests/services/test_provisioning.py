@@ -12,6 +12,7 @@ from flows import stand
 from ingot.deps import Deps
 from ingot.domain import errors, power, runs, states
 from ingot.services import provisioning
+from ingot.store import claims, nodes
 from ingot.store import runs as run_store
 
 S = states.State
@@ -64,6 +65,17 @@ async def test_a_verb_moves_the_node_and_opens_its_run(
     assert run.wake_at <= deps.clock() < run.deadline
     assert rings == [uuid]
     assert await stand.events(deps, uuid) == [f'Asked for "{verb}".']
+
+
+async def test_who_works_on_a_node_is_shown_though_an_abort_was_asked_for(deps: Deps) -> None:
+    uuid = await stand.add_node(deps, S.MANAGEABLE)
+    await provisioning.request(deps, uuid, "inspect", {})
+    [lease] = await deps.store.run(claims.claim, "east/1", deps.clock(), 60.0, 1)
+    for state, owner in ((S.INSPECT_WAIT, "east"), (S.INSPECT_WAIT, deps.hostname)):
+        await deps.store.run(nodes.move, uuid, (await stand.get_node(deps, uuid)).provision_state, state)
+        await provisioning.request(deps, uuid, "abort", {})
+        assert (await stand.get_node(deps, uuid)).reservation == owner
+        await deps.store.run(run_store.park, lease, runs.Wait("the call", 0.0, 9.0), 9.0)
 
 
 async def test_a_run_may_take_as_long_as_all_its_states_together(deps: Deps) -> None:

@@ -29,7 +29,7 @@ async def serve(ctx: StepContext, journal: RunJournal) -> None:
     if asked is None:
         return
     target = power.Target(asked["target"])
-    outcome = await attempts.attempt(_switch(ctx, journal, target, asked["timeout"]), "power")
+    outcome = await attempts.attempt(_switch(ctx, journal, target, asked), "power")
     if isinstance(outcome, waits.Parked):
         outcome = errors.Bug(f"A change of power tried to wait for {outcome.wait.what}").sentence()
     told = f'Power: "{target}", asked for while the {ctx.run.kind} waits'
@@ -41,8 +41,9 @@ async def serve(ctx: StepContext, journal: RunJournal) -> None:
     await ctx.refresh()
 
 
-async def _switch(ctx: StepContext, journal: RunJournal, target: power.Target, asked: float | None) -> None:
+async def _switch(ctx: StepContext, journal: RunJournal, target: power.Target, asked: dict[str, Any]) -> None:
     """Raises errors.Conflict where another node has to be switched first: the run is not to wait for that, too."""
+    _refuse_late(ctx, asked)
     deaths.refuse_deadly(ctx.run, journal.entries, "a change of power")
     for relative in await power_flow.relatives(ctx, target):
         if relative.power_state != target.result():
@@ -50,9 +51,23 @@ async def _switch(ctx: StepContext, journal: RunJournal, target: power.Target, a
                 f"Node {relative.uuid}, which shares the power of this one, has to be {target.result()} first",
                 hint="Switch that one, then this one again.",
             )
-    limit = asked or ctx.kit.settings.power_timeout
+    limit = asked["timeout"] or ctx.kit.settings.power_timeout
     try:
         async with asyncio.timeout(limit + _GRACE):
             await ctx.power.set(ctx, target, limit)
     except TimeoutError as error:
         raise errors.TimedOut(f"The change of power did not end within {limit + _GRACE:.0f} s") from error
+
+
+def _refuse_late(ctx: StepContext, asked: dict[str, Any]) -> None:
+    """Raises errors.Conflict where the run has left the wait in which its node was to be switched.
+
+    Conductors of a version that knows nothing of such changes go on with the run during an upgrade: who switched a hung
+    network boot does not mean the writing of the image, an hour later.
+    """
+    meant: str | None = asked.get("wait")  # absent where a version before asked
+    if meant is not None and (ctx.run.wait is None or ctx.run.wait.what != meant):
+        raise errors.Conflict(
+            f"The node waited for {meant} when that was asked for, and has gone on without it",
+            hint="Look at its state, then ask again.",
+        )

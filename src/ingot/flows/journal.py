@@ -55,7 +55,8 @@ class RunJournal:
     async def begin(self, step: int, token: str | None) -> tuple[node.Node, str | None]:
         """Write that a step begins; the node and its agent's token as they are then. ``token``: as it was last read.
 
-        Raises errors.Aborted where somebody asked the run to stop: then it does not begin.
+        ``run`` has the deadline of then. Raises errors.Aborted where somebody asked the run to stop: then it does not
+        begin.
         """
         started = self._entry(step, runs.Mark.STARTED)
         found, held = await self._with_due(
@@ -63,6 +64,8 @@ class RunJournal:
         )
         self._known = found
         await self.check()
+        if held is not None:
+            self.run = msgspec.structs.replace(self.run, deadline=held.until)
         if held is not None and held.asked:
             raise errors.Aborted(held.reason or "Aborted on request")
         self.entries.append(started)

@@ -196,6 +196,8 @@ class Runner:
             # What the run was parked with is over, and a hold's time, which its deadline has got, must not count again.
             ctx.run = msgspec.structs.replace(ctx.run, wait=None)
             ctx.node, ctx.agent_token = await journal.begin(position.next, ctx.agent_token)
+            # Who ended the hold while this lease had the run made it later.
+            ctx.run = msgspec.structs.replace(ctx.run, deadline=journal.run.deadline)
             await self._do(definition, ctx, planned)
         elif not await self._is_done(definition, ctx, journal, planned):
             await self._do(definition, ctx, planned)

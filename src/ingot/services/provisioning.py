@@ -206,7 +206,8 @@ def _steer(connection: Connection, deps: Deps, found: node.Node, asked: _Request
         _tell(connection, found, asked)
     else:
         who = f" by {asked.user}" if asked.user else ""
-        nodes.change(connection, found.uuid, reservation=deps.hostname)
+        # Who has it now goes on showing its name.
+        nodes.change(connection, found.uuid, reservation=found.reservation or deps.hostname)
         done = run_store.request_abort(connection, found.uuid, f"Aborted on request{who}", deps.clock())
     if not done:
         verb = asked.params["verb"]

@@ -27,15 +27,20 @@ class Loaded(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A node whose run a lease holds, its agent's token sealed; ``asked``: that the run shall stop, and why."""
+    """A node whose run a lease holds, its agent's token sealed; ``asked``: that the run shall stop, and why.
+
+    ``until``: the run's deadline, which is later once a hold has ended.
+    """
 
     node: node.Node
     token: str | None
     asked: bool
     reason: str | None
+    until: float
 
 
-_HELD = nodes.WHOLE.add_columns(runs.c.abort_requested.label("asked"), runs.c.reason.label("because")).where(
+_OF_RUN = (runs.c.abort_requested.label("asked"), runs.c.reason.label("because"), runs.c.deadline.label("until"))
+_HELD = nodes.WHOLE.add_columns(*_OF_RUN).where(
     nodes_table.c.uuid == runs.c.node_uuid,
     runs.c.id == bindparam("of_run"),
     runs.c.generation == bindparam("of_generation"),
@@ -47,7 +52,7 @@ def get_held(connection: Connection, lease: run_store.Lease) -> Held:
     row = connection.execute(_HELD, {"of_run": lease.run_id, "of_generation": lease.generation}).first()
     if row is None:
         raise errors.LostLease()
-    return Held(rows.from_row(row, node.Node), row.agent_token, bool(row.asked), row.because)
+    return Held(rows.from_row(row, node.Node), row.agent_token, bool(row.asked), row.because, row.until)
 
 
 def get(connection: Connection, ident: str) -> Loaded:

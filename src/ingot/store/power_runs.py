@@ -51,7 +51,8 @@ def ask_waiting(
     if runs.POWER_ASKED in run.memo:  # by somebody before, and whoever was to do it stopped: the node shows no lock
         return False
     limit = None if timeout is None else min(timeout, _DEADLINE)
-    memo = {**run.memo, runs.POWER_ASKED: {"target": target.value, "timeout": limit}}
+    asked = {"target": target.value, "timeout": limit, "wait": run.wait.what}
+    memo = {**run.memo, runs.POWER_ASKED: asked}
     values = {**rows.encode({"memo": memo}), "wake_at": now}
     if connection.execute(_CHANGE_WAITING, {**values, "of_run": run.id}).rowcount == 0:
         return False

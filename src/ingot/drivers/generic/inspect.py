@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _GRACE = 10.0
 """Seconds that an agent which told its findings unasked is given to call: only one that called can be used again."""
+_LONGEST = 500
+"""Letters of what a ramdisk says of itself."""
 
 
 class AgentInspect(InspectInterface):
@@ -48,6 +50,7 @@ class AgentInspect(InspectInterface):
             return True
 
         await ctx.once("asked", ask)
+        await _refuse_incomplete(ctx)
         await self.stop(ctx)
 
     async def end(self, ctx: StepContext) -> None:
@@ -66,6 +69,17 @@ async def _has_told(ctx: StepContext, before: float = 0.0) -> bool:
     if found is None or since is None or found[0] < since:
         return False
     return ctx.now() - datetime.datetime.fromisoformat(found[0]).timestamp() >= before
+
+
+async def _refuse_incomplete(ctx: StepContext) -> None:
+    """Raises errors.Misbehaved where the ramdisk says itself that its findings lack something, as in Ironic."""
+    told = await ctx.journal.find_inventory()
+    error = told[2].get("error") if told else None
+    if error:
+        raise errors.Misbehaved(
+            f"The ramdisk of node {ctx.node.uuid} could not look at all of its machine: {str(error)[:_LONGEST]}",
+            hint="Look in its log (ingot node logs) for what does not answer, mend or remove it, and inspect again.",
+        )
 
 
 async def _await_call(ctx: StepContext) -> None:
