@@ -86,9 +86,14 @@ class Runner:
         if not deaths.is_suspect(taken.run, taken.entries):
             await self._go_on(*self._open(lease, taken))
             return
+        began = self._deps.clock()
         async with self._suspects.seat() as leave:
-            ctx, journal = self._open(lease, await self._deps.store.read(_read, lease))  # the wait may have been long
-            await journal.remember(runs.DEATHS, deaths.noted(ctx.run))
+            found = await self._deps.store.read(_read, lease)  # the wait may have been long
+            now = self._deps.clock()
+            given = await self._give({lease: found}, {lease: deaths.seated(found.run, now - began, now)})
+            if lease not in given:
+                raise errors.LostLease()
+            ctx, journal = self._open(lease, given[lease])
             journal.moved = leave
             await self._go_on(ctx, journal)
 
@@ -96,8 +101,11 @@ class Runner:
         """The runs with what their last owners' deaths cost them given back; without those that are lost meanwhile."""
         now = self._deps.clock()
         losses = {lease: loss for lease, one in found.items() if (loss := _loss(lease, one, now)) is not None}
-        if not losses:
-            return found
+        return await self._give(found, losses) if losses else found
+
+    async def _give(
+        self, found: dict[run_store.Lease, Taken], losses: dict[run_store.Lease, deaths.Loss]
+    ) -> dict[run_store.Lease, Taken]:
         gifts = [absence.Gift(lease, loss.seconds, loss.wait, loss.memo) for lease, loss in losses.items()]
         lost = await self._deps.store.run(absence.give, gifts)
         settled = {lease: _settled(found[lease], loss) for lease, loss in losses.items()}
