@@ -39,7 +39,7 @@ def reckon(run: runs.Run, entries: list[runs.Entry], now: float, *, died: bool) 
     before = note["times"] if note.get("place") == place else 0
     # One that still waited for its turn among few did nothing from which anybody could die.
     times = before + (died and (before < _SUSPECT or _WENT_ON in note))
-    memo = {**run.memo, runs.DEATHS: {"at": now, "place": place, "times": times}}
+    memo: dict[str, object] = {**run.memo, runs.DEATHS: {"at": now, "place": place, "times": times}}
     return Loss(seconds, _moved(run.wait, seconds, now), memo)
 
 
