@@ -184,7 +184,9 @@ class Runner:
         ctx.index, ctx.args = position.next, planned.args
         match await attempts.attempt(self._work(definition, ctx, journal, position), planned.title()):
             case waits.Parked() as parked:
-                await journal.park(parked.wait, parked.wake_at)
+                # However seldom the step wants to look: what waits has its end at the run's deadline, not after it.
+                last = parked.wake_at if parked.wait.held else ctx.run.deadline
+                await journal.park(parked.wait, min(parked.wake_at, last))
                 return False
             case str() as why:
                 await journal.mark(position.next, runs.Mark.FAILED, f"{planned.title()}: {why}")
