@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import Connection, select
 
 from flows import stand
+from ingot.conductor.membership import Membership
 from ingot.deps import Deps
 from ingot.domain import states
 from ingot.services import provisioning
+from ingot.store import claims as claim_store
 from ingot.store.schema import runs
 
 FEW, BATCH = 64, 128
@@ -26,9 +28,9 @@ async def ask(deps: Deps, count: int, **fields: object) -> list[str]:
     return uuids
 
 
-def begun(connection: Connection) -> set[str]:
-    """The nodes whose runs were taken up."""
-    return set(connection.execute(select(runs.c.node_uuid).where(runs.c.generation > 0)).scalars())
+def begun(connection: Connection, generation: int = 1) -> set[str]:
+    """The nodes whose runs were taken up: it grows with each claim, and when what a dead owner held is freed."""
+    return set(connection.execute(select(runs.c.node_uuid).where(runs.c.generation >= generation)).scalars())
 
 
 async def test_who_cannot_keep_up_takes_up_few_and_those_who_asked_first(tmp_path: Path) -> None:
@@ -48,6 +50,18 @@ async def test_who_cannot_keep_up_takes_up_few_and_those_who_asked_first(tmp_pat
                 await stand.until(all_begun, 60)
         finally:
             busy.cancel()
+
+
+async def test_what_a_dead_process_had_in_hand_is_taken_over_before_anything_else(tmp_path: Path) -> None:
+    """However much that is: whoever comes after the first batch would wait for the work that it does by then."""
+    async with stand.site(tmp_path, fake_effects="") as deps:
+        uuids = await ask(deps, 2 * BATCH, driver_info={"fake_delay": "20"})
+        before = Membership(deps, "host", "boot-1")
+        await before.join()
+        await deps.store.run(claim_store.claim, before.owner, deps.clock(), 3600.0, len(uuids))
+        async with stand.conductor(deps):
+            taken_over = await stand.until(lambda: deps.store.read(begun, 3), 60)
+            assert taken_over == set(uuids)
 
 
 @pytest.mark.slow

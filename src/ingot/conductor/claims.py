@@ -24,6 +24,8 @@ from ingot.store import runs as run_store
 _log = structlog.get_logger("ingot.claims")
 _BATCH = 128
 """Units of runs that are kept before the database's writer: enough to share a commit, few enough to wait for."""
+_LEFT = 512
+"""Runs of one that is gone that are taken over at once: they were in hand before; none is to wait for others."""
 _FEW = 64
 """Runs that are worked on at once however slow the process is."""
 _LATE = 0.1
@@ -41,6 +43,7 @@ class Claims:
         self._owner = owner
         self._membership = membership
         self._draining = False
+        self._may_be_left = membership is not None
         self._turn = 0.0
         self._rung = asyncio.Event()
         self._working: dict[run_store.Lease, asyncio.Task[None]] = {}
@@ -48,7 +51,7 @@ class Claims:
         deps.bus.answer("last_look", self._last_look)
         deps.bus.listen(self._hear)
         if membership is not None:
-            membership.listen(self._rung.set)  # what a dead conductor held is looked for at once
+            membership.listen(self._look_for_what_is_left)
 
     async def run(self) -> None:
         """Claim for ever. Tasks of claimed runs end with it."""
@@ -89,6 +92,11 @@ class Claims:
         if self._membership is None or self._membership.may_have(node_uuid):
             self._rung.set()
 
+    def _look_for_what_is_left(self) -> None:
+        """What a dead conductor held is this one's now, perhaps."""
+        self._may_be_left = True
+        self._rung.set()
+
     async def drain(self, within: float) -> None:
         """Claim no more and let go of every run after the step it is in; returns then, or ``within`` seconds later."""
         self._draining = True
@@ -110,6 +118,8 @@ class Claims:
         lease = self._deps.settings.lease
         held = frozenset(one.run_id for one in self._working)
         share = self._membership.share(held) if self._membership else None
+        if share is not None and self._may_be_left and (taken := await self._take_over(share, now)):
+            return taken, 0.0
         if share is not None and self._turn > _LATE:
             # Nothing new: the time of a run that waits has not begun, and that of those in hand would be used up.
             more = _FEW - len(held)
@@ -122,6 +132,14 @@ class Claims:
         with contextlib.suppress(errors.Unreachable):  # what is taken is not to be dropped for it
             due = await self._deps.store.read(claim_store.next_wake, lease, share)
         return taken, _LONGEST_SLEEP if due is None else due - self._deps.clock()
+
+    async def _take_over(self, share: claim_store.Share, now: float) -> list[run_store.Lease]:
+        """What a process that is gone had in hand, however much this one has begun by now."""
+        left = msgspec.structs.replace(share, left=True)
+        lease = self._deps.settings.lease
+        taken = await self._deps.store.run(claim_store.claim, self._owner, now, lease, _LEFT, left)
+        self._may_be_left = len(taken) == _LEFT
+        return taken
 
     async def _work(self, lease: run_store.Lease, taken: Taken | None) -> None:
         try:

@@ -36,6 +36,8 @@ _TOGETHER = 500
 """Rows that one statement names."""
 _OF_THE_DEAD, _LEFT = -1.0, -2.0
 """Leases of runs that nobody has because their owner is gone, or left in the middle; 0 where it gave them back."""
+_AT_ONCE = 0.0
+"""When such a run is due: before all that anybody asks for."""
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -50,6 +52,8 @@ class Share(msgspec.Struct, frozen=True):
     held: frozenset[str] = frozenset()
     begun: bool = False
     """None but those that somebody has taken up before, and those that another run asked for and may wait for."""
+    left: bool = False
+    """None but those that ``release_all`` has freed."""
 
 
 _NOW = bindparam("now", type_=Float)
@@ -120,7 +124,7 @@ def release_all(connection: Connection, owner: str, *, died: bool = True) -> int
     held = select(table.c.node_uuid).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
     connection.execute(update(nodes).where(nodes.c.uuid.in_(held)).values(reservation=None))
     mine = update(table).where(table.c.status == runs.Status.OPEN, table.c.owner == owner)
-    free: dict[str, Any] = {"owner": None, "lease_until": _OF_THE_DEAD if died else _LEFT, "wake_at": 0.0}
+    free: dict[str, Any] = {"owner": None, "lease_until": _OF_THE_DEAD if died else _LEFT, "wake_at": _AT_ONCE}
     return connection.execute(mine.values({**free, "generation": table.c.generation + 1})).rowcount
 
 
@@ -169,6 +173,7 @@ def _claimable(share: Share | None) -> list[ColumnElement[bool]]:
         if share.begun:
             # A request locks the node as it opens a run (services), a run that opens another's does not.
             mine = and_(mine, or_(table.c.generation > 0, nodes.c.reservation.is_(None)))
+        found += [table.c.wake_at <= _AT_ONCE] if share.left else []
         # Not a join: PostgreSQL would read all nodes for it, and those of new tables for each run.
         found += [select(mine).where(nodes.c.uuid == table.c.node_uuid).correlate(table).scalar_subquery()]
     return found

@@ -8,7 +8,9 @@ as the DBAPI error of SQLAlchemy's dialect.
 from __future__ import annotations
 
 import functools
+import operator
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
@@ -96,11 +98,19 @@ class _Sqlite:
             self.execute(each)
 
 
-class _Server:
-    """``adapted``: SQLAlchemy's connection around the driver's, which translates its errors."""
+class Server(ABC):
+    """A connection to a server. ``adapted``: SQLAlchemy's around the driver's, which translates its errors."""
 
     def __init__(self, adapted: Any, raw: Any) -> None:
         self._adapted, self._raw = adapted, raw
+
+    @abstractmethod
+    async def ask(self, sql: str, values: Sequence[Any]) -> Rows:
+        """Run a statement without a greenlet. Raises the driver's own errors."""
+
+    def execute(self, sql: str, values: Sequence[Any]) -> Cursor:
+        """As ``Driver``'s."""
+        return self._wait(self.ask(sql, values))
 
     def _wait(self, asked: Awaitable[T]) -> T:
         try:
@@ -110,20 +120,18 @@ class _Server:
             raise
 
 
-class _PostgreSQL(_Server):
+class _PostgreSQL(Server):
     def __init__(self, adapted: Any, raw: Any) -> None:
         super().__init__(adapted, raw)
         self._prepared: dict[str, Any] = {}
 
-    def execute(self, sql: str, values: Sequence[Any]) -> Cursor:
-        statement = self._prepared.get(sql) or self._prepare(sql)
-        rows = self._run(sql, statement.fetch, *values)
-        words = statement.get_statusmsg().rpartition(" ")[2]  # "UPDATE 1", "INSERT 0 1", "BEGIN"
+    async def ask(self, sql: str, values: Sequence[Any]) -> Rows:
+        rows = await self._run(sql, operator.methodcaller("fetch", *values))
+        words = self._prepared[sql].get_statusmsg().rpartition(" ")[2]  # "UPDATE 1", "INSERT 0 1", "BEGIN"
         return Rows(rows, int(words) if words.isdigit() else -1)
 
     def executemany(self, sql: str, lines: Sequence[Sequence[Any]]) -> Cursor:
-        statement = self._prepared.get(sql) or self._prepare(sql)
-        self._run(sql, statement.executemany, lines)
+        self._wait(self._run(sql, operator.methodcaller("executemany", lines)))
         return Rows((), -1)
 
     def execute_each(self, sql: str, lines: Sequence[Sequence[Any]], reads: bool) -> list[Cursor]:
@@ -133,9 +141,9 @@ class _PostgreSQL(_Server):
         # The text is the store's own statement and holds no value: those are parameters.
         number = f"${len(lines[0]) + 1}::int"
         numbered = f"SELECT q.*, {number} FROM ({sql}) q" if reads else f"{sql} RETURNING {number}"  # noqa: S608 - as above
-        statement = self._prepared.get(numbered) or self._prepare(numbered)
+        given = [(*line, at) for at, line in enumerate(lines)]
         told: list[list[Any]] = [[] for _ in lines]
-        for row in self._run(numbered, statement.fetchmany, [(*line, at) for at, line in enumerate(lines)]):
+        for row in self._wait(self._run(numbered, operator.methodcaller("fetchmany", given))):
             told[row[-1]].append(row[:-1])
         return [Rows(rows if reads else (), len(rows)) for rows in told]
 
@@ -144,26 +152,27 @@ class _PostgreSQL(_Server):
         if statements[-1] == "COMMIT" and done == "ROLLBACK":  # its answer where a statement has failed before
             raise OSError("a statement of the transaction had failed, so nothing of it was kept")
 
-    def _run(self, sql: str, ask: Callable[..., Awaitable[T]], *given: Any) -> T:
-        async def asked() -> T:  # one of a connection that is closed fails before there is anything to wait for
-            return await ask(*given)
-
+    async def _run(self, sql: str, call: Callable[[Any], Awaitable[Any]]) -> Any:
+        """What ``call`` gives of the prepared statement."""
+        statement = self._prepared.get(sql) or await self._prepare(sql)
         try:
-            return self._wait(asked())
+            return await call(statement)
         except BaseException:
             self._prepared.pop(sql, None)  # the tables may have changed since
             raise
 
-    def _prepare(self, sql: str) -> Any:
+    async def _prepare(self, sql: str) -> Any:
         if len(self._prepared) >= _PREPARED:
             self._prepared.clear()
-        made = self._prepared[sql] = self._wait(self._raw.prepare(sql))
+        made = self._prepared[sql] = await self._raw.prepare(sql)
         return made
 
 
-class _MariaDB(_Server):
-    def execute(self, sql: str, values: Sequence[Any]) -> Cursor:
-        return self._wait(self._ask(sql, values))
+class _MariaDB(Server):
+    async def ask(self, sql: str, values: Sequence[Any]) -> Rows:
+        cursor = self._raw.cursor()
+        await cursor.execute(sql, values)
+        return Rows(await cursor.fetchall() if cursor.description else (), cursor.rowcount)
 
     def executemany(self, sql: str, lines: Sequence[Sequence[Any]]) -> Cursor:
         self._wait(self._raw.cursor().executemany(sql, lines))
@@ -177,16 +186,11 @@ class _MariaDB(_Server):
     def frame(self, statements: Sequence[str]) -> None:
         self._wait(self._frame(";".join(statements)))
 
-    async def _ask(self, sql: str, values: Sequence[Any]) -> Cursor:
-        cursor = self._raw.cursor()
-        await cursor.execute(sql, values)
-        return Rows(await cursor.fetchall() if cursor.description else (), cursor.rowcount)
-
     async def _read_each(self, sql: str, lines: Sequence[Sequence[Any]]) -> list[Cursor]:
         """Rows by their key in one message for all: the message and the names of its columns cost more than a row."""
         found = await self._read_by_key(sql, lines)
         # What is not among them is asked for by itself: the server may take two keys for the same.
-        return [found.get(line[-1]) or await self._ask(sql, line) for line in lines]
+        return [found.get(line[-1]) or await self.ask(sql, line) for line in lines]
 
     async def _read_by_key(self, sql: str, lines: Sequence[Sequence[Any]]) -> dict[Any, Cursor]:
         """The rows of each key; of none where that is not how the statement finds them."""

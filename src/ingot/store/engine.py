@@ -84,7 +84,7 @@ class Store:
         return await self._engine.read(lambda connection: unit(connection, *args, **kwargs))
 
     async def peek(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a unit of one statement that finds a row by its key, the quickest way there is."""
+        """Run a unit of one statement that finds a row by its key, the quickest way there is. It may be run twice."""
         self._check_open()
         return await self._engine.peek(lambda connection: unit(connection, *args, **kwargs))
 

@@ -160,8 +160,7 @@ def list_rows(
 
 def get_row(connection: Connection, ident: str, columns: tuple[str, ...]) -> dict[str, Any]:
     """One node by uuid or name in the form of ``list_rows``. Raises errors.NotFound."""
-    column = nodes.c.uuid if ids.is_uuid(ident) else nodes.c.name
-    row = connection.execute(_selection(columns).where(column == ident)).first()
+    row = connection.execute(_selection_of(columns, "uuid" if ids.is_uuid(ident) else "name"), {"ident": ident}).first()
     if row is None:
         raise errors.NotFound(f"Node {ident} could not be found.")
     return dict(zip(columns, row, strict=True))
@@ -170,6 +169,11 @@ def get_row(connection: Connection, ident: str, columns: tuple[str, ...]) -> dic
 @functools.cache
 def _selection(columns: tuple[str, ...]) -> Select[Any]:
     return select(*(nodes.c[name] for name in columns))
+
+
+@functools.cache
+def _selection_of(columns: tuple[str, ...], key: str) -> Select[Any]:
+    return _selection(columns).where(nodes.c[key] == bindparam("ident"))
 
 
 def list_all(connection: Connection, where: node_filters.Filter, page: Page) -> list[node.Node]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import collections
 import operator
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -110,6 +110,11 @@ class QuickConnection(Connection):
             lines = [line for one in asked for line in one.lines]
             cursors = [self.ask(plan.sql, driver.executemany, plan.sql, lines)] * len(asked)
         return [Found(self, cursor, plan.row, plan.sql) for cursor in cursors]
+
+    def answer(self, asked: Asked) -> Awaitable[drivers.Rows]:
+        """What a server will say to one line of values, without a greenlet. It raises the driver's own errors."""
+        driver = cast("drivers.Server", self._driver or self._connect())
+        return driver.ask(asked.plan.sql, asked.lines[0])
 
     def exec_driver_sql(  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
         self, statement: str, parameters: tuple[Any, ...] = ()
@@ -229,11 +234,16 @@ class Found:
         return [row[0] for row in self.all()]
 
 
-def plan(statement: Executable, parameters: Values | Sequence[Values] | None, dialect: Dialect) -> Asked | None:
-    """A statement with its values the short way; None where SQLAlchemy has to run it."""
+def plan(
+    statement: Executable, parameters: Values | Sequence[Values] | None, dialect: Dialect, *, meet: bool = True
+) -> Asked | None:
+    """A statement with its values the short way; None where SQLAlchemy has to run it.
+
+    ``meet``: to be False where it may not be run after this, so that one that was never met is not met by this either.
+    """
     given: Any = parameters or {}
     lines = cast("list[Values]", given if isinstance(given, list) else [given])
-    found = _plan_of(statement, lines[0], dialect)
+    found = _plan_of(statement, lines[0], dialect, meet)
     if found is None:
         return None
     return Asked(found, [_bound(found, each) for each in lines], lines is not given)
@@ -249,12 +259,13 @@ def _bound(plan: _Plan, values: Values) -> Sequence[Any]:
     return changed
 
 
-def _plan_of(statement: Executable, values: Values, dialect: Dialect) -> _Plan | None:
+def _plan_of(statement: Executable, values: Values, dialect: Dialect, meet: bool) -> _Plan | None:
     """How to run a statement at once; None where SQLAlchemy has to."""
     known = _plans[dialect.name]
     plans = known.get(statement)
     if plans is None:
-        known[statement] = {}
+        if meet:
+            known[statement] = {}
         return None
     names = tuple(values)
     if names not in plans:

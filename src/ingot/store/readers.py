@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Engine, exc
 from sqlalchemy.util import greenlet_spawn
 
 from ingot.domain import errors
-from ingot.store import dialects, lanes, place
-from ingot.store.quick import QuickConnection
+from ingot.store import dialects, lanes, place, rehearsal
+from ingot.store.quick import Asked, Found, QuickConnection
 from ingot.store.units import Outcome, Unit, Work, settle
 
 C = TypeVar("C", bound=Connection)
@@ -27,6 +27,10 @@ FAILURES = (OSError, TimeoutError, exc.SQLAlchemyError)
 _SEATS = 4
 _TOGETHER = 64
 """Callers that share a connection's turn."""
+
+
+class _Missed(Exception):
+    """An answer that did not come. The statement is asked again, which tells why."""
 
 
 class _Queue:
@@ -65,7 +69,15 @@ class Readers:
         return await self._join(self._reads, work)
 
     async def peek(self, work: Work) -> Any:
-        """What ``work`` finds with its single statement, which needs no transaction. Raises as ``read``."""
+        """What ``work`` finds with its single statement, which needs no transaction. Raises as ``read``.
+
+        Who is alone asks the driver; who comes meanwhile shares messages with the others who do.
+        """
+        if self._idle and not self._peeks.busy:
+            asked = rehearsal.asked_by(work, self._engine.dialect)
+            if asked is not None:
+                with contextlib.suppress(_Missed, rehearsal.AsksAgain):
+                    return rehearsal.told(work, self._engine.dialect, await self._answer(asked))
         return await self._join(self._peeks, work)
 
     def close(self) -> None:
@@ -73,6 +85,30 @@ class Readers:
         self._closed = True
         while self._idle:
             throw_away(self._idle.pop())
+
+    async def _answer(self, asked: Asked) -> Found:
+        """What the server says to one who is alone, in the task of that caller. Raises _Missed, or errors.StoreDown."""
+        connection = self._idle.pop()
+        self._peeks.busy += 1
+        # Cheaper than asyncio.timeout: a driver whose connection is closed raises.
+        deadline = asyncio.get_running_loop().call_later(2 * self._patience, throw_away, connection)
+        try:
+            rows = await connection.answer(asked)
+        except BaseException as error:
+            late = connection.closed
+            throw_away(connection)
+            if not isinstance(error, Exception):
+                raise
+            if not late:
+                raise _Missed from error
+            self._give_up(self._peeks)
+            raise dialects.told(TimeoutError(), self._where) from error
+        finally:
+            deadline.cancel()
+            self._peeks.busy -= 1
+            self._start(self._peeks)
+        self._give_back(connection)
+        return Found(connection, rows, asked.plan.row, asked.plan.sql)
 
     async def _join(self, queue: _Queue, work: Work) -> Any:
         if self._life is None:
@@ -104,14 +140,22 @@ class Readers:
             async with asyncio.timeout(2 * self._patience):
                 outcomes = await self._outcomes(queue.begin, [unit.work for unit in taken])
         except Exception as error:  # noqa: BLE001 - handed to all who wait
-            if isinstance(error, TimeoutError):  # who came meanwhile is not to wait as long again
-                taken += queue.take(len(queue.waiting))
+            if isinstance(error, TimeoutError):
+                self._give_up(queue)
             outcomes: list[Outcome] = [(None, error) for _ in taken]
         finally:
             queue.busy -= 1
+        self._tell(taken, outcomes)
+        self._start(queue)
+
+    def _give_up(self, queue: _Queue) -> None:
+        """Who came while others waited in vain is not to wait as long again."""
+        waiting = queue.take(len(queue.waiting))
+        self._tell(waiting, [(None, TimeoutError()) for _ in waiting])
+
+    def _tell(self, taken: list[Unit], outcomes: list[Outcome]) -> None:
         told = [(result, failure and dialects.told(failure, self._where)) for result, failure in outcomes]
         settle([(unit.future, outcome) for unit, outcome in zip(taken, told, strict=True)])
-        self._start(queue)
 
     async def _outcomes(self, begin: str | None, works: list[Work]) -> list[Outcome]:
         try:
@@ -149,11 +193,14 @@ class Readers:
         except BaseException:
             throw_away(connection)
             raise
-        if self._closed:
+        self._give_back(connection)
+        return found
+
+    def _give_back(self, connection: QuickConnection) -> None:
+        if self._closed or connection.closed:  # by a deadline, while the answer came
             throw_away(connection)
         else:
             self._idle.append(connection)
-        return found
 
 
 def _together(connection: QuickConnection, begin: str | None, works: list[Work]) -> list[Outcome] | None:
