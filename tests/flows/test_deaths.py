@@ -48,8 +48,8 @@ async def die(deps: Deps, uuid: str, times: int) -> None:
         [lease] = await deps.store.run(claim_store.claim, "dead/3", deps.clock() + 1, -2.0, 10)
         run = await deps.store.read(run_store.get, lease.run_id)
         lost = deaths.reckon(run, entries, deps.clock(), died=True)
-        lost.memo[runs.DEATHS] = deaths.noted(msgspec.structs.replace(run, memo=lost.memo))
-        assert not await deps.store.run(absence.give, [absence.Gift(lease, lost.seconds, lost.wait, lost.memo)])
+        memo = deaths.seated(msgspec.structs.replace(run, memo=lost.memo), 0.0, deps.clock()).memo
+        assert not await deps.store.run(absence.give, [absence.Gift(lease, lost.seconds, lost.wait, memo)])
 
 
 async def test_a_deadline_that_passed_while_its_owner_was_dead_is_none(tmp_path: Path) -> None:

@@ -351,6 +351,14 @@ async def test_a_stolen_lease_ends_the_work_of_its_old_owner(tmp_path: Path) -> 
         assert run.owner == "other/1"
 
 
+async def test_a_wait_that_looks_seldom_ends_at_the_runs_deadline_all_the_same(tmp_path: Path) -> None:
+    flow = Probe("first")
+    flow.acts["first"] = waits("what never comes", lambda: False, 1e6, poll=3600.0)
+    async with stand.site(tmp_path) as deps, claiming(deps, flow):
+        run = await stand.ended(deps, await open_run(deps, 1.0), 20)
+    assert "did not end within" in (run.reason or "")
+
+
 async def test_the_time_of_a_hold_is_not_given_to_the_steps_behind_it(tmp_path: Path) -> None:
     """They share its lease, and one of them hangs: it is ended when the run's own time is over."""
     flow = Probe("first", "second")

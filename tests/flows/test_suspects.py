@@ -67,13 +67,43 @@ async def test_who_died_often_goes_on_among_few(
     assert (at_once[1], len(flow.called)) == (most, number)
 
 
+async def test_the_time_of_who_waits_for_a_seat_does_not_run(tmp_path: Path) -> None:
+    """Nor is it given back a second time, should the process die after that."""
+    flow, all_taken = Probe("first"), asyncio.Event()
+    parks, number = waits("the machine", lambda: False), suspects.SEATS + 1
+
+    async def act(ctx: StepContext) -> None:
+        if len(flow.called) == suspects.SEATS:
+            all_taken.set()
+        if len(flow.called) <= suspects.SEATS:  # who has a seat keeps it for as long as it may
+            await asyncio.sleep(suspects.HEAD_START * 1.5)
+        await parks(ctx)
+
+    flow.acts["first"] = act
+    async with stand.site(tmp_path) as deps:
+        uuids, ahead = await died(deps, number, 4), [0.0]
+        late = stand.with_clock(deps, lambda: deps.clock() + sum(ahead))
+        runner = Runner(late, stand.kit(late), {runs.Kind.POWER: flow})
+        leases = await deps.store.run(claim_store.claim, "host/1", deps.clock() + 60, 60.0, number)
+        before = {lease.run_id: await deps.store.read(run_store.get, lease.run_id) for lease in leases}
+        going = [asyncio.create_task(runner.run(lease)) for lease in leases]
+        await all_taken.wait()
+        ahead.append(1000.0)
+        await asyncio.gather(*going)
+        after = [await stand.parked(deps, uuid) for uuid in uuids]
+        [waited] = [run for run in after if run.deadline - before[run.id].deadline >= 1000]
+        lost = deaths.reckon(waited, [], late.clock() + 7, died=True).seconds
+    assert waited.deadline - before[waited.id].deadline < 1100
+    assert 7 <= lost < 100
+
+
 async def test_who_waited_for_a_seat_is_not_blamed_for_the_next_death(tmp_path: Path) -> None:
     async with stand.site(tmp_path) as deps:
         [uuid] = await died(deps, 1, 4)
         run = await deps.store.read(run_store.find_open, uuid)
         assert run is not None
         entries = await deps.store.read(journals.get, run.id)
-        waited, went_on = run, msgspec.structs.replace(run, memo={**run.memo, runs.DEATHS: deaths.noted(run)})
+        waited, went_on = run, msgspec.structs.replace(run, memo=deaths.seated(run, 0.0, deps.clock()).memo)
         counts: list[Any] = [
             deaths.reckon(one, entries, deps.clock(), died=True).memo[runs.DEATHS] for one in (waited, went_on)
         ]

@@ -106,7 +106,9 @@ def test_three_hosts_as_the_guide_says(place: tuple[Network, dict[str, Host]]) -
     encrypted = alpha.type(f'runuser -u postgres -- psql -XAtc "{asked}"')
     assert encrypted.strip() == "t", "everything that speaks to the database does so by TLS"
     assert "certificate verify failed" in made["beta"].type(STRANGER), "nobody else is taken for the database"
-    for host in made.values():
+    for name, host in made.items():
+        kept = host.type("find /var/lib/ingot ! -user ingot")
+        assert not kept, f"{name}: the service may not change what is its own: {kept}"
         assert PASSWORD not in host.log()
         assert PASSWORD not in host.type("ps -eo args")
     dies_and_is_taken_over(network, made, secret)

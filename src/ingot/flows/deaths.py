@@ -35,15 +35,12 @@ def reckon(run: runs.Run, entries: list[runs.Entry], now: float, *, died: bool) 
     note = run.memo.get(runs.DEATHS, {})
     since = max(entries[-1].at if entries else run.started_at, note.get("at", 0.0))
     seconds = max(0.0, now - since)
-    wait = run.wait
-    if wait is not None:
-        later = max(0.0, min(seconds, now - wait.since))
-        wait = msgspec.structs.replace(wait, since=wait.since + later, deadline=wait.deadline + later)
     place = _place(run, entries)
     before = note["times"] if note.get("place") == place else 0
     # One that still waited for its turn among few did nothing from which anybody could die.
     times = before + (died and (before < _SUSPECT or _WENT_ON in note))
-    return Loss(seconds, wait, {**run.memo, runs.DEATHS: {"at": now, "place": place, "times": times}})
+    memo: dict[str, object] = {**run.memo, runs.DEATHS: {"at": now, "place": place, "times": times}}
+    return Loss(seconds, _moved(run.wait, seconds, now), memo)
 
 
 def refuse_deadly(run: runs.Run, entries: list[runs.Entry], what: str) -> None:
@@ -62,9 +59,18 @@ def is_suspect(run: runs.Run, entries: list[runs.Entry]) -> bool:
     return note.get("place") == _place(run, entries) and note["times"] >= _SUSPECT
 
 
-def noted(run: runs.Run) -> dict[str, object]:
-    """The note of a suspect's deaths, and that it goes on now."""
-    return {**run.memo[runs.DEATHS], _WENT_ON: True}
+def seated(run: runs.Run, waited: float, now: float) -> Loss:
+    """What a suspect is given that goes on now: the seconds that it waited for its turn, and a note that it goes on."""
+    note = {**run.memo[runs.DEATHS], "at": now, _WENT_ON: True}
+    return Loss(waited, _moved(run.wait, waited, now), {**run.memo, runs.DEATHS: note})
+
+
+def _moved(wait: runs.Wait | None, seconds: float, now: float) -> runs.Wait | None:
+    """A wait as it goes on when ``seconds`` of it were nobody's."""
+    if wait is None:
+        return None
+    later = max(0.0, min(seconds, now - wait.since))
+    return msgspec.structs.replace(wait, since=wait.since + later, deadline=wait.deadline + later)
 
 
 def seated_again(run: runs.Run, entries: list[runs.Entry]) -> Loss | None:

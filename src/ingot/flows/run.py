@@ -86,9 +86,14 @@ class Runner:
         if not deaths.is_suspect(taken.run, taken.entries):
             await self._go_on(*self._open(lease, taken))
             return
+        began = self._deps.clock()
         async with self._suspects.seat() as leave:
-            ctx, journal = self._open(lease, await self._deps.store.read(_read, lease))  # the wait may have been long
-            await journal.remember(runs.DEATHS, deaths.noted(ctx.run))
+            found = await self._deps.store.read(_read, lease)  # the wait may have been long
+            now = self._deps.clock()
+            given = await self._give({lease: found}, {lease: deaths.seated(found.run, now - began, now)})
+            if lease not in given:
+                raise errors.LostLease()
+            ctx, journal = self._open(lease, given[lease])
             journal.moved = leave
             await self._go_on(ctx, journal)
 
@@ -96,8 +101,11 @@ class Runner:
         """The runs with what their last owners' deaths cost them given back; without those that are lost meanwhile."""
         now = self._deps.clock()
         losses = {lease: loss for lease, one in found.items() if (loss := _loss(lease, one, now)) is not None}
-        if not losses:
-            return found
+        return await self._give(found, losses) if losses else found
+
+    async def _give(
+        self, found: dict[run_store.Lease, Taken], losses: dict[run_store.Lease, deaths.Loss]
+    ) -> dict[run_store.Lease, Taken]:
         gifts = [absence.Gift(lease, loss.seconds, loss.wait, loss.memo) for lease, loss in losses.items()]
         lost = await self._deps.store.run(absence.give, gifts)
         settled = {lease: _settled(found[lease], loss) for lease, loss in losses.items()}
@@ -176,7 +184,9 @@ class Runner:
         ctx.index, ctx.args = position.next, planned.args
         match await attempts.attempt(self._work(definition, ctx, journal, position), planned.title()):
             case waits.Parked() as parked:
-                await journal.park(parked.wait, parked.wake_at)
+                # However seldom the step wants to look: what waits has its end at the run's deadline, not after it.
+                last = parked.wake_at if parked.wait.held else ctx.run.deadline
+                await journal.park(parked.wait, min(parked.wake_at, last))
                 return False
             case str() as why:
                 await journal.mark(position.next, runs.Mark.FAILED, f"{planned.title()}: {why}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import collections
 import operator
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -111,11 +111,10 @@ class QuickConnection(Connection):
             cursors = [self.ask(plan.sql, driver.executemany, plan.sql, lines)] * len(asked)
         return [Found(self, cursor, plan.row, plan.sql) for cursor in cursors]
 
-    async def answer(self, asked: Asked) -> Found:
-        """What a server says to one line of values, awaited by the caller. Raises the driver's own errors."""
+    def answer(self, asked: Asked) -> Awaitable[drivers.Rows]:
+        """What a server will say to one line of values, without a greenlet. It raises the driver's own errors."""
         driver = cast("drivers.Server", self._driver or self._connect())
-        sql = asked.plan.sql
-        return Found(self, await driver.ask(sql, asked.lines[0]), asked.plan.row, sql)
+        return driver.ask(asked.plan.sql, asked.lines[0])
 
     def exec_driver_sql(  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
         self, statement: str, parameters: tuple[Any, ...] = ()

@@ -93,7 +93,7 @@ class Readers:
         # Cheaper than asyncio.timeout: a driver whose connection is closed raises.
         deadline = asyncio.get_running_loop().call_later(2 * self._patience, throw_away, connection)
         try:
-            answer = await connection.answer(asked)
+            rows = await connection.answer(asked)
         except BaseException as error:
             late = connection.closed
             throw_away(connection)
@@ -108,7 +108,7 @@ class Readers:
             self._peeks.busy -= 1
             self._start(self._peeks)
         self._give_back(connection)
-        return answer
+        return Found(connection, rows, asked.plan.row, asked.plan.sql)
 
     async def _join(self, queue: _Queue, work: Work) -> Any:
         if self._life is None:
