@@ -8,7 +8,7 @@ Standard library only; the same results give the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ _SCALED = "power sync's list by as many times"
 INTERVAL = 60.0
 """Of power sync, as delivered."""
 CONDUCTORS = 4
+LOCK = "writer's lock:"
+"""A column of scale_out."""
 _SIDE_BY_SIDE = "2026-11-22 06:50 UTC"
 """Since when units of different nodes share messages to a server (docs/decisions/0032)."""
 
@@ -32,6 +34,8 @@ class Constants(NamedTuple):
     around: float
     conductor: float
     database: float
+    lock: float
+    """Of the clock: for which the one who writes holds the database."""
     api: float
     both: float
     memory: float
@@ -53,9 +57,9 @@ def text() -> str:
         records="\n".join(_record_rows()),
         scale="\n".join(_scale_rows()),
         bmcs="\n".join(_bmc_rows()),
-        most=f"{1000 / found.database:.0f}",
+        most=f"{1000 / found.lock:.0f}",
         largest=f"{max(SIZES):,}",
-        fastest=f"{max(SIZES) * found.database / 1000 / HOUR:.1f}",
+        fastest=f"{max(SIZES) * found.lock / 1000 / HOUR:.1f}",
         conductors=CONDUCTORS,
         unshown="\n".join(_unshown()),
     )
@@ -73,8 +77,7 @@ def _largest(protocol: str) -> dict[str, Any]:
 def _constants() -> Constants:
     ipmi, redfish = _largest("ipmi"), _largest("https")
     sweep = _result("power_sync")["rows"][0]
-    # A machine is deployed and released: the two phases together are one order here.
-    phases = [row for row in _fewest() if row["verb"] in ("active", "deleted")]
+    phases = _orders(min)
     spent = {part: sum(row["CPU, ms each:"][part] for row in phases) for part in ("conductors", "database", "api")}
     read = ipmi["kept"]["CPU, us"] / 1000
     return Constants(
@@ -83,6 +86,7 @@ def _constants() -> Constants:
         around=max(0.0, sweep["CPU per message, us"] / 1000 - read),
         conductor=spent["conductors"],
         database=spent["database"],
+        lock=_held(),
         api=spent["api"],
         both=len(phases) * _result("database_fleet")["rows"][0]["postgresql, ms"],
         memory=_at_rest("memory after start"),
@@ -105,9 +109,16 @@ def _growth(redfish: dict[str, Any]) -> float:
     return max(0.0, (redfish["memory, MiB"] - few["memory, MiB"]) / more) if more else 0.0
 
 
-def _fewest() -> list[dict[str, Any]]:
+def _orders(which: Callable[[Iterable[int]], int]) -> list[dict[str, Any]]:
+    """The rows of an order, which is a deployment and its release, with the fewest conductors (min) or the most."""
     rows = _result("scale_out")["rows"]
-    return [row for row in rows if row["conductors"] == min(row["conductors"] for row in rows)]
+    number = which(row["conductors"] for row in rows)
+    return [row for row in rows if row["conductors"] == number and row["verb"] in ("active", "deleted")]
+
+
+def _held() -> float:
+    """Of an order where most conductors write: fewer units share a commit, so it is dearer than with one."""
+    return sum(row[LOCK]["ms each"] for row in _orders(max))
 
 
 def _constant_rows(found: Constants) -> Iterator[str]:
@@ -118,6 +129,10 @@ def _constant_rows(found: Constants) -> Iterator[str]:
     yield _row("what the service does around each read", f"{found.around:.3f} ms", "conductor", around)
     yield _row("a deployment and its release with cleaning", f"{found.conductor:.1f} ms", "conductor", orders)
     yield _row("the same", f"{found.database:.1f} ms", "database (PostgreSQL)", orders)
+    many = f"{_orders(max)[0]['conductors']} conductors together, of the clock"
+    yield _row(
+        "the same: the one lock under which the database is written is held", f"{found.lock:.1f} ms", many, orders
+    )
     yield _row("the same, asked for and looked at", f"{found.api:.1f} ms", "API process", orders)
     both = "API and conductor in one process that has a core"
     yield _row("the same", f"{found.both:.1f} ms", both, _taken("database_fleet"))
@@ -156,7 +171,7 @@ def _model_rows(found: Constants) -> Iterator[str]:
             f"{api:.2f}",
             f"{memory:.1f} GiB",
             f"{disk:.2f} GiB",
-            _bound(database, conductors),
+            _bound(max(database, orders * found.lock / 1000), conductors),
         )
 
 
@@ -203,6 +218,7 @@ def _scale_rows() -> Iterator[str]:
             f"{cores['conductors']:.2f}",
             f"{cores['database']:.2f}",
             f"{cores['api']:.2f}",
+            f"{row[LOCK]['held']:.0%}",
         )
 
 
@@ -276,9 +292,11 @@ Let N be the machines, each read once per `power_sync_interval` (60 s), and D th
   also reads the list of all machines once per interval, whichever are its own.
 - **API's cores**: requests and heartbeats; API processes hold nothing and add up as well.
 - **The database** has one writer at a time ([decision 21](../decisions/0021-databases.md)), which commits units in
-  groups. It is the part that does not add up: {most} orders a second are the most if all its time for an order were
-  the writer's, and a fleet of {largest} takes {fastest} hours at that rate. Power reads write nothing unless something
-  changed.
+  groups. It is the part that does not add up: while one process writes, all others wait. At the time for which its lock
+  is held for an order {most} orders a second are the most, however many conductors there are, and a fleet of {largest}
+  takes {fastest} hours at that rate. The tables of that bench are new, which costs the server up to twice as much as
+  later; a database that is far away, or a conductor's host that is overloaded, holds the lock longer
+  ([what bounds several conductors](../../bench/results/README.md)). Power reads write nothing unless something changed.
 - **The broker**: a ring is some hundred bytes, and those of 5 ms travel together; it bounds nothing below.
 - **The network**: 2 GiB of image take about 2 s of a 10 Gbit/s link; machines hand chunks on to each other
   ([images](images.md)), so it is the rack's link that fills, not the conductor's.
@@ -306,10 +324,11 @@ operation, and in brackets the processor time of ingot's process and of the serv
 {records}
 
 **Conductors side by side** (`./ingot bench scale_out`): each with a part of a core of its own, so that one machine is
-as good as several small hosts; deployments a second, how many times one conductor's, and the cores that were used.
+as good as several small hosts; deployments a second, how many times one conductor's, the cores that were used, and for
+how much of the time somebody held the writers' lock.
 
-| conductors | deployments | times one's | conductors' cores | database's | API's |
-|---|---|---|---|---|---|
+| conductors | deployments | times one's | conductors' cores | database's | API's | lock held |
+|---|---|---|---|---|---|---|
 {scale}
 
 **BMCs** (`./ingot bench bmc_reads`): simulated ones with an address each, read over sessions that are kept.

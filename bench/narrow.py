@@ -1,55 +1,40 @@
-"""A part of a processor for a process, by cgroups: it is as slow as on a small machine of its own.
+"""A part of a processor for a process of ingot's: its event loop sleeps after what the process has used.
 
-Why: what several hosts do together shows on one host only where each gets no more than its own. Needs root and the
-kernel's controller "cpu" (version 1 or 2), else it raises SystemExit. Invariant: leaving the context removes the group.
+Run with PYTHONPATH=src as: python -P bench/narrow.py PART_OF_A_CORE serve ... (the words of `ingot`)
+
+Why: what several hosts do together shows on one host only where each gets no more than its own. Why not by a cgroup's
+quota: that stops a process for most of each period wherever it is, in the middle of a transaction too, and then all
+others wait for what no host of its own would do to them: four conductors with a tenth of a core each were waiting for
+one that was stopped for half of the time. Here only the main thread sleeps, as if the rest of its time went to other
+work; the thread that writes ends what it has begun, and what it used counts.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
+import signal
+import sys
 import time
-from collections.abc import Callable, Generator
-from pathlib import Path
 
-_ROOT = Path("/sys/fs/cgroup")
-_PERIOD_US = 20_000
-"""Short, so that who has used its part up waits for milliseconds."""
+from ingot.cli.main import main
 
-
-@contextlib.contextmanager
-def part(name: str, of_a_core: float) -> Generator[Callable[[int], None]]:
-    """A group of processes that get so much of one core together; gives what puts a process into it, by its id."""
-    quota = int(of_a_core * _PERIOD_US)
-    old = _ROOT / "cpu"
-    folder = (old if old.exists() else _ROOT) / f"ingot-bench-{os.getpid()}-{name}"
-    try:
-        folder.mkdir()
-        if old.exists():
-            (folder / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
-            (folder / "cpu.cfs_quota_us").write_text(str(quota))
-        else:
-            (_ROOT / "cgroup.subtree_control").write_text("+cpu")
-            (folder / "cpu.max").write_text(f"{quota} {_PERIOD_US}")
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        raise SystemExit(f"no part of a core can be given ({error}): take --share 0 to give everybody all") from error
-    try:
-        yield lambda pid: _move(folder, pid)
-    finally:
-        _remove(folder)
+_EVERY = 0.002
+"""Seconds of processor time between two looks; the kernel looks once a tick."""
 
 
-def _move(folder: Path, pid: int) -> None:
-    (folder / "cgroup.procs").write_text(str(pid))
+def slow_down(of_a_core: float) -> None:
+    """From now on use no more than that; whoever goes on is another thread."""
+    seen = time.process_time()
+
+    def sleep(*_: object) -> None:
+        nonlocal seen
+        used = time.process_time()
+        begun, seen = seen, used
+        time.sleep((used - begun) * (1 / of_a_core - 1))  # noqa: TID251  this is what it is for
+
+    signal.signal(signal.SIGPROF, sleep)
+    signal.setitimer(signal.ITIMER_PROF, _EVERY, _EVERY)
 
 
-def _remove(folder: Path) -> None:
-    """Its processes have ended, but the kernel may need a moment to know."""
-    for _ in range(50):
-        try:
-            folder.rmdir()
-            return
-        except OSError:
-            time.sleep(0.1)  # noqa: TID251  looking now and then
+if __name__ == "__main__":
+    slow_down(float(sys.argv[1]))
+    sys.exit(main(sys.argv[2:]))

@@ -3,11 +3,17 @@
 Run: ./ingot bench scale_out [--nodes N] [--conductors N ...] [--share CORES] [--database KIND] [--delay SECONDS]
 
 One API process, conductors, a database server and RabbitMQ, all on this machine, each a process of its own; nodes of
-pretended hardware, each of whose actions takes --delay. Each conductor gets --share of a core and no more (cgroups; 0:
-all it can get), so that this machine is large enough for all of them and what is told is whether they add up; API and
-database have what is left. For each verb all nodes are asked at once; "wall" is from the first request until none is
-under way. CPU is each part's own, so the cost of a transition tells what larger machines would do. Some three minutes
-as it is.
+pretended hardware, each of whose actions takes --delay. Each conductor gets --share of a core and no more (0: all it
+can get), so that this machine is large enough for all of them and what is told is whether they add up; API and database
+have what is left. Its share is kept by letting its event loop sleep (bench/narrow.py says why): a conductor is as slow
+as on a small host, but none is stopped while it holds the database's one lock.
+
+Nodes and connections are so many for each conductor: with a quarter of the nodes each conductor's writes share fewer
+commits, and so a deployment costs it half as much again. For each verb all nodes are asked at once; "wall" is from the
+first request until none is under way. CPU is each part's own, so the cost of a transition tells what larger machines
+would do. "writer's lock" is how much of the time somebody held it (PostgreSQL only), how many milliseconds for each
+node, and how much of that the server waited for the holder's next statement: what all conductors of a database share.
+Some two minutes as it is.
 """
 
 from __future__ import annotations
@@ -22,26 +28,34 @@ import time
 import urllib.request
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import allocations
-import narrow
 import report
 import service
+import writers_lock
 
 from bus import broker
 from servers.databases import Databases
 
 LANES = 32
+"""Connections for each conductor."""
 PHASES = (("manage", "manageable"), ("provide", "available"), ("active", "active"), ("deleted", "available"))
 PATIENCE = 900.0
-Parts = dict[str, list[int]]
-"""The processes of each part by their ids."""
+NARROW = Path(__file__).with_name("narrow.py")
+
+
+class Site(NamedTuple):
+    """``port``: the API's; ``parts``: the processes of each part by their ids; ``database``: its URL."""
+
+    port: int
+    parts: dict[str, list[int]]
+    database: str
 
 
 def main() -> None:
     parser = report.parser(__doc__)
-    parser.add_argument("--nodes", type=int, default=300)
+    parser.add_argument("--nodes", type=int, default=300, help="for each conductor")
     parser.add_argument("--conductors", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--share", type=float, default=0.1, help="of a core, for each conductor; 0: without a limit")
     parser.add_argument("--database", default="postgresql", choices=["postgresql", "mariadb"])
@@ -76,21 +90,23 @@ def measure(folder: Path, databases: Databases, wanted: Any, conductors: int, ur
     data = folder / f"with-{conductors}"
     data.mkdir()
     secrets = {"INGOT_DATABASE": database, "INGOT_BROKER": url}
-    with site(data, secrets, conductors, wanted.share) as (port, parts):
-        parts["database"] = [databases.server(wanted.database).pid]
+    with running(data, secrets, conductors, wanted.share) as site:
+        site.parts["database"] = [databases.server(wanted.database).pid]
         info = {"fake_delay": wanted.delay} if wanted.delay else {}
-        bodies = [{"driver": "fake-hardware", "name": f"n{n}", "driver_info": info} for n in range(wanted.nodes)]
-        allocations.send(port, LANES, [("POST", "/v1/nodes", body) for body in bodies])
-        return [phase(port, parts, wanted.nodes, conductors, verb, goal) for verb, goal in PHASES]
+        bodies = [
+            {"driver": "fake-hardware", "name": f"n{n}", "driver_info": info} for n in range(wanted.nodes * conductors)
+        ]
+        allocations.send(site.port, LANES, [("POST", "/v1/nodes", body) for body in bodies])
+        return [phase(site, conductors, len(bodies), verb, goal) for verb, goal in PHASES]
 
 
-def phase(port: int, parts: Parts, nodes: int, conductors: int, verb: str, goal: str) -> report.Row:
-    before = spent(parts)
+def phase(site: Site, conductors: int, nodes: int, verb: str, goal: str) -> report.Row:
+    before = spent(site.parts)
     calls = [("PUT", f"/v1/nodes/n{n}/states/provision", {"target": verb}) for n in range(nodes)]
     begun = time.perf_counter()
-    asked, reached = asyncio.run(ask(port, calls, goal, nodes))
+    asked, reached, lock = asyncio.run(ask(site, calls, goal, LANES * conductors))
     wall = time.perf_counter() - begun
-    used = {part: after - before[part] for part, after in spent(parts).items()}
+    used = {part: after - before[part] for part, after in spent(site.parts).items()}
     return {
         "conductors": conductors,
         "nodes": nodes,
@@ -101,22 +117,28 @@ def phase(port: int, parts: Parts, nodes: int, conductors: int, verb: str, goal:
         "per second": round(nodes / wall, 1),
         "CPU, ms each:": {part: round(one / nodes * 1000, 2) for part, one in used.items()},
         "cores used:": {part: round(one / wall, 2) for part, one in used.items()},
+        "writer's lock:": {
+            "held": round(lock.share(), 2),
+            "ms each": round(lock.share() * wall / nodes * 1000, 2),
+            "of it idle": round(lock.idle(), 2),
+        },
     }
 
 
-async def ask(port: int, calls: list[tuple[Any, ...]], goal: str, nodes: int) -> tuple[float, int]:
-    """Ask for everything and wait until nothing is under way: seconds of asking, how many reached the goal."""
+async def ask(site: Site, calls: list[tuple[Any, ...]], goal: str, lanes: int) -> tuple[float, int, writers_lock.Seen]:
+    """Ask for everything and wait until nothing is under way: seconds of asking, how many reached it, the lock."""
     begun = time.perf_counter()
-    await allocations.over(port, LANES, calls)
-    asked = time.perf_counter() - begun
-    reached = 0
-    while reached < nodes and time.perf_counter() - begun < PATIENCE:
-        await asyncio.sleep(0.3)  # each look is work of the API process, too
-        found = await asyncio.to_thread(metrics, port)
-        reached = found.get(f'ingot_nodes{{provision_state="{goal}"}}', 0)
-        if not sum(number for name, number in found.items() if name.startswith("ingot_runs_open{")):
-            break
-    return asked, reached
+    async with writers_lock.watched(site.database) as seen:
+        await allocations.over(site.port, lanes, calls)
+        asked = time.perf_counter() - begun
+        reached = 0
+        while reached < len(calls) and time.perf_counter() - begun < PATIENCE:
+            await asyncio.sleep(0.3)  # each look is work of the API process, too
+            found = await asyncio.to_thread(metrics, site.port)
+            reached = found.get(f'ingot_nodes{{provision_state="{goal}"}}', 0)
+            if not sum(number for name, number in found.items() if name.startswith("ingot_runs_open{")):
+                break
+    return asked, reached, seen
 
 
 def metrics(port: int) -> dict[str, int]:
@@ -125,36 +147,33 @@ def metrics(port: int) -> dict[str, int]:
     return {line.rsplit(" ", 1)[0]: int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith("ingot_")}
 
 
-def spent(parts: Parts) -> dict[str, float]:
+def spent(parts: dict[str, list[int]]) -> dict[str, float]:
     return {part: sum(map(service.cpu, pids)) for part, pids in parts.items()}
 
 
 @contextlib.contextmanager
-def site(data: Path, secrets: dict[str, str], conductors: int, share: float) -> Generator[tuple[int, Parts]]:
+def running(data: Path, secrets: dict[str, str], conductors: int, share: float) -> Generator[Site]:
     """An API process and so many conductors that are at work, each with its share of a core."""
     port = service.free_port()
     names = [f"c{number}" for number in range(conductors)]
     children: list[subprocess.Popen[bytes]] = []
-    groups = contextlib.ExitStack()
     try:
-        children.append(start(data, "api", port, secrets))
+        children.append(start(data, "api", port, secrets, 0))
         allocations.wait_until(lambda: answers(port), 0.1)
-        for name in names:
-            children.append(start(data, name, port, secrets))
-            if share:
-                groups.enter_context(narrow.part(name, share))(children[-1].pid)
+        children.extend(start(data, name, port, secrets, share) for name in names)
         allocations.wait_until(lambda: alive(port) == names, 0.1)
-        yield port, {"api": [children[0].pid], "conductors": [child.pid for child in children[1:]]}
+        parts = {"api": [children[0].pid], "conductors": [child.pid for child in children[1:]]}
+        yield Site(port, parts, secrets["INGOT_DATABASE"])
     finally:
         for child in children:
             child.terminate()
         for child in children:
             child.wait(60)
-        groups.close()
 
 
-def start(data: Path, name: str, port: int, secrets: dict[str, str]) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-P", "-m", "ingot.cli.main", "serve", "--noauth", "--data-dir", str(data)]
+def start(data: Path, name: str, port: int, secrets: dict[str, str], share: float) -> subprocess.Popen[bytes]:
+    program = [str(NARROW), str(share)] if share else ["-m", "ingot.cli.main"]
+    argv = [sys.executable, "-P", *program, "serve", "--noauth", "--data-dir", str(data)]
     argv += ["--only", "api" if name == "api" else "conductor", "--port", str(port), "--set", f"hostname={name}"]
     argv += ["--set", "power_sync_interval=0", "--set", "drivers=fake-hardware"]
     environment = {**os.environ, "PYTHONPATH": str(service.ROOT / "src"), **secrets}

@@ -13,6 +13,7 @@ it out.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
@@ -25,7 +26,6 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Generator
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -185,7 +185,7 @@ def make_nodes(port: int, count: int) -> None:
             raise SystemExit(f"a node could not be made: {answer.status}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def served(folder: Path, *more: str, **settings: str) -> Generator[tuple[int, int]]:
     """A service on loopback without authentication, its data in ``folder``: (its pid, its port).
 
@@ -234,7 +234,11 @@ def cpu(pid: int) -> float:
     """Seconds of processor time that a process and its children used so far."""
     # Linux makes a clock's number of a process's id like this (clock_getcpuclockid); it counts nanoseconds.
     children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
-    return time.clock_gettime((~pid << 3) | 2) + sum(cpu(int(child)) for child in children)
+    used = time.clock_gettime((~pid << 3) | 2)
+    for child in children:
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            used += cpu(int(child))
+    return used
 
 
 if __name__ == "__main__":
