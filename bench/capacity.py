@@ -293,9 +293,9 @@ Let N be the machines, each read once per `power_sync_interval` (60 s), and D th
 - **API's cores**: requests and heartbeats; API processes hold nothing and add up as well.
 - **The database** has one writer at a time ([decision 21](../decisions/0021-databases.md)), which commits units in
   groups. It is the part that does not add up: while one process writes, all others wait. At the time for which its lock
-  is held for an order {most} orders a second are the most, however many conductors there are, and a fleet of {largest}
-  takes {fastest} hours at that rate. The tables of that bench are new, which costs the server up to twice as much as
-  later; a database that is far away, or a conductor's host that is overloaded, holds the lock longer
+  is held for an order {most} orders a second are the most, with however many conductors, and a fleet of {largest}
+  takes {fastest} hours at that rate. For more than half of that time the server waits for a conductor that has a part
+  of a core; one with a core of its own holds the lock for less, a database that is far away makes it hold it longer
   ([what bounds several conductors](../../bench/results/README.md)). Power reads write nothing unless something changed.
 - **The broker**: a ring is some hundred bytes, and those of 5 ms travel together; it bounds nothing below.
 - **The network**: 2 GiB of image take about 2 s of a 10 Gbit/s link; machines hand chunks on to each other

@@ -23,13 +23,15 @@ _EVERY = 0.002
 
 def slow_down(of_a_core: float) -> None:
     """From now on use no more than that; whoever goes on is another thread."""
-    seen = time.process_time()
+    seen, asleep = time.process_time(), False
 
     def sleep(*_: object) -> None:
-        nonlocal seen
-        used = time.process_time()
-        begun, seen = seen, used
-        time.sleep((used - begun) * (1 / of_a_core - 1))  # noqa: TID251  this is what it is for
+        nonlocal seen, asleep
+        if asleep:  # what another thread uses meanwhile counts the next time
+            return
+        asleep, used = True, time.process_time()
+        time.sleep((used - seen) * (1 / of_a_core - 1))  # noqa: TID251  this is what it is for
+        asleep, seen = False, used
 
     signal.signal(signal.SIGPROF, sleep)
     signal.setitimer(signal.ITIMER_PROF, _EVERY, _EVERY)

@@ -101,6 +101,7 @@ def measure(folder: Path, databases: Databases, wanted: Any, conductors: int, ur
 
 
 def phase(site: Site, conductors: int, nodes: int, verb: str, goal: str) -> report.Row:
+    asyncio.run(writers_lock.settle(site.database))
     before = spent(site.parts)
     calls = [("PUT", f"/v1/nodes/n{n}/states/provision", {"target": verb}) for n in range(nodes)]
     begun = time.perf_counter()

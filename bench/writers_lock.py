@@ -34,6 +34,14 @@ class Seen:
         return self.silent / max(1, self.held)
 
 
+async def settle(database: str) -> None:
+    """Let PostgreSQL look at its tables, as it does by itself within a minute: until then it takes them for empty."""
+    if database.startswith("postgresql"):
+        connection = await asyncpg.connect(database)
+        await connection.execute("ANALYZE")
+        await connection.close()
+
+
 @contextlib.asynccontextmanager
 async def watched(database: str) -> AsyncGenerator[Seen]:
     """Look while the context lasts. ``database``: a URL; nothing is seen of any but PostgreSQL."""
