@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 from ingot.conductor.membership import Membership
 from ingot.deps import Deps
 from ingot.domain import errors
-from ingot.flows.run import Runner, Taken
+from ingot.flows.inheritance import Taken
+from ingot.flows.run import Runner
 from ingot.store import claims as claim_store
 from ingot.store import runs as run_store
 

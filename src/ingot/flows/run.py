@@ -7,32 +7,35 @@ on disk before the effect it announces begins, and after the effect it confirms 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import Connection
 
 from ingot.clients import fence
 from ingot.deps import Deps
 from ingot.domain import errors, runs, secrets
-from ingot.flows import asked_power, attempts, child_steps, deaths, ending, flow, ramdisk_logs, suspects, undo, waits
+from ingot.flows import (
+    asked_power,
+    attempts,
+    child_steps,
+    deaths,
+    ending,
+    flow,
+    inheritance,
+    ramdisk_logs,
+    suspects,
+    undo,
+    waits,
+)
+from ingot.flows.inheritance import Taken
 from ingot.flows.journal import RunJournal, opened_plan
 from ingot.interfaces import steps
 from ingot.interfaces.context import StepContext
 from ingot.interfaces.kit import Kit
-from ingot.store import absence, contexts, journals
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.run")
-
-
-class Taken(NamedTuple):
-    """A run as it was taken up: its row, its journal, its node."""
-
-    run: runs.Run
-    entries: list[runs.Entry]
-    node: contexts.Loaded
 
 
 class Runner:
@@ -50,12 +53,9 @@ class Runner:
         self._leaving = True
 
     async def load(self, leases: list[run_store.Lease]) -> dict[run_store.Lease, Taken]:
-        """What is stored of many runs, read at once; each that is not among it has to be read by itself.
-
-        What the deaths of their last owners cost them is given back in one unit.
-        """
+        """What is stored of many runs, read at once; each that is not among it has to be read by itself."""
         try:
-            return await self._inherit(await self._deps.store.read(_read_many, leases)) if len(leases) > 1 else {}
+            return await inheritance.load(self._deps, leases) if len(leases) > 1 else {}
         except Exception:
             _log.exception("runs not read together", runs=len(leases))
             return {}
@@ -78,38 +78,16 @@ class Runner:
                 await ending.interrupted(self._deps, self._flows, lease, attempts.sentence(error))
 
     async def _advance(self, lease: run_store.Lease, taken: Taken | None) -> None:
-        if taken is None:
-            found = await self._inherit({lease: await self._deps.store.read(_read, lease)})
-            if lease not in found:
-                raise errors.LostLease()
-            taken = found[lease]
+        taken = taken or await inheritance.take(self._deps, lease)
         if not deaths.is_suspect(taken.run, taken.entries):
             await self._go_on(*self._open(lease, taken))
             return
         began = self._deps.clock()
         async with self._suspects.seat() as leave:
-            found = await self._deps.store.read(_read, lease)  # the wait may have been long
-            now = self._deps.clock()
-            given = await self._give({lease: found}, {lease: deaths.seated(found.run, now - began, now)})
-            if lease not in given:
-                raise errors.LostLease()
-            ctx, journal = self._open(lease, given[lease])
+            taken = await inheritance.take_seated(self._deps, lease, began)  # the wait may have been long
+            ctx, journal = self._open(lease, taken)
             journal.moved = leave
             await self._go_on(ctx, journal)
-
-    async def _inherit(self, found: dict[run_store.Lease, Taken]) -> dict[run_store.Lease, Taken]:
-        """The runs with what their last owners' deaths cost them given back; without those that are lost meanwhile."""
-        now = self._deps.clock()
-        losses = {lease: loss for lease, one in found.items() if (loss := _loss(lease, one, now)) is not None}
-        return await self._give(found, losses) if losses else found
-
-    async def _give(
-        self, found: dict[run_store.Lease, Taken], losses: dict[run_store.Lease, deaths.Loss]
-    ) -> dict[run_store.Lease, Taken]:
-        gifts = [absence.Gift(lease, loss.seconds, loss.wait, loss.memo) for lease, loss in losses.items()]
-        lost = await self._deps.store.run(absence.give, gifts)
-        settled = {lease: _settled(found[lease], loss) for lease, loss in losses.items()}
-        return {lease: one for lease, one in {**found, **settled}.items() if lease not in lost}
 
     async def _go_on(self, ctx: StepContext, journal: RunJournal) -> None:
         with fence.asking(journal.check):
@@ -244,18 +222,6 @@ class Runner:
         return ctx.run.deadline + held - now
 
 
-def _loss(lease: run_store.Lease, taken: Taken, now: float) -> deaths.Loss | None:
-    """What a run that was taken up has to be given before it goes on, None where there is nothing."""
-    if lease.inherited:
-        return deaths.reckon(taken.run, taken.entries, now, died=lease.died)
-    return deaths.seated_again(taken.run, taken.entries)
-
-
-def _settled(taken: Taken, loss: deaths.Loss) -> Taken:
-    deadline = taken.run.deadline + loss.seconds
-    return taken._replace(run=msgspec.structs.replace(taken.run, deadline=deadline, wait=loss.wait, memo=loss.memo))
-
-
 async def _finished_before_crash(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep) -> bool:
     """What the resume rule says of a step that had begun before; a parked one was not cut."""
     if ctx.run.wait is not None or planned.elsewhere:
@@ -291,20 +257,3 @@ async def _act(definition: flow.Flow, ctx: StepContext, planned: runs.PlannedSte
     owner = flow.owner(definition, ctx, planned)
     steps.get(owner, planned.step)
     await getattr(owner, planned.step)(ctx)
-
-
-def _read(connection: Connection, lease: run_store.Lease) -> Taken:
-    run, entries = run_store.get(connection, lease.run_id), journals.get(connection, lease.run_id)
-    return Taken(run, entries, contexts.get(connection, lease.node_uuid))
-
-
-def _read_many(connection: Connection, leases: list[run_store.Lease]) -> dict[run_store.Lease, Taken]:
-    ids = [lease.run_id for lease in leases]
-    found = {run.id: run for run in run_store.list_among(connection, ids)}
-    entries = journals.of_runs(connection, ids)
-    loaded = contexts.of_nodes(connection, [lease.node_uuid for lease in leases])
-    return {
-        lease: Taken(found[lease.run_id], entries.get(lease.run_id, []), loaded[lease.node_uuid])
-        for lease in leases
-        if lease.run_id in found and lease.node_uuid in loaded
-    }
