@@ -191,6 +191,22 @@ async def test_what_is_said_in_a_run_is_kept_with_the_run(api: Api, deps: Deps, 
     assert (await api.get("/v1/nodes/n2"))["uuid"] == other
 
 
+async def test_words_that_come_a_moment_after_the_end_are_those_of_the_run(api: Api, deps: Deps, uuid: str) -> None:
+    """A serial line is slower than the answer that ended the run, and the last words tell most."""
+    info = {"fake_fault": "deploy.write_image"}
+    await deps.store.run(nodes.change, uuid, provision_state=states.State.AVAILABLE, driver_info=info)
+    seat = await sit(api, (await switched(api, on=True))["console_info"]["url"])
+    await seat.says(take=False)
+    await provisioning.request(deps, uuid, "active", {})
+    run = await stand.ended(deps, uuid, 30)
+    await seat.socket.send_bytes(b"last words\r")
+    await asyncio.sleep(logs.LATE + 2 * logs.FLUSH)
+    await seat.socket.send_bytes(b"much later\r")
+    await asyncio.sleep(3 * logs.FLUSH)
+    whole = (await api.call("GET", f"/ingot/v1/nodes/n1/runs/{run.id}/console")).raw
+    assert (b"last words" in whole, b"much later" in whole) == (True, False)
+
+
 async def test_what_nobody_watches_is_kept_while_the_node_is_worked_on(api: Api, deps: Deps, uuid: str) -> None:
     info = {"fake_wait": 600, "fake_fault": "deploy.write_image"}
     await deps.store.run(nodes.change, uuid, provision_state=states.State.AVAILABLE, driver_info=info)
@@ -323,49 +339,6 @@ async def test_secrets_that_cannot_be_opened_cost_one_node_its_console(tmp_path:
             await made.store.run(nodes.change, broken, secrets=made.sealer.seal(broken, {}))
             await stand.until(lambda: served(broken), 20)
     made.store.close()
-
-
-async def test_logs_are_capped_and_the_oldest_go(tmp_path: Path) -> None:
-    async def run_of() -> str:
-        return run
-
-    for number in range(logs.KEEP + 3):
-        run = f"run{number}"
-        log = logs.Log(tmp_path, run_of)
-        log.write(f"{number}".encode())
-        await log.close()
-    assert len({path.stem for path in tmp_path.iterdir()}) == logs.KEEP
-    big = logs.Log(tmp_path, run_of)
-    for piece in range(30):
-        big.write(bytes([65 + piece % 26]) * 100_000)
-        await big.close()
-    assert sum(path.stat().st_size for path in tmp_path.glob(f"{run}.*")) <= logs.CAP
-    assert logs.tail(tmp_path, run, 10) == b"D" * 10
-
-
-async def test_what_is_said_while_a_log_is_being_written_is_kept_too(tmp_path: Path) -> None:
-    asked, told = asyncio.Event(), asyncio.Event()
-
-    async def run_of() -> str:
-        asked.set()
-        await told.wait()
-        if later:
-            asyncio.get_running_loop().call_soon(log.write, later.pop())  # once the first are with the disk
-        return "run"
-
-    later = [b"last words"]
-    log = logs.Log(tmp_path, run_of)
-    log.write(b"first ")
-    await asyncio.wait_for(asked.wait(), 10)
-    told.set()
-    await stand.until(lambda: logs.tail(tmp_path, "run", 100).startswith(b"first last words"), 10)
-    asked.clear()
-    told.clear()
-    log.write(b", cut")
-    await asyncio.wait_for(asked.wait(), 10)
-    told.set()
-    await log.close()  # while it is being found out which log it is
-    assert b", cut" in logs.tail(tmp_path, "run", 100)
 
 
 async def test_serial_over_lan_as_a_page_and_as_a_port(api: Api, deps: Deps) -> None:

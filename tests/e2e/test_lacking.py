@@ -14,6 +14,7 @@ import pytest
 from cli import program
 from e2e import way
 from faults import catalogue
+from flows import stand
 from ingot.cli import deployment
 from ingot.cli.demo import artifacts, proof
 from ingot.cli.demo.world import Machine, World
@@ -82,8 +83,13 @@ async def test_no_disk_at_all(made: artifacts.Artifacts) -> None:
 
 async def its_logs_tell(world: World, machine: Machine) -> None:
     """What the ramdisk logged, and the console said, is kept with the failed run, by API and command line."""
+
+    async def heard() -> bool:  # a log is on disk within a second of the words
+        console = (await way.run_of(world, machine))["console"]
+        return console is not None and "No disk of at least" in console["tail"]
+
+    await stand.until(heard)
     run = await way.run_of(world, machine)
-    assert "No disk of at least" in run["console"]["tail"], run["console"]
     kept: way.Json = await world.call("GET", f"/ingot/v1/nodes/{machine.name}/logs")
     assert kept["run"] == run["id"]
     assert any("No disk of at least" in text for text in kept["files"].values()), sorted(kept["files"])

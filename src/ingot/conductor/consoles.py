@@ -161,7 +161,11 @@ class Consoles:
     def _made(self, uuid: str, *, take: bool = True) -> Console:
         async def run_of() -> str | None:
             with contextlib.suppress(errors.IngotError):
-                return await self._deps.store.peek(run_store.find_open_id, uuid)
+                found = await self._deps.store.peek(run_store.find_open_id, uuid)
+                if found is None:
+                    since = self._deps.clock() - logs.LATE
+                    found = await self._deps.store.peek(run_store.find_ended_id, uuid, since)
+                return found
             return None
 
         async def open_line() -> Line:

@@ -16,6 +16,8 @@ KEEP = 20
 """Logs kept of a node."""
 FLUSH, _SORT = 0.5, 0.125
 """Seconds between writings, and between looks at which run is open."""
+LATE = 1.0
+"""Seconds for which words after a run's end are that run's: a serial line is slower than the answer that ended it."""
 IDLE = "idle"
 """The log of the time between runs."""
 
@@ -27,7 +29,7 @@ RunOf = Callable[[], Awaitable[str | None]]
 
 
 class Log:
-    """The logs of one node. ``run_of`` tells the id of the node's open run, None between runs."""
+    """The logs of one node. ``run_of`` tells the id of the run whose words come now, None between runs."""
 
     def __init__(self, folder: Path, run_of: RunOf) -> None:
         self._folder = folder

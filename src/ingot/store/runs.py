@@ -43,6 +43,12 @@ _BY_ID = select(table).where(table.c.id == bindparam("of_run"))
 _AMONG = select(table).where(table.c.id.in_(bindparam("of_runs", expanding=True)))
 _OPEN = select(table).where(table.c.open_node == bindparam("of_node"))
 _OPEN_ID = select(table.c.id).where(table.c.open_node == bindparam("of_node"))
+_ENDED_ID = (
+    select(table.c.id)
+    .where(table.c.node_uuid == bindparam("of_node"), table.c.finished_at >= bindparam("since"))
+    .order_by(table.c.finished_at.desc())
+    .limit(1)
+)
 _OPEN_RUN = insert(table)
 _CHANGE_OPEN = update(table).where(table.c.open_node == bindparam("of_node"))
 
@@ -106,6 +112,12 @@ def find_open(connection: Connection, node_uuid: str) -> runs.Run | None:
 def find_open_id(connection: Connection, node_uuid: str) -> str | None:
     """The id of the node's open run, or None: without the run, for who asks many times a second."""
     row = connection.execute(_OPEN_ID, {"of_node": node_uuid}).first()
+    return None if row is None else row.id
+
+
+def find_ended_id(connection: Connection, node_uuid: str, since: float) -> str | None:
+    """The id of the node's run that ended last, if it did so since then (epoch seconds), or None."""
+    row = connection.execute(_ENDED_ID, {"of_node": node_uuid, "since": since}).first()
     return None if row is None else row.id
 
 
