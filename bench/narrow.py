@@ -30,7 +30,7 @@ def slow_down(of_a_core: float) -> None:
         if asleep:  # what another thread uses meanwhile counts the next time
             return
         asleep, used = True, time.process_time()
-        time.sleep((used - seen) * (1 / of_a_core - 1))  # noqa: TID251  this is what it is for
+        time.sleep((used - seen) * (1 / of_a_core - 1))  # noqa: TID251  the sleep is the limit that this file sets; nothing is waited for
         asleep, seen = False, used
 
     signal.signal(signal.SIGPROF, sleep)
