@@ -191,8 +191,8 @@ async def test_what_is_said_in_a_run_is_kept_with_the_run(api: Api, deps: Deps, 
     assert (await api.get("/v1/nodes/n2"))["uuid"] == other
 
 
-async def test_words_that_come_a_moment_after_the_end_are_those_of_the_run(api: Api, deps: Deps, uuid: str) -> None:
-    """A serial line is slower than the answer that ended the run, and the last words tell most."""
+async def test_words_that_come_a_moment_after_a_failure_are_those_of_the_run(api: Api, deps: Deps, uuid: str) -> None:
+    """A serial line is slower than what told of the failure, and the last words tell most."""
     info = {"fake_fault": "deploy.write_image"}
     await deps.store.run(nodes.change, uuid, provision_state=states.State.AVAILABLE, driver_info=info)
     seat = await sit(api, (await switched(api, on=True))["console_info"]["url"])

@@ -164,7 +164,7 @@ class Consoles:
                 found = await self._deps.store.peek(run_store.find_open_id, uuid)
                 if found is None:
                     since = self._deps.clock() - logs.LATE
-                    found = await self._deps.store.peek(run_store.find_ended_id, uuid, since)
+                    found = await self._deps.store.peek(run_store.find_failed_id, uuid, since)
                 return found
             return None
 

@@ -17,7 +17,7 @@ KEEP = 20
 FLUSH, _SORT = 0.5, 0.125
 """Seconds between writings, and between looks at which run is open."""
 LATE = 1.0
-"""Seconds for which words after a run's end are that run's: a serial line is slower than the answer that ended it."""
+"""Seconds for which words after a run's failure are that run's: a serial line is slower than what told of it."""
 IDLE = "idle"
 """The log of the time between runs."""
 

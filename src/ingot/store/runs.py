@@ -43,9 +43,10 @@ _BY_ID = select(table).where(table.c.id == bindparam("of_run"))
 _AMONG = select(table).where(table.c.id.in_(bindparam("of_runs", expanding=True)))
 _OPEN = select(table).where(table.c.open_node == bindparam("of_node"))
 _OPEN_ID = select(table.c.id).where(table.c.open_node == bindparam("of_node"))
-_ENDED_ID = (
+_FAILED_ID = (
     select(table.c.id)
     .where(table.c.node_uuid == bindparam("of_node"), table.c.finished_at >= bindparam("since"))
+    .where(table.c.status == runs.Status.FAILED)
     .order_by(table.c.finished_at.desc())
     .limit(1)
 )
@@ -115,9 +116,9 @@ def find_open_id(connection: Connection, node_uuid: str) -> str | None:
     return None if row is None else row.id
 
 
-def find_ended_id(connection: Connection, node_uuid: str, since: float) -> str | None:
-    """The id of the node's run that ended last, if it did so since then (epoch seconds), or None."""
-    row = connection.execute(_ENDED_ID, {"of_node": node_uuid, "since": since}).first()
+def find_failed_id(connection: Connection, node_uuid: str, since: float) -> str | None:
+    """The id of the node's run that failed last, if it did so since then (epoch seconds), or None."""
+    row = connection.execute(_FAILED_ID, {"of_node": node_uuid, "since": since}).first()
     return None if row is None else row.id
 
 
