@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 
-from sqlalchemy import Connection
-
 from ingot.api import policy, wire
 from ingot.deps import Deps
 from ingot.domain import errors
@@ -54,18 +52,13 @@ async def admit(deps: Deps, caller: wire.Caller, rule: str, path: str, ident: st
 async def require(deps: Deps, caller: wire.Caller, kind: str, ident: str, *rules: str) -> None:
     """Let a caller do all of this to one object ("nodes", uuid or name), or raise as ``admit`` does."""
     if not all(policy.everywhere(rule, caller) for rule in rules):
-        await deps.store.peek(_check, caller, kind, ident, *rules)
-
-
-def _check(connection: Connection, caller: wire.Caller, kind: str, ident: str, *rules: str) -> None:
-    """``require`` within a unit of work, of which it is one statement."""
-    found = tenancy.find(connection, kind, ident)
-    whose = None if found is None else policy.Tenancy(*found)
-    seen_by = _SEEN_BY[kind]
-    if whose is None or (seen_by and not policy.allows(seen_by, caller, whose)):
-        raise errors.NotFound(f"{_NAMES[kind]} {ident} could not be found.")
-    for rule in rules:
-        policy.enforce(rule, caller, whose)
+        found = await deps.store.peek(tenancy.find, kind, ident)
+        whose = None if found is None else policy.Tenancy(*found)
+        seen_by = _SEEN_BY[kind]
+        if whose is None or (seen_by and not policy.allows(seen_by, caller, whose)):
+            raise errors.NotFound(f"{_NAMES[kind]} {ident} could not be found.")
+        for rule in rules:
+            policy.enforce(rule, caller, whose)
 
 
 async def may(deps: Deps, caller: wire.Caller, kind: str, ident: str, rule: str) -> bool:

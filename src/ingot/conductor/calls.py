@@ -99,7 +99,8 @@ class Calls:
 
     async def _check_each(self, node_uuid: str, kinds: list[str]) -> None:
         """Raise the refusal of the first interface that cannot work. Frequent, so it reads no more than they need."""
-        ctx = self.open(await self._deps.store.peek(_without_cards, node_uuid))
+        found, sealed, token = await self._deps.store.peek(nodes.get_sealed, node_uuid)
+        ctx = self.open(contexts.Loaded(found, [], [], sealed, token))  # no power goes by network cards
         whole = False
         for kind in kinds:
             try:
@@ -147,12 +148,6 @@ class Calls:
     async def _vif_detach(self, node_uuid: str, vif_id: str) -> None:
         ctx = await self.context(node_uuid, free=True)
         await self._deps.store.run(_change_vif, ctx, ctx.network.find_vif, vif_id)
-
-
-def _without_cards(connection: Connection, node_uuid: str) -> contexts.Loaded:
-    """What a power interface is given of a node: no power goes by network cards."""
-    found, sealed, token = nodes.get_sealed(connection, node_uuid)
-    return contexts.Loaded(found, [], [], sealed, token)
 
 
 def _change_vif(connection: Connection, ctx: Context, choose: Callable[[Context, T], _Choice], what: T) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import allocation, errors, ids
 from ingot.store import rows
+from ingot.store.lookups import Question, answers
 from ingot.store.paging import Page, paged
 from ingot.store.schema import allocations, nodes
 
@@ -38,20 +39,22 @@ def create(connection: Connection, value: allocation.Allocation) -> allocation.A
     return made
 
 
-def find(connection: Connection, ident: str) -> allocation.Allocation | None:
+def _by_ident(_: str, ident: str) -> Question:
+    return (_BY_UUID, {"ident": ident.lower()}) if ids.is_uuid(ident) else (_BY_NAME, {"ident": ident})
+
+
+@answers(_by_ident)
+def find(row: Any, _ident: str) -> allocation.Allocation | None:
     """The allocation with this uuid or name, or None."""
-    by_uuid = ids.is_uuid(ident)
-    statement, value = (_BY_UUID, ident.lower()) if by_uuid else (_BY_NAME, ident)
-    row = connection.execute(statement, {"ident": value}).first()
     return None if row is None else rows.from_row(row, allocation.Allocation)
 
 
-def get(connection: Connection, ident: str) -> allocation.Allocation:
+@answers(_by_ident)
+def get(row: Any, ident: str) -> allocation.Allocation:
     """The allocation with this uuid or name. Raises errors.NotFound."""
-    found = find(connection, ident)
-    if found is None:
+    if row is None:
         raise errors.NotFound(f"Allocation {ident} could not be found.")
-    return found
+    return rows.from_row(row, allocation.Allocation)
 
 
 def find_of_node(connection: Connection, node_uuid: str) -> allocation.Allocation | None:

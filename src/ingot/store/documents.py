@@ -90,11 +90,8 @@ def literal(found: object) -> str:
     return msgspec.json.encode(found).decode().replace("%", "%%")
 
 
-def find(connection: Connection, document: Document, table: str, column: str, ident: str) -> bytes | None:
-    """The document of the one row of ``table`` whose ``column`` is ``ident``, or None."""
-    row = connection.execute(_statement(document, table, column, connection.dialect.name), {"ident": ident}).first()
-    if row is None:
-        return None
+def read(document: Document, row: Any) -> bytes:
+    """The document, of the row that ``statement`` finds."""
     found: bytes | str = row[0]
     if isinstance(found, bytes):
         return found
@@ -102,8 +99,10 @@ def find(connection: Connection, document: Document, table: str, column: str, id
 
 
 @functools.lru_cache(64)
-def _statement(document: Document, table: str, column: str, dialect: str) -> TextualSelect:
-    """The document of a row where there is printf; elsewhere its values, ``_BETWEEN`` them, and the key.
+def statement(document: Document, table: str, column: str, dialect: str) -> TextualSelect:
+    """What finds the one row of ``table`` whose ``column`` is ``ident``: its document where there is printf.
+
+    Elsewhere its values, ``_BETWEEN`` them, and the key.
 
     For the form's pieces would be twenty parameters, which cost a driver for a server more than all else of a read.
     """

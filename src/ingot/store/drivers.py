@@ -105,8 +105,12 @@ class Server(ABC):
         self._adapted, self._raw = adapted, raw
 
     @abstractmethod
+    async def read(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
+        """The rows of a statement, without a greenlet. Raises the driver's own errors."""
+
+    @abstractmethod
     async def ask(self, sql: str, values: Sequence[Any]) -> Rows:
-        """Run a statement without a greenlet. Raises the driver's own errors."""
+        """What a statement gives, likewise."""
 
     def execute(self, sql: str, values: Sequence[Any]) -> Cursor:
         """As ``Driver``'s."""
@@ -125,8 +129,11 @@ class _PostgreSQL(Server):
         super().__init__(adapted, raw)
         self._prepared: dict[str, Any] = {}
 
+    async def read(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
+        return await self._run(sql, operator.methodcaller("fetch", *values))
+
     async def ask(self, sql: str, values: Sequence[Any]) -> Rows:
-        rows = await self._run(sql, operator.methodcaller("fetch", *values))
+        rows = await self.read(sql, values)
         words = self._prepared[sql].get_statusmsg().rpartition(" ")[2]  # "UPDATE 1", "INSERT 0 1", "BEGIN"
         return Rows(rows, int(words) if words.isdigit() else -1)
 
@@ -169,6 +176,11 @@ class _PostgreSQL(Server):
 
 
 class _MariaDB(Server):
+    async def read(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
+        cursor = self._raw.cursor()
+        await cursor.execute(sql, values)
+        return await cursor.fetchall()
+
     async def ask(self, sql: str, values: Sequence[Any]) -> Rows:
         cursor = self._raw.cursor()
         await cursor.execute(sql, values)

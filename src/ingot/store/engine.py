@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection
 
@@ -20,6 +20,7 @@ from ingot.store.units import Unit, Work
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class _Engine(Protocol):
@@ -33,8 +34,8 @@ class _Engine(Protocol):
         """Run on one consistent snapshot."""
         ...
 
-    def peek(self, work: Work) -> Awaitable[Any]:
-        """Run a single statement."""
+    def peek(self, unit: Callable[..., Any], args: tuple[Any, ...]) -> Awaitable[Any]:
+        """Run a single statement; ``args`` are what the unit is given beside a connection."""
         ...
 
     def waiting(self) -> int:
@@ -83,10 +84,10 @@ class Store:
         self._check_open()
         return await self._engine.read(lambda connection: unit(connection, *args, **kwargs))
 
-    async def peek(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a unit of one statement that finds a row by its key, the quickest way there is. It may be run twice."""
+    async def peek(self, unit: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
+        """Run a unit of one statement, best a look-up (``store/lookups.py``), the quickest way there is."""
         self._check_open()
-        return await self._engine.peek(lambda connection: unit(connection, *args, **kwargs))
+        return await self._engine.peek(unit, args)
 
     def waiting(self) -> int:
         """Units that wait to be written."""

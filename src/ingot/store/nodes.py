@@ -27,6 +27,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ingot.domain import errors, ids, node, states
 from ingot.store import documents, node_filters, rows, taken
+from ingot.store.lookups import Question, answers
 from ingot.store.paging import Page, paged
 from ingot.store.schema import node_traits, nodes, ports, runs
 from ingot.store.speech import Said, Speech, Sql, each
@@ -55,18 +56,26 @@ def create(connection: Connection, value: node.Node, secrets: str | None) -> nod
     return msgspec.structs.replace(value, created_at=created_at, traits=tuple(sorted(set(value.traits))))
 
 
-def find(connection: Connection, ident: str) -> node.Node | None:
+def _whole(_: str, ident: str) -> Question:
+    return _BY_UUID if ids.is_uuid(ident) else _BY_NAME, {"ident": ident}
+
+
+@answers(_whole)
+def find(row: Any, _ident: str) -> node.Node | None:
     """The node with this uuid or name, or None."""
-    row = connection.execute(_BY_UUID if ids.is_uuid(ident) else _BY_NAME, {"ident": ident}).first()
     return None if row is None else rows.from_row(row, node.Node)
 
 
-def get(connection: Connection, ident: str) -> node.Node:
+@answers(_whole)
+def get(row: Any, ident: str) -> node.Node:
     """The node with this uuid or name. Raises errors.NotFound."""
-    found = find(connection, ident)
-    if found is None:
+    return rows.from_row(_there(row, ident), node.Node)
+
+
+def _there(row: Any, ident: str) -> Any:
+    if row is None:
         raise errors.NotFound(f"Node {ident} could not be found.")
-    return found
+    return row
 
 
 def get_again(connection: Connection, known: node.Node) -> tuple[node.Node, str | None]:
@@ -95,12 +104,14 @@ def list_documents(
     return documents.collect(connection, paged(connection, nodes, statement, page))
 
 
-def get_document(connection: Connection, ident: str, document: documents.Document) -> bytes:
+def _document(dialect: str, ident: str, document: documents.Document) -> Question:
+    return documents.statement(document, "nodes", "uuid" if ids.is_uuid(ident) else "name", dialect), {"ident": ident}
+
+
+@answers(_document)
+def get_document(row: Any, ident: str, document: documents.Document) -> bytes:
     """One node by uuid or name as JSON. Raises errors.NotFound."""
-    found = documents.find(connection, document, "nodes", "uuid" if ids.is_uuid(ident) else "name", ident)
-    if found is None:
-        raise errors.NotFound(f"Node {ident} could not be found.")
-    return found
+    return documents.read(document, _there(row, ident))
 
 
 def _with_agent(said: Speech) -> str:
@@ -158,12 +169,14 @@ def list_rows(
     return [dict(zip(columns, row, strict=True)) for row in connection.execute(statement)]
 
 
-def get_row(connection: Connection, ident: str, columns: tuple[str, ...]) -> dict[str, Any]:
+def _columns(_: str, ident: str, columns: tuple[str, ...]) -> Question:
+    return _selection_of(columns, "uuid" if ids.is_uuid(ident) else "name"), {"ident": ident}
+
+
+@answers(_columns)
+def get_row(row: Any, ident: str, columns: tuple[str, ...]) -> dict[str, Any]:
     """One node by uuid or name in the form of ``list_rows``. Raises errors.NotFound."""
-    row = connection.execute(_selection_of(columns, "uuid" if ids.is_uuid(ident) else "name"), {"ident": ident}).first()
-    if row is None:
-        raise errors.NotFound(f"Node {ident} could not be found.")
-    return dict(zip(columns, row, strict=True))
+    return dict(zip(columns, _there(row, ident), strict=True))
 
 
 @functools.cache
@@ -297,12 +310,10 @@ def list_sealed(connection: Connection, uuids: list[str]) -> list[tuple[node.Nod
     return [(rows.from_row(row, node.Node), row.secrets, row.agent_token) for row in found]
 
 
-def get_sealed(connection: Connection, ident: str) -> tuple[node.Node, str | None, str | None]:
+@answers(_whole)
+def get_sealed(row: Any, ident: str) -> tuple[node.Node, str | None, str | None]:
     """The node with this uuid or name as ``list_sealed`` gives it. Raises errors.NotFound."""
-    row = connection.execute(_BY_UUID if ids.is_uuid(ident) else _BY_NAME, {"ident": ident}).first()
-    if row is None:
-        raise errors.NotFound(f"Node {ident} could not be found.")
-    return rows.from_row(row, node.Node), row.secrets, row.agent_token
+    return rows.from_row(_there(row, ident), node.Node), row.secrets, row.agent_token
 
 
 def find_token_told(connection: Connection, uuid: str) -> str | None:

@@ -68,6 +68,11 @@ class Asked(msgspec.Struct, frozen=True):
     lines: list[Sequence[Any]]
     whole: bool
 
+    def first(self, rows: Sequence[Any]) -> Any:
+        """The first of the driver's rows with names, or None."""
+        row = self.plan.row
+        return None if not rows else rows[0] if row is None else row(rows[0])
+
 
 _Plans = dict[tuple[str, ...], _Plan | None]
 _plans: dict[str, weakref.WeakKeyDictionary[Executable, _Plans]] = collections.defaultdict(weakref.WeakKeyDictionary)
@@ -111,10 +116,10 @@ class QuickConnection(Connection):
             cursors = [self.ask(plan.sql, driver.executemany, plan.sql, lines)] * len(asked)
         return [Found(self, cursor, plan.row, plan.sql) for cursor in cursors]
 
-    def answer(self, asked: Asked) -> Awaitable[drivers.Rows]:
-        """What a server will say to one line of values, without a greenlet. It raises the driver's own errors."""
+    def look_up(self, asked: Asked) -> Awaitable[Sequence[Any]]:
+        """The rows that a server will find, as its driver gives them, without a greenlet. Raises its errors."""
         driver = cast("drivers.Server", self._driver or self._connect())
-        return driver.ask(asked.plan.sql, asked.lines[0])
+        return driver.read(asked.plan.sql, asked.lines[0])
 
     def exec_driver_sql(  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
         self, statement: str, parameters: tuple[Any, ...] = ()

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, exc
 from sqlalchemy.util import greenlet_spawn
 
 from ingot.domain import errors
-from ingot.store import dialects, lanes, place, rehearsal
-from ingot.store.quick import Asked, Found, QuickConnection
-from ingot.store.units import Outcome, Unit, Work, settle
+from ingot.store import dialects, lanes, place, quick
+from ingot.store.lookups import LookUp
+from ingot.store.quick import Asked, QuickConnection
+from ingot.store.units import Outcome, Unit, Work, bound, settle
 
 C = TypeVar("C", bound=Connection)
 PAUSE = 0.2
@@ -60,6 +61,9 @@ class Readers:
         self._reads = _Queue(dialects.snapshot(self._engine.dialect.name), _SEATS)
         self._peeks = _Queue(None, 1)
         self._idle: list[QuickConnection] = []
+        self._lone: QuickConnection | None = None
+        self._since = 0.0
+        self._watch: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._life: AsyncGenerator[None] | None = None
@@ -68,16 +72,18 @@ class Readers:
         """What ``work`` finds on one snapshot, maybe that of others. Raises errors.StoreDown, or whatever it raises."""
         return await self._join(self._reads, work)
 
-    async def peek(self, work: Work) -> Any:
-        """What ``work`` finds with its single statement, which needs no transaction. Raises as ``read``.
+    async def peek(self, unit: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """What ``unit`` finds with its single statement, which needs no transaction. Raises as ``read``.
 
-        Who is alone asks the driver; who comes meanwhile shares messages with the others who do.
+        Who is alone with a look-up asks the driver; who comes meanwhile shares messages with the others who do.
         """
-        if self._idle and not self._peeks.busy:
-            asked = rehearsal.asked_by(work, self._engine.dialect)
+        work = bound(unit, args)
+        if self._idle and not self._peeks.busy and isinstance(unit, LookUp):
+            known = cast("LookUp[Any, *tuple[Any, ...]]", unit)
+            asked = quick.plan(*known.ask(self._engine.dialect.name, *args), self._engine.dialect, meet=False)
             if asked is not None:
-                with contextlib.suppress(_Missed, rehearsal.AsksAgain):
-                    return rehearsal.told(work, self._engine.dialect, await self._answer(asked))
+                with contextlib.suppress(_Missed):
+                    return known.tell(await self._look_up(asked), *args)
         return await self._join(self._peeks, work)
 
     def close(self) -> None:
@@ -86,14 +92,13 @@ class Readers:
         while self._idle:
             throw_away(self._idle.pop())
 
-    async def _answer(self, asked: Asked) -> Found:
-        """What the server says to one who is alone, in the task of that caller. Raises _Missed, or errors.StoreDown."""
-        connection = self._idle.pop()
+    async def _look_up(self, asked: Asked) -> Any:
+        """The row for one who is alone, in the task of that caller. Raises _Missed, or errors.StoreDown."""
+        connection = self._lone = self._idle.pop()
         self._peeks.busy += 1
-        # Cheaper than asyncio.timeout: a driver whose connection is closed raises.
-        deadline = asyncio.get_running_loop().call_later(2 * self._patience, throw_away, connection)
+        self._watched()
         try:
-            rows = await connection.answer(asked)
+            row = asked.first(await connection.look_up(asked))
         except BaseException as error:
             late = connection.closed
             throw_away(connection)
@@ -104,11 +109,29 @@ class Readers:
             self._give_up(self._peeks)
             raise dialects.told(TimeoutError(), self._where) from error
         finally:
-            deadline.cancel()
+            self._lone = None
             self._peeks.busy -= 1
             self._start(self._peeks)
         self._give_back(connection)
-        return Found(connection, rows, asked.plan.row, asked.plan.sql)
+        return row
+
+    def _watched(self) -> None:
+        """Give who is alone now a deadline. One timer goes round for all: one each is a tenth of a look-up."""
+        loop = asyncio.get_running_loop()
+        self._since = loop.time()
+        if self._watch is None:
+            self._watch = loop.call_later(2 * self._patience, self._look)
+
+    def _look(self) -> None:
+        """Close the connection of who has waited too long, which makes the driver raise; else look again in time."""
+        self._watch = None
+        if self._lone is not None:
+            loop = asyncio.get_running_loop()
+            until = self._since + 2 * self._patience
+            if loop.time() < until:
+                self._watch = loop.call_at(until, self._look)
+            else:
+                throw_away(self._lone)
 
     async def _join(self, queue: _Queue, work: Work) -> Any:
         if self._life is None:
@@ -128,7 +151,7 @@ class Readers:
             self._ended()
 
     def _start(self, queue: _Queue) -> None:
-        if queue.busy < queue.most and (taken := queue.take()):
+        if queue.waiting and queue.busy < queue.most and (taken := queue.take()):
             queue.busy += 1
             # A task of its own, which ends what it has begun although nobody waits for it any more.
             task = asyncio.create_task(self._serve(queue, taken))

@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from ingot.domain import errors, runs
 from ingot.store import retention, rows, units
+from ingot.store.lookups import Question, answers
 from ingot.store.schema import nodes
 from ingot.store.schema import runs as table
 
@@ -91,9 +92,13 @@ def exists(connection: Connection, run_id: str) -> bool:
     return connection.execute(_BY_ID, {"of_run": run_id}).first() is not None
 
 
-def get(connection: Connection, run_id: str) -> runs.Run:
+def _by_id(_: str, run_id: str) -> Question:
+    return _BY_ID, {"of_run": run_id}
+
+
+@answers(_by_id)
+def get(row: Any, run_id: str) -> runs.Run:
     """The run with this id. Raises NotFound."""
-    row = connection.execute(_BY_ID, {"of_run": run_id}).first()
     if row is None:
         raise errors.NotFound(f"Run {run_id} could not be found.")
     return rows.from_row(row, runs.Run)
@@ -110,15 +115,23 @@ def find_open(connection: Connection, node_uuid: str) -> runs.Run | None:
     return None if row is None else rows.from_row(row, runs.Run)
 
 
-def find_open_id(connection: Connection, node_uuid: str) -> str | None:
+def _open_id(_: str, node_uuid: str) -> Question:
+    return _OPEN_ID, {"of_node": node_uuid}
+
+
+@answers(_open_id)
+def find_open_id(row: Any, _node_uuid: str) -> str | None:
     """The id of the node's open run, or None: without the run, for who asks many times a second."""
-    row = connection.execute(_OPEN_ID, {"of_node": node_uuid}).first()
     return None if row is None else row.id
 
 
-def find_failed_id(connection: Connection, node_uuid: str, since: float) -> str | None:
+def _failed_id(_: str, node_uuid: str, since: float) -> Question:
+    return _FAILED_ID, {"of_node": node_uuid, "since": since}
+
+
+@answers(_failed_id)
+def find_failed_id(row: Any, _node_uuid: str, _since: float) -> str | None:
     """The id of the node's run that failed last, if it did so since then (epoch seconds), or None."""
-    row = connection.execute(_FAILED_ID, {"of_node": node_uuid, "since": since}).first()
     return None if row is None else row.id
 
 
@@ -178,12 +191,16 @@ def _change(connection: Connection, statement: Update, lease: Lease, values: dic
         raise errors.LostLease()
 
 
-def check(connection: Connection, lease: Lease) -> tuple[bool, str | None]:
+def _abort(_: str, lease: Lease) -> Question:
+    return _ABORT, named(lease)
+
+
+@answers(_abort)
+def check(row: Any, _lease: Lease) -> tuple[bool, str | None]:
     """Whether somebody asked the run to stop, and in which words (not the whole row: a plan may be large).
 
     Raises errors.LostLease unless ``lease`` is still the right to work on the run.
     """
-    row = connection.execute(_ABORT, named(lease)).first()
     if row is None:
         raise errors.LostLease()
     return bool(row.abort_requested), row.reason

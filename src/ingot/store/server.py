@@ -54,9 +54,9 @@ class ServerEngine:
         """Run on one snapshot, on a connection that reads."""
         return self._here().read(work)
 
-    def peek(self, work: Work) -> Awaitable[Any]:
+    def peek(self, unit: Callable[..., Any], args: tuple[Any, ...]) -> Awaitable[Any]:
         """Run a single statement, which needs no transaction."""
-        return self._here().peek(work)
+        return self._here().peek(unit, args)
 
     def waiting(self) -> int:
         """Units that are queued."""

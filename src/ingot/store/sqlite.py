@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, event, exc
 
 from ingot.domain import errors
 from ingot.store.quick import QuickConnection
-from ingot.store.units import GROUP, Outcome, Unit, Work, commit_all, one_by_one, tell
+from ingot.store.units import GROUP, Outcome, Unit, Work, bound, commit_all, one_by_one, tell
 
 _READERS = 2
 _STATEMENTS = 512
@@ -48,7 +48,7 @@ class SqliteEngine:
         """Run in a reader's thread."""
         return asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, work)
 
-    async def peek(self, work: Work) -> Any:
+    async def peek(self, unit: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Run in the event loop: that takes less time than waking a thread would.
 
         When the database makes it wait, ``read`` does it after all.
@@ -57,9 +57,9 @@ class SqliteEngine:
             if self._here is None:
                 self._here = self._connect_reader()
                 self._here.exec_driver_sql("PRAGMA busy_timeout=0")
-            return work(self._here)
+            return unit(self._here, *args)
         except exc.OperationalError:
-            return await self.read(work)
+            return await self.read(bound(unit, args))
 
     def waiting(self) -> int:
         """Units that are queued."""

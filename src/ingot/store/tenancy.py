@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, bindparam, false, null, select
 
 from ingot.domain import ids
+from ingot.store.lookups import Question, answers
 from ingot.store.schema import allocations, nodes, portgroups, ports, runbooks, volume_connectors, volume_targets
 
 Found = tuple[str | None, str | None, bool]
@@ -19,13 +20,16 @@ _MOST = 500
 """Values in one statement."""
 
 
-def find(connection: Connection, kind: str, ident: str) -> Found | None:
-    """Whose the object ``ident`` of ``kind`` ("nodes", "ports", ...) is; None when there is no such object."""
+def _whose(_: str, kind: str, ident: str) -> Question:
     by_uuid, by_name = _STATEMENTS[kind]
     if by_name is None or ids.is_uuid(ident):
-        row = connection.execute(by_uuid, {"ident": ident.lower()}).first()
-    else:
-        row = connection.execute(by_name, {"ident": ident}).first()
+        return by_uuid, {"ident": ident.lower()}
+    return by_name, {"ident": ident}
+
+
+@answers(_whose)
+def find(row: Any, _kind: str, _ident: str) -> Found | None:
+    """Whose the object ``ident`` of ``kind`` ("nodes", "ports", ...) is; None when there is no such object."""
     return None if row is None else (row[0], row[1], bool(row[2]))
 
 

@@ -34,6 +34,11 @@ class Unit(NamedTuple):
     node: str | None = None
 
 
+def bound(unit: Callable[..., Any], args: tuple[Any, ...]) -> Work:
+    """A unit with what it is given beside the connection."""
+    return lambda connection: unit(connection, *args)
+
+
 _LOST = (SQLAlchemyError, asyncio.CancelledError)
 """What a statement raises whose connection is lost, or given up because its time was over."""
 
