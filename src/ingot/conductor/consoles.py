@@ -20,7 +20,7 @@ from ingot.consoles.hub import Console, Watcher
 from ingot.consoles.line import Line
 from ingot.consoles.tickets import Tickets
 from ingot.deps import Deps
-from ingot.domain import errors, node
+from ingot.domain import errors, node, runs
 from ingot.store import history, node_filters, nodes
 from ingot.store import runs as run_store
 from ingot.store.paging import Page
@@ -63,6 +63,10 @@ class Consoles:
             await asyncio.gather(*(self._end(uuid) for uuid in list(self._served)), return_exceptions=True)
             await self._recordings.close()
 
+    def record(self, run: runs.Run, found: node.Node) -> None:
+        """Listen for the log of a run that was taken up just now, where that is wanted: ``run`` looks too seldom."""
+        self._recordings.begin(run, found, self._is_free)
+
     async def _reconcile(self) -> None:
         """After a restart consoles come back by themselves; those of nodes that are gone, or another's now, end."""
         changing = set(self._changing)  # what is switched while the records are read is newer than they
@@ -79,7 +83,10 @@ class Consoles:
                 await self._begin(uuid, console)
             except (errors.Refused, errors.Bug) as error:  # secrets that cannot be opened concern this node alone
                 _log.warning("console not served", node=uuid, reason=error.sentence())
-        await self._recordings.follow(lambda uuid: uuid not in self._served and uuid not in self._changing)
+        await self._recordings.follow(self._is_free)
+
+    def _is_free(self, uuid: str) -> bool:
+        return uuid not in self._served and uuid not in self._changing
 
     async def _set_console(self, node_uuid: str, enabled: bool) -> None:
         """Switch on or off; what takes long goes on in the background, what goes wrong stands in ``last_error``."""

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from ingot.consoles.hub import Console
 from ingot.deps import Deps
-from ingot.domain import errors, runs
+from ingot.domain import errors, node, runs
 from ingot.store import schema
 
 _KINDS = (runs.Kind.INSPECT, runs.Kind.CLEAN, runs.Kind.DEPLOY, runs.Kind.RESCUE, runs.Kind.UNRESCUE, runs.Kind.SERVICE)
@@ -29,15 +29,26 @@ class Recordings:
         self._deps, self._make, self._has = deps, make, has
         self._going: dict[str, Console] = {}
 
+    def begin(self, run: runs.Run, found: node.Node, is_free: Callable[[str], bool]) -> None:
+        """Listen to a node from now on whose run was taken up, if ``follow`` would: it looks from time to time only."""
+        there = found.console_interface not in {None, _NONE} and not found.console_enabled
+        wanted = there and run.kind in _KINDS and self._deps.settings.console_recording
+        if wanted and found.uuid not in self._going and self._has(found.conductor_group, found.uuid):
+            self._listen(found.uuid, is_free)
+
     async def follow(self, is_free: Callable[[str], bool]) -> None:
         """Listen to the nodes that are worked on now, no others; ``is_free``: nobody else has the line."""
+        before = set(self._going)  # what is begun while the records are read is newer than they
         found = await self._deps.store.read(_worked_on) if self._deps.settings.console_recording else {}
         wanted = {uuid for uuid, group in found.items() if self._has(group, uuid)}
-        await asyncio.gather(*(self.end(uuid) for uuid in set(self._going) - wanted))
+        await asyncio.gather(*(self.end(uuid) for uuid in before - wanted))
         for uuid in wanted - set(self._going):
-            if is_free(uuid):
-                self._going[uuid] = console = self._make(uuid)
-                console.start_later()
+            self._listen(uuid, is_free)
+
+    def _listen(self, uuid: str, is_free: Callable[[str], bool]) -> None:
+        if is_free(uuid):
+            self._going[uuid] = console = self._make(uuid)
+            console.start_later()
 
     async def end(self, uuid: str) -> None:
         """Hang up, so that the line is free; nothing where it is not listened to."""

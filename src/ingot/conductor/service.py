@@ -29,11 +29,11 @@ class Conductor:
     def __init__(self, deps: Deps, kit: Kit, hostname: str) -> None:
         self._drain = deps.settings.drain
         self._membership = Membership(deps, hostname, ids.new())
-        runner = Runner(deps, kit, catalog.flows())
-        self._claims = Claims(deps, runner, self._membership.owner, self._membership)
         calls = Calls(deps, kit)
         HardwareCalls(deps, calls)
         self._consoles = Consoles(deps, calls, self._membership.has)
+        runner = Runner(deps, kit, catalog.flows(), self._consoles.record)
+        self._claims = Claims(deps, runner, self._membership.owner, self._membership)
         self._power_sync = PowerSync(deps, calls, self._membership.has)
         self._webhooks = Webhooks(deps)
         self._placements = Placements(deps)

@@ -7,6 +7,7 @@ on disk before the effect it announces begins, and after the effect it confirms 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ import structlog
 
 from ingot.clients import fence
 from ingot.deps import Deps
-from ingot.domain import errors, runs, secrets
+from ingot.domain import errors, node, runs, secrets
 from ingot.flows import (
     asked_power,
     attempts,
@@ -36,15 +37,22 @@ from ingot.interfaces.kit import Kit
 from ingot.store import runs as run_store
 
 _log = structlog.get_logger("ingot.run")
+_TakenUp = Callable[[runs.Run, node.Node], None]
 
 
 class Runner:
-    """Works on leases. One for the whole process; of a run it holds nothing between two leases."""
+    """Works on leases. One for the whole process; of a run it holds nothing between two leases.
 
-    def __init__(self, deps: Deps, kit: Kit, flows: dict[runs.Kind, flow.Flow]) -> None:
+    ``taken_up``: called with a run and its node whenever it is taken up, at its beginning as after each of its waits.
+    """
+
+    def __init__(
+        self, deps: Deps, kit: Kit, flows: dict[runs.Kind, flow.Flow], taken_up: _TakenUp = lambda _run, _node: None
+    ) -> None:
         self._deps = deps
         self._kit = kit
         self._flows = flows
+        self._taken_up = taken_up
         self._leaving = False
         self._suspects = suspects.Suspects()
 
@@ -90,6 +98,7 @@ class Runner:
             await self._go_on(ctx, journal)
 
     async def _go_on(self, ctx: StepContext, journal: RunJournal) -> None:
+        self._taken_up(journal.run, ctx.node)
         with fence.asking(journal.check):
             await asked_power.serve(ctx, journal)
             await self._interpret(ctx, journal)
