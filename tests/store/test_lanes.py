@@ -21,7 +21,8 @@ from ingot.store import history, journals, lanes, nodes, schema, units, upgrade
 from ingot.store import runs as run_store
 from ingot.store.engine import Store
 from ingot.store.place import Place
-from ingot.store.quick import Asked, Found, QuickConnection
+from ingot.store.plans import Asked
+from ingot.store.quick import Found, QuickConnection
 from ingot.store.units import Unit
 
 UUIDS = [f"{number:08}-0000-4000-8000-000000000000" for number in range(8)]

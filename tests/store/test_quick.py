@@ -12,7 +12,8 @@ import sqlalchemy
 from sqlalchemy import Connection, bindparam, exc, insert, select, update
 
 from ingot.store import rows, schema
-from ingot.store.quick import SHAPES, Found, QuickConnection
+from ingot.store.plans import SHAPES
+from ingot.store.quick import Found, QuickConnection
 
 THREE = range(3)
 """A statement goes SQLAlchemy's way the first time, is compiled the second and known the third."""

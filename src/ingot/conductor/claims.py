@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import Connection
 
 from ingot.conductor.membership import Membership
+from ingot.conductor.pace import Pace
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.flows.inheritance import Taken
@@ -43,6 +44,7 @@ class Claims:
         self._runner = runner
         self._owner = owner
         self._membership = membership
+        self._pace = Pace(deps.settings.lease)
         self._draining = False
         self._may_be_left = membership is not None
         self._turn = 0.0
@@ -113,34 +115,35 @@ class Claims:
     async def _claim(self, room: int) -> tuple[list[run_store.Lease], float]:
         """The runs taken, and in how many seconds to look again at the latest."""
         self._rung.clear()
-        self._looked_at = now = self._deps.clock()
+        self._looked_at = self._deps.clock()
         if self._draining:
             return [], _LONGEST_SLEEP
-        lease = self._deps.settings.lease
         held = frozenset(one.run_id for one in self._working)
         share = self._membership.share(held) if self._membership else None
-        if share is not None and self._may_be_left and (taken := await self._take_over(share, now)):
+        if share is not None and self._may_be_left and (taken := await self._take_over(share)):
             return taken, 0.0
         if share is not None and self._turn > _LATE:
             # Nothing new: the time of a run that waits has not begun, and that of those in hand would be used up.
             more = _FEW - len(held)
             room = min(room, more) if more > 0 else room
             share = msgspec.structs.replace(share, begun=more <= 0)
-        taken = await self._deps.store.run(claim_store.claim, self._owner, now, lease, room, share)
+        taken = await self._deps.store.run(self._take, room, share)
         if len(taken) == room:
             return taken, 0.0
         due = None
         with contextlib.suppress(errors.Unreachable):  # what is taken is not to be dropped for it
-            due = await self._deps.store.read(claim_store.next_wake, lease, share)
+            due = await self._deps.store.read(claim_store.next_wake, self._pace.lease, share)
         return taken, _LONGEST_SLEEP if due is None else due - self._deps.clock()
 
-    async def _take_over(self, share: claim_store.Share, now: float) -> list[run_store.Lease]:
+    async def _take_over(self, share: claim_store.Share) -> list[run_store.Lease]:
         """What a process that is gone had in hand, however much this one has begun by now."""
-        left = msgspec.structs.replace(share, left=True)
-        lease = self._deps.settings.lease
-        taken = await self._deps.store.run(claim_store.claim, self._owner, now, lease, _LEFT, left)
+        taken = await self._deps.store.run(self._take, _LEFT, msgspec.structs.replace(share, left=True))
         self._may_be_left = len(taken) == _LEFT
         return taken
+
+    def _take(self, connection: Connection, most: int, share: claim_store.Share | None) -> list[run_store.Lease]:
+        # By the time of writing, as below.
+        return claim_store.claim(connection, self._owner, self._deps.clock(), self._pace.lease, most, share)
 
     async def _work(self, lease: run_store.Lease, taken: Taken | None) -> None:
         try:
@@ -161,11 +164,13 @@ class Claims:
     async def _renew(self) -> None:
         """Keep the leases of the runs worked on, and of no others; stop working on a run that somebody else took."""
         while True:
-            await asyncio.sleep(self._deps.settings.lease / 3)
+            due = time.monotonic() + self._pace.every
+            await asyncio.sleep(self._pace.every)
             if not self._working:
                 continue
             try:
                 lost = await self._deps.store.run(self._extend, list(self._working))
+                self._pace.beaten(time.monotonic() - due)
             except errors.Unreachable as error:
                 _log.warning("cannot renew leases", reason=error.sentence())
                 continue
@@ -177,7 +182,7 @@ class Claims:
 
     def _extend(self, connection: Connection, leases: list[run_store.Lease]) -> list[run_store.Lease]:
         # From when it is written: who had to wait for the database's writer shall not find the lease over again.
-        return claim_store.renew(connection, leases, self._deps.clock() + self._deps.settings.lease)
+        return claim_store.renew(connection, leases, self._deps.clock() + self._pace.lease)
 
 
 def _nothing(_connection: Connection) -> None:

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, CursorResult, Dialect, Executable
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.expression import SelectBase
 
-from ingot.store import quick, units
-from ingot.store.quick import Asked, QuickConnection, Values
+from ingot.store import plans, units
+from ingot.store.plans import Asked, Values
+from ingot.store.quick import QuickConnection
 from ingot.store.units import Outcome, Unit, Work
 
 
@@ -76,7 +77,7 @@ class Lane:
             self._touched = True
         above = self._run.parent
         assert above is not None
-        return above.switch(_Request(quick.plan(statement, parameters, self.dialect), statement, parameters))
+        return above.switch(_Request(plans.plan(statement, parameters, self.dialect), statement, parameters))
 
     def exec_driver_sql(self, _statement: str, _parameters: tuple[Any, ...] = ()) -> CursorResult[Any]:
         """Not in a lane: who has savepoints of its own runs alone."""

@@ -15,9 +15,10 @@ from sqlalchemy import Connection, Engine, exc
 from sqlalchemy.util import greenlet_spawn
 
 from ingot.domain import errors
-from ingot.store import dialects, lanes, place, quick
+from ingot.store import dialects, lanes, place, plans
 from ingot.store.lookups import LookUp
-from ingot.store.quick import Asked, QuickConnection
+from ingot.store.plans import Asked
+from ingot.store.quick import QuickConnection
 from ingot.store.units import Outcome, Unit, Work, bound, settle
 
 C = TypeVar("C", bound=Connection)
@@ -80,7 +81,7 @@ class Readers:
         work = bound(unit, args)
         if self._idle and not self._peeks.busy and isinstance(unit, LookUp):
             known = cast("LookUp[Any, *tuple[Any, ...]]", unit)
-            asked = quick.plan(*known.ask(self._engine.dialect.name, *args), self._engine.dialect, meet=False)
+            asked = plans.plan(*known.ask(self._engine.dialect.name, *args), self._engine.dialect, meet=False)
             if asked is not None:
                 with contextlib.suppress(_Missed):
                     return known.tell(await self._look_up(asked), *args)
