@@ -40,6 +40,7 @@ _GARBAGE = 10_000
 """Objects that are new when the garbage collector looks for cycles among them. By its own 700 most are still in use
 then, and looking at them took 4 to 8 % of the processor time of a busy service."""
 _LOOK_AT_TABLES = 5.0
+_END_WITHIN = 5.0
 _THREADS = 32
 """For what blocks: writing, hashing and mapping images, passwords. Python's own number, four more than there are
 processors, is used up by a few images on a slow disk, and whoever asks for a file then waits for them."""
@@ -175,9 +176,11 @@ async def _work(conductor: Conductor, stop: asyncio.Event) -> None:
             await working
         await conductor.drain()
     finally:
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
+        ending = asyncio.gather(working, stopping, return_exceptions=True)
+        for _ in range(2):  # the second time it ends what its own end waits for: a database that is away
+            working.cancel()
+            stopping.cancel()
+            await asyncio.wait({ending}, timeout=_END_WITHIN)
 
 
 def _end_start() -> None:

@@ -1,6 +1,7 @@
-"""A bare Debian with systemd in a virtual machine, reached by SSH, with ingot's package lying in it; for tests of that.
+"""A bare Debian with systemd in a virtual machine, reached by SSH, ingot's packages lying in it; for tests of those.
 
-It holds what the package depends on, and no way to any network, so that installing the package is all that is left.
+It holds what the package depends on, and no way to any network but, where that is asked for, to servers of this host's
+loopback, so that installing the packages is all that is left.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ _KERNEL = "root=/dev/vda ro console=ttyS0 net.ifnames=0 no_timer_check quiet"
 _SPARE = 3072 * osimage_disk.MIB
 MEMORY_MB = 1024
 API_PORT = 6385
+HOST = "10.0.2.2"
+"""This host's loopback as a guest that may reach it sees it."""
 
 
 def run(*words: str, timeout: float = 300.0) -> str:
@@ -67,9 +70,11 @@ def depends() -> list[str]:
 
 @dataclass(frozen=True)
 class Guest:
-    """A running machine; ``api``: the port of this host that leads to its API, ``package``: the package in it."""
+    """A running machine; ``api``: the port of this host that leads to its API, ``package``: the package in it, beside
+    the extras'; ``key``: who has this file may log in."""
 
     folder: Path
+    key: Path
     package: str
     ssh: int
     api: int
@@ -77,7 +82,7 @@ class Guest:
     def command(self, *options: str) -> list[str]:
         """ssh, with these options of its own."""
         quiet = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
-        own = ["-i", str(self.folder / "key"), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
+        own = ["-i", str(self.key), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
         way = ["-o", f"ControlPath={self.folder}/ssh", "-p", str(self.ssh), *options, "root@127.0.0.1"]
         return ["ssh", *own, *quiet, *way]
 
@@ -104,8 +109,8 @@ class Guest:
         return self.done("journalctl -u ingot -o cat -n 60 --no-pager").stdout
 
 
-def build_root(folder: Path, package: Path, ramdisk: Path) -> Path:
-    """The system's tree in ``folder``, with the package in /root and a deploy ramdisk in /srv/ramdisk."""
+def build_root(folder: Path, *packages: Path) -> Path:
+    """The system's tree in ``folder``, with these packages in /root, and the key that opens it beside it."""
     tree, hook, key = folder / "root", folder / "setup", folder / "key"
     here = osimage_sources.host_distribution()
     hook.write_text(_SETUP)
@@ -113,7 +118,8 @@ def build_root(folder: Path, package: Path, ramdisk: Path) -> Path:
     wanted = ",".join([_PACKAGES, here.kernel_package, *depends()])
     command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--quiet"]
     command += [f"--include={wanted}", f'--setup-hook={hook} "$1"', "--dpkgopt=force-unsafe-io"]
-    command += ['--aptopt=Acquire::Languages "none"', f"--customize-hook=copy-in {package} /root"]
+    copied = " ".join(map(str, packages))
+    command += ['--aptopt=Acquire::Languages "none"', f"--customize-hook=copy-in {copied} /root"]
     if here.proxy:
         command.append(f'--aptopt=Acquire::http::Proxy "{here.proxy}"')
     run(*command, here.codename, str(tree), *here.sources, timeout=900)
@@ -125,18 +131,20 @@ def build_root(folder: Path, package: Path, ramdisk: Path) -> Path:
     (tree / "etc/systemd/network").chmod(0o755)
     run("chroot", str(tree), "systemctl", "enable", "--quiet", "systemd-networkd", "ssh")
     run("chroot", str(tree), "systemctl", "mask", "--quiet", *_NEEDLESS)
-    run("cp", "-r", str(ramdisk), str(tree / "srv/ramdisk"))
     return tree
 
 
 @contextlib.contextmanager
-def started(folder: Path, tree: Path, package: str) -> Generator[Guest]:
-    """The tree as a running machine; killed at the end."""
+def started(folder: Path, tree: Path, package: str, *, reaches_host: bool = False) -> Generator[Guest]:
+    """The tree as a running machine that keeps its files in ``folder``; killed at the end.
+
+    ``reaches_host``: it may connect to this host's loopback, under the address ``HOST``.
+    """
     used = int(run("du", "-s", "-B1", str(tree)).split()[0])
     disk = folder / "disk"
     osimage_disk.make_ext4(disk, (used * 108 // 100 + _SPARE) // 4096 * 4096, uuid.uuid4(), tree)
-    guest = Guest(folder, package, vm.free_port(), vm.free_port())
-    argv = _machine(guest, disk, tree)
+    guest = Guest(folder, tree.with_name("key"), f"/root/{package}", vm.free_port(), vm.free_port())
+    argv = _machine(guest, disk, tree, "off" if reaches_host else "on")
     with contextlib.ExitStack() as stack:
         machine = stack.enter_context(subprocess.Popen(argv, stdin=subprocess.DEVNULL))
         stack.callback(machine.kill)
@@ -151,8 +159,9 @@ def started(folder: Path, tree: Path, package: str) -> Generator[Guest]:
             raise
 
 
-def _machine(guest: Guest, disk: Path, tree: Path) -> list[str]:
-    """QEMU's command line: kernel and initrd directly, one disk, a network card with two doors and no way out."""
+def _machine(guest: Guest, disk: Path, tree: Path, restrict: str) -> list[str]:
+    """QEMU's command line: kernel and initrd directly, one disk, a network card with two doors and no way out (the
+    system has no route to anywhere; ``restrict`` "on" closes the way to this host, too)."""
     accelerator = asyncio.run(accel.choose())
     forward = ",".join(
         f"hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in ((guest.ssh, 22), (guest.api, API_PORT))
@@ -162,7 +171,13 @@ def _machine(guest: Guest, disk: Path, tree: Path) -> list[str]:
     argv += ["-kernel", str((tree / "vmlinuz").resolve()), "-initrd", str((tree / "initrd.img").resolve())]
     argv += ["-append", _KERNEL, "-serial", f"file:{guest.folder / 'serial'}", "-device", "virtio-rng-pci"]
     argv += ["-drive", f"file={disk},format=raw,if=none,id=d0,cache=unsafe", "-device", "virtio-blk-pci,drive=d0"]
-    return [*argv, "-netdev", f"user,id=n0,restrict=on,{forward}", "-device", "virtio-net-pci,netdev=n0,romfile="]
+    return [
+        *argv,
+        "-netdev",
+        f"user,id=n0,restrict={restrict},{forward}",
+        "-device",
+        "virtio-net-pci,netdev=n0,romfile=",
+    ]
 
 
 def _wait(guest: Guest, machine: subprocess.Popen[bytes]) -> None:

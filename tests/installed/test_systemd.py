@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,14 +49,13 @@ print("converted", made.size)
 
 
 @pytest.fixture(scope="module")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+def guest(tmp_path_factory: pytest.TempPathFactory, tree: Path, packages: tuple[Path, Path]) -> Iterator[Guest]:
     """The machine with the package installed, `ingot init` done and the service started, as the manual says."""
     folder = tmp_path_factory.mktemp("systemd")
     ramdisk = folder / "ramdisk"
     recipe.load("build").build("cloud", ramdisk, lambda _phase, _part: None)
-    package, _ = guests.build_packages(folder)
-    tree = guests.build_root(folder, package, ramdisk)
-    with guests.started(folder, tree, f"/root/{package.name}") as made:
+    shutil.copytree(ramdisk, tree / "srv/ramdisk")
+    with guests.started(folder, tree, packages[0].name) as made:
         assert "Next: ingot init" in made.run(f"apt-get install -qy {made.package}", limit=600)
         made.run(NETWORK)
         chosen = "--set host=0.0.0.0 --set provision_interface=br0 --set ramdisk_dir=/srv/ramdisk --set image_dirs=/srv"

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from checkout import ROOT
-from installed import guest, hosts
+from installed import guide, hosts
 from installed.hosts import Host, Network
 
 pytestmark = [
@@ -25,7 +24,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces and mounts"),
     pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the package is for the Python that builds it"),
 ]
-PAGE = (ROOT / "docs/howto/scale-out.md").read_text()
 PASSWORD = "Xk3v9QpTz7"
 RANGES = {"beta": "10.1.0.100-10.1.0.149", "gamma": "10.1.0.150-10.1.0.199"}
 TAKEOVER = 10.0
@@ -45,21 +43,10 @@ sed s,/etc/ingot/servers.pem,/srv/walk/other.pem, /etc/ingot/ingot.toml >other.t
 """
 
 
-def blocks(heading: str) -> list[str]:
-    """What the guide has typed under a heading."""
-    section = re.findall(rf"^### {re.escape(heading)}\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
-    assert section, f"docs/howto/scale-out.md has no heading {heading!r}"
-    return re.findall(r"^```sh\n(.*?)^```", section[0], re.MULTILINE | re.DOTALL)
-
-
 def walk(host: Host, heading: str, **given: str) -> str:
     """Type what stands under a heading, with this site's own values in place of the guide's; what was said."""
-    mine = {**given, "PASSWORD@": f"{PASSWORD}@"}
-    said = ""
-    for block in blocks(heading):
-        lines = re.sub("|".join(map(re.escape, mine)), lambda found: mine[found[0]], block)
-        said += host.type(lines, stdin=f"{PASSWORD}\n" * 2)
-    return said
+    typed = guide.blocks(heading, {**given, "PASSWORD@": f"{PASSWORD}@"})
+    return "".join(host.type(lines, stdin=f"{PASSWORD}\n" * 2) for lines in typed)
 
 
 def awaited(told: Callable[[], str], wanted: set[str], within: float) -> str:
@@ -69,11 +56,6 @@ def awaited(told: Callable[[], str], wanted: set[str], within: float) -> str:
         assert time.monotonic() < end, f"{found!r} is none of {wanted}"
         time.sleep(0.2)  # noqa: TID251  waits for another process
     return found
-
-
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return guest.build_packages(tmp_path_factory.mktemp("packages"))
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from ingot.flows.run import Runner
 from ingot.interfaces.kit import Kit
 
 _log = structlog.get_logger("ingot.conductor")
+_GOODBYE = 5.0
+"""Seconds for it: without it, others see by themselves that this one is gone."""
 
 
 class Conductor:
@@ -40,11 +42,15 @@ class Conductor:
 
     async def drain(self) -> None:
         """Hand the work over: no new claims, runs let go after the step they are in; ends within the setting drain."""
+        end = asyncio.get_running_loop().time() + self._drain
         try:
-            await self._membership.retire()
+            async with asyncio.timeout(min(_GOODBYE, self._drain)):
+                await self._membership.retire()
         except errors.StoreDown as error:
             _log.warning("cannot say goodbye", reason=error.sentence())
-        await self._claims.drain(self._drain)
+        except TimeoutError:
+            _log.warning("cannot say goodbye", reason="The database does not answer.")
+        await self._claims.drain(max(0.0, end - asyncio.get_running_loop().time()))
 
     async def run(self) -> None:
         """Work until cancelled."""

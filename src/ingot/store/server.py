@@ -27,6 +27,8 @@ from ingot.store.readers import FAILURES, PAUSE, Readers, connect, throw_away
 from ingot.store.units import GROUP, Outcome, Unit, Work, commit_all, tell
 
 T = TypeVar("T")
+_LAST = 3.0
+"""Seconds that closing waits for a server: what was to be told of what is written then, nobody waits for any more."""
 _LOCK = "SELECT version_num FROM alembic_version FOR UPDATE"
 
 
@@ -63,10 +65,10 @@ class ServerEngine:
         return len(self._units)
 
     def close(self) -> None:
-        """Finish what is queued, then close every connection."""
+        """Finish what is queued, unless the server does not answer, then close every connection."""
         self._closing = True
         self._loop.call_soon_threadsafe(self._arrived.set)
-        self._thread.join()
+        self._thread.join(_LAST)
         for loop, readers in list(self._readers.items()):
             with contextlib.suppress(RuntimeError):  # a loop that has ended has closed what it had
                 loop.call_soon_threadsafe(readers.close)
@@ -118,7 +120,7 @@ class ServerEngine:
                 return self._writing
             except FAILURES as error:
                 await self._forget_writing()
-                if not dialects.is_gone(error) or self._loop.time() > deadline:
+                if not dialects.is_gone(error) or self._loop.time() > deadline or self._closing:
                     raise
                 await asyncio.sleep(PAUSE)
 
