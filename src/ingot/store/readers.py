@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, exc
@@ -29,10 +29,6 @@ FAILURES = (OSError, TimeoutError, exc.SQLAlchemyError)
 _SEATS = 4
 _TOGETHER = 64
 """Callers that share a connection's turn."""
-
-
-class _Missed(Exception):
-    """An answer that did not come. The statement is asked again, which tells why."""
 
 
 class _Queue:
@@ -78,14 +74,12 @@ class Readers:
 
         Who is alone with a look-up asks the driver; who comes meanwhile shares messages with the others who do.
         """
-        work = bound(unit, args)
         if self._idle and not self._peeks.busy and isinstance(unit, LookUp):
             known = cast("LookUp[Any, *tuple[Any, ...]]", unit)
             asked = plans.plan(*known.ask(self._engine.dialect.name, *args), self._engine.dialect, meet=False)
-            if asked is not None:
-                with contextlib.suppress(_Missed):
-                    return known.tell(await self._look_up(asked), *args)
-        return await self._join(self._peeks, work)
+            if asked is not None and (rows := await self._look_up(asked)) is not None:
+                return known.tell(asked.first(rows), *args)
+        return await self._join(self._peeks, bound(cast("Callable[..., Any]", unit), args))
 
     def close(self) -> None:
         """Close what is idle, and what is in use as soon as it is not any more."""
@@ -93,20 +87,25 @@ class Readers:
         while self._idle:
             throw_away(self._idle.pop())
 
-    async def _look_up(self, asked: Asked) -> Any:
-        """The row for one who is alone, in the task of that caller. Raises _Missed, or errors.StoreDown."""
+    async def _look_up(self, asked: Asked) -> Sequence[Any] | None:
+        """The rows for one who is alone, in the task of that caller. Raises errors.StoreDown.
+
+        None: an answer did not come; who asks again is told why.
+        """
         connection = self._lone = self._idle.pop()
         self._peeks.busy += 1
-        self._watched()
+        self._since = asyncio.get_running_loop().time()
+        if self._watch is None:
+            self._look()
         try:
-            row = asked.first(await connection.look_up(asked))
+            rows = await connection.look_up(asked)
         except BaseException as error:
             late = connection.closed
             throw_away(connection)
             if not isinstance(error, Exception):
                 raise
             if not late:
-                raise _Missed from error
+                return None
             self._give_up(self._peeks)
             raise dialects.told(TimeoutError(), self._where) from error
         finally:
@@ -114,17 +113,13 @@ class Readers:
             self._peeks.busy -= 1
             self._start(self._peeks)
         self._give_back(connection)
-        return row
-
-    def _watched(self) -> None:
-        """Give who is alone now a deadline. One timer goes round for all: one each is a tenth of a look-up."""
-        loop = asyncio.get_running_loop()
-        self._since = loop.time()
-        if self._watch is None:
-            self._watch = loop.call_later(2 * self._patience, self._look)
+        return rows
 
     def _look(self) -> None:
-        """Close the connection of who has waited too long, which makes the driver raise; else look again in time."""
+        """Close the connection of who is alone for too long, which makes the driver raise; else look again in time.
+
+        One timer goes round for all of them: one each would be a tenth of a look-up.
+        """
         self._watch = None
         if self._lone is not None:
             loop = asyncio.get_running_loop()
