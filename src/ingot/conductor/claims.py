@@ -115,19 +115,19 @@ class Claims:
     async def _claim(self, room: int) -> tuple[list[run_store.Lease], float]:
         """The runs taken, and in how many seconds to look again at the latest."""
         self._rung.clear()
-        self._looked_at = self._deps.clock()
+        self._looked_at = now = self._deps.clock()
         if self._draining:
             return [], _LONGEST_SLEEP
         held = frozenset(one.run_id for one in self._working)
         share = self._membership.share(held) if self._membership else None
-        if share is not None and self._may_be_left and (taken := await self._take_over(share)):
+        if share is not None and self._may_be_left and (taken := await self._take_over(share, now)):
             return taken, 0.0
         if share is not None and self._turn > _LATE:
             # Nothing new: the time of a run that waits has not begun, and that of those in hand would be used up.
             more = _FEW - len(held)
             room = min(room, more) if more > 0 else room
             share = msgspec.structs.replace(share, begun=more <= 0)
-        taken = await self._deps.store.run(self._take, room, share)
+        taken = await self._deps.store.run(claim_store.claim, self._owner, now, self._pace.lease, room, share)
         if len(taken) == room:
             return taken, 0.0
         due = None
@@ -135,15 +135,12 @@ class Claims:
             due = await self._deps.store.read(claim_store.next_wake, self._pace.lease, share)
         return taken, _LONGEST_SLEEP if due is None else due - self._deps.clock()
 
-    async def _take_over(self, share: claim_store.Share) -> list[run_store.Lease]:
+    async def _take_over(self, share: claim_store.Share, now: float) -> list[run_store.Lease]:
         """What a process that is gone had in hand, however much this one has begun by now."""
-        taken = await self._deps.store.run(self._take, _LEFT, msgspec.structs.replace(share, left=True))
+        left = msgspec.structs.replace(share, left=True)
+        taken = await self._deps.store.run(claim_store.claim, self._owner, now, self._pace.lease, _LEFT, left)
         self._may_be_left = len(taken) == _LEFT
         return taken
-
-    def _take(self, connection: Connection, most: int, share: claim_store.Share | None) -> list[run_store.Lease]:
-        # By the time of writing, as below.
-        return claim_store.claim(connection, self._owner, self._deps.clock(), self._pace.lease, most, share)
 
     async def _work(self, lease: run_store.Lease, taken: Taken | None) -> None:
         try:
