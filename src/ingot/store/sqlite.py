@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import sqlite3
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -151,11 +153,25 @@ def _open_engine(path: Path, patience: float) -> sqlalchemy.Engine:
     @event.listens_for(engine, "connect")
     def _tune(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction] # called by SQLAlchemy
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _keep_a_journal(cursor, patience)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     return engine
+
+
+def _keep_a_journal(cursor: Any, patience: float) -> None:
+    """Write ahead. Of two processes that open a new file at once SQLite lets neither wait for the other here."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        threading.Event().wait(0.02)
 
 
 def _commit_group(connection: QuickConnection, units: list[Unit]) -> list[Outcome]:
