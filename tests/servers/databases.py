@@ -5,6 +5,8 @@ Making the tables takes MariaDB most of a second, so ``empty`` makes them once a
 
 from __future__ import annotations
 
+import contextlib
+
 from sqlalchemy import Connection
 
 from ingot.store import server, upgrade
@@ -29,8 +31,12 @@ class Databases:
     def server(self, kind: str) -> Server:
         """The server of that kind, which runs."""
         if kind not in self._servers:
-            self._servers[kind] = _SERVERS[kind](durable=self._durable)
-            self._servers[kind].start()
+            with contextlib.ExitStack() as until_it_answers:
+                made = _SERVERS[kind](durable=self._durable)
+                until_it_answers.callback(made.remove)
+                made.start()
+                until_it_answers.pop_all()
+            self._servers[kind] = made
         return self._servers[kind]
 
     def new(self, kind: str) -> str:

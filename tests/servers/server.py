@@ -91,6 +91,13 @@ class Server(ABC):
         assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def _answers(self) -> bool:
+        try:
+            done = subprocess.run(self._ping(), stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
+
     @abstractmethod
     def create(self, name: str) -> str:
         """Make an empty database; its URL."""
@@ -110,7 +117,8 @@ class Server(ABC):
     def _command(self) -> list[str]: ...
 
     @abstractmethod
-    def _answers(self) -> bool: ...
+    def _ping(self) -> list[str]:
+        """A command that succeeds where the server answers."""
 
 
 def _pause() -> None:
