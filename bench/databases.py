@@ -4,7 +4,7 @@ Run: ./ingot bench databases [--nodes N]     Servers are started for it, on Unix
 "alone" is one caller after another, "together" 32 at once, whose writes share commits and messages; of claims it is one
 caller who takes many runs, as a conductor does. Times are per node (of a list: per list), the processor time is that of
 this process alone, "server" that of all the server's processes. The databases take turns; the middle one is told.
-All run on one processor: a message that wakes another one costs its sender 5 to 15 microseconds more on a virtual
+All run on one processor: a message that wakes another one costs its sender 10 to 40 microseconds more on a virtual
 machine, and whether a server sits there changes from run to run (--spread: wherever the kernel puts them).
 """
 

@@ -110,7 +110,7 @@ class Guest:
 
 
 def build_root(folder: Path, *packages: Path) -> Path:
-    """The system's tree in ``folder``, with these packages in /root, and the key that opens it beside it."""
+    """The system's tree in ``folder``, with these packages in the home of root, and the key that opens it beside it."""
     tree, hook, key = folder / "root", folder / "setup", folder / "key"
     here = osimage_sources.host_distribution()
     hook.write_text(_SETUP)
@@ -143,7 +143,7 @@ def started(folder: Path, tree: Path, package: str, *, reaches_host: bool = Fals
     used = int(run("du", "-s", "-B1", str(tree)).split()[0])
     disk = folder / "disk"
     osimage_disk.make_ext4(disk, (used * 108 // 100 + _SPARE) // 4096 * 4096, uuid.uuid4(), tree)
-    guest = Guest(folder, tree.with_name("key"), f"/root/{package}", vm.free_port(), vm.free_port())
+    guest = Guest(folder, tree.with_name("key"), f"~/{package}", vm.free_port(), vm.free_port())
     argv = _machine(guest, disk, tree, "off" if reaches_host else "on")
     with contextlib.ExitStack() as stack:
         machine = stack.enter_context(subprocess.Popen(argv, stdin=subprocess.DEVNULL))

@@ -59,7 +59,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory, tree: Path, packages: tuple[
         assert "Next: ingot init" in made.run(f"apt-get install -qy {made.package}", limit=600)
         made.run(NETWORK)
         chosen = "--set host=0.0.0.0 --set provision_interface=br0 --set ramdisk_dir=/srv/ramdisk --set image_dirs=/srv"
-        told = made.run(f"ingot init {chosen} --password-file /root/password")
+        told = made.run(f"ingot init {chosen} --password-file ~/password")
         start = "systemctl enable --now ingot"
         assert start in told, "init says how to go on under systemd"
         assert "INGOT_URL=https://127.0.0.1:6385 " in told, "what listens on all addresses is called at one"
@@ -71,7 +71,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory, tree: Path, packages: tuple[
 def client(guest: Guest) -> api.Client:
     authority = guest.folder / "ca.pem"
     authority.write_text(guest.run("cat /var/lib/ingot/tls/ca.pem"))
-    password = guest.run("cat /root/password").strip()
+    password = guest.run("cat ~/password").strip()
     return api.Client(f"https://127.0.0.1:{guest.api}", "admin", password, ca=str(authority))
 
 
@@ -111,7 +111,7 @@ def test_the_unit_serves_as_the_services_own_account(guest: Guest) -> None:
     said = guest.journal()
     assert "API ready" in said
     assert "DHCP and TFTP are served" in said
-    assert guest.run("cat /root/password").strip() not in guest.run("journalctl -o cat --no-pager")
+    assert guest.run("cat ~/password").strip() not in guest.run("journalctl -o cat --no-pager")
 
 
 def test_the_unit_shuts_the_service_in(guest: Guest) -> None:
@@ -213,4 +213,4 @@ def test_an_upgrade_restarts_it_and_a_purge_takes_it_away(guest: Guest) -> None:
 def ingot(*words: str) -> str:
     """A line that calls the API from within the guest, as its operator does."""
     access = "INGOT_URL=https://127.0.0.1:6385 INGOT_USER=admin INGOT_CACERT=/var/lib/ingot/tls/ca.pem"
-    return f"{access} INGOT_PASSWORD=$(cat /root/password) ingot {guests.shell(list(words))}"
+    return f"{access} INGOT_PASSWORD=$(cat ~/password) ingot {guests.shell(list(words))}"

@@ -81,7 +81,7 @@ def become(place: Place, heading: str) -> str:
     """Type on the machine what the guide has under a heading; what was said."""
     typed = guide.blocks(heading, place.words)
     assert "PASSWORD" not in "".join(typed), "the guide's settings are not those that this test knows"
-    return "".join(place.guest.run(f"cd /root\nset -e\n{block}", limit=600) for block in typed)
+    return "".join(place.guest.run(f"cd\nset -e\n{block}", limit=600) for block in typed)
 
 
 def carry_over(place: Place) -> None:
@@ -97,7 +97,7 @@ def carry_over(place: Place) -> None:
         for name in ("secret.key", "url.key", "tls", "tls/ca.key", "tls/ca.pem"):
             archive.add(data / name, f"var/lib/ingot/{name}", recursive=False, filter=owned)
     text = base64.b64encode(packed.getvalue()).decode()
-    place.guest.run(f"umask 077; echo {text} | base64 -d >/root/ingot-hosts.tar")
+    place.guest.run(f"umask 077; echo {text} | base64 -d >~/ingot-hosts.tar")
 
 
 def shown(guest: Guest, name: str) -> str:
@@ -202,7 +202,7 @@ def test_a_conductor_waits_for_its_database_and_is_started_again(place: Place) -
 
 def test_an_api_alone_serves_as_the_guide_says(place: Place) -> None:
     guest, site, *_ = place
-    guest.run("systemctl stop ingot; rm /etc/ingot/ingot.toml; : >/root/servers.pem")
+    guest.run("systemctl stop ingot; rm /etc/ingot/ingot.toml; : >~/servers.pem")
     site.start("west")
     site.await_conductors("west")
     assert "users: admin" in become(place, "On alpha: the API")

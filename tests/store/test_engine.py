@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
-import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -235,24 +233,6 @@ def test_a_connection_lost_within_a_unit_is_told_as_that() -> None:
         connection.rollback()
 
 
-async def test_migrations_lead_to_exactly_the_schema(tmp_path: Path) -> None:
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
-
-    assert upgrade.upgrade(tmp_path / "new.db")
-    assert not upgrade.upgrade(tmp_path / "new.db")
-    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'new.db'}")
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, metadata) == []
-    wanted = sqlalchemy.create_engine("sqlite://")
-    metadata.create_all(wanted)
-    for table in metadata.tables:
-        assert columns(engine, table) == columns(wanted, table)
-    engine.dispose()
-    wanted.dispose()
-
-
 @pytest.mark.parametrize(
     ("asked", "index"),
     [
@@ -281,46 +261,6 @@ async def test_a_filter_that_few_nodes_pass_reads_those_only(tmp_path: Path, ask
     store.close()
     assert "TEMP B-TREE" not in told, "what is found is in order"
     assert (f"USING INDEX {index}" in told) if index else ("INDEX" not in told), told
-
-
-def columns(engine: sqlalchemy.Engine, table: str) -> list[tuple[object, ...]]:
-    """(name, type, not null, default, key) of each column, and the indexes, as SQLite itself tells them."""
-    with engine.connect() as connection:
-        found = connection.exec_driver_sql(f"PRAGMA table_info({table})").all()
-        indexes = connection.exec_driver_sql(f"PRAGMA index_list({table})").all()
-        keys = connection.exec_driver_sql(f"PRAGMA foreign_key_list({table})").all()
-    uniques = sorted((row.unique, row.origin) for row in indexes)
-    return [*sorted(tuple(row)[1:] for row in found), *uniques, *sorted(tuple(row)[2:] for row in keys)]
-
-
-def test_the_head_is_the_end_of_the_one_chain() -> None:
-    versions = Path(upgrade.__file__).parent / "migrations" / "versions"
-    names = [re.findall(r'^(?:down_)?revision = "?(.*?)"?$', file.read_text(), re.M) for file in versions.glob("v*.py")]
-    before = dict(names)
-    assert len(set(before.values())) == len(before)
-    assert set(before) - set(before.values()) == {upgrade.HEAD}
-
-
-def test_a_newer_database_is_refused_with_the_cure(tmp_path: Path) -> None:
-    path = tmp_path / "ingot.db"
-    upgrade.upgrade(path)
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        connection.execute("UPDATE compatibility SET oldest = '9999'")
-    connection.close()
-    with pytest.raises(errors.Conflict, match="at version 9999, newer than this program knows") as refused:
-        upgrade.upgrade(path)
-    assert "Start the newer ingot, or restore a backup" in refused.value.sentence()
-
-
-def test_a_file_that_is_no_database_is_refused_with_the_cure(tmp_path: Path) -> None:
-    path = tmp_path / "ingot.db"
-    path.write_bytes(b"no database at all " * 500)
-    for use in (upgrade.current, upgrade.upgrade):
-        with pytest.raises(errors.StoreDown, match="cannot be used: file is not a database") as refused:
-            use(path)
-        assert "Restore a backup" in refused.value.sentence()
-    assert path.read_bytes().startswith(b"no database at all")
 
 
 # --- A real process under SIGKILL and a full disk (tests/store/child.py) ---

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy import Connection, bindparam, exc, insert, select, update
 
-from ingot.store import rows, schema
+from ingot.store import plans, rows, schema
 from ingot.store.plans import SHAPES
 from ingot.store.quick import Found, QuickConnection
 
@@ -100,6 +100,20 @@ def test_a_connection_that_was_closed_is_not_used_any_more(both: tuple[Connectio
         quick.execute(_BY_NAME, {"ident": "n0"})
     with pytest.raises(exc.ResourceClosedError):
         quick.exec_driver_sql("SELECT 1")
+
+
+def test_a_statement_that_is_only_looked_at_is_not_met_by_that(both: tuple[Connection, Connection]) -> None:
+    quick, _ = both
+    make(quick, 0)
+    fresh, asked = select(schema.nodes.c.uuid).where(schema.nodes.c.name == bindparam("ident")), {"ident": "n0"}
+
+    def known() -> bool:
+        return plans.plan(fresh, asked, quick.dialect, meet=False) is not None
+
+    assert [known() for _ in THREE] == [False] * 3
+    assert quick.execute(fresh, asked).scalar() == "u0"
+    assert known(), "it was run once"
+    assert quick.execute(fresh, asked).scalar() == "u0"
 
 
 def test_any_number_of_shapes_is_answered_and_few_are_kept(both: tuple[Connection, Connection]) -> None:

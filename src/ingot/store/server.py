@@ -65,7 +65,7 @@ class ServerEngine:
         return len(self._units)
 
     def close(self) -> None:
-        """Finish what is queued, unless the server does not answer, then close every connection."""
+        """Finish what is queued if that takes no more than 3 s, then close every connection."""
         self._closing = True
         self._loop.call_soon_threadsafe(self._arrived.set)
         self._thread.join(_LAST)

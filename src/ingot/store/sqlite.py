@@ -153,7 +153,7 @@ def _open_engine(path: Path, patience: float) -> sqlalchemy.Engine:
     @event.listens_for(engine, "connect")
     def _tune(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction] # called by SQLAlchemy
         cursor = connection.cursor()
-        _keep_a_journal(cursor, patience)
+        write_ahead(cursor.execute, patience)
         for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
@@ -161,14 +161,17 @@ def _open_engine(path: Path, patience: float) -> sqlalchemy.Engine:
     return engine
 
 
-def _keep_a_journal(cursor: Any, patience: float) -> None:
-    """Write ahead. Of two processes that open a new file at once SQLite lets neither wait for the other here."""
+def write_ahead(execute: Callable[[str], object], patience: float) -> None:
+    """Have the file kept by write-ahead logging, which stays with it, within ``patience`` seconds.
+
+    SQLite itself does not wait here for another process that opens the same new file, whatever it is told.
+    """
     deadline = time.monotonic() + patience
     while True:
         try:
-            cursor.execute("PRAGMA journal_mode=WAL")
+            execute("PRAGMA journal_mode=WAL")
             return
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, exc.OperationalError) as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
         threading.Event().wait(0.02)

@@ -142,10 +142,11 @@ def _migrate(connection: Connection) -> None:
 
 
 def _migrate_file(path: Path) -> None:
+    from ingot.store import sqlite
+
     # One transaction by hand: Python's driver would end it before each CREATE, and a kill would leave half a schema.
     with _opened(path) as connection:
-        # Stays with the file; a store that had to switch could not wait for another process that holds the database.
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        sqlite.write_ahead(connection.exec_driver_sql, _PATIENCE)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         _migrate(connection)
         connection.exec_driver_sql("COMMIT")
