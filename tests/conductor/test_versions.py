@@ -18,6 +18,8 @@ from ingot.store import upgrade
 
 pytestmark = [pytest.mark.slow, pytest.mark.torture, pytest.mark.timeout(500)]
 NEWER = "9999"
+MACHINES = 24
+"""So many that each of two conductors is to look after some: with 8, one of 128 runs gives all to one of them."""
 MIGRATION = f'''"""A column more."""
 
 import sqlalchemy as sa
@@ -70,7 +72,7 @@ def test_the_version_before_works_on_while_its_successor_moves_in(tmp_path: Path
     if head < upgrade.OLDEST:
         pytest.skip("this version says that the one before cannot work with its tables")
     with site(tmp_path, "", "", "east", source=older) as made:
-        uuids = made.enrol(8, fake_delay=0.3)
+        uuids = made.enrol(MACHINES, fake_delay=0.3)
         made.ask(uuids, "active")
         made.start("west")  # it brings the tables up to date in the midst of their work
         made.await_conductors("east", "west")
@@ -93,7 +95,7 @@ def test_the_version_before_works_on_while_its_successor_moves_in(tmp_path: Path
 def test_two_versions_share_the_work_during_a_rolling_upgrade(tmp_path: Path) -> None:
     source = newer(tmp_path, upgrade.HEAD)
     with site(tmp_path, "", "", "east") as made:
-        uuids = made.enrol(8)
+        uuids = made.enrol(MACHINES)
         made.start("west", source)
         made.await_conductors("east", "west")
         made.ask(uuids, "active")  # the older one may not know yet that it is not alone
