@@ -177,7 +177,7 @@ async def _work(conductor: Conductor, stop: asyncio.Event) -> None:
         await conductor.drain()
     finally:
         ending = asyncio.gather(working, stopping, return_exceptions=True)
-        for _ in range(2):  # the second time it ends what its own end waits for: a database that is away
+        for _ in range(2):  # the second time it ends a goodbye that waits for a database that is away
             working.cancel()
             stopping.cancel()
             await asyncio.wait({ending}, timeout=_END_WITHIN)

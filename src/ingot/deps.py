@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from ingot.bus.base import Bus
+from ingot.domain.pace import Pace
 from ingot.interfaces.registry import Registry
 from ingot.members import Members
 from ingot.settings import Settings
@@ -31,6 +32,11 @@ class Deps(msgspec.Struct, frozen=True, dict=True):
     def members(self) -> Members:
         """Which conductors live, and who of them looks after which node."""
         return Members(self.store, self.clock, self.settings.lease)
+
+    @functools.cached_property
+    def pace(self) -> Pace:
+        """How late this process is with its leases, and so how long they have to be."""
+        return Pace(self.settings.lease)
 
     @functools.cached_property
     def hostname(self) -> str:

@@ -146,7 +146,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     erase_skip_read_only: bool = False
     """Leave read-only disks out of ``erase_devices`` instead of failing."""
     lease: float = 6.0
-    """How long a conductor may be silent before others take its runs."""
+    """How long a conductor may be silent before others take its runs; up to ten times as long for one that
+    is late again and again."""
     drain: float = 20.0
     """How long a conductor that is told to stop (SIGTERM) lets the steps it is in end; Ctrl-C stops at once."""
     drivers: tuple[str, ...] = ("ipmi", "redfish", "fake-hardware")

@@ -50,3 +50,13 @@ async def test_what_is_said_while_a_log_is_being_written_is_kept_too(tmp_path: P
     told.set()
     await log.close()  # while it is being found out which log it is
     assert b", cut" in logs.tail(tmp_path, "run", 100)
+
+
+async def test_last_words_are_kept_though_nobody_can_tell_whose_they_are(tmp_path: Path) -> None:
+    async def run_of() -> str:
+        return await asyncio.Future[str]()  # a database that is away
+
+    log = logs.Log(tmp_path, run_of)
+    log.write(b"last words")
+    await asyncio.wait_for(log.close(), 10)
+    assert logs.tail(tmp_path, logs.IDLE, 100) == b"last words"

@@ -136,10 +136,14 @@ async def test_the_setting_switches_it_off(tmp_path: Path) -> None:
     deps.store.close()
 
 
+@pytest.mark.parametrize("follows", [False, True])
 async def test_what_begins_while_the_records_are_read_goes_on(
-    deps: Deps, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    deps: Deps, heard: Heard, monkeypatch: pytest.MonkeyPatch, follows: bool
 ) -> None:
     run, found = await taken_up(deps, await deploying(deps))
+    if follows:  # another run of the same node, which was listened to
+        heard.recordings.begin(run, found, free)
+        await heard.recordings.follow(free)
 
     async def read(*_: Any) -> dict[str, str]:
         heard.recordings.begin(run, found, free)  # after what was read: there it is not worked on

@@ -35,6 +35,15 @@ async def deps(tmp_path: Path) -> AsyncIterator[Deps]:
 # --- Claims ---
 
 
+async def test_who_was_late_and_has_nothing_to_do_has_the_usual_lease_again(tmp_path: Path) -> None:
+    async with stand.site(tmp_path, lease=0.6) as deps:
+        for _ in range(5):
+            deps.pace.beaten(2.0)
+        assert deps.pace.lease > 4
+        async with stand.conductor(deps):
+            await stand.until(lambda: deps.pace.lease == 0.6, 10)
+
+
 async def test_a_ring_is_heard_at_once_and_a_lost_one_within_five_seconds(tmp_path: Path, deps: Deps) -> None:
     async with stand.conductor(deps):
         first = await stand.add_node(deps)

@@ -160,6 +160,12 @@ async def test_a_lease_that_ran_out_unseen_is_renewed_before_hardware_is_touched
             now[0] += 20
             await go_on()
             assert await claimed("quick/1") == [], "who has just been told to go on is not overtaken"
+        for _ in range(2):
+            deps.pace.beaten(10.0)
+        now[0] += 20
+        await made.check()
+        now[0] += 20
+        assert await claimed("quick/1") == [], "nor is one so soon that is late again and again"
         now[0] += 20
         [new] = await claimed("quick/1")
         late = await opened(lease)

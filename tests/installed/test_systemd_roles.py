@@ -110,7 +110,7 @@ def dnsmasq(guest: Guest) -> str:
 
 def deploying(place: Place) -> str:
     """A machine that the guest's conductor deploys, and takes its time."""
-    (uuid,) = [*place.site.enrol(1)][-1:]
+    (uuid,) = place.site.enrol(1)
     place.site.client.call("PATCH", f"/v1/nodes/{uuid}", [{"op": "add", "path": "/driver_info", "value": PAUSE}])
     place.site.ask([uuid], "active")
     program.wait_for(lambda: uuid in place.site.held_by("guest"), 60)

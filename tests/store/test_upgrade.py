@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 
 from ingot.domain import errors
-from ingot.store import upgrade
+from ingot.store import sqlite, upgrade
 from ingot.store.schema import metadata
 
 
@@ -74,22 +73,39 @@ def test_a_file_that_is_no_database_is_refused_with_the_cure(tmp_path: Path) -> 
     assert path.read_bytes().startswith(b"no database at all")
 
 
-@pytest.fixture
-def held(tmp_path: Path) -> Iterator[Path]:
-    """A new file that another program begins to make, for half a second."""
-    path = tmp_path / "ingot.db"
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN IMMEDIATE")
-    leaves = threading.Timer(0.5, other.execute, ["ROLLBACK"])
-    leaves.start()
-    yield path
-    leaves.join()
+def test_a_new_file_that_another_program_holds_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, refused = tmp_path / "ingot.db", list[str]()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # SQLite itself does not wait for its end, whatever it is told
+    write_ahead = sqlite.write_ahead
+
+    def watched(execute: Callable[[str], object], patience: float) -> None:
+        def execute_and_count(sql: str) -> None:
+            try:
+                execute(sql)
+            except sqlalchemy.exc.OperationalError as error:
+                refused.append(str(error))
+                if len(refused) == 3:
+                    other.execute("ROLLBACK")
+                raise
+
+        write_ahead(execute_and_count, patience)
+
+    monkeypatch.setattr(sqlite, "write_ahead", watched)
+    assert upgrade.upgrade(path)
     other.close()
+    assert upgrade.current(path) == upgrade.HEAD
+    assert len(refused) == 3
+    assert "database is locked" in refused[0]
 
 
-def test_a_new_file_that_another_program_holds_is_waited_for(held: Path) -> None:
-    with sqlite3.connect(held, timeout=60) as plain, pytest.raises(sqlite3.OperationalError, match="locked"):
-        plain.execute("PRAGMA journal_mode=WAL")  # SQLite itself does not wait here, whatever it is told
-    plain.close()
-    assert upgrade.upgrade(held)
-    assert upgrade.current(held) == upgrade.HEAD
+def test_a_file_that_is_held_for_too_long_is_told(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def execute(sql: str) -> None:
+        asked.append(sql)
+        raise sqlite3.OperationalError("database is locked")
+
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        sqlite.write_ahead(execute, 0.1)
+    assert 2 <= len(asked) <= 10

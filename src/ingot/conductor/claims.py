@@ -15,7 +15,6 @@ import structlog
 from sqlalchemy import Connection
 
 from ingot.conductor.membership import Membership
-from ingot.conductor.pace import Pace
 from ingot.deps import Deps
 from ingot.domain import errors
 from ingot.flows.inheritance import Taken
@@ -44,7 +43,7 @@ class Claims:
         self._runner = runner
         self._owner = owner
         self._membership = membership
-        self._pace = Pace(deps.settings.lease)
+        self._pace = deps.pace
         self._draining = False
         self._may_be_left = membership is not None
         self._turn = 0.0
@@ -160,14 +159,18 @@ class Claims:
 
     async def _renew(self) -> None:
         """Keep the leases of the runs worked on, and of no others; stop working on a run that somebody else took."""
+        waited = 0.0  # for the writer, the last time: only then is it known
         while True:
             due = time.monotonic() + self._pace.every
             await asyncio.sleep(self._pace.every)
+            began = time.monotonic()
+            self._pace.beaten(began - due + waited)
+            waited = 0.0
             if not self._working:
                 continue
             try:
                 lost = await self._deps.store.run(self._extend, list(self._working))
-                self._pace.beaten(time.monotonic() - due)
+                waited = time.monotonic() - began
             except errors.Unreachable as error:
                 _log.warning("cannot renew leases", reason=error.sentence())
                 continue

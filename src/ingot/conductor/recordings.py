@@ -28,25 +28,28 @@ class Recordings:
     def __init__(self, deps: Deps, make: Callable[[str], Console], has: Callable[[str, str], bool]) -> None:
         self._deps, self._make, self._has = deps, make, has
         self._going: dict[str, Console] = {}
+        self._begun: set[str] = set()
+        """Nodes whose runs were taken up since the records were looked at last: newer than what is read there."""
 
     def begin(self, run: runs.Run, found: node.Node, is_free: Callable[[str], bool]) -> None:
         """Listen to a node from now on whose run was taken up, if ``follow`` would: it looks from time to time only."""
         there = found.console_interface not in {None, _NONE} and not found.console_enabled
         wanted = there and run.kind in _KINDS and self._deps.settings.console_recording
-        if wanted and found.uuid not in self._going and self._has(found.conductor_group, found.uuid):
+        if wanted and self._has(found.conductor_group, found.uuid):
+            self._begun.add(found.uuid)
             self._listen(found.uuid, is_free)
 
     async def follow(self, is_free: Callable[[str], bool]) -> None:
         """Listen to the nodes that are worked on now, no others; ``is_free``: nobody else has the line."""
-        before = set(self._going)  # what is begun while the records are read is newer than they
+        self._begun.clear()
         found = await self._deps.store.read(_worked_on) if self._deps.settings.console_recording else {}
         wanted = {uuid for uuid, group in found.items() if self._has(group, uuid)}
-        await asyncio.gather(*(self.end(uuid) for uuid in before - wanted))
-        for uuid in wanted - set(self._going):
+        await asyncio.gather(*(self.end(uuid) for uuid in set(self._going) - wanted - self._begun))
+        for uuid in wanted:
             self._listen(uuid, is_free)
 
     def _listen(self, uuid: str, is_free: Callable[[str], bool]) -> None:
-        if is_free(uuid):
+        if uuid not in self._going and is_free(uuid):
             self._going[uuid] = console = self._make(uuid)
             console.start_later()
 

@@ -41,10 +41,11 @@ class Conductor:
         self._placements = Placements(deps)
 
     async def drain(self) -> None:
-        """Hand the work over: no new claims, runs let go after the step they are in; ends within the setting drain."""
+        """Hand the work over: no new claims, runs let go after the step they are in; ends within the setting drain,
+        or a little later where the database does not take the goodbye."""
         end = asyncio.get_running_loop().time() + self._drain
         try:
-            async with asyncio.timeout(min(_GOODBYE, self._drain)):
+            async with asyncio.timeout(_GOODBYE):
                 await self._membership.retire()
         except errors.StoreDown as error:
             _log.warning("cannot say goodbye", reason=error.sentence())

@@ -18,6 +18,7 @@ FLUSH, _SORT = 0.5, 0.125
 """Seconds between writings, and between looks at which run is open."""
 LATE = 1.0
 """Seconds for which words after a run's failure are that run's: a serial line is slower than what told of it."""
+_AT_END = 1.0
 IDLE = "idle"
 """The log of the time between runs."""
 
@@ -45,11 +46,16 @@ class Log:
             self._task = asyncio.create_task(self._flush_soon())
 
     async def close(self) -> None:
-        """Write what is left."""
+        """Write what is left, as said between runs if the database does not tell within a second in which."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._sort()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_AT_END):
+                await self._sort()
+        if self._said:  # in which run nobody could tell
+            self._waiting.append((IDLE, bytes(self._said)))
+            self._said.clear()
         await self._flush()
 
     async def _flush_soon(self) -> None:

@@ -252,7 +252,7 @@ class RunJournal:
         while self._is_unsure():
             asked = self._now()
             ends_at = await self._deps.store.read(run_store.held_until, self.lease)
-            until = self._deps.clock() + self._deps.settings.lease
+            until = self._deps.clock() + self._deps.pace.lease
             held = ends_at > 0
             if held and not self._lasts(ends_at) and await self._deps.store.run(claims.renew, [self.lease], until):
                 raise errors.LostLease()

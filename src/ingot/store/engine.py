@@ -43,7 +43,7 @@ class _Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Finish what is queued, then close every connection."""
+        """Finish what is queued (with a server: if that takes no more than 3 s), then close every connection."""
         ...
 
 
@@ -94,7 +94,7 @@ class Store:
         return self._engine.waiting()
 
     def close(self) -> None:
-        """Finish what is queued, then close every connection."""
+        """Finish what is queued (with a server: if that takes no more than 3 s), then close every connection."""
         if not self._closed:
             self._closed = True
             self._engine.close()

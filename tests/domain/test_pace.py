@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingot.conductor.pace import Pace
+from ingot.domain.pace import Pace
 
 
 def lease(*late: float) -> float:
