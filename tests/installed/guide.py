@@ -16,3 +16,9 @@ def blocks(heading: str, mine: Mapping[str, str]) -> list[str]:
     assert section, f"docs/howto/scale-out.md has no heading {heading!r}"
     found = re.findall(r"^```sh\n(.*?)^```", section[0], re.MULTILINE | re.DOTALL)
     return [re.sub("|".join(map(re.escape, mine)), lambda one: mine[one[0]], block) for block in found]
+
+
+def addresses() -> dict[str, list[str]]:
+    """Each host of the guide's table and its addresses, one of each network."""
+    rows = re.findall(r"^\| (\w+) \| (\d[^|]*)\|", _PAGE, re.MULTILINE)
+    return {name: re.findall(r"\d+(?:\.\d+){3}", told) for name, told in rows}

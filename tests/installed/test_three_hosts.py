@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +28,8 @@ pytestmark = [
 ]
 PASSWORD = "Xk3v9QpTz7"
 RANGES = {"beta": "10.1.0.100-10.1.0.149", "gamma": "10.1.0.150-10.1.0.199"}
+SERVER = "10.1.0.100"
+"""What ingot's DHCP gives the first server that boots: an address and, with it, no gateway."""
 TAKEOVER = 10.0
 # What Debian's packages leave behind where they are installed for the first time, which was on this machine long ago.
 FRESH = """
@@ -60,19 +64,20 @@ def awaited(told: Callable[[], str], wanted: set[str], within: float) -> str:
 
 @pytest.fixture
 def place(tmp_path: Path, packages: tuple[Path, Path]) -> Iterator[tuple[Network, dict[str, Host]]]:
-    """Three hosts on a network, with nothing on them but the packages to install."""
-    with hosts.running(tmp_path, "alpha", "beta", "gamma") as (network, made):
-        for number, (name, host) in enumerate(made.items(), 1):
-            network.plug(host, "eth0", f"10.0.0.{number}")
-            if name in RANGES:
-                network.plug(host, "eth1", f"10.1.0.{number}")
+    """Three hosts on the guide's networks, with nothing on them but the packages to install."""
+    told = guide.addresses()
+    assert set(told) == {"alpha", *RANGES}
+    with hosts.running(tmp_path, *told) as (network, made):
+        for name, host in made.items():
+            for number, address in enumerate(told[name]):
+                network.plug(host, f"eth{number}", address)
             for file in packages:
                 shutil.copy(file, host.place("srv/walk"))
         made["alpha"].type(FRESH)
         yield network, made
 
 
-def test_three_hosts_as_the_guide_says(place: tuple[Network, dict[str, Host]]) -> None:
+def test_three_hosts_as_the_guide_says(place: tuple[Network, dict[str, Host]], tmp_path: Path) -> None:
     network, made = place
     alpha = made["alpha"]
     walk(alpha, "On alpha: the servers")
@@ -93,7 +98,22 @@ def test_three_hosts_as_the_guide_says(place: tuple[Network, dict[str, Host]]) -
         assert not kept, f"{name}: the service may not change what is its own: {kept}"
         assert PASSWORD not in host.log()
         assert PASSWORD not in host.type("ps -eo args")
+    ramdisks_reach_the_api(network, made, tmp_path / "servers")
     dies_and_is_taken_over(network, made, secret)
+
+
+def ramdisks_reach_the_api(network: Network, made: dict[str, Host], folder: Path) -> None:
+    """A server that has booted reaches the URL that each conductor hands to ramdisks, and knows who answers there."""
+    folder.mkdir()
+    with contextlib.closing(Host(folder, "server")) as server:
+        network.plug(server, "eth1", SERVER)
+        assert server.type("ip route").split()[:3] == ["10.1.0.0/24", "dev", "eth1"]
+        assert "default" not in server.type("ip route")
+        for name in RANGES:
+            told = tomllib.loads(made[name].place("etc/ingot/ingot.toml").read_text())["agent_api_url"]
+            server.write("srv/walk/ca.pem", made[name].place("var/lib/ingot/tls/ca.pem").read_text())
+            answer = server.type(f"curl -sS --fail --max-time 20 --cacert ca.pem {told}/")
+            assert json.loads(answer)["default_version"]["id"] == "v1", f"{told} of {name} is ingot's API"
 
 
 def dies_and_is_taken_over(network: Network, made: dict[str, Host], secret: str) -> None:

@@ -88,6 +88,27 @@ def test_cloud_ramdisk_is_small_complete_and_cached(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_apt
+def test_the_package_brings_every_program_that_a_build_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guides say so: beside what every Debian has, the group `run`, on which the package depends, is enough."""
+    build = load("build")
+    packages = build.default_cache() / "packages"
+    lines = (ROOT / "packaging/debian-packages.txt").read_text().splitlines()
+    brought = [line.split()[1] for line in lines if line.startswith("run ")]
+    command = ["dpkg-query", "-L", "apt", "dpkg", "tar", *brought]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    programs = {one.name: one for one in map(Path, listed) if one.parent.name in {"bin", "sbin"}}
+    (tmp_path / "bin").mkdir()
+    for name, program in programs.items():
+        (tmp_path / "bin" / name).symlink_to(program)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shutil.copytree(packages, build.default_cache() / "packages", copy_function=os.link)
+    assert build.missing_packages() == []
+    assert build.build("cloud", tmp_path / "made", lambda _phase, _part: None).sizes["initrd"]
+
+
+@pytest.mark.slow
+@needs_apt
 def test_same_inputs_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = load("build")
     first = build.build("cloud", tmp_path / "one", lambda _phase, _part: None)
