@@ -65,13 +65,17 @@ FAULTS: dict[str, Fault] = {
     "ipmi-sessions-full": Fault("BMC", "all its sessions are in use", "no free session", "Close other", _IPMI),
     "ipmi-wrong-password": Fault("BMC", "the node has another password", "password", "Correct ipmi_password", _IPMI),
     "ipmi-1.5-wrong-password": Fault("BMC", "the same, with IPMI 1.5", "to the password", "Correct ipmi_pass", _IPMI),
-    "ipmi-locked-out": Fault("BMC", "it locks the account after a wrong password", "locked", "Wait until", _IPMI),
+    "ipmi-locked-out": Fault(
+        "BMC", "it locks the account after a wrong password", "it has locked the", "Wait until", _IPMI
+    ),
     "ipmi-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at the", _IPMI),
     "ipmi-boot-forgotten": Fault("BMC", "takes the boot device and forgets it", "holds none", "Update or reset", _IPMI),
     "ipmi-boot-ignored": Fault("BMC", "the machine ignores the boot device", "no DHCP request", "Look at", _IPMI),
     "ipmi-gone-in-a-run": Fault("BMC", "it dies while the image is written", "No IPMI answer", "Check the", _IPMI),
-    "redfish-wrong-password": Fault("BMC", "the node has another password", "refuses the user", "Correct", _REDFISH),
-    "redfish-locked-out": Fault("BMC", "it locks the account", "lock the account", "Correct", _REDFISH),
+    "redfish-wrong-password": Fault(
+        "BMC", "the node has another password", "'admin' or the password", "Correct redfish", _REDFISH
+    ),
+    "redfish-locked-out": Fault("BMC", "it locks the account", "it has locked the account", "Wait until", _REDFISH),
     "redfish-sessions-full": Fault("BMC", "no session is free", "too many sessions", "Close other", _REDFISH),
     "redfish-certificate": Fault("BMC", "its certificate has expired", "expired", "Give the CA", _REDFISH),
     "redfish-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at", _REDFISH),
