@@ -91,7 +91,9 @@ FAULTS: dict[str, Fault] = {
     ),
     "redfish-refused": Fault("BMC", "nobody listens at its address", "Connection refused", "Check address", _REDFISH),
     "agent-wrong-token": Fault("agent", "its token changes", "another token", "boot it again", _AGENT),
-    "agent-of-another-node": Fault("agent", "another node's agent answers", "another token", "boot it again", _AGENT),
+    "agent-of-another-node": Fault(
+        "agent", "another node's agent answers", "the agent of another node", "Look for a second DHCP", _AGENT
+    ),
     "agent-rebooted": Fault(
         "agent", "the machine reboots in a step", "was rebooted in the middle", "Look at the machine's", _AGENT
     ),

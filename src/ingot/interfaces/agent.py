@@ -165,6 +165,7 @@ async def _look(ctx: StepContext, name: str, command_id: str) -> CommandResult |
                 f"The machine was rebooted in the middle of {name}: its agent is gone and it {sign}",
                 hint="Look at the machine's console and event log, then start the operation again.",
             ) from error
+        await _refuse_another(ctx, name, heard, error)
         # An agent that was started anew has a certificate of its own, which its next heartbeat brings.
         if not isinstance(error, errors.Unreachable | errors.Untrusted):
             raise
@@ -174,6 +175,24 @@ async def _look(ctx: StepContext, name: str, command_id: str) -> CommandResult |
         raise errors.TimedOut(
             f"The ramdisk's agent was silent for {silent:.0f} s in the middle of {name}: {error.message}",
             hint="Look at the machine's console: it may have lost its power or its network.",
+        ) from error
+
+
+async def _refuse_another(ctx: StepContext, name: str, heard: float, error: errors.IngotError) -> None:
+    """Raise errors.Misbehaved where what answered at our agent's address is the agent of another node.
+
+    Its token or its certificate is another, and its node is known by the heartbeats that it sent from there after the
+    last one of ours, at ``heard``.
+    """
+    if not isinstance(error, errors.AccessDenied | errors.Untrusted) or ctx.node.agent_url is None:
+        return
+    other = await ctx.journal.find_other_agent(ctx.node.agent_url, heard)
+    if other is not None:
+        uuid, called = other
+        raise errors.Misbehaved(
+            f"In the middle of {name} the agent of another node answers at {ctx.node.agent_url}: that of node {uuid}, "
+            f"which called from there {ctx.now() - called:.0f} s ago. Both machines were given one address",
+            hint="Look for a second DHCP server or a fixed address on their network, then start the operation again.",
         ) from error
 
 
