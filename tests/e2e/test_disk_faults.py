@@ -18,6 +18,7 @@ from ingot.cli.demo.world import World
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="module")]
 
 DISK_GIB = 5.0
+LOOK = "Look in its log (ingot node logs NODE) for what led to that, mend it, then start the operation again."
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ async def test_an_image_larger_than_the_disk(world: World, wide: deployment.Imag
     node = await way.reach(world, machine, "deploy failed")
     assert node["last_error"] == (
         "deploy.write_image: The ramdisk's agent failed execute_deploy_step: "
-        f"The image has {6 << 30} bytes and the disk /dev/vda has {5 << 30}. Choose a larger disk. See its log."
+        f"The image has {6 << 30} bytes and the disk /dev/vda has {5 << 30}. Choose a larger disk. {LOOK}"
     )
     assert await way.power(world, machine) == "off"
 
@@ -61,7 +62,7 @@ async def test_no_disk_matches_the_hint(world: World) -> None:
     assert told.startswith(
         begin + "No disk fits the root device hints serial=NOSUCHDISK. Disks: /dev/vda 5.0 GiB serial "
     )
-    assert told.endswith(". Change the hints or the disks. See its log.")
+    assert told.endswith(f". Change the hints or the disks. {LOOK}")
     assert await way.power(world, machine) == "off"
 
 

@@ -100,7 +100,13 @@ FAULTS: dict[str, Fault] = {
     "agent-restarted": Fault(
         "agent", "the agent restarts in a step", "was restarted in the middle", "Look at the machine's", _AGENT
     ),
-    "agent-step-failed": Fault("disk", "the disk dies in a step", "the disk died", "See its log", _AGENT),
+    "agent-step-failed": Fault(
+        "disk",
+        "the disk dies in a step",
+        "write_image: The ramdisk's agent failed execute_deploy_step: the disk died",
+        "Look in its log (ingot node logs NODE)",
+        _AGENT,
+    ),
     "disk-erase-refused": Fault(
         "disk", "it begins its own erase and aborts it", "did not erase itself", "continue_if_secure", _ERASE
     ),
@@ -153,7 +159,12 @@ FAULTS: dict[str, Fault] = {
     "netboot-no-port": Fault("netboot", "the node has no port", "has no port", "Create one", _SILENCE),
     "netboot-off": Fault("netboot", "no interface is set", "Network boot is off", "set provision", _SILENCE),
     "step-hangs": Fault(
-        "controller", "a step never ends", "did not end within", "Look at the history", _FLOW, _DEADLINE
+        "controller",
+        "a step never ends",
+        "its time ran out in the step deploy.prepare",
+        "See with ingot node why NODE",
+        _FLOW,
+        _DEADLINE,
     ),
     "step-fails": Fault("controller", "a step of a driver fails", "it smokes", "Remove fake_fault", _FLOW),
     "ramdisk-never-calls": Fault(

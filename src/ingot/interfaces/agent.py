@@ -252,5 +252,6 @@ def outcome(result: CommandResult) -> dict[str, object]:
     if result.status == "SUCCEEDED":
         return result.result or {}
     raise errors.Misbehaved(
-        f"The ramdisk's agent failed {result.name}: {result.complaint or result.status}", hint="See its log."
+        f"The ramdisk's agent failed {result.name}: {result.complaint or result.status}",
+        hint="Look in its log (ingot node logs NODE) for what led to that, mend it, then start the operation again.",
     )
