@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from e2e import way
+from faults import catalogue
 from ingot.cli import deployment
 from ingot.cli.demo import artifacts, proof
 from ingot.cli.demo.world import World
@@ -48,6 +49,7 @@ async def test_an_image_larger_than_the_disk(world: World, wide: deployment.Imag
         "deploy.write_image: The ramdisk's agent failed execute_deploy_step: "
         f"The image has {6 << 30} bytes and the disk /dev/vda has {5 << 30}. Choose a larger disk. {LOOK}"
     )
+    catalogue.told("disk-too-small", node["last_error"], timed=False)
     assert await way.power(world, machine) == "off"
 
 
@@ -63,6 +65,7 @@ async def test_no_disk_matches_the_hint(world: World) -> None:
         begin + "No disk fits the root device hints serial=NOSUCHDISK. Disks: /dev/vda 5.0 GiB serial "
     )
     assert told.endswith(f". Change the hints or the disks. {LOOK}")
+    catalogue.told("disk-no-match", told, timed=False)
     assert await way.power(world, machine) == "off"
 
 

@@ -57,6 +57,7 @@ async def test_out_of_memory_in_the_middle_of_the_write(tmp_path: Path) -> None:
         told = str(node["last_error"])
         assert told.startswith("deploy.write_image: The ramdisk's agent ")
         assert "the machine ran out of memory and the kernel ended python3" in told
+        catalogue.told("agent-out-of-memory", told, timed=False)
         assert re.search(r"Out of memory: Killed process \d+ \(python3\)", way.console(machine)), (
             "no true want of memory"
         )

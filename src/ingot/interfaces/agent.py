@@ -127,7 +127,7 @@ async def _explain_silence(ctx: StepContext, answers: list[CommandResult]) -> st
     where = f"at {ctx.node.agent_url}"
     return (
         f"it does not answer {where} though the machine is on; its last heartbeat is {silent:.0f} s old; "
-        "has its link or switch port gone down?"
+        "look whether its link or its switch port is down"
     )
 
 
@@ -153,9 +153,12 @@ async def _look(ctx: StepContext, name: str, command_id: str) -> CommandResult |
     try:
         return await client(ctx).look(command_id)
     except errors.NotSupported as error:
+        hint = "Look at the machine's console, then start the operation again."
+        if "ran out of memory" in error.message:  # ingot's own agent says so, by what the kernel logged
+            hint = "Give the machine more memory, or use a smaller ramdisk, then start the operation again."
         raise errors.Misbehaved(
             f"The ramdisk's agent knows nothing of {name} any more: it was restarted in the middle. {error.message}",
-            hint="Look at the machine's console, then start the operation again.",
+            hint=hint,
         ) from error
     except (errors.Unreachable, errors.Misbehaved, errors.AccessDenied) as error:
         heard = (await ctx.refresh()).agent_heartbeat_at or 0.0
