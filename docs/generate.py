@@ -113,8 +113,8 @@ The exit verb is what to send to leave the state, for a transient state once its
 {_state_rows()}
 ## Verbs
 
-What `PUT /v1/nodes/{{node}}/states/provision` takes as `target`, and what each does to the state. Not every verb has a
-flow yet: adopt, rescue, unrescue, service and unhold are refused with a sentence.
+What `PUT /v1/nodes/{{node}}/states/provision` takes as `target`, and what each does to the state. A verb that the
+state does not know, or that the interfaces of the node cannot do, is refused with a sentence.
 
 | verb | from microversion | event | possible in |
 |---|---|---|---|

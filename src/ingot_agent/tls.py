@@ -93,5 +93,6 @@ def explain(error: OSError) -> str:
         import time
 
         now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
-        return f"its certificate is {'not valid yet' if code == 9 else 'expired'}; this machine's clock says {now} UTC"
+        said = "not valid yet" if code == 9 else "expired"
+        return f"its certificate is {said}; this machine's clock says {now} UTC: set it, or renew the certificate"
     return str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime
 import socket
 import ssl
 import subprocess
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from agent import machines, peers
+from faults import catalogue
 from ingot_agent import boot, certificate, errors, settings, tls, wire
+from ingot_rack.redfish import tls as bmc_tls
 
 
 def _openssl(*words: str, given: str = "") -> str:
@@ -136,6 +139,21 @@ def test_an_authority_file_of_the_ramdisk_and_a_bad_parameter(tmp_path: Path) ->
     assert tls.find_authority(settings.Settings(), str(tmp_path)) == "a CA"
     with pytest.raises(errors.InvalidCommandParams, match="ipa-ca is not base64"):
         tls.find_authority(settings.Settings(ca="a"))
+
+
+@pytest.mark.usefixtures("authority")
+def test_a_clock_beyond_the_certificates_time_is_named() -> None:
+    """To the agent it is one whether its clock is ahead or the certificate is old."""
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    context, pem = bmc_tls.context(["127.0.0.1"], until=yesterday)
+    tls.trust(pem.decode())
+    api = peers.Ironic()
+    api.server.socket = context.wrap_socket(api.server.socket, server_side=True)
+    with api:
+        connection = wire.Connection(wire.parse_url(f"https://127.0.0.1:{api.port}"), timeout=5, api=True)
+        with pytest.raises(errors.Unreachable) as refused:
+            connection.request("GET", "/")
+    catalogue.told("agent-clock-ahead", refused.value)
 
 
 def test_a_clock_years_off_is_named() -> None:

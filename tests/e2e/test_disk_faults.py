@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from e2e import way
+from faults import catalogue
 from ingot.cli import deployment
 from ingot.cli.demo import artifacts, proof
 from ingot.cli.demo.world import World
@@ -18,6 +19,7 @@ from ingot.cli.demo.world import World
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="module")]
 
 DISK_GIB = 5.0
+LOOK = "Look in its log (ingot node logs NODE) for what led to that, mend it, then start the operation again."
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +47,9 @@ async def test_an_image_larger_than_the_disk(world: World, wide: deployment.Imag
     node = await way.reach(world, machine, "deploy failed")
     assert node["last_error"] == (
         "deploy.write_image: The ramdisk's agent failed execute_deploy_step: "
-        f"The image has {6 << 30} bytes and the disk /dev/vda has {5 << 30}. Choose a larger disk. See its log."
+        f"The image has {6 << 30} bytes and the disk /dev/vda has {5 << 30}. Choose a larger disk. {LOOK}"
     )
+    catalogue.told("disk-too-small", node["last_error"], timed=False)
     assert await way.power(world, machine) == "off"
 
 
@@ -61,7 +64,8 @@ async def test_no_disk_matches_the_hint(world: World) -> None:
     assert told.startswith(
         begin + "No disk fits the root device hints serial=NOSUCHDISK. Disks: /dev/vda 5.0 GiB serial "
     )
-    assert told.endswith(". Change the hints or the disks. See its log.")
+    assert told.endswith(f". Change the hints or the disks. {LOOK}")
+    catalogue.told("disk-no-match", told, timed=False)
     assert await way.power(world, machine) == "off"
 
 

@@ -57,6 +57,7 @@ async def test_out_of_memory_in_the_middle_of_the_write(tmp_path: Path) -> None:
         told = str(node["last_error"])
         assert told.startswith("deploy.write_image: The ramdisk's agent ")
         assert "the machine ran out of memory and the kernel ended python3" in told
+        catalogue.told("agent-out-of-memory", told, timed=False)
         assert re.search(r"Out of memory: Killed process \d+ \(python3\)", way.console(machine)), (
             "no true want of memory"
         )
@@ -74,7 +75,7 @@ async def test_no_disk_at_all(made: artifacts.Artifacts) -> None:
         assert node["last_error"] == (
             "deploy.write_image: The ramdisk's agent failed execute_deploy_step: No disk of at least 4 GiB can take "
             "the image. Disks: none at all: the ramdisk lacks a driver, or there is none. Add one or give a hint. "
-            "See its log."
+            "Look in its log (ingot node logs NODE) for what led to that, mend it, then start the operation again."
         )
         catalogue.told("no-disk", node["last_error"], timed=False)
         assert await way.power(world, machine) == "off"

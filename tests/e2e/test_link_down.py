@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from e2e import way
+from faults import catalogue
 from ingot.cli import deployment
 from ingot.cli.demo import artifacts, proof
 
@@ -37,9 +38,10 @@ async def test_the_link_goes_down_in_the_middle_of_the_write(made: artifacts.Art
 
         async def told() -> bool:
             reason = str((await way.run_of(world, machine))["reason"])
-            return "it does not answer at https://" in reason and "has its link or switch port gone down?" in reason
+            return "it does not answer at https://" in reason and "look whether its link or its switch port" in reason
 
         await way.until(world, machine, "the cause told", told, within=60)
+        catalogue.told("link-down", (await way.run_of(world, machine))["reason"], timed=False)
         await world.rack(do="link", machine=machine.name, up=True)
 
         async def answers() -> bool:

@@ -53,9 +53,18 @@ _NETBOOT, _SECOND = "tests/netboot/test_netboot.py", "tests/drivers/generic/test
 _INSPECT = "tests/drivers/generic/test_inspection.py"
 _LACKING = "tests/e2e/test_lacking.py"
 _DATABASE = "tests/servers/test_harmed.py"
+_LINK, _DISKS, _TLS = "tests/e2e/test_link_down.py", "tests/e2e/test_disk_faults.py", "tests/agent/test_tls.py"
 _OCI, _BROKER = "tests/images/test_oci.py", "tests/bus/test_rabbitmq.py"
 
 _ERASE = "tests/e2e/test_secure_erase.py"
+ALIKE: tuple[frozenset[str], ...] = (
+    frozenset({"ipmi-silent", "ipmi-gone-in-a-run"}),
+    frozenset({"redfish-refused", "redfish-gone-in-a-run", "redfish-stays-away"}),
+    frozenset({"netboot-no-dhcp", "ipmi-boot-ignored"}),  # who hears nothing cannot tell why: the reason lists both
+    frozenset({"netboot-after-script", "netboot-hung-twice"}),
+)
+"""Faults with one cause, or one that cannot be told from the other: only of these the words may fit each other."""
+
 _DEADLINE = "at the state's deadline; till then `ingot node watch` names the step"
 _WAITING = "at its deadline; the reason names what is waited for at once"
 
@@ -63,43 +72,84 @@ FAULTS: dict[str, Fault] = {
     "ipmi-silent": Fault("BMC", "every packet to the BMC is lost", "No IPMI answer", "Check the address", _IPMI),
     "ipmi-slow": Fault("BMC", "each answer takes 20 s", "too slow", "Restart the BMC", _IPMI),
     "ipmi-sessions-full": Fault("BMC", "all its sessions are in use", "no free session", "Close other", _IPMI),
-    "ipmi-wrong-password": Fault("BMC", "the node has another password", "password", "Correct ipmi_password", _IPMI),
+    "ipmi-wrong-password": Fault(
+        "BMC", "the node has another password", "accept the password", "Correct ipmi_pass", _IPMI
+    ),
     "ipmi-1.5-wrong-password": Fault("BMC", "the same, with IPMI 1.5", "to the password", "Correct ipmi_pass", _IPMI),
-    "ipmi-locked-out": Fault("BMC", "it locks the account after a wrong password", "locked", "Wait until", _IPMI),
-    "ipmi-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at the", _IPMI),
+    "ipmi-locked-out": Fault(
+        "BMC",
+        "it locks the account after a wrong password",
+        "no IPMI user 'admin', whom it let in",
+        "Wait until",
+        _IPMI,
+    ),
+    "ipmi-power-stuck": Fault(
+        "BMC", "takes the order, the machine stays off", "BMC ADDRESS accepted", "Look at the machine;", _IPMI
+    ),
     "ipmi-boot-forgotten": Fault("BMC", "takes the boot device and forgets it", "holds none", "Update or reset", _IPMI),
     "ipmi-boot-ignored": Fault("BMC", "the machine ignores the boot device", "no DHCP request", "Look at", _IPMI),
     "ipmi-gone-in-a-run": Fault("BMC", "it dies while the image is written", "No IPMI answer", "Check the", _IPMI),
-    "redfish-wrong-password": Fault("BMC", "the node has another password", "refuses the user", "Correct", _REDFISH),
-    "redfish-locked-out": Fault("BMC", "it locks the account", "lock the account", "Correct", _REDFISH),
+    "redfish-wrong-password": Fault(
+        "BMC", "the node has another password", "'admin' or the password", "Correct redfish", _REDFISH
+    ),
+    "redfish-locked-out": Fault(
+        "BMC", "it locks the account", "it has locked the account, or somebody has changed", "Wait until", _REDFISH
+    ),
     "redfish-sessions-full": Fault("BMC", "no session is free", "too many sessions", "Close other", _REDFISH),
     "redfish-certificate": Fault("BMC", "its certificate has expired", "expired", "Give the CA", _REDFISH),
-    "redfish-power-stuck": Fault("BMC", "takes the order, the machine stays off", "accepted", "Look at", _REDFISH),
+    "redfish-power-stuck": Fault(
+        "BMC", "takes the order, the machine stays off", "service ADDRESS accepted", "Look at the machine;", _REDFISH
+    ),
     "redfish-boot-forgotten": Fault("BMC", "takes the override and forgets it", "override is None", "Update", _REDFISH),
     "redfish-media-refused": Fault(
         "BMC", "refuses virtual media", "answered 500", "Check that the BMC reaches", _REDFISH
     ),
     "redfish-silent": Fault("BMC", "takes connections, never answers", "did not answer", "Check address", _REDFISH),
     "redfish-slow": Fault("BMC", "each answer takes 20 s", "takes long", "restart the BMC", _REDFISH),
-    "redfish-gone-in-a-run": Fault("BMC", "its port closes before a run", "Connection refused", "Check", _REDFISH),
-    "redfish-stays-away": Fault(
-        "BMC", "it does not come back", "Connection refused", "Check address", _REDFISH, _WAITING
+    "redfish-gone-in-a-run": Fault(
+        "BMC", "its port closes before a run", "reached: Connection refused", "Check address", _REDFISH
     ),
-    "redfish-refused": Fault("BMC", "nobody listens at its address", "Connection refused", "Check address", _REDFISH),
+    "redfish-stays-away": Fault(
+        "BMC", "it does not come back", "reached: Connection refused", "Check address", _REDFISH, _WAITING
+    ),
+    "redfish-refused": Fault(
+        "BMC", "nobody listens at its address", "reached: Connection refused", "Check address", _REDFISH
+    ),
     "agent-wrong-token": Fault("agent", "its token changes", "another token", "boot it again", _AGENT),
-    "agent-of-another-node": Fault("agent", "another node's agent answers", "another token", "boot it again", _AGENT),
+    "agent-of-another-node": Fault(
+        "agent", "another node's agent answers", "the agent of another node", "Look for a second DHCP", _AGENT
+    ),
     "agent-rebooted": Fault(
         "agent", "the machine reboots in a step", "was rebooted in the middle", "Look at the machine's", _AGENT
     ),
     "agent-restarted": Fault(
         "agent", "the agent restarts in a step", "was restarted in the middle", "Look at the machine's", _AGENT
     ),
-    "agent-step-failed": Fault("disk", "the disk dies in a step", "the disk died", "See its log", _AGENT),
+    "agent-clock-ahead": Fault(
+        "agent",
+        "its clock is beyond the time of the API's certificate",
+        "expired; this machine's clock says",
+        "set it, or renew the certificate",
+        _TLS,
+        "at once, in the ramdisk's log and on its console",
+    ),
+    "agent-out-of-memory": Fault(
+        "agent", "its machine's memory is used up in a write", "ran out of memory", "Give the machine more", _LACKING
+    ),
+    "agent-step-failed": Fault(
+        "disk",
+        "the disk dies in a step",
+        "write_image: The ramdisk's agent failed execute_deploy_step: the disk died",
+        "Look in its log (ingot node logs NODE)",
+        _AGENT,
+    ),
     "disk-erase-refused": Fault(
         "disk", "it begins its own erase and aborts it", "did not erase itself", "continue_if_secure", _ERASE
     ),
     "disk-dead-sector": Fault("disk", "a sector of it cannot be written", "Writing", "Check or replace", _ERASE),
     "disk-driver-hangs": Fault("disk", "its driver hangs in an inspection", "still being loaded", "inspect", _INSPECT),
+    "disk-too-small": Fault("disk", "the image is larger", "The image has", "Choose a larger disk", _DISKS),
+    "disk-no-match": Fault("disk", "no disk fits the hints", "No disk fits the root", "Change the hints", _DISKS),
     "no-disk": Fault("disk", "a real machine has none", "none at all", "Add one", _LACKING),
     "image-checksum": Fault("image", "its checksum is another", "is wrong: expected", "correct it in", _IMAGE),
     "image-wrong-format": Fault("image", "qcow2 declared as raw", "its content is qcow2", "Set image_disk", _IMAGE),
@@ -132,7 +182,7 @@ FAULTS: dict[str, Fault] = {
     "netboot-after-kernel": Fault(
         "netboot", "silent after the kernel", "loaded vmlinuz", "look at its console", _SILENCE
     ),
-    "netboot-no-ramdisk": Fault("netboot", "the ramdisk's file is gone", "no deploy ramdisk", "Make one", _SILENCE),
+    "netboot-no-ramdisk": Fault("netboot", "the ramdisk's file is gone", "no deploy ramdisk in", "Make one", _SILENCE),
     "dhcp-no-address": Fault(
         "netboot", "the address range is used up", "no address available", "provision_range", _SILENCE
     ),
@@ -147,7 +197,12 @@ FAULTS: dict[str, Fault] = {
     "netboot-no-port": Fault("netboot", "the node has no port", "has no port", "Create one", _SILENCE),
     "netboot-off": Fault("netboot", "no interface is set", "Network boot is off", "set provision", _SILENCE),
     "step-hangs": Fault(
-        "controller", "a step never ends", "did not end within", "Look at the history", _FLOW, _DEADLINE
+        "controller",
+        "a step never ends",
+        "its time ran out in the step deploy.prepare",
+        "See with ingot node why NODE",
+        _FLOW,
+        _DEADLINE,
     ),
     "step-fails": Fault("controller", "a step of a driver fails", "it smokes", "Remove fake_fault", _FLOW),
     "ramdisk-never-calls": Fault(
@@ -159,15 +214,38 @@ FAULTS: dict[str, Fault] = {
     "disk-full": Fault("database", "its file system is full", "is full", "Free space", _CONTROLLER),
     "database-held": Fault("database", "another program locks it", "Another program holds", "end it", _CONTROLLER),
     "sqlite-read-only": Fault("database", "its file may not be written", "readonly", "Let ingot's account", _DATABASE),
-    "postgresql-read-only": Fault("database", "PostgreSQL is read-only", "read-only", "may be written to", _DATABASE),
-    "mariadb-read-only": Fault("database", "MariaDB is read-only", "read-only", "may be written to", _DATABASE),
+    "postgresql-read-only": Fault(
+        "database", "PostgreSQL is read-only", "in a read-only transaction", "may be written to", _DATABASE
+    ),
+    "mariadb-read-only": Fault(
+        "database",
+        "MariaDB is read-only",
+        "MariaDB server is running with the --read-only",
+        "may be written to",
+        _DATABASE,
+    ),
+    "postgresql-stopped": Fault(
+        "database", "PostgreSQL is stopped", "cannot be used: No such file", "See that the server", _DATABASE
+    ),
+    "mariadb-stopped": Fault(
+        "database", "MariaDB is stopped", "cannot be used: Can't connect", "See that the server", _DATABASE
+    ),
     "broker-call-too-long": Fault("broker", "a call gets no answer in time", "did not finish", "try again", _BROKER),
-    "broker-killed-in-a-call": Fault("broker", "it is killed while a call is open", "ended", "start it", _BROKER),
-    "broker-not-there": Fault("broker", "nobody listens at its URL", "is not reached", "start it", _BROKER),
+    "broker-killed-in-a-call": Fault(
+        "broker", "it is killed while a call is open", "connection ended while", "start it", _BROKER
+    ),
+    "broker-not-there": Fault("broker", "nobody listens at its URL", "not reached: the call echo", "start it", _BROKER),
     "api-port-taken": Fault("controller", "its port is taken", "Address already in use", "end it", _START),
     "files-port-taken": Fault("controller", "the file server's port is taken", "is taken", "stop that", _START),
     "dnsmasq-missing": Fault("netboot", "dnsmasq is not installed", "not installed", "Run: apt-get", _START),
     "dhcp-not-allowed": Fault("netboot", "who serves is not root", "by this account", "Run ingot as root", _START),
+    "link-down": Fault(
+        "network",
+        "its link goes down while the image is written",
+        "it does not answer at",
+        "look whether its link or its switch port",
+        _LINK,
+    ),
     "interface-missing": Fault("network", "no such interface", "no network interface", "See ip link", _START),
     "address-not-ours": Fault("network", "the address is another host's", "no interface of this", "Compare", _START),
 }
@@ -179,9 +257,11 @@ _PLACES = [
     (re.compile(r"(?<![\w/.])(/[\w.+-]*[\w+-]){2,}"), "PATH"),
     (re.compile(r"(%2F[\w.+-]+)+"), "PATH"),
     (re.compile(r"/test\d+(?=\?)"), "/NAME"),  # a database of tests/servers
-    (re.compile(r"\b127(\.\d+){3}(:\d+)?"), "ADDRESS"),
+    (re.compile(r"\b(127|192\.0\.2|(?<=://)\d+)(\.\d+)+(:\d+)?"), "ADDRESS"),
     (re.compile(r"\bport \d+|(?<=sport = :)\d+", re.IGNORECASE), "port N"),
     (re.compile(r"\b0x[0-9a-f]+\b"), "0xN"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d\b"), "TIME"),
+    (re.compile(r"\bIR[0-9A-F]{11}\b"), "SERIAL"),  # a disk's in our rack
     (re.compile(r"\b\d+(\.\d+)? s\b"), "N s"),
     (re.compile(r"\b\d+(\.\d+)? (bytes|MiB)\b"), r"N \2"),
 ]

@@ -54,6 +54,14 @@ def test_every_fault_is_explained_rightly() -> None:
     assert {name: said for name, said in verdicts.items() if not said.startswith("right")} == {}
 
 
+@pytest.mark.parametrize("name", catalogue.FAULTS)
+def test_the_words_looked_for_fit_no_fault_with_another_cause(name: str) -> None:
+    """Else a sentence with a wrong cause would be taken for right."""
+    fault, kin = catalogue.FAULTS[name], {one for group in catalogue.ALIKE if name in group for one in group}
+    fits = {one for one, said in catalogue.sentences().items() if fault.cause in said and fault.action in said}
+    assert fits - kin - {name} == set()
+
+
 def test_the_page_is_made_of_them() -> None:
     if os.environ.get("INGOT_WRITE_DOCS"):
         catalogue.PAGE.write_text(catalogue.page())

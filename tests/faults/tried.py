@@ -40,10 +40,10 @@ TRIED: dict[str, dict[str, tuple[str, ...]]] = {
             "dhcp-not-taken",
             "tests/netboot/test_other_dhcp.py::test_a_stranger_who_offers_addresses_is_found",
         ),
-        "link down in mid-write": (f"{_E2E}/test_link_down.py::test_the_link_goes_down_in_the_middle_of_the_write",),
+        "link down in mid-write": ("link-down",),
     },
     "Agent": {
-        "out of memory": (f"{_E2E}/test_lacking.py::test_out_of_memory_in_the_middle_of_the_write",),
+        "out of memory": ("agent-out-of-memory",),
         "wrong token": (
             "agent-wrong-token",
             "tests/services/test_heartbeat.py::test_a_wrong_token_is_refused_and_noted_once",
@@ -57,6 +57,7 @@ TRIED: dict[str, dict[str, tuple[str, ...]]] = {
             "tests/services/test_heartbeat.py::test_a_token_of_one_node_is_worth_nothing_for_another",
         ),
         "clock years off": (
+            "agent-clock-ahead",
             "tests/agent/test_tls.py::test_a_clock_years_off_is_named",
             f"{_RAMDISK}/test_disk_faults.py::test_each_fault_is_named",
         ),
@@ -71,13 +72,13 @@ TRIED: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_E2E}/test_image_faults.py::test_an_image_server_that_goes_away_in_the_middle",
             "tests/agent/test_write.py::test_a_server_that_falls_silent_is_told_while_it_is_waited_for",
         ),
-        "too large": ("image-too-large", f"{_E2E}/test_disk_faults.py::test_an_image_larger_than_the_disk"),
+        "too large": ("image-too-large", "disk-too-small"),
         "disk full on the controller": ("image-cache-full",),
     },
     "Disk": {
-        "none": (f"{_E2E}/test_lacking.py::test_no_disk_at_all",),
-        "too small": (f"{_E2E}/test_disk_faults.py::test_an_image_larger_than_the_disk",),
-        "hint mismatch": (f"{_E2E}/test_disk_faults.py::test_no_disk_matches_the_hint",),
+        "none": ("no-disk",),
+        "too small": ("disk-too-small",),
+        "hint mismatch": ("disk-no-match",),
         "dead sector, read-only": (f"{_RAMDISK}/test_disk_faults.py::test_each_fault_is_named", "agent-step-failed"),
     },
     "Controller": {

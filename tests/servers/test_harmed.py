@@ -25,6 +25,7 @@ from servers.databases import KINDS, Databases
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 each_server = pytest.mark.parametrize("kind", KINDS)
 MACHINES = 4
+STOPPED = {"postgresql": "postgresql-stopped", "mariadb": "mariadb-stopped"}
 READ_ONLY = {"postgresql": "postgresql-read-only", "mariadb": "mariadb-read-only"}
 
 
@@ -70,6 +71,25 @@ async def test_a_database_that_is_read_only_for_a_while_stops_work_and_loses_non
         finally:
             await asyncio.to_thread(server.let_write, allowed=True)
         catalogue.told(READ_ONLY[kind], said)
+
+
+@each_server
+async def test_a_database_server_that_is_stopped_is_named(databases: Databases, kind: str) -> None:
+    """The node's row cannot tell of it then: who changes it is told, and once the server is back all goes on."""
+    server = databases.server(kind)
+    store = Store(databases.empty(kind), patience=1)
+    try:
+        assert await store.read(nodes.count) == 0
+        await asyncio.to_thread(server.stop)
+        try:
+            with pytest.raises(errors.StoreDown) as found:
+                await store.run(nodes.change, "n", description="x")
+        finally:
+            await asyncio.to_thread(server.start)
+        assert await store.read(nodes.count) == 0
+    finally:
+        store.close()
+    catalogue.told(STOPPED[kind], found.value.sentence())
 
 
 @each_server

@@ -186,7 +186,7 @@ async def test_a_server_that_is_away_is_told_without_the_password(databases: Dat
         with pytest.raises(errors.StoreDown, match="cannot be used") as refused:
             await use
         assert "not-a-secret" not in refused.value.sentence()
-        assert "Is the server running" in refused.value.sentence()
+        assert "See that the server runs" in refused.value.sentence()
     store.close()
     with pytest.raises(errors.StoreDown, match="cannot be used"):
         await asyncio.to_thread(upgrade.upgrade, where)

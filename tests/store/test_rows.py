@@ -172,6 +172,16 @@ async def test_each_filter_selects_what_it_says(store: Store) -> None:
     assert await listed(description_contains="0%o") == set()
 
 
+async def test_whose_agent_called_from_an_address_last(store: Store) -> None:
+    url = "http://192.0.2.7:9999"
+    own, old, new = [await add(store) for _ in range(3)]
+    for one, at in ((own, 40.0), (old, 20.0), (new, 30.0)):
+        await store.run(nodes.change, one.uuid, agent_url=url, agent_heartbeat_at=at)
+    assert await store.read(nodes.find_other_agent, own.uuid, url, 10.0) == (new.uuid, 30.0)
+    assert await store.read(nodes.find_other_agent, own.uuid, url, 30.0) is None, "none since then"
+    assert await store.read(nodes.find_other_agent, own.uuid, f"{url}9", 10.0) is None
+
+
 async def test_a_node_outlives_its_parent(store: Store) -> None:
     parent = await add(store)
     child = await add(store, parent_node=parent.uuid)

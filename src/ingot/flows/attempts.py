@@ -38,8 +38,17 @@ async def attempt(work: Awaitable[None], what: str) -> waits.Parked | str | None
     return None
 
 
-async def in_time(work: Awaitable[T], run: runs.Run, limit: float) -> T:
-    """Await ``work``, but no longer than ``limit`` seconds: a driver that hangs must not hold a node for ever."""
+LOOK = (
+    "See with ingot node why NODE how long each step took and what the ramdisk's agent and the console said last; mend "
+    "what held it up, then start the operation again."
+)
+
+
+async def in_time(work: Awaitable[T], limit: float, late: errors.TimedOut) -> T:
+    """Await ``work``, but no longer than ``limit`` seconds: a driver that hangs must not hold a node for ever.
+
+    Raises ``late`` then.
+    """
     scope = asyncio.timeout(max(0.0, limit))
     try:
         async with scope:
@@ -47,14 +56,14 @@ async def in_time(work: Awaitable[T], run: runs.Run, limit: float) -> T:
     except TimeoutError as error:
         if not scope.expired():
             raise
-        raise too_long(run) from error
+        raise late from error
 
 
-def too_long(run: runs.Run) -> errors.TimedOut:
-    """The error of a run that outlasted its deadline."""
+def too_long(run: runs.Run, what: str) -> errors.TimedOut:
+    """The error of a run that outlasted its deadline in the middle of ``what``: a step's title, or words for it."""
     return errors.TimedOut(
-        f"The {run.kind} did not end within {run.deadline - run.started_at:.0f} s",
-        hint="Look at the history of the node for the step that took long.",
+        f"The {run.kind} did not end within {run.deadline - run.started_at:.0f} s: its time ran out in {what}",
+        hint=LOOK,
     )
 
 

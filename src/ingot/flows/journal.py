@@ -187,6 +187,10 @@ class RunJournal:
         """The nodes that share the node's power supply."""
         return await self._deps.store.read(nodes.list_relatives, self.run.node_uuid)
 
+    async def find_other_agent(self, url: str, since: float) -> tuple[str, float] | None:
+        """The other node whose agent called from ``url`` after ``since``, and when."""
+        return await self._deps.store.read(nodes.find_other_agent, self.run.node_uuid, url, since)
+
     async def switch_relative(self, uuid: str, target: power.Target, timeout: float) -> None:
         """Open a power run on another node and ring."""
         await self._write_further(self._writes.switch_relative, uuid, target, timeout)

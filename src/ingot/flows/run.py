@@ -154,7 +154,8 @@ class Runner:
     async def _make_plan(self, definition: flow.Flow, ctx: StepContext, journal: RunJournal) -> bool:
         async def plan() -> None:
             deaths.refuse_deadly(ctx.run, journal.entries, "making its plan")
-            journal.set_plan(await attempts.in_time(definition.plan(ctx), ctx.run, self._left(ctx)))
+            late = attempts.too_long(ctx.run, "making its plan")
+            journal.set_plan(await attempts.in_time(definition.plan(ctx), self._left(ctx), late))
 
         outcome = await attempts.attempt(plan(), "plan")
         if isinstance(outcome, waits.Parked):
@@ -187,7 +188,7 @@ class Runner:
         """Everything between two journal lines of a step, the first of them included."""
         planned = journal.plan[position.next]
         if self._left(ctx) <= 0:
-            raise attempts.too_long(ctx.run)
+            raise attempts.too_long(ctx.run, f"the steps before {planned.title()}")
         deaths.refuse_deadly(ctx.run, journal.entries, planned.title())
         if not position.cut:
             # What the run was parked with is over, and a hold's time, which its deadline has got, must not count again.
@@ -218,7 +219,8 @@ class Runner:
     async def _do(self, definition: flow.Flow, ctx: StepContext, planned: runs.PlannedStep) -> None:
         """The step itself, which may wait for a BMC that is away."""
         try:
-            await attempts.in_time(_act(definition, ctx, planned), ctx.run, self._left(ctx))
+            late = attempts.too_long(ctx.run, f"the step {planned.title()}")
+            await attempts.in_time(_act(definition, ctx, planned), self._left(ctx), late)
         except errors.Unreachable as error:
             if _may_be_entered_again(definition, ctx, planned):
                 await waits.outwait(ctx, error)

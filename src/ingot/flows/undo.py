@@ -41,8 +41,10 @@ async def run(definition: flow.Flow, ctx: StepContext, journal: RunJournal, posi
 
 
 async def _work(undo: Callable[[StepContext], Awaitable[None]], ctx: StepContext, journal: RunJournal) -> None:
-    deaths.refuse_deadly(ctx.run, journal.entries, f"undoing {journal.plan[ctx.index].title()}")
-    await attempts.in_time(undo(ctx), ctx.run, _LIMIT)
+    what = f"undoing {journal.plan[ctx.index].title()}"
+    deaths.refuse_deadly(ctx.run, journal.entries, what)
+    late = errors.TimedOut(f"{what.capitalize()} did not end within {_LIMIT:.0f} s", hint=attempts.LOOK)
+    await attempts.in_time(undo(ctx), _LIMIT, late)
 
 
 def _find(

@@ -127,7 +127,7 @@ async def _explain_silence(ctx: StepContext, answers: list[CommandResult]) -> st
     where = f"at {ctx.node.agent_url}"
     return (
         f"it does not answer {where} though the machine is on; its last heartbeat is {silent:.0f} s old; "
-        "has its link or switch port gone down?"
+        "look whether its link or its switch port is down"
     )
 
 
@@ -153,9 +153,12 @@ async def _look(ctx: StepContext, name: str, command_id: str) -> CommandResult |
     try:
         return await client(ctx).look(command_id)
     except errors.NotSupported as error:
+        hint = "Look at the machine's console, then start the operation again."
+        if "ran out of memory" in error.message:  # ingot's own agent says so, by what the kernel logged
+            hint = "Give the machine more memory, or use a smaller ramdisk, then start the operation again."
         raise errors.Misbehaved(
             f"The ramdisk's agent knows nothing of {name} any more: it was restarted in the middle. {error.message}",
-            hint="Look at the machine's console, then start the operation again.",
+            hint=hint,
         ) from error
     except (errors.Unreachable, errors.Misbehaved, errors.AccessDenied) as error:
         heard = (await ctx.refresh()).agent_heartbeat_at or 0.0
@@ -165,6 +168,7 @@ async def _look(ctx: StepContext, name: str, command_id: str) -> CommandResult |
                 f"The machine was rebooted in the middle of {name}: its agent is gone and it {sign}",
                 hint="Look at the machine's console and event log, then start the operation again.",
             ) from error
+        await _refuse_another(ctx, name, heard, error)
         # An agent that was started anew has a certificate of its own, which its next heartbeat brings.
         if not isinstance(error, errors.Unreachable | errors.Untrusted):
             raise
@@ -174,6 +178,24 @@ async def _look(ctx: StepContext, name: str, command_id: str) -> CommandResult |
         raise errors.TimedOut(
             f"The ramdisk's agent was silent for {silent:.0f} s in the middle of {name}: {error.message}",
             hint="Look at the machine's console: it may have lost its power or its network.",
+        ) from error
+
+
+async def _refuse_another(ctx: StepContext, name: str, heard: float, error: errors.IngotError) -> None:
+    """Raise errors.Misbehaved where what answered at our agent's address is the agent of another node.
+
+    Its token or its certificate is another, and its node is known by the heartbeats that it sent from there after the
+    last one of ours, at ``heard``.
+    """
+    if not isinstance(error, errors.AccessDenied | errors.Untrusted) or ctx.node.agent_url is None:
+        return
+    other = await ctx.journal.find_other_agent(ctx.node.agent_url, heard)
+    if other is not None:
+        uuid, called = other
+        raise errors.Misbehaved(
+            f"In the middle of {name} the agent of another node answers at {ctx.node.agent_url}: that of node {uuid}, "
+            f"which called from there {ctx.now() - called:.0f} s ago. Both machines were given one address",
+            hint="Look for a second DHCP server or a fixed address on their network, then start the operation again.",
         ) from error
 
 
@@ -233,5 +255,6 @@ def outcome(result: CommandResult) -> dict[str, object]:
     if result.status == "SUCCEEDED":
         return result.result or {}
     raise errors.Misbehaved(
-        f"The ramdisk's agent failed {result.name}: {result.complaint or result.status}", hint="See its log."
+        f"The ramdisk's agent failed {result.name}: {result.complaint or result.status}",
+        hint="Look in its log (ingot node logs NODE) for what led to that, mend it, then start the operation again.",
     )

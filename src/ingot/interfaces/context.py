@@ -133,6 +133,10 @@ class Journal(Protocol):
         """The nodes that share the node's power: parent and children, but for children with a supply of their own."""
         ...
 
+    async def find_other_agent(self, url: str, since: float) -> tuple[str, float] | None:
+        """The uuid of another node whose agent called from ``url`` after ``since``, and when (epoch seconds)."""
+        ...
+
     async def switch_relative(self, uuid: str, target: power.Target, timeout: float) -> None:
         """Ask for a power change of another node, by a run of its own. Raises errors.Locked, Conflict."""
         ...

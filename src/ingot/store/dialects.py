@@ -142,7 +142,7 @@ def told(error: BaseException, where: str) -> BaseException:
     if isinstance(error, exc.IntegrityError) or not isinstance(error, (OSError, TimeoutError, exc.SQLAlchemyError)):
         return error
     words = _words_of(error)
-    cure = "Is the server running, and may this host reach it? ingot goes on by itself."
+    cure = "See that the server runs and that this host may reach it; ingot goes on by itself then."
     if "lock" in words.lower():
         cure = "Another program holds the database for writing: end it."
     elif "read-only" in words.lower():

@@ -95,6 +95,14 @@ def find_by_macs(connection: Connection, addresses: list[str]) -> list[node.Node
     return [get(connection, uuid) for uuid in found.scalars()]
 
 
+def find_other_agent(connection: Connection, uuid: str, url: str, since: float) -> tuple[str, float] | None:
+    """(uuid, time) of another node than ``uuid`` whose agent called from ``url`` later than ``since`` (epoch s)."""
+    heard = nodes.c.agent_heartbeat_at
+    statement = select(nodes.c.uuid, heard).where(nodes.c.agent_url == url, nodes.c.uuid != uuid, heard > since)
+    row = connection.execute(statement.order_by(heard.desc()).limit(1)).first()
+    return None if row is None else (row.uuid, row.agent_heartbeat_at)
+
+
 def list_documents(
     connection: Connection, where: node_filters.Filter, page: Page, document: documents.Document
 ) -> documents.Listed:

@@ -54,10 +54,15 @@ async def test_an_agent_with_another_token(slow: world.World) -> None:
 
 
 async def test_another_nodes_agent_at_the_address(slow: world.World) -> None:
+    other = await slow.enrol(1)
+    await slow.bring(other, "manage", "provide")
+    await slow.choose_image(other)
     name, _, _ = await _writing(slow)
-    _, other, _ = await _writing(slow, 1)
-    slow.fleet.agents[slow.fleet.addresses[name]] = other
-    catalogue.told("agent-of-another-node", await _failed(slow, name))
+    slow.fleet.addresses[other] = slow.fleet.addresses[name]  # its ramdisk is given the address of the first
+    await slow.order(other, "active")
+    told = await _failed(slow, name)
+    assert f"that of node {(await slow.node(other))['uuid']}, which called from there " in told
+    catalogue.told("agent-of-another-node", told)
 
 
 async def test_a_machine_rebooted_in_the_middle_of_a_write(slow: world.World) -> None:

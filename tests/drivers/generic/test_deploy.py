@@ -248,7 +248,8 @@ async def test_a_command_that_fails_says_why(slow: world.World) -> None:
     node = await slow.rests(name)
     assert node["provision_state"] == "deploy failed"
     assert node["last_error"].endswith(
-        "The ramdisk's agent failed execute_deploy_step: No space on /dev/sda. See its log."
+        "deploy.write_image: The ramdisk's agent failed execute_deploy_step: No space on /dev/sda. Look in its log "
+        "(ingot node logs NODE) for what led to that, mend it, then start the operation again."
     )
 
 

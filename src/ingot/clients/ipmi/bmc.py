@@ -16,6 +16,7 @@ from ingot.clients.ipmi.clear import Auth
 from ingot.clients.ipmi.session import NoWay, Session
 from ingot.clients.ipmi.target import Target, Version
 from ingot.clients.ipmi.transport import Transports
+from ingot.clients.let_in import LetIn
 from ingot.domain import errors
 from ingot.telemetry import counts
 
@@ -36,7 +37,7 @@ class Bmc:
         self._target = target
         self._listen = listen
         self._silent = False  # whether it was silent when last asked
-        self._let_in: tuple[Target, float] | None = None  # who was let in, and when last
+        self._let_in = LetIn()
         self._lock = asyncio.Lock()
         self._session: Session | None = None
         self._agreed: asking.Agreed = None  # what protected messages in the last session
@@ -85,8 +86,7 @@ class Bmc:
                     error.bmc = f"BMC {target.name}"
                 raise
             self.heard = self._transports.loop.time()
-            if self._let_in:
-                self._let_in = (self._let_in[0], self.heard)
+            self._let_in.still(self.heard)
             return body
 
     async def keep_alive(self) -> None:
@@ -220,14 +220,14 @@ class Bmc:
             raise
         self._session, self._agreed, self._lane, self._entered = session, attempt.agreed, lane, True
         self._pace = max(self._pace, attempt.pace)
-        self._silent, self._let_in = False, (target, self._transports.loop.time())
+        self._silent = False
+        self._let_in.note(target, self._transports.loop.time())
         return session
 
     def _denied(self, target: Target, error: errors.IngotError) -> errors.IngotError:
         """The BMC disowns a user: what that means of one who was let in with the same password before."""
-        if self._let_in is None or self._let_in[0] != target:
-            return error
-        return refusals.locked_out(target, self._transports.loop.time() - self._let_in[1])
+        seconds = self._let_in.ago(target, self._transports.loop.time())
+        return error if seconds is None else refusals.locked_out(target, seconds)
 
     def _forget(self) -> None:
         if self._session is not None:

@@ -6,6 +6,7 @@ May not: do I/O. Invariant: no message contains a password or key. Source: IPMI 
 
 from __future__ import annotations
 
+from ingot.clients import let_in
 from ingot.clients.ipmi import completion
 from ingot.clients.ipmi.target import Target
 from ingot.domain import errors
@@ -101,11 +102,8 @@ def wrong_password(target: Target) -> errors.AccessDenied:
 
 def locked_out(target: Target, seconds: float) -> errors.AccessDenied:
     """The BMC disowns a user whom it let in with the same password before, ``seconds`` ago."""
-    return errors.AccessDenied(
-        f"BMC {target.name} says that it has no IPMI user {target.username!r}, whom it let in {seconds:.0f} s ago: it "
-        "has locked the account, or somebody has removed or disabled it.",
-        hint="Wait until the lock ends, some minutes after the last wrong password, and look for who sends them.",
-    )
+    refused = f"BMC {target.name} says that it has no IPMI user {target.username!r}"
+    return let_in.locked_out(refused, seconds, "removed or disabled it")
 
 
 def too_slow(target: Target, seconds: float, patience: float) -> errors.TimedOut:

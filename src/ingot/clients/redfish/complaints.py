@@ -10,6 +10,7 @@ import contextlib
 import re
 from typing import cast
 
+from ingot.clients import let_in
 from ingot.clients.http.client import Reply
 from ingot.domain import errors
 
@@ -45,6 +46,22 @@ def details(reply: Reply) -> list[tuple[str, str, str]]:
 def is_session_limit(reply: Reply) -> bool:
     """Whether a login was refused because too many sessions are open; not every maker uses the standard message."""
     return any(key == "SessionLimitExceeded" or _SESSION_LIMIT.search(text) for key, text in messages(reply))
+
+
+def denied(reply: Reply, user: str, let_in_ago: float | None) -> errors.AccessDenied:
+    """The error for a refused session login; ``let_in_ago``: seconds since this very login was taken, if ever."""
+    if let_in_ago is not None:
+        return let_in.locked_out(
+            f"{reply.peer} refuses the user {user!r} ({reply.status})",
+            let_in_ago,
+            "changed its password or disabled it",
+            "Only if it is refused after that, too, correct redfish_password in driver_info.",
+        )
+    return errors.AccessDenied(
+        f"{reply.peer} refuses the user {user!r} or the password ({reply.status}).",
+        hint="Correct redfish_username and redfish_password in driver_info; after several wrong ones a BMC may also "
+        "lock the account for some minutes.",
+    )
 
 
 def failure(reply: Reply, what: str, cure: str | None = None) -> errors.IngotError:

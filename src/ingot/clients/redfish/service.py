@@ -19,6 +19,7 @@ import msgspec
 from ingot.clients import fence
 from ingot.clients.http.client import Call, HttpClient, Reply, Streamed
 from ingot.clients.http.line import Line
+from ingot.clients.let_in import LetIn
 from ingot.clients.redfish import complaints
 from ingot.clients.redfish.resources import path_of
 from ingot.clients.redfish.sessions import Session, Sessions
@@ -55,6 +56,7 @@ class Service:
         self._line = Line(http.contexts)
         self._lock = asyncio.Lock()
         self._target: Target | None = None  # whose login the fields below hold
+        self._let_in = LetIn()
         self._token: str | None = None
         self._session: str | None = None  # path of our session resource
         self._basic_until = 0.0  # loop time until which basic stands in for a session
@@ -80,6 +82,8 @@ class Service:
             if reply.status == 401 and self._token is not None:
                 self._forget(target)  # the BMC dropped the session: restart, time-out
                 reply = await self._patiently(target, method, path, body, headers)
+            if reply.status != 401 and self._token is not None:
+                self._let_in.note(target.login, asyncio.get_running_loop().time())
             return reply
 
     async def upload(self, target: Target, path: str, body: Streamed, kind: str) -> Reply:
@@ -196,11 +200,8 @@ class Service:
             return
         full = complaints.is_session_limit(reply)
         if reply.status in (400, 401, 403) and not full:
-            raise errors.AccessDenied(
-                f"{target.name} refuses the user {target.username!r} or the password ({reply.status}).",
-                hint="Correct redfish_username and redfish_password in driver_info; after several wrong ones a BMC may "
-                "also lock the account for some minutes.",
-            )
+            now = asyncio.get_running_loop().time()
+            raise complaints.denied(reply, target.username, self._let_in.ago(target.login, now))
         if target.auth_type is AuthType.AUTO and (full or reply.status not in BUSY):
             lasts = FULL_LASTS if full else math.inf
             self._basic_until = asyncio.get_running_loop().time() + lasts
