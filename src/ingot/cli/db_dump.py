@@ -48,7 +48,7 @@ def write(where: str, target: Path, tell: Tell | None = None) -> None:
     with stopping.on_sigterm(), _taking_place_of(target) as file:
         code, said = _run([program, *plan.words], plan.environment(os.environ), file, tell or _teller())
         # Cut after the password is out: half of one would not be found.
-        words = dumps.without_password(said, where)[-_LONGEST:].strip()
+        words = plan.without_password(said)[-_LONGEST:].strip()
         if code:
             raise _failure(plan, words or f"it ended with {code}")
     if words:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
+from urllib import parse
 
 from sqlalchemy import URL, exc
 
@@ -34,8 +35,8 @@ _POSTGRESQL = {
 """What the words of a URL are called in the environment of PostgreSQL's programs."""
 _STRANGE = ("PGSERVICE", "PGHOSTADDR", "MYSQL_PWD")
 """Variables of whoever calls that would win over the URL. (PostgreSQL's others serve its driver, too.)"""
-_MARIADB_TLS = {key: f"--{key.replace('_', '-')}" for key in ("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key")}
-_MARIADB_TLS["ssl_cipher"] = "--ssl-cipher"
+_MARIADB_KEYS = ("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher")
+_MARIADB_TLS = {key: f"--{key.replace('_', '-')}" for key in _MARIADB_KEYS}
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,13 @@ class Plan:
         kept = {key: text for key, text in present.items() if key not in _STRANGE}
         return {**kept, **self.variables, **self.secret}
 
+    def without_password(self, text: str) -> str:
+        """What the program said, without the password, also as a URL spells it."""
+        for one in self.secret.values():
+            for spelt in (one, parse.quote(one), parse.quote(one, safe=""), parse.quote_plus(one)):
+                text = text.replace(spelt, "***")
+        return text
+
 
 def plan(where: str) -> Plan:
     """How the database of this URL is dumped: in one snapshot, and no writer waits. Raises errors.Invalid."""
@@ -64,50 +72,50 @@ def plan(where: str) -> Plan:
     return (_postgresql if url.get_backend_name() == "postgresql" else _mariadb)(url)
 
 
-def without_password(text: str, where: str) -> str:
-    """What a program said, without the URL's password, in whichever spelling."""
-    url = place.url_of(where)
-    if not url.password:
-        return text
-    quoted = url.render_as_string(hide_password=False).partition("@")[0].rpartition(":")[2]
-    for one in (url.password, quoted):
-        text = text.replace(one, "***")
-    return text
-
-
 def _postgresql(url: URL) -> Plan:
-    variables = _libpq(url)
+    read = _read(url)
+    variables = _libpq(read)
     told = " ".join(f"{key}={shlex.quote(text)}" for key, text in variables.items() if key != "PGDATABASE")
     name = shlex.quote(str(url.database))
     return Plan(
         program="pg_dump",
         package="postgresql-client",
-        # Who owns the tables is of no interest elsewhere; of an archive that is pg_restore's to leave out.
+        # Who owns the tables is left out by pg_restore: an archive has it in any case.
         words=("--format=custom", "--no-password", f"--lock-wait-timeout={_LOCK}"),
         suffix="dump",
         restore=f"{told} pg_restore --clean --if-exists --no-owner --dbname={name}".lstrip(),
         variables={**variables, "PGCONNECT_TIMEOUT": _CONNECT},
-        secret={"PGPASSWORD": url.password} if url.password else {},
+        secret=_secret("PGPASSWORD", read),
     )
 
 
-def _libpq(url: URL) -> dict[str, str]:
-    """The driver's own reading of the URL, in the words of PostgreSQL's programs."""
+def _read(url: URL) -> Mapping[str, Any]:
+    """What PostgreSQL's driver is told of the URL: it may name several hosts, in three spellings."""
     try:
-        told: Mapping[str, Any] = url.get_dialect()().create_connect_args(url)[1]
+        return url.get_dialect()().create_connect_args(url)[1]
     except exc.ArgumentError as error:
         raise errors.Invalid(f"The setting database: {error}", hint="Correct its hosts and ports.") from error
+
+
+def _libpq(read: Mapping[str, Any]) -> dict[str, str]:
+    """The same in the environment of PostgreSQL's programs."""
     found: dict[str, str] = {}
     for key, name in _POSTGRESQL.items():
-        if value := told.get(key):
-            found[name] = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        if value := read.get(key):
+            found[name] = ",".join(map(str, cast("list[Any]", value))) if isinstance(value, list) else str(value)
     if "PGSSLROOTCERT" in found and found.get("PGSSLMODE") != "verify-ca":
         found["PGSSLMODE"] = "verify-full"  # as the driver is told: the certificate has to be the host's
     return found
 
 
+def _secret(name: str, read: Mapping[str, Any]) -> dict[str, str]:
+    password = read.get("password")
+    return {name: str(password)} if password else {}
+
+
 def _mariadb(url: URL) -> Plan:
-    reach = [*_defaults(url), *_reach(url), *_mariadb_tls(url)]
+    read = {**url.translate_connect_args(username="user"), **url.query}
+    reach = [*_defaults(read), *_reach(read), *_mariadb_tls(read)]
     taking = ["--single-transaction", "--quick", "--routines", "--triggers"]
     restore = ["mariadb", *reach, "--password", str(url.database)]
     return Plan(
@@ -116,29 +124,30 @@ def _mariadb(url: URL) -> Plan:
         words=(*reach, *taking, str(url.database)),
         suffix="sql",
         restore=f"{shlex.join(restore)} <",
-        secret={"MYSQL_PWD": url.password} if url.password else {},
+        secret=_secret("MYSQL_PWD", read),
     )
 
 
-def _defaults(url: URL) -> list[str]:
+def _defaults(read: Mapping[str, Any]) -> list[str]:
     """The options' file that the URL names, or none: one of the caller's could name another server or password."""
-    file = url.query.get("read_default_file")
+    file = read.get("read_default_file")
     return [f"--defaults-file={file}" if file else "--no-defaults"]
 
 
-def _reach(url: URL) -> list[str]:
-    user = [f"--user={url.username}"] if url.username else []
-    if socket := url.query.get("unix_socket"):
+def _reach(read: Mapping[str, Any]) -> list[str]:
+    user = [f"--user={read['user']}"] if "user" in read else []
+    if socket := read.get("unix_socket"):
         return [*user, "--protocol=socket", f"--socket={socket}"]
-    if not url.host and "read_default_file" in url.query:
+    if "host" not in read and "read_default_file" in read:
         return user
     # The driver goes to "localhost" by TCP, too; the program would look for a socket.
-    return [*user, "--protocol=tcp", f"--host={url.host or 'localhost'}", f"--port={url.port or 3306}"]
+    host, port = read.get("host", "localhost"), read.get("port", 3306)
+    return [*user, "--protocol=tcp", f"--host={host}", f"--port={port}"]
 
 
-def _mariadb_tls(url: URL) -> list[str]:
-    """A URL that names an authority wants its server's certificate, and for its host: the program knows no less."""
-    told = [f"{flag}={url.query[key]}" for key, flag in _MARIADB_TLS.items() if key in url.query]
-    wanted = "ssl_ca" in url.query or "ssl_capath" in url.query
+def _mariadb_tls(read: Mapping[str, Any]) -> list[str]:
+    """A URL that names an authority wants a certificate of it, for the host: the program cannot check less of it."""
+    told = [f"{flag}={read[key]}" for key, flag in _MARIADB_TLS.items() if key in read]
+    wanted = "ssl_ca" in read or "ssl_capath" in read
     # Newer programs want a certificate from every server unless told otherwise.
     return [*told, "--ssl-verify-server-cert" if wanted else "--skip-ssl-verify-server-cert"]
