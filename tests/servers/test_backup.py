@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select
 
-from cli.program import environment, ingot_argv
+from cli.program import environment, ingot_argv, wait_for
 from flows import stand
 from ingot.domain import states
 from ingot.services import provisioning
@@ -106,11 +107,20 @@ class Site:
         program.chmod(0o755)
         self.path = f"{program.parent}:{os.environ['PATH']}"
 
-    def db(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def start(self, *words: str) -> subprocess.Popen[str]:
         """`ingot db ...` as a program."""
         argv = ingot_argv("db", *words, "--config", str(self.folder / "ingot.toml"))
         env = {**environment(), "PATH": self.path}
-        return subprocess.run(argv, capture_output=True, text=True, env=env, timeout=100, check=False)
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+
+    def db(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """What it said, after its end."""
+        with self.start(*words) as child:
+            try:
+                said, complained = child.communicate(timeout=100)
+            finally:
+                child.kill()
+        return subprocess.CompletedProcess(words, child.returncode, said, complained)
 
 
 def put_pair(connection: Connection, name: str) -> None:
@@ -226,3 +236,18 @@ def test_a_database_that_is_not_ingots_is_not_backed_up(databases: Databases, tm
     done = Site(tmp_path, databases.new(kind)).db("backup", str(tmp_path / "copy"))
     assert (done.returncode, "has no tables of ingot" in done.stderr) == (1, True)
     assert not (tmp_path / "copy").exists()
+
+
+def test_a_backup_that_is_told_to_stop_leaves_neither_program_nor_file(databases: Databases, tmp_path: Path) -> None:
+    site, noted = Site(tmp_path, databases.empty("postgresql")), tmp_path / "pid"
+    site.put("pg_dump", f"#!/bin/sh\necho half\necho $$ >{noted}.new\nmv {noted}.new {noted}\nexec sleep 90\n")
+    with site.start("backup", str(tmp_path / "copy")) as child:
+        try:
+            wait_for(noted.exists)
+            assert list(tmp_path.glob("copy.*.partial"))
+            child.terminate()
+            assert child.wait(20) == 128 + signal.SIGTERM
+        finally:
+            child.kill()
+    assert not list(tmp_path.glob("copy*"))
+    assert not Path(f"/proc/{noted.read_text().strip()}").exists()
