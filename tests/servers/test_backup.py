@@ -243,7 +243,7 @@ def test_a_backup_that_is_told_to_stop_leaves_neither_program_nor_file(databases
     site.put("pg_dump", f"#!/bin/sh\necho half\necho $$ >{noted}.new\nmv {noted}.new {noted}\nexec sleep 90\n")
     with site.start("backup", str(tmp_path / "copy")) as child:
         try:
-            wait_for(noted.exists)
+            wait_for(noted.exists, 60)
             assert list(tmp_path.glob("copy.*.partial"))
             child.terminate()
             assert child.wait(20) == 128 + signal.SIGTERM

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -32,11 +32,33 @@ _TOLD = 10.0
 """Seconds between two lines on how far it is, where nobody sits at a terminal."""
 _LONGEST = 2000
 """Letters of what a program complained that are shown: the last ones."""
-Tell = Callable[[int, float], None]
 
 
-def write(where: str, target: Path, tell: Tell | None = None) -> None:
-    """Dump the database of this URL to ``target``, mode 0600. ``tell``: gets bytes and seconds, about once a second.
+class _Progress:
+    """How far it is, on standard error: one line that changes on a terminal, else a line each 10 s."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        self._is_open = False
+
+    def tell(self, size: int, seconds: float) -> None:
+        """So many bytes are there."""
+        text = f"{size / 1e6:.1f} MB after {seconds:.0f} s"
+        if sys.stderr.isatty():
+            self._is_open = True
+            click.echo(f"\r{text} ", nl=False, err=True)
+        elif seconds - self._last >= _TOLD:
+            self._last = seconds
+            click.echo(text, err=True)
+
+    def end(self) -> None:
+        """What comes next begins a line."""
+        if self._is_open:
+            click.echo(err=True)
+
+
+def write(where: str, target: Path) -> None:
+    """Dump the database of this URL to ``target``, mode 0600. Tells on standard error how far it is.
 
     Raises errors.NotSupported without the server's program, NotFound where the database has no tables of ingot's,
     Misbehaved when the program fails, TimedOut when it writes nothing for 300 s, OSError when there is no place.
@@ -46,7 +68,7 @@ def write(where: str, target: Path, tell: Tell | None = None) -> None:
     if upgrade.current(where) is None:
         raise errors.NotFound(f"{place.shown(where)} has no tables of ingot's", hint="Correct the setting database.")
     with stopping.on_sigterm(), _taking_place_of(target) as file:
-        code, said = _run([program, *plan.words], plan.environment(os.environ), file, tell or _teller())
+        code, said = _run([program, *plan.words], plan.environment(os.environ), file)
         # Cut after the password is out: half of one would not be found.
         words = plan.without_password(said)[-_LONGEST:].strip()
         if code:
@@ -78,17 +100,17 @@ def _taking_place_of(target: Path) -> Generator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def _run(command: list[str], environment: dict[str, str], file: BinaryIO, tell: Tell) -> tuple[int, str]:
+def _run(command: list[str], environment: dict[str, str], file: BinaryIO) -> tuple[int, str]:
     """Run the program until it has ended; its exit code (negative: the signal) and what it said beside."""
+    progress = _Progress()
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=said, env=environment)
         try:
-            _watch(child, file, tell)
+            _watch(child, file, progress)
         finally:
             child.kill()
             child.wait()
-            if sys.stderr.isatty():
-                click.echo(err=True)  # ends the line that changed
+            progress.end()
         said.seek(0)
         return child.returncode, said.read().decode(errors="replace")
 
@@ -98,7 +120,7 @@ def _failure(plan: dumps.Plan, words: str) -> errors.IngotError:
     return errors.Misbehaved(f"The backup failed, nothing of it was kept. {plan.program}: {words}", hint=cure)
 
 
-def _watch(child: subprocess.Popen[bytes], file: BinaryIO, tell: Tell) -> None:
+def _watch(child: subprocess.Popen[bytes], file: BinaryIO, progress: _Progress) -> None:
     """Return when the program has ended."""
     begun = moved = time.monotonic()
     before = 0
@@ -113,25 +135,9 @@ def _watch(child: subprocess.Popen[bytes], file: BinaryIO, tell: Tell) -> None:
                 raise errors.TimedOut(
                     text, hint="Is the server at work, or does another program hold a table?"
                 ) from None
-            tell(size, now - begun)
+            progress.tell(size, now - begun)
         else:
             return
-
-
-def _teller() -> Tell:
-    """How far it is, on standard error: one line that changes on a terminal, else a line each 10 s."""
-    last = 0.0
-
-    def tell(size: int, seconds: float) -> None:
-        nonlocal last
-        text = f"{size / 1e6:.1f} MB after {seconds:.0f} s"
-        if sys.stderr.isatty():
-            click.echo(f"\r{text} ", nl=False, err=True)
-        elif seconds - last >= _TOLD:
-            last = seconds
-            click.echo(text, err=True)
-
-    return tell
 
 
 def restoring(where: str, file: Path) -> str:
