@@ -55,6 +55,7 @@ Installed-Size: {size}
 Section: admin
 Priority: optional
 Depends: ingot (= {version})
+Suggests: postgresql-client, mariadb-client
 Description: what ingot needs for several hosts: PostgreSQL, MariaDB, RabbitMQ
  Drivers of database servers and of the broker. One host with an SQLite file needs none.
 """

@@ -1,4 +1,4 @@
-"""`ingot db`: the database file. May not: know tables. Invariant: a backup is whole, also while the service writes."""
+"""`ingot db`: the database. May not: know tables. Invariant: a backup is whole, also while the service writes."""
 
 from __future__ import annotations
 
@@ -79,22 +79,53 @@ def _problems(connection: sqlite3.Connection) -> list[str]:
 @click.argument("target", required=False, type=click.Path(path_type=Path))
 @configuration.source
 def backup(target: Path | None, config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
-    """Write a copy of the database to TARGET. Default: beside it. The service may run meanwhile."""
-    path = _existing(place_of(config, data_dir, assigned))
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    target = target or path.with_name(f"{path.name}.{stamp}")
+    """Write a copy of the database to TARGET. The service may run meanwhile.
+
+    Default: beside the SQLite file. Of a server: its own program writes it, by default to the data directory.
+    """
+    where = place_of(config, data_dir, assigned)
+    target = target or _usual_target(where, configuration.load(config, assigned, data_dir=data_dir).data)
     if target.exists():
         raise errors.Conflict(f"{target} exists already", hint="Choose another name.")
+    try:
+        if isinstance(where, str):
+            _dump(where, target)
+        else:
+            _copy(_existing(where), target)
+    except (sqlite3.Error, OSError) as error:
+        raise errors.IngotError(f"The backup to {target} failed: {error}", hint="Check space and rights.") from error
+    click.echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB); keep it together with the file secret.key")
+    if isinstance(where, str):
+        from ingot.cli import db_dump
+
+        click.echo(f"To restore it, with every ingot stopped:\n{db_dump.restoring(where, target)}", err=True)
+
+
+def _usual_target(where: Place, data: Path) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    if isinstance(where, Path):
+        return where.with_name(f"{where.name}.{stamp}")
+    from ingot.store import dumps
+
+    return data / f"ingot.{stamp}.{dumps.plan(where).suffix}"
+
+
+def _dump(where: str, target: Path) -> None:
+    from ingot.cli import db_dump
+
+    db_dump.write(where, target)
+
+
+def _copy(path: Path, target: Path) -> None:
     partial = target.with_name(f"{target.name}.partial")
     try:
         partial.touch(mode=0o600)
         with closing(_open(path)) as source, closing(sqlite3.connect(partial)) as copy:
             source.backup(copy)
         partial.replace(target)
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError):
         partial.unlink(missing_ok=True)
-        raise errors.IngotError(f"The backup to {target} failed: {error}", hint="Check space and rights.") from error
-    click.echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB); keep it together with the file secret.key")
+        raise
 
 
 @db.command("rotate-key")
@@ -121,9 +152,7 @@ def rotate_key(settle: float | None, config: Path | None, data_dir: str | None, 
     click.echo(f"{total} rows are sealed with the new key; the old one is gone. Back the file {seal.KEY_FILE} up")
 
 
-def _existing(path: Place) -> Path:
-    if isinstance(path, str):
-        raise errors.Invalid("This is for the SQLite file only", hint="Use the database server's own tools.")
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise errors.NotFound(f"There is no database {path}", hint='Name its folder with --data-dir, or "ingot serve".')
     return path
