@@ -121,6 +121,32 @@ def rotate_key(settle: float | None, config: Path | None, data_dir: str | None, 
     click.echo(f"{total} rows are sealed with the new key; the old one is gone. Back the file {seal.KEY_FILE} up")
 
 
+@db.command("end-runs")
+@configuration.source
+def end_runs(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
+    """End all runs that are open, as after a restore, and touch no machine.
+
+    Each fails where it stands, nothing is undone, and its node goes into maintenance. No conductor may be at work.
+    """
+    import asyncio
+
+    from ingot import app
+    from ingot.flows import restored
+    from ingot.store import seal
+
+    settings = configuration.load(config, assigned, data_dir=data_dir)
+    if not (settings.data / seal.KEY_FILE).is_file():
+        raise errors.NotFound(f"There is no key {settings.data / seal.KEY_FILE}", hint="Restore it first.")
+    deps = app.make_deps(settings)
+    try:
+        ended = asyncio.run(restored.end_all(deps))
+    finally:
+        deps.store.close()
+    for one in ended:
+        click.echo(f"{one.node}: {one.kind} ended ({one.where}); {one.state}, in maintenance")
+    click.echo(f"{len(ended)} runs were ended")
+
+
 def _existing(path: Place) -> Path:
     if isinstance(path, str):
         raise errors.Invalid("This is for the SQLite file only", hint="Use the database server's own tools.")
