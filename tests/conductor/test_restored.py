@@ -76,15 +76,19 @@ def test_runs_that_were_ended_touch_nothing_when_a_conductor_comes(tmp_path: Pat
         assert f"{cleaned}: clean ended (in deploy.erase_devices_metadata); clean failed, in maintenance" in done.stdout
         assert "3 runs were ended" in done.stdout
         assert ingot(tmp_path, "db", "end-runs").stdout == "0 runs were ended\n"
-        for name in ("api", "east"):
-            made.start(name)
+        made.start("api")
+        asked = {"reason": "restored: whose is it today?"}
+        made.wait(lambda: made.client.call("PUT", f"/v1/nodes/{deployed[0]}/maintenance", asked) is None, 60)
+        made.start("east")
         made.await_conductors("east")
-        [fresh] = [made.client.call("POST", "/v1/nodes", {"driver": "fake-hardware"})["uuid"]]
-        made.ask([fresh], "manage")
-        made.wait(lambda: made.client.get(f"/v1/nodes/{fresh}")["provision_state"] == "manageable", 60)
-        assert (tmp_path / "effects").read_text() == before, "the conductor works, and on nothing else"
         found = {one["uuid"]: one for one in made.client.get("/v1/nodes/detail")["nodes"]}
         states = {uuid: (found[uuid]["provision_state"], found[uuid]["maintenance"]) for uuid in (*deployed, cleaned)}
         assert states == {**dict.fromkeys(deployed, ("deploy failed", True)), cleaned: ("clean failed", True)}
         assert {found[uuid]["reservation"] for uuid in found} == {None}
+        assert found[deployed[0]]["maintenance_reason"] == asked["reason"]
         assert "db end-runs" in found[cleaned]["last_error"]
+        made.ask([cleaned], "manage")
+        made.ask([cleaned], "adopt")
+        made.wait(lambda: made.client.get(f"/v1/nodes/{cleaned}")["provision_state"] == "active", 60)
+        made.client.call("DELETE", f"/v1/nodes/{deployed[0]}")
+        assert (tmp_path / "effects").read_text() == before, "the conductor works, and touches nothing"

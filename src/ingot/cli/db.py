@@ -124,9 +124,9 @@ def rotate_key(settle: float | None, config: Path | None, data_dir: str | None, 
 @db.command("end-runs")
 @configuration.source
 def end_runs(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
-    """End all runs that are open, as after a restore, and touch no machine.
+    """End all open runs of a restored database.
 
-    Each fails where it stands, nothing is undone, and its node goes into maintenance. No conductor may be at work.
+    No machine is touched: each run fails where it stands, nothing is undone, and its node goes into maintenance. No conductor may be at work.
     """
     import asyncio
 
