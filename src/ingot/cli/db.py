@@ -126,7 +126,8 @@ def rotate_key(settle: float | None, config: Path | None, data_dir: str | None, 
 def end_runs(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
     """End all open runs of a restored database.
 
-    No machine is touched: each run fails where it stands, nothing is undone, and its node goes into maintenance. No conductor may be at work.
+    No machine is touched: each run fails where it stands, nothing is undone, and its node goes into maintenance. No
+    conductor may be at work.
     """
     import asyncio
 
