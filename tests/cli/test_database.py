@@ -48,6 +48,12 @@ def test_check_of_nothing(run: Run, tmp_path: Path) -> None:
     assert "There is no database" in result.stderr
 
 
+def test_runs_are_not_ended_beside_a_key_that_was_not_restored(run: Run, data: Path) -> None:
+    result = run("db", "end-runs", "--data-dir", str(data))
+    assert (result.exit_code, "There is no key" in result.stderr) == (1, True), result.output
+    assert not (data / "secret.key").exists(), "a new one would not open what is in the database"
+
+
 def test_backup_is_whole_while_somebody_writes(run: Run, data: Path, tmp_path: Path) -> None:
     run("user", "add", "ann", "--generate", "--data-dir", str(data))
     target = tmp_path / "copy.db"

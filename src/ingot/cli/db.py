@@ -66,6 +66,33 @@ def check(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) 
     click.echo(f"{path} {'answers' if isinstance(where, str) else 'is sound'} and is at version {version}")
 
 
+@db.command("end-runs")
+@configuration.source
+def end_runs(config: Path | None, data_dir: str | None, assigned: tuple[str, ...]) -> None:
+    """End all open runs of a restored database.
+
+    No machine is touched: each run fails where it stands, nothing is undone, and its node goes into maintenance. No
+    conductor may be at work.
+    """
+    import asyncio
+
+    from ingot import app
+    from ingot.flows import restored
+    from ingot.store import seal
+
+    settings = configuration.load(config, assigned, data_dir=data_dir)
+    if not (settings.data / seal.KEY_FILE).is_file():
+        raise errors.NotFound(f"There is no key {settings.data / seal.KEY_FILE}", hint="Restore it first.")
+    deps = app.make_deps(settings)
+    try:
+        ended = asyncio.run(restored.end_all(deps))
+    finally:
+        deps.store.close()
+    for one in ended:
+        click.echo(f"{one.node}: {one.kind} ended ({one.where}); {one.state}, in maintenance")
+    click.echo(f"{len(ended)} runs were ended")
+
+
 def _problems(connection: sqlite3.Connection) -> list[str]:
     try:
         found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(10)")]

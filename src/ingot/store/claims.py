@@ -128,6 +128,15 @@ def release_all(connection: Connection, owner: str, *, died: bool = True) -> int
     return connection.execute(mine.values({**free, "generation": table.c.generation + 1})).rowcount
 
 
+def take_all(connection: Connection, owner: str) -> list[Lease]:
+    """Take every open run, due or not and whoever holds it: what its holder writes is refused from now on."""
+    still_open = table.c.status == runs.Status.OPEN
+    taken = update(table).where(still_open).values(owner=owner, generation=table.c.generation + 1)
+    connection.execute(taken)
+    found = connection.execute(select(table.c.id, table.c.node_uuid, table.c.generation).where(still_open))
+    return [Lease(row.id, row.node_uuid, owner, row.generation) for row in found]
+
+
 # --- What is due, put together once for each kind of share: that takes longer than to run it ---
 
 
