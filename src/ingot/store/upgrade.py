@@ -167,6 +167,17 @@ def stand_alone(connection: Connection, patience: float) -> None:
         )
 
 
+def _keep_writers_out(connection: Connection) -> None:
+    """Take the lock of those who write (store/server.py) until the commit, where there are tables yet.
+
+    Else one of them would wait for a table that is being changed, and hold what the migration wants at its end.
+    """
+    from ingot.store import server
+
+    if connection.exec_driver_sql("SELECT to_regclass('alembic_version')").scalar() is not None:
+        connection.exec_driver_sql(server.LOCK)
+
+
 def _migrate_server(connection: Connection) -> None:
     """Whoever comes second waits, and finds the work done.
 
@@ -175,6 +186,8 @@ def _migrate_server(connection: Connection) -> None:
     connection.exec_driver_sql(_UNHURRIED[connection.dialect.name])
     connection.exec_driver_sql("BEGIN")
     stand_alone(connection, _PATIENCE)
+    if connection.dialect.name == "postgresql":
+        _keep_writers_out(connection)
     if connection.dialect.name == "mariadb":
         # Names are told apart by every letter, as on the other databases.
         connection.exec_driver_sql("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")
