@@ -85,10 +85,11 @@ def before(folder: Path, database: str, broker: str) -> Path:
     checkout = folder / "before"
     checkout.mkdir()
     subprocess.run(("tar", "-x", "-C", str(checkout)), input=packed.stdout, check=True)
-    # its libraries are not today's: the launcher makes the environment that these servers need, once for all runs
-    environment = {**os.environ, "INGOT_DATABASE": database, "INGOT_BROKER": broker}
-    told = (str(checkout / "ingot"), "--version")
-    subprocess.run(told, stdin=subprocess.DEVNULL, env=environment, check=True, timeout=240)
+    # Its libraries are not today's: the launcher makes the environment that these servers need, once for all runs. And
+    # two processes of that version that begin on the same new SQLite file may get into each other's way.
+    urls = {"INGOT_DATABASE": database, "INGOT_BROKER": broker} if database else {}
+    told = (str(checkout / "ingot"), "db", "upgrade", "--data-dir", str(folder))
+    subprocess.run(told, stdin=subprocess.DEVNULL, env={**os.environ, **urls}, check=True, timeout=240)
     return checkout
 
 
