@@ -1,11 +1,13 @@
 """How long it takes to take over an Ironic database of 10,000 nodes with everything that belongs to them.
 
-Run: ./ingot bench import_ironic [--nodes N ...]     The database is of upstream's own schema (SQLite, ironic-dbsync);
-each node has a password, 2 ports, 3 traits, 20 lines of history, 30 BIOS settings and an inventory of 10 kB.
+Run: ./ingot bench import_ironic [--nodes N ...] [--server mariadb|postgresql]     The database is of upstream's own
+schema (SQLite, ironic-dbsync; with --server it is copied to a server and read from there); each node has a password,
+2 ports, 3 traits, 20 lines of history, 30 BIOS settings and an inventory of 10 kB. Ingot's own database is SQLite.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -14,11 +16,13 @@ import sys
 import tempfile
 import time
 import uuid
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import report
+
+from imports import copies
+from servers.databases import KINDS, Databases
 
 ROOT = Path(__file__).parents[1]
 CURVES = {"x": "nodes", "y": ["import, s", "import's CPU, s", "most memory, MiB"]}
@@ -38,23 +42,33 @@ COLUMNS = {
 def main() -> None:
     parser = report.parser(__doc__)
     parser.add_argument("--nodes", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--server", choices=KINDS, help="upstream's database is on a server of that kind")
     wanted = parser.parse_args()
-    taking = report.Taking(wanted)
-    rows = [measure(nodes) for nodes in wanted.nodes]
-    last = rows[-1]
+    taking = report.Taking(wanted, f"import_ironic_{wanted.server}" if wanted.server else "")
+    with contextlib.ExitStack() as until_the_end:
+        databases = Databases(durable=True)
+        until_the_end.callback(databases.remove)
+        rows = [measure(nodes, databases, wanted.server) for nodes in wanted.nodes]
+    last, source = rows[-1], f" from {wanted.server}" if wanted.server else ""
     taking.tell(
-        f"{last['nodes']:,} nodes in {last['import, s']:.0f} s ({last['rows']:,} rows)", rows=rows, curves=CURVES
+        f"{last['nodes']:,} nodes{source} in {last['import, s']:.0f} s ({last['rows']:,} rows)",
+        rows=rows,
+        curves=CURVES,
     )
 
 
-def measure(nodes: int) -> report.Row:
+def measure(nodes: int, databases: Databases, server: str | None) -> report.Row:
     """One empty ingot, one full Ironic, the plan and the import."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         database = made(folder, nodes)
-        plan = timed(folder, database)
-        done = timed(folder, database, "--apply")
-        with closing(sqlite3.connect(folder / "data" / "ingot.db")) as connection:
+        url = f"sqlite:///{database}"
+        if server:
+            url = databases.new(server)
+            copies.copy(database, url)
+        plan = timed(folder, url)
+        done = timed(folder, url, "--apply")
+        with contextlib.closing(sqlite3.connect(folder / "data" / "ingot.db")) as connection:
             brought = {
                 table: count(connection, table) for table in ("nodes", "ports", "node_history", "node_bios", "runs")
             }
@@ -85,8 +99,8 @@ class Done(NamedTuple):
     told: dict[str, Any]
 
 
-def timed(folder: Path, database: Path, *words: str) -> Done:
-    command = [sys.executable, "-P", "-m", "ingot.cli.main", "import", "ironic", "--database", f"sqlite:///{database}"]
+def timed(folder: Path, url: str, *words: str) -> Done:
+    command = [sys.executable, "-P", "-m", "ingot.cli.main", "import", "ironic", "--database", url]
     command += ["--data-dir", str(folder / "data"), "--json", *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     output = folder / "told"
@@ -112,7 +126,7 @@ def made(folder: Path, nodes: int) -> Path:
     programs = Path(os.environ["INGOT_UPSTREAM_PYTHON"]).parent
     command = [programs / "ironic-dbsync", f"--config-file={configuration}", "create_schema"]
     subprocess.run(command, check=True, capture_output=True, timeout=180)
-    with closing(sqlite3.connect(database)) as connection, connection:
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
         for number in range(1, nodes + 1):
             for table, rows in parts(number).items():
                 names = COLUMNS[table].split()

@@ -91,10 +91,10 @@ def nodes(data: Path) -> dict[str, str]:
     return dict(rows(data, "SELECT name, provision_state FROM nodes"))
 
 
-def differences(made: Made, data: Path) -> list[str]:
+def differences(made: Made, data: Path, *words: str) -> list[str]:
     """Serve what was imported, ask both sides everything; what they do not answer alike."""
     differ: list[str] = []
-    with program.serving(data, "--noauth", *_HERE) as url, closing(sides.Side("ingot", _port(url))) as ours:
+    with program.serving(data, "--noauth", *_HERE, *words) as url, closing(sides.Side("ingot", _port(url))) as ours:
         for call in filling.questions():
             found: list[tuple[str, Any, Any]] = []
             left, right = made.side.send(call), ours.send(call)
@@ -125,6 +125,22 @@ def test_a_database_on_a_server_gives_the_same(made: Made, tmp_path: Path, datab
     # MariaDB keeps whole seconds.
     differ = [one for one in differences(made, tmp_path) if kind == "postgresql" or not re.search(r"_at: ", one)]
     assert not differ, "\n".join(differ)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", pytest.param("mariadb", marks=pytest.mark.long)])
+def test_what_came_into_a_database_on_a_server_is_the_same(
+    made: Made, tmp_path: Path, databases: Databases, kind: str
+) -> None:
+    into = ("--set", f"database={databases.new(kind)}")
+    words = ("--set", "drivers=fake-hardware", *into)
+    assert bring(tmp_path, made.database, *words, "--apply")["kinds"]["nodes"]["come"] == filling.NODES
+    assert bring(tmp_path, made.database, *words)["present"] == filling.NODES
+    assert not (tmp_path / "ingot.db").exists()
+    differ = differences(made, tmp_path, *into)
+    assert not differ, "\n".join(differ)
+    undone = program.run_here("import", "undo", "--data-dir", str(tmp_path), *into, "--apply")
+    assert undone.exit_code == 0, undone.output
+    assert bring(tmp_path, made.database, *words)["kinds"]["nodes"]["come"] == filling.NODES
 
 
 @pytest.fixture(scope="module")

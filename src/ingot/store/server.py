@@ -29,7 +29,8 @@ from ingot.store.units import GROUP, Outcome, Unit, Work, commit_all, tell
 T = TypeVar("T")
 _LAST = 3.0
 """Seconds that closing waits for a server: what was to be told of what is written then, nobody waits for any more."""
-_LOCK = "SELECT version_num FROM alembic_version FOR UPDATE"
+LOCK = "SELECT version_num FROM alembic_version FOR UPDATE"
+"""Makes a transaction the one that writes, until its end."""
 
 
 class ServerEngine:
@@ -151,4 +152,4 @@ def run_once(where: str, work: Callable[[Connection], T], patience: float) -> T:
 
 
 def _begin(connection: QuickConnection) -> None:
-    connection.frame("BEGIN", _LOCK)
+    connection.frame("BEGIN", LOCK)

@@ -167,6 +167,29 @@ def stand_alone(connection: Connection, patience: float) -> None:
         )
 
 
+@contextlib.contextmanager
+def _writers_kept_out(connection: Connection) -> Generator[None]:
+    """Hold the lock of those who write (store/server.py) while the context lasts, where there are tables yet.
+
+    Else a writer who has read a table that is to be changed and wants to write to it would be in a deadlock with the
+    upgrade. On MariaDB the lock is held by a connection beside, as no transaction outlasts the change of a table: with
+    a row that is never committed, the first that writers come to, while the migration can change the one behind it.
+    """
+    from ingot.store import server
+
+    if not sqlalchemy.inspect(connection).has_table("alembic_version"):
+        yield
+    elif connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(server.LOCK)
+        yield
+    else:
+        with connection.engine.connect() as keeper:
+            for statement in (_UNHURRIED["mariadb"], "BEGIN", "INSERT INTO alembic_version (version_num) VALUES ('')"):
+                keeper.exec_driver_sql(statement)
+            yield
+            keeper.exec_driver_sql("ROLLBACK")
+
+
 def _migrate_server(connection: Connection) -> None:
     """Whoever comes second waits, and finds the work done.
 
@@ -178,5 +201,6 @@ def _migrate_server(connection: Connection) -> None:
     if connection.dialect.name == "mariadb":
         # Names are told apart by every letter, as on the other databases.
         connection.exec_driver_sql("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")
-    _migrate(connection)
-    connection.exec_driver_sql("COMMIT")
+    with _writers_kept_out(connection):
+        _migrate(connection)
+        connection.exec_driver_sql("COMMIT")
