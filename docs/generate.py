@@ -104,7 +104,8 @@ def states_page() -> str:
 {NOTE.format(source="src/ingot/domain/states.py")}
 
 A *stable* state rests. A *transient* state works, a *wait* state waits for the ramdisk or its agent, a *hold* state for
-an operator, a *failed* state for somebody to look. A run that outlasts the deadlines of the states it passes is failed.
+an operator, a *failed* state for somebody to look. A run that outlasts the deadlines of the states it passes is failed;
+a hold lasts until `unhold` or `abort`.
 The exit verb is what to send to leave the state, for a transient state once its run has failed.
 [When a node is stuck](../playbooks/node-stuck.md) says what each unstable state waits for.
 

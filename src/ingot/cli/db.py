@@ -121,11 +121,12 @@ def backup(target: Path | None, config: Path | None, data_dir: str | None, assig
             _copy(_existing(where), target)
     except (sqlite3.Error, OSError) as error:
         raise errors.IngotError(f"The backup to {target} failed: {error}", hint="Check space and rights.") from error
-    click.echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB); keep it together with the file secret.key")
+    click.echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB); keep the file secret.key, too, in another place")
     if isinstance(where, str):
         from ingot.cli import db_dump
 
-        click.echo(f"To restore it, with every ingot stopped:\n{db_dump.restoring(where, target)}", err=True)
+        said = "To restore it, with every ingot stopped, and then 'ingot db end-runs':"
+        click.echo(f"{said}\n{db_dump.restoring(where, target)}", err=True)
 
 
 def _usual_target(where: Place, data: Path) -> Path:
