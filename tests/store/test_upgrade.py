@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,30 +75,42 @@ def test_a_file_that_is_no_database_is_refused_with_the_cure(tmp_path: Path) -> 
     assert path.read_bytes().startswith(b"no database at all")
 
 
-def test_a_new_file_that_another_program_holds_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, refused = tmp_path / "ingot.db", list[str]()
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")  # SQLite itself does not wait for its end, whatever it is told
-    write_ahead = sqlite.write_ahead
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[tuple[Path, sqlite3.Connection]]:
+    """A new file, and who has begun to make it: SQLite itself does not wait for its end, whatever it is told."""
+    path = tmp_path / "ingot.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    yield path, other
+    other.close()
 
-    def watched(execute: Callable[[str], object], patience: float) -> None:
-        def execute_and_count(sql: str) -> None:
+
+def test_a_new_file_that_another_program_holds_is_waited_for(held: tuple[Path, sqlite3.Connection]) -> None:
+    path, other = held
+    refused: list[str] = []
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as plain:
+
+        def execute(sql: str) -> None:
             try:
-                execute(sql)
-            except sqlalchemy.exc.OperationalError as error:
+                plain.execute(sql)
+            except sqlite3.OperationalError as error:
                 refused.append(str(error))
                 if len(refused) == 3:
                     other.execute("ROLLBACK")
                 raise
 
-        write_ahead(execute_and_count, patience)
+        sqlite.write_ahead(execute, 60)
+        assert refused == ["database is locked"] * 3
+        assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
-    monkeypatch.setattr(sqlite, "write_ahead", watched)
+
+def test_so_does_an_upgrade(held: tuple[Path, sqlite3.Connection]) -> None:
+    path, other = held
+    leaves = threading.Timer(0.5, other.execute, ["ROLLBACK"])
+    leaves.start()
     assert upgrade.upgrade(path)
-    other.close()
+    leaves.join()
     assert upgrade.current(path) == upgrade.HEAD
-    assert len(refused) == 3
-    assert "database is locked" in refused[0]
 
 
 def test_a_file_that_is_held_for_too_long_is_told(tmp_path: Path) -> None:
