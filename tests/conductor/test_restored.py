@@ -52,6 +52,7 @@ def forget_conductors(folder: Path) -> None:
     """As if the backup were older than a minute."""
     with closing(sqlite3.connect(folder / "ingot.db")) as connection, connection:
         connection.execute("UPDATE conductors SET seen_at = seen_at - 120")
+        connection.execute("UPDATE runs SET lease_until = lease_until - 120 WHERE owner IS NOT NULL")
 
 
 def test_open_runs_of_a_restored_database_go_on_unless_they_are_ended(tmp_path: Path) -> None:

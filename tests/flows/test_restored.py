@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,9 @@ async def test_who_held_a_run_may_not_write_to_it_any_more(tmp_path: Path) -> No
         uuid = await stand.add_node(deps, _S.DEPLOYING)
         await open_run(deps, uuid, _K.DEPLOY)
         [lease] = await deps.store.run(claims.claim, "host/1", deps.clock(), 6.0, 1)
-        await restored.end_all(deps)
+        with pytest.raises(errors.Conflict, match=r"work on this database: host$"):
+            await restored.end_all(deps)  # it has perhaps said goodbye, and is in the middle of a step
+        await restored.end_all(stand.with_clock(deps, lambda: time.time() + 7))
         with pytest.raises(errors.LostLease):
             await deps.store.run(run_store.resume, lease)
 

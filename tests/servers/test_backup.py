@@ -238,15 +238,18 @@ def test_a_database_that_is_not_ingots_is_not_backed_up(databases: Databases, tm
     assert not (tmp_path / "copy").exists()
 
 
-def test_a_backup_that_is_told_to_stop_leaves_neither_program_nor_file(databases: Databases, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_backup_that_is_told_to_stop_leaves_neither_program_nor_file(
+    databases: Databases, tmp_path: Path, number: signal.Signals
+) -> None:
     site, noted = Site(tmp_path, databases.empty("postgresql")), tmp_path / "pid"
     site.put("pg_dump", f"#!/bin/sh\necho half\necho $$ >{noted}.new\nmv {noted}.new {noted}\nexec sleep 90\n")
     with site.start("backup", str(tmp_path / "copy")) as child:
         try:
             wait_for(noted.exists, 60)
             assert list(tmp_path.glob("copy.*.partial"))
-            child.terminate()
-            assert child.wait(20) == 128 + signal.SIGTERM
+            child.send_signal(number)
+            assert child.wait(20) == 128 + number
         finally:
             child.kill()
     assert not list(tmp_path.glob("copy*"))

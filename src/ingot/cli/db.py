@@ -125,7 +125,7 @@ def backup(target: Path | None, config: Path | None, data_dir: str | None, assig
     if isinstance(where, str):
         from ingot.cli import db_dump
 
-        said = "To restore it, with every ingot stopped, and then 'ingot db end-runs':"
+        said = "To restore it into an empty database, with every ingot stopped, and then 'ingot db end-runs':"
         click.echo(f"{said}\n{db_dump.restoring(where, target)}", err=True)
 
 

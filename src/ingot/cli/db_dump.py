@@ -95,6 +95,8 @@ def _taking_place_of(target: Path) -> Generator[BinaryIO]:
         with os.fdopen(handle, "wb") as file:
             yield file
             os.fsync(file.fileno())
+        if target.exists():  # somebody else's since the command began
+            raise errors.Conflict(f"{target} exists already", hint="Choose another name.")
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

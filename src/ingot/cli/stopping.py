@@ -29,12 +29,14 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def on_sigterm() -> Generator[None]:
-    """While the block runs, SIGTERM raises SystemExit in it."""
-    before = signal.signal(signal.SIGTERM, _leave)
+    """While the block runs, SIGTERM raises SystemExit in it, and so does the terminal's end, unless under nohup."""
+    both = (signal.SIGTERM, signal.SIGHUP)
+    before = {each: signal.signal(each, _leave) for each in both if signal.getsignal(each) is not signal.SIG_IGN}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

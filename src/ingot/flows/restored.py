@@ -17,7 +17,7 @@ from ingot.store import claims, conductors, journals, nodes
 from ingot.store import runs as run_store
 
 SILENT = 60.0
-"""Seconds without a sign of life after which a conductor is dead for sure: the longest lease there is."""
+"""Seconds without a sign of life after which a conductor that holds no run is taken for dead."""
 REASON = 'Ended by "ingot db end-runs"; the machine was not touched.'
 IN_MAINTENANCE = "Look at the machine: its run was ended by ingot db end-runs."
 
@@ -40,10 +40,11 @@ async def end_all(deps: Deps) -> list[Ended]:
 
 
 def _end_all(connection: Connection, deps: Deps) -> list[Ended]:
-    alive = conductors.list_seen(connection, deps.clock() - SILENT)
+    # One that is told to stop has said goodbye, and may still be in the middle of a step.
+    alive = {*conductors.list_seen(connection, deps.clock() - SILENT), *claims.list_holders(connection, deps.clock())}
     if alive:
         raise errors.Conflict(
-            f"Conductors work on this database: {', '.join(alive)}",
+            f"Conductors work on this database: {', '.join(sorted(alive))}",
             hint=f"Stop them. One that was killed, or lived when the backup was made, counts for {SILENT:.0f} s.",
         )
     return [_end(connection, deps, lease) for lease in claims.take_all(connection, deps.hostname)]

@@ -128,6 +128,13 @@ def release_all(connection: Connection, owner: str, *, died: bool = True) -> int
     return connection.execute(mine.values({**free, "generation": table.c.generation + 1})).rowcount
 
 
+def list_holders(connection: Connection, now: float) -> list[str]:
+    """The hostnames of those who hold open runs by leases that go on."""
+    held = select(table.c.owner).where(table.c.status == runs.Status.OPEN, table.c.lease_until > now)
+    owners = connection.execute(held.where(table.c.owner.is_not(None)).distinct()).scalars()
+    return sorted({owner.rsplit("/", 1)[0] for owner in owners})
+
+
 def take_all(connection: Connection, owner: str) -> list[Lease]:
     """Take every open run, due or not and whoever holds it: what its holder writes is refused from now on."""
     still_open = table.c.status == runs.Status.OPEN

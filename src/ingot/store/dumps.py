@@ -83,7 +83,7 @@ def _postgresql(url: URL) -> Plan:
         # Who owns the tables is left out by pg_restore: an archive has it in any case.
         words=("--format=custom", "--no-password", f"--lock-wait-timeout={_LOCK}"),
         suffix="dump",
-        restore=f"{told} pg_restore --clean --if-exists --no-owner --dbname={name}".lstrip(),
+        restore=f"{told} pg_restore --exit-on-error --single-transaction --no-owner --dbname={name}".lstrip(),
         variables={**variables, "PGCONNECT_TIMEOUT": _CONNECT},
         secret=_secret("PGPASSWORD", read),
     )

@@ -41,6 +41,8 @@ _UNHURRIED = {
     "mariadb": f"SET SESSION idle_transaction_timeout = {_PATIENCE:.0f}",
 }
 """On a busy host much time may pass between two statements of an upgrade, longer than a writer may be silent."""
+_PATIENT = "SET SESSION idle_transaction_timeout = 86400"
+"""For who only holds the lock, on MariaDB: silent while tables are changed, however many rows they have."""
 
 
 def current(where: Place) -> str | None:
@@ -184,10 +186,11 @@ def _writers_kept_out(connection: Connection) -> Generator[None]:
         yield
     else:
         with connection.engine.connect() as keeper:
-            for statement in (_UNHURRIED["mariadb"], "BEGIN", "INSERT INTO alembic_version (version_num) VALUES ('')"):
+            for statement in (_PATIENT, "BEGIN", "INSERT INTO alembic_version (version_num) VALUES ('')"):
                 keeper.exec_driver_sql(statement)
             yield
-            keeper.exec_driver_sql("ROLLBACK")
+            with contextlib.suppress(exc.DBAPIError):  # the server has ended it: the row went with it
+                keeper.exec_driver_sql("ROLLBACK")
 
 
 def _migrate_server(connection: Connection) -> None:
