@@ -122,11 +122,6 @@ def backup(target: Path | None, config: Path | None, data_dir: str | None, assig
     except (sqlite3.Error, OSError) as error:
         raise errors.IngotError(f"The backup to {target} failed: {error}", hint="Check space and rights.") from error
     click.echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB); keep the file secret.key, too, in another place")
-    if isinstance(where, str):
-        from ingot.cli import db_dump
-
-        said = "To restore it into an empty database, with every ingot stopped, and then 'ingot db end-runs':"
-        click.echo(f"{said}\n{db_dump.restoring(where, target)}", err=True)
 
 
 def _usual_target(where: Place, data: Path) -> Path:
@@ -142,6 +137,8 @@ def _dump(where: str, target: Path) -> None:
     from ingot.cli import db_dump
 
     db_dump.write(where, target)
+    said = "To restore it into an empty database, with every ingot stopped, and then 'ingot db end-runs':"
+    click.echo(f"{said}\n{db_dump.restoring(where, target)}", err=True)
 
 
 def _copy(path: Path, target: Path) -> None:
